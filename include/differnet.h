@@ -1,0 +1,540 @@
+/* libdifferent: industrial image anomaly detection that learns from good images only.
+ *
+ * Method: DifferNet (Rudolph, Wandt, Rosenhahn: "Same Same But DifferNet: Semi-Supervised Defect
+ * Detection with Normalizing Flows", WACV 2021).  "The paper" below means this one.
+ *
+ *     image -> N rotated views -> multi-scale CNN features y -> flow z = f(y) -> score -> verdict, heat map
+ *
+ * Conventions, valid for every function below
+ * - A call that can fail returns a dn_status: DN_OK (0) or a negative DN_E_... number.
+ * - Calls that make a handle take a nullable `dn_error *error` of the caller, filled on failure only; on
+ *   failure `*out` is NULL.  Calls on a mutable handle (scorer, localizer, trainer) keep the detail text in
+ *   that handle: dn_scorer_error() and its siblings.  There is no global error state.
+ * - Option structs start with `struct_size` and are filled with defaults by their init macro, for instance
+ *   dn_train_options_init(&options).  A NULL option pointer means all defaults.  A struct longer than this
+ *   library knows is accepted if the bytes it does not know are all zero (else DN_E_ARGUMENT).
+ * - Output structs start with `struct_size` too and are set up by their init macro before the call.
+ * - Immutable handles (extractor, flow, model) are reference counted and may be used by any number of
+ *   threads at once.  Mutable handles (scorer, localizer, trainer) serve one thread at a time.
+ * - Handles keep a reference to what they were made from: it is fine to unref a model while a scorer uses it.
+ * - Pointers passed in are read during the call only, unless a comment says otherwise.
+ * - Paths are byte strings passed to the operating system as they are (UTF-8 on any usual system).
+ * - Callbacks run on the calling thread only; a non-zero return cancels (DN_E_CANCELLED).
+ * - The library never prints, exits, changes process-wide state or touches the network.
+ */
+#ifndef DIFFERNET_H
+#define DIFFERNET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DN_VERSION_MAJOR 0
+#define DN_VERSION_MINOR 1
+#define DN_VERSION_PATCH 0
+
+#ifndef DN_API
+#define DN_API
+#endif
+
+#if defined(__GNUC__)
+#define DN_CHECK_RESULT __attribute__((warn_unused_result))
+#else
+#define DN_CHECK_RESULT
+#endif
+
+/* "major.minor.patch" of the library at run time.  Static string. */
+DN_API const char *dn_version(void);
+
+/* ------------------------------------------------------------------------------------------------
+ * Status and errors
+ */
+
+typedef int32_t dn_status;
+
+#define DN_OK              0
+#define DN_E_ARGUMENT    (-1)  /* an argument or option is out of its documented range */
+#define DN_E_MEMORY      (-2)  /* an allocation failed */
+#define DN_E_IO          (-3)  /* the operating system refused to open, read, write or rename a file */
+#define DN_E_FORMAT      (-4)  /* a file is truncated, corrupt or not of the expected format */
+#define DN_E_KIND        (-5)  /* a valid file, but of another kind: a model where a backbone is expected, ... */
+#define DN_E_VERSION     (-6)  /* a file written by a newer version of this library */
+#define DN_E_LIMIT       (-7)  /* a file or image exceeds a limit (pixels, bytes) set in the options */
+#define DN_E_UNSUPPORTED (-8)  /* a valid file that uses a feature this library does not handle */
+#define DN_E_NUMERIC     (-9)  /* NaN or infinity in weights, in an image's result or in training */
+#define DN_E_CANCELLED  (-10)  /* a callback asked to stop; the object stays valid */
+#define DN_E_STATE      (-11)  /* the call does not fit the handle's state: training without images, ... */
+#define DN_E_THREAD     (-12)  /* a thread could not be started */
+
+/* Short English name of a status ("out of memory").  Static string; "unknown status" for other numbers. */
+DN_API const char *dn_status_string(dn_status status);
+
+typedef struct dn_error {
+    dn_status status;
+    char message[252]; /* UTF-8, NUL-terminated: what, which file, what to do */
+} dn_error;
+
+/* ------------------------------------------------------------------------------------------------
+ * Memory, threads
+ */
+
+/* Allocator hooks, copied into the handle that gets them.  Both functions must be thread-safe. */
+typedef struct dn_allocator {
+    /* `size` > 0 bytes aligned to `alignment` (a power of two, 64 at most), or NULL. */
+    void *(*alloc)(size_t alignment, size_t size, void *user);
+    void (*free)(void *pointer, void *user); /* `pointer` is never NULL */
+    void *user;
+} dn_allocator;
+
+/* Bytes that the library made: a file in memory. */
+typedef struct dn_blob dn_blob;
+DN_API const void *dn_blob_data(const dn_blob *blob); /* NULL for NULL */
+DN_API size_t dn_blob_size(const dn_blob *blob);      /* 0 for NULL */
+DN_API void dn_blob_free(dn_blob *blob);              /* NULL is allowed */
+
+/* OpenBLAS keeps one thread count for the whole process, and this library never changes it on its own.
+ * Handles with threads > 1 run best with OpenBLAS set to 1.  This is the explicit way to say so; it is
+ * openblas_set_num_threads() and concerns every user of OpenBLAS in the process.  threads: 1 .. 1024. */
+DN_API DN_CHECK_RESULT dn_status dn_blas_set_threads(int32_t threads);
+DN_API int32_t dn_blas_threads(void);         /* OpenBLAS' present thread count */
+DN_API const char *dn_blas_corename(void);    /* the kernels OpenBLAS chose, e.g. "SkylakeX".  Static string. */
+
+/* ------------------------------------------------------------------------------------------------
+ * Images
+ */
+
+#define DN_GRAY8  1
+#define DN_GRAY16 2 /* native byte order, 0 .. 65535 */
+#define DN_RGB8   3
+#define DN_BGR8   4
+#define DN_RGBA8  5 /* alpha is ignored */
+#define DN_BGRA8  6
+
+/* Pixels of the caller, described, not copied. */
+typedef struct dn_image_view {
+    const void *pixels; /* first byte of the top row */
+    int32_t width;      /* pixels, >= 1 */
+    int32_t height;     /* pixels, >= 1 */
+    int64_t stride;     /* bytes from one row to the next; at least width * bytes per pixel in size; may be
+                           negative (bottom-up buffers: `pixels` is still the top row); 0 means tightly packed */
+    int32_t format;     /* DN_GRAY8 ... */
+    int32_t reserved;   /* 0 */
+} dn_image_view;
+
+/* Smallest width and height accepted for training, scoring and localization. */
+#define DN_MIN_SIDE 8
+
+/* A decoded PNG or JPEG.  Immutable; any thread. */
+typedef struct dn_image dn_image;
+
+typedef struct dn_image_options {
+    uint32_t struct_size;
+    uint32_t reserved;
+    int64_t max_pixels; /* width x height refused above this (DN_E_LIMIT), before allocating; default 64 x 2^20 */
+    int64_t max_bytes;  /* size of the encoded file refused above this; default 2^30 */
+    const dn_allocator *allocator; /* default NULL: malloc */
+} dn_image_options;
+DN_API void dn_image_options_init_size(dn_image_options *options, size_t size);
+#define dn_image_options_init(options) dn_image_options_init_size((options), sizeof *(options))
+
+/* Decodes a PNG (1 to 16 bit, gray, palette, colour, alpha, interlaced) or JPEG (baseline, progressive, gray,
+ * YCbCr; EXIF orientation applied; CMYK is refused with DN_E_UNSUPPORTED).  The kind is told from the bytes, not
+ * the name.  16-bit gray becomes DN_GRAY16, other gray DN_GRAY8, everything else DN_RGB8 (alpha dropped).
+ * Truncated or corrupt input is an error (DN_E_FORMAT) that names the file; nothing is guessed. */
+DN_API DN_CHECK_RESULT dn_status dn_image_open_path(const char *path, const dn_image_options *options,
+                                                    dn_image **out, dn_error *error);
+/* Like dn_image_open_path, but from `size` bytes in memory, which are not kept. */
+DN_API DN_CHECK_RESULT dn_status dn_image_open_memory(const void *bytes, size_t size, const dn_image_options *options,
+                                                      dn_image **out, dn_error *error);
+/* Describes the image's pixels.  They live as long as the image. */
+DN_API void dn_image_pixels(const dn_image *image, dn_image_view *out);
+DN_API void dn_image_free(dn_image *image); /* NULL is allowed */
+
+/* Writes a PNG of any dn_image_view (DN_GRAY16 as 16 bit), atomically: the file appears complete or not at all. */
+DN_API DN_CHECK_RESULT dn_status dn_image_write_png(const dn_image_view *image, const char *path, dn_error *error);
+/* Like dn_image_write_png, but to memory. */
+DN_API DN_CHECK_RESULT dn_status dn_image_encode_png(const dn_image_view *image, dn_blob **out, dn_error *error);
+
+/* Draws a heat map over an image, as RGB8 of the image's size.
+ * map: (height, width) floats as dn_localizer_map gives them (1 = the most that good images show).
+ * full: the map value that gets the hottest colour; <= 0 means the default DN_OVERLAY_FULL.
+ * rgb: (height, width, 3) bytes of the caller.  Values up to 1 stay uncoloured; above, a perceptually uniform
+ * colour map is blended in with growing weight. */
+#define DN_OVERLAY_FULL 4.0f
+DN_API DN_CHECK_RESULT dn_status dn_image_overlay(const dn_image_view *image, const float *map, float full,
+                                                  uint8_t *rgb, dn_error *error);
+
+/* ------------------------------------------------------------------------------------------------
+ * Extractor: the frozen CNN (paper section 3.3: feature extraction at several scales)
+ */
+
+typedef struct dn_extractor dn_extractor;
+
+typedef struct dn_extractor_options {
+    uint32_t struct_size;
+    int32_t input_size; /* width and height of a view in pixels: multiple of 32, 32 .. 2048, default 448 */
+    int32_t scales;     /* view, every 2nd, every 4th ... pixel of it: 1 .. 5, default 3 */
+    int32_t reserved;
+    const dn_allocator *allocator; /* default NULL: malloc */
+} dn_extractor_options;
+DN_API void dn_extractor_options_init_size(dn_extractor_options *options, size_t size);
+#define dn_extractor_options_init(options) dn_extractor_options_init_size((options), sizeof *(options))
+
+/* Loads a backbone from a safetensors file.  AlexNet is recognised by torchvision's names and shapes
+ * (features.{0,3,6,8,10}.{weight,bias}, the prefix "features." optional, classifier tensors ignored); any other
+ * sequential CNN needs a layer list under "differnet.layers" in the file's __metadata__ (docs/format.md).
+ * float32 and float16 tensors.  Errors: DN_E_IO, DN_E_FORMAT, DN_E_KIND (a model or flow file), DN_E_NUMERIC (NaN in
+ * the weights), DN_E_ARGUMENT (an input size at which the smallest scale does not fit through the network). */
+DN_API DN_CHECK_RESULT dn_status dn_extractor_open_path(const char *path, const dn_extractor_options *options,
+                                                        dn_extractor **out, dn_error *error);
+/* Like dn_extractor_open_path, but from `size` bytes in memory, which are copied. */
+DN_API DN_CHECK_RESULT dn_status dn_extractor_open_memory(const void *bytes, size_t size,
+                                                          const dn_extractor_options *options,
+                                                          dn_extractor **out, dn_error *error);
+/* The backbone used where none is named.  This version embeds no trained weights: the default is AlexNet with
+ * random weights (seed 0), and dn_extractor_info says so (`random` = 1). */
+DN_API DN_CHECK_RESULT dn_status dn_extractor_default(const dn_extractor_options *options,
+                                                      dn_extractor **out, dn_error *error);
+/* AlexNet with seeded random weights (He normal, zero bias) and the given numbers of output channels of its five
+ * convolutions; NULL means AlexNet's own: 64, 192, 384, 256, 256.  For tests and as a baseline. */
+DN_API DN_CHECK_RESULT dn_status dn_extractor_random(const int32_t channels[5], uint64_t seed,
+                                                     const dn_extractor_options *options,
+                                                     dn_extractor **out, dn_error *error);
+DN_API dn_extractor *dn_extractor_ref(dn_extractor *extractor);
+DN_API void dn_extractor_unref(dn_extractor *extractor); /* NULL is allowed */
+
+typedef struct dn_extractor_info {
+    uint32_t struct_size;
+    int32_t input_size;  /* pixels */
+    int32_t scales;
+    int32_t taps;        /* layers whose mean activation goes into the feature (AlexNet: 1) */
+    int32_t feature_dim; /* scales x sum of the taps' channels; AlexNet at 3 scales: 768 */
+    int32_t random;      /* 1: random weights that stand in for trained ones */
+    uint32_t id;         /* crc32 of topology and weights */
+    int32_t layers;
+    int64_t parameters;
+    float mean[3], std[3]; /* a view is (rgb in 0..1 - mean) / std */
+    char name[64];
+} dn_extractor_info;
+DN_API void dn_extractor_info_init_size(dn_extractor_info *info, size_t size);
+#define dn_extractor_info_init(info) dn_extractor_info_init_size((info), sizeof *(info))
+DN_API DN_CHECK_RESULT dn_status dn_extractor_get_info(const dn_extractor *extractor, dn_extractor_info *info);
+/* Name of tap 0 .. taps-1 ("features.12").  Lives as long as the extractor; NULL if out of range. */
+DN_API const char *dn_extractor_tap_name(const dn_extractor *extractor, int32_t tap);
+
+/* Renders n views of an image: stretched to the input size (bilinear, antialiased), rotated by angles[i] degrees
+ * counter-clockwise about the centre (nearest, corners black), normalised.  views: (n, size, size, 3) floats. */
+DN_API DN_CHECK_RESULT dn_status dn_extractor_views(const dn_extractor *extractor, const dn_image_view *image,
+                                                    const double *angles, int32_t n, float *views, dn_error *error);
+/* Features of n views.  views: (n, size, size, 3); features: (n, feature_dim), largest scale first, within a scale
+ * tap by tap; each the mean of one map over its positions.  Scratch is allocated and freed within the call. */
+DN_API DN_CHECK_RESULT dn_status dn_extractor_features(const dn_extractor *extractor, const float *views, int32_t n,
+                                                       float *features, dn_error *error);
+/* Features of one image seen under n angles: dn_extractor_views and dn_extractor_features in one. */
+DN_API DN_CHECK_RESULT dn_status dn_extractor_features_image(const dn_extractor *extractor, const dn_image_view *image,
+                                                             const double *angles, int32_t n, float *features,
+                                                             dn_error *error);
+/* Gradient of sum_j feature_gradient[i][j] * feature[i][j] with respect to the normalised pixels of view i.
+ * views: (n, size, size, 3); feature_gradient: (n, feature_dim); pixel_gradient: (n, size, size, 3). */
+DN_API DN_CHECK_RESULT dn_status dn_extractor_gradient(const dn_extractor *extractor, const float *views, int32_t n,
+                                                       const float *feature_gradient, float *pixel_gradient,
+                                                       dn_error *error);
+
+/* ------------------------------------------------------------------------------------------------
+ * Flow: the normalizing flow (paper section 3.1, figure 3; after RealNVP)
+ *
+ * Block: a fixed permutation, then both halves are coupled: y1 = x1 * exp(l(s2)) + t2, (s2, t2) = net2(x2);
+ * y2 = x2 * exp(l(s1)) + t1, (s1, t1) = net1(y1); l(s) = clamp * 0.636 * atan(s / clamp) (paper equation 5).
+ */
+
+typedef struct dn_flow dn_flow;
+
+typedef struct dn_flow_options {
+    uint32_t struct_size;
+    int32_t dimension; /* 2 .. 65536, even, default 768 */
+    int32_t blocks;    /* 1 .. 64, default 8 */
+    int32_t hidden;    /* width of the subnets' hidden layers: 1 .. 16384, default 512 (the paper: 2048) */
+    double clamp;      /* a of the soft clamp: > 0 .. 100, default 3 */
+    uint64_t seed;     /* of permutations and initial weights, default 0 */
+    const dn_allocator *allocator; /* default NULL: malloc */
+} dn_flow_options;
+DN_API void dn_flow_options_init_size(dn_flow_options *options, size_t size);
+#define dn_flow_options_init(options) dn_flow_options_init_size((options), sizeof *(options))
+
+/* A flow with seeded permutations and initial weights U(-1/sqrt(inputs), 1/sqrt(inputs)). */
+DN_API DN_CHECK_RESULT dn_status dn_flow_create(const dn_flow_options *options, dn_flow **out, dn_error *error);
+/* Reads a flow file (dn_flow_save).  allocator: NULL for malloc. */
+DN_API DN_CHECK_RESULT dn_status dn_flow_open_path(const char *path, const dn_allocator *allocator,
+                                                   dn_flow **out, dn_error *error);
+DN_API DN_CHECK_RESULT dn_status dn_flow_open_memory(const void *bytes, size_t size, const dn_allocator *allocator,
+                                                     dn_flow **out, dn_error *error);
+DN_API DN_CHECK_RESULT dn_status dn_flow_save(const dn_flow *flow, const char *path, dn_error *error);
+DN_API DN_CHECK_RESULT dn_status dn_flow_save_memory(const dn_flow *flow, dn_blob **out, dn_error *error);
+DN_API dn_flow *dn_flow_ref(dn_flow *flow);
+DN_API void dn_flow_unref(dn_flow *flow); /* NULL is allowed */
+/* Fills dimension, blocks, hidden, clamp and seed. */
+DN_API DN_CHECK_RESULT dn_status dn_flow_get_info(const dn_flow *flow, dn_flow_options *info);
+
+/* z = f(x) and log |det df/dx|.  x, z: (n, dimension), may be the same array; logdet: (n) or NULL.
+ * A row's result does not depend on the other rows or on n. */
+DN_API DN_CHECK_RESULT dn_status dn_flow_forward(const dn_flow *flow, const float *x, int32_t n, float *z,
+                                                 float *logdet, dn_error *error);
+/* x = f^-1(z).  z, x: (n, dimension), may be the same array. */
+DN_API DN_CHECK_RESULT dn_status dn_flow_inverse(const dn_flow *flow, const float *z, int32_t n, float *x,
+                                                 dn_error *error);
+/* n samples x = f^-1(z), z ~ N(0, I) drawn from `seed`.  x: (n, dimension). */
+DN_API DN_CHECK_RESULT dn_status dn_flow_sample(const dn_flow *flow, uint64_t seed, int32_t n, float *x,
+                                                dn_error *error);
+/* log p(x) = -|z|^2 / 2 - dimension / 2 * log(2 pi) + logdet (paper equation 2), natural log.
+ * x: (n, dimension); log_likelihood: (n). */
+DN_API DN_CHECK_RESULT dn_status dn_flow_log_likelihood(const dn_flow *flow, const float *x, int32_t n,
+                                                        double *log_likelihood, dn_error *error);
+/* Gradient of sum_i <z_gradient[i], z[i]> + logdet_gradient[i] * logdet[i] with respect to x, both factors held fixed.
+ * x, z_gradient, x_gradient: (n, dimension); logdet_gradient: (n) or NULL for zeros. */
+DN_API DN_CHECK_RESULT dn_status dn_flow_gradient(const dn_flow *flow, const float *x, int32_t n,
+                                                  const float *z_gradient, const float *logdet_gradient,
+                                                  float *x_gradient, dn_error *error);
+
+/* ------------------------------------------------------------------------------------------------
+ * Model: everything needed to score, in one file
+ */
+
+typedef struct dn_model dn_model;
+
+#define DN_STORAGE_F32 0
+#define DN_STORAGE_F16 1 /* half the size; weights rounded to 11 bits */
+
+/* Which angles the views have (degrees, counter-clockwise). */
+#define DN_ANGLES_STRATIFIED 0 /* one seeded random angle from each N-th of the circle: like training's (default) */
+#define DN_ANGLES_GRID       1 /* i * 360 / N, as the reference implementation's evaluation */
+
+typedef struct dn_model_options {
+    uint32_t struct_size;
+    int32_t verify; /* 1: check the data's crc32 when opening (default); 0: skip it */
+    const dn_allocator *allocator; /* default NULL: malloc */
+} dn_model_options;
+DN_API void dn_model_options_init_size(dn_model_options *options, size_t size);
+#define dn_model_options_init(options) dn_model_options_init_size((options), sizeof *(options))
+
+/* Opens a model file (.dnm).  The file is mapped: it must not be changed in place while the model lives (replacing
+ * it by rename, as dn_model_save does, is fine). */
+DN_API DN_CHECK_RESULT dn_status dn_model_open_path(const char *path, const dn_model_options *options,
+                                                    dn_model **out, dn_error *error);
+/* Like dn_model_open_path, but from `size` bytes in memory, which are copied. */
+DN_API DN_CHECK_RESULT dn_status dn_model_open_memory(const void *bytes, size_t size, const dn_model_options *options,
+                                                      dn_model **out, dn_error *error);
+/* Writes the model, atomically: an existing file is replaced by a complete one or left as it is.
+ * storage: DN_STORAGE_F32 or DN_STORAGE_F16. */
+DN_API DN_CHECK_RESULT dn_status dn_model_save(const dn_model *model, const char *path, int32_t storage,
+                                               dn_error *error);
+DN_API DN_CHECK_RESULT dn_status dn_model_save_memory(const dn_model *model, int32_t storage, dn_blob **out,
+                                                      dn_error *error);
+DN_API dn_model *dn_model_ref(dn_model *model);
+DN_API void dn_model_unref(dn_model *model); /* NULL is allowed */
+
+typedef struct dn_model_info {
+    uint32_t struct_size;
+    uint32_t id;            /* crc32 of the model's tensors: equal bits, equal id */
+    int32_t input_size;     /* pixels */
+    int32_t scales;
+    int32_t feature_dim;
+    int32_t blocks;
+    int32_t hidden;
+    int32_t views;          /* default number of views for scoring */
+    int32_t angles;         /* DN_ANGLES_... */
+    int32_t standardized;   /* 1: features are standardised before the flow */
+    int32_t backbone_random;/* 1: the backbone has random weights that stand in for trained ones */
+    int32_t storage;        /* DN_STORAGE_... of the file it was opened from; DN_STORAGE_F32 for a new model */
+    int32_t train_images;   /* images the flow learned from */
+    int32_t holdout_images; /* good images kept out, whose scores give the p-values (0: no verdicts) */
+    int32_t epochs;         /* epochs trained */
+    int32_t bank;           /* views per image in the feature bank; 0: fresh views each step */
+    uint64_t seed;
+    double clamp;
+    double final_loss;      /* mean training loss of the last epoch; NaN if not known */
+    double heatmap_scale;   /* gradient-map value that good images reach at most; 0: not known */
+    int64_t parameters;     /* backbone and flow */
+    char backbone[64];
+    char library[16];       /* version of the library that trained it */
+} dn_model_info;
+DN_API void dn_model_info_init_size(dn_model_info *info, size_t size);
+#define dn_model_info_init(info) dn_model_info_init_size((info), sizeof *(info))
+DN_API DN_CHECK_RESULT dn_status dn_model_get_info(const dn_model *model, dn_model_info *info);
+/* Scores of the held-out good images, ascending; `*count` gets their number (0 is possible).  Lives as long as the
+ * model. */
+DN_API const double *dn_model_holdout_scores(const dn_model *model, int32_t *count);
+/* The model's parts, for use on their own.  Borrowed: they live as long as the model; ref them to keep them. */
+DN_API dn_extractor *dn_model_extractor(const dn_model *model);
+DN_API dn_flow *dn_model_flow(const dn_model *model);
+/* Standardisation y' = (y - mean) / deviation: pointers to (feature_dim) floats that live as long as the model. */
+DN_API const float *dn_model_feature_mean(const dn_model *model);
+DN_API const float *dn_model_feature_deviation(const dn_model *model);
+
+/* ------------------------------------------------------------------------------------------------
+ * Scorer (paper section 3.4, equation 6: mean over transformed views)
+ */
+
+typedef struct dn_scorer dn_scorer;
+
+typedef struct dn_scorer_options {
+    uint32_t struct_size;
+    int32_t views;   /* 1 .. 1024; 0 (default): the model's own number */
+    int32_t angles;  /* DN_ANGLES_...; -1 (default): the model's own */
+    int32_t threads; /* 1 .. 256, default 1: the calling thread alone.  The result has the same bits for any value */
+    double false_alarm_rate; /* verdict at p <= this: > 0 .. 1, default 0.05 */
+    const dn_allocator *allocator; /* default NULL: malloc */
+} dn_scorer_options;
+DN_API void dn_scorer_options_init_size(dn_scorer_options *options, size_t size);
+#define dn_scorer_options_init(options) dn_scorer_options_init_size((options), sizeof *(options))
+
+typedef struct dn_score {
+    uint32_t struct_size;
+    int32_t anomalous;       /* 1 anomalous, 0 normal, -1 no verdict: the model holds no scores of good images */
+    double score;            /* mean of z^2 over views and dimensions, >= 0; about 1 for good images */
+    double log_likelihood;   /* mean over views of log p(y) of the (standardised) features */
+    double p_value;          /* (1 + held-out scores >= score) / (held-out scores + 1); NaN without them */
+    double threshold;        /* anomalous means score > threshold; NaN without held-out scores */
+    double false_alarm_rate; /* the rate the verdict keeps: the one asked for, or the smallest the model can promise,
+                                1 / (held-out scores + 1), if that is larger; NaN without held-out scores */
+    int32_t views;
+    int32_t reserved;
+} dn_score;
+DN_API void dn_score_init_size(dn_score *score, size_t size);
+#define dn_score_init(score) dn_score_init_size((score), sizeof *(score))
+
+/* Allocates all scratch and starts the threads asked for. */
+DN_API DN_CHECK_RESULT dn_status dn_scorer_create(dn_model *model, const dn_scorer_options *options,
+                                                  dn_scorer **out, dn_error *error);
+/* Scores an image of at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite. */
+DN_API DN_CHECK_RESULT dn_status dn_scorer_score(dn_scorer *scorer, const dn_image_view *image, dn_score *score);
+/* Like dn_scorer_score, but decodes a file (with default dn_image_options). */
+DN_API DN_CHECK_RESULT dn_status dn_scorer_score_path(dn_scorer *scorer, const char *path, dn_score *score);
+/* Mean of z^2 of each view of the last scored image; `*count` gets their number.  Valid until the next call. */
+DN_API const double *dn_scorer_view_scores(const dn_scorer *scorer, int32_t *count);
+DN_API const dn_error *dn_scorer_error(const dn_scorer *scorer);
+DN_API void dn_scorer_free(dn_scorer *scorer); /* NULL is allowed */
+
+/* ------------------------------------------------------------------------------------------------
+ * Localizer (paper section 3.5: gradients back to the input)
+ */
+
+typedef struct dn_localizer dn_localizer;
+
+typedef struct dn_localizer_options {
+    uint32_t struct_size;
+    int32_t views;   /* 1 .. 1024, default 16 */
+    int32_t angles;  /* DN_ANGLES_...; -1 (default): the model's own */
+    int32_t threads; /* 1 .. 256, default 1 */
+    double sigma;    /* Gaussian blur of the gradient, in pixels of a view: 0 .. 64, default 3 */
+    const dn_allocator *allocator; /* default NULL: malloc */
+} dn_localizer_options;
+DN_API void dn_localizer_options_init_size(dn_localizer_options *options, size_t size);
+#define dn_localizer_options_init(options) dn_localizer_options_init_size((options), sizeof *(options))
+
+DN_API DN_CHECK_RESULT dn_status dn_localizer_create(dn_model *model, const dn_localizer_options *options,
+                                                     dn_localizer **out, dn_error *error);
+/* Heat map in the image's own pixels.  map: (height, width) floats, >= 0.  The gradient of the training loss with
+ * respect to each view is rotated back and blurred; |.| is averaged over views and channels, squared, and divided by
+ * the model's heatmap_scale, so that 1 is the most that good images show (unscaled if the model holds no scale). */
+DN_API DN_CHECK_RESULT dn_status dn_localizer_map(dn_localizer *localizer, const dn_image_view *image, float *map);
+
+typedef struct dn_box {
+    int32_t x, y, width, height; /* pixels of the image */
+    float peak;                  /* largest map value inside */
+    int32_t area;                /* pixels at or above the threshold */
+} dn_box;
+/* Bounding boxes of the 8-connected regions of map values >= threshold (> 0; 1 is a sensible value), strongest peak
+ * first.  map: (height, width).  boxes: room for `capacity`; `*count` gets the number written.  Regions beyond
+ * `capacity` (the weakest) are left out. */
+DN_API DN_CHECK_RESULT dn_status dn_localizer_boxes(dn_localizer *localizer, const float *map, int32_t width,
+                                                    int32_t height, float threshold, dn_box *boxes, int32_t capacity,
+                                                    int32_t *count);
+DN_API const dn_error *dn_localizer_error(const dn_localizer *localizer);
+DN_API void dn_localizer_free(dn_localizer *localizer); /* NULL is allowed */
+
+/* ------------------------------------------------------------------------------------------------
+ * Trainer
+ */
+
+typedef struct dn_trainer dn_trainer;
+
+#define DN_PRESET_COMPACT 0 /* hidden 512: 18 million parameters (default) */
+#define DN_PRESET_PAPER   1 /* hidden 2048: 172 million parameters */
+
+typedef struct dn_train_options {
+    uint32_t struct_size;
+    int32_t epochs;          /* 0 .. 1000000, default 192 (the paper: 24 x 8) */
+    uint64_t seed;           /* of everything random, default 0 */
+    int32_t hidden;          /* flow: 1 .. 16384, default 512 */
+    int32_t blocks;          /* flow: 1 .. 64, default 8 */
+    double clamp;            /* flow: > 0 .. 100, default 3 */
+    int32_t batch_images;    /* images per step: 1 .. 1024, default 24 */
+    int32_t batch_views;     /* views per image and step: 1 .. 64, default 4 */
+    int32_t bank;            /* views per image whose features are computed once and drawn from: 0 .. 4096, default
+                                64; 0: fresh views for each step, as the paper does, much slower */
+    int32_t standardize;     /* 1 (default): features to mean 0, deviation 1 before the flow; 0: as they are */
+    double learning_rate;    /* Adam: > 0 .. 1, default 2e-4 */
+    double beta1, beta2;     /* Adam: 0 .. < 1, default 0.8, 0.8 */
+    double epsilon;          /* Adam: > 0 .. 1, default 1e-4 */
+    double weight_decay;     /* L2, added to the gradient: 0 .. 1, default 1e-5 */
+    double brightness;       /* views' factor from [1 - v, 1 + v]: 0 .. 1, default 0 */
+    double contrast;         /* likewise, about the view's mean gray, default 0 */
+    double saturation;       /* likewise, about each pixel's gray, default 0 */
+    double holdout;          /* share of the images kept out for p-values: 0 .. 0.5, default 0.1; at least one image
+                                if it is > 0 and there are three or more; none with fewer */
+    int32_t views;           /* default number of views the model scores with: 1 .. 1024, default 64 */
+    int32_t angles;          /* DN_ANGLES_... the model scores with, default DN_ANGLES_STRATIFIED */
+    int32_t heatmap_images;  /* good images (held-out ones first) that set the heat map's scale: 0 .. 1024, default 16 */
+    int32_t threads;         /* 1 .. 256, default 1.  The model has the same bits for any value */
+    const char *checkpoint;  /* path of a file to save the state to, so that training can go on; NULL (default): none.
+                                The feature bank goes to the same path with ".bank" appended.  Copied. */
+    int32_t checkpoint_epochs; /* save every so many epochs and at a cancel: 1 .. 1000000, default 16 */
+    int32_t resume;          /* 1: go on from `checkpoint` if it exists and fits images and options (else an error);
+                                0 (default): start anew */
+    const dn_allocator *allocator; /* default NULL: malloc */
+} dn_train_options;
+DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
+#define dn_train_options_init(options) dn_train_options_init_size((options), sizeof *(options))
+/* Sets the fields that a preset fixes (hidden, epochs).  DN_E_ARGUMENT for an unknown preset. */
+DN_API DN_CHECK_RESULT dn_status dn_train_options_preset(dn_train_options *options, int32_t preset);
+
+#define DN_PHASE_FEATURES 1 /* done, total: views.  Computing the feature bank */
+#define DN_PHASE_TRAIN    2 /* done, total: epochs.  `loss` is the last epoch's mean */
+#define DN_PHASE_HOLDOUT  3 /* done, total: images.  Scoring the held-out images */
+#define DN_PHASE_HEATMAP  4 /* done, total: images.  Setting the heat map's scale */
+
+typedef struct dn_progress {
+    uint32_t struct_size;
+    int32_t phase;  /* DN_PHASE_... */
+    int64_t done;
+    int64_t total;
+    double loss;    /* NaN where there is none yet */
+} dn_progress;
+/* Called on the thread that called dn_trainer_run.  Non-zero: stop (DN_E_CANCELLED). */
+typedef int32_t (*dn_progress_fn)(const dn_progress *progress, void *user);
+
+DN_API DN_CHECK_RESULT dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *options,
+                                                   dn_trainer **out, dn_error *error);
+/* Adds a good image by path.  The file is decoded now, so that a bad one is found early, and again when needed. */
+DN_API DN_CHECK_RESULT dn_status dn_trainer_add_path(dn_trainer *trainer, const char *path);
+/* Adds a good image; what is needed of its pixels is copied. */
+DN_API DN_CHECK_RESULT dn_status dn_trainer_add_view(dn_trainer *trainer, const dn_image_view *image);
+/* Trains (paper section 3.2, equation 3) and makes a model.  progress: may be NULL.  DN_E_STATE without images.
+ * DN_E_CANCELLED: the state is kept (and saved, if there is a checkpoint path); a further call goes on.
+ * DN_E_NUMERIC: NaN or infinity came up; the weights of the last good epoch are kept, see dn_trainer_model. */
+DN_API DN_CHECK_RESULT dn_status dn_trainer_run(dn_trainer *trainer, dn_progress_fn progress, void *user,
+                                                dn_model **out);
+/* A model from the last epoch that went well, after dn_trainer_run failed or was cancelled (DN_E_STATE if there is
+ * none).  Held-out images are scored as usual. */
+DN_API DN_CHECK_RESULT dn_status dn_trainer_model(dn_trainer *trainer, dn_model **out);
+DN_API const dn_error *dn_trainer_error(const dn_trainer *trainer);
+DN_API void dn_trainer_free(dn_trainer *trainer); /* NULL is allowed */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* DIFFERNET_H */

@@ -1,0 +1,26 @@
+/* Included by api_*.c only, before anything else: the public header with its functions exported, and the checks that
+ * every entry point makes. */
+#ifndef DN_LIB_API_H
+#define DN_LIB_API_H
+
+#define DN_API __attribute__((visibility("default")))
+#include "differnet.h"
+
+#include "base/status.h"
+
+/* Refuses a NULL argument by name. */
+#define REQUIRE(pointer, error)                                                              \
+    do {                                                                                     \
+        if (!(pointer))                                                                      \
+            return fail((error), DN_E_ARGUMENT, "%s: %s is NULL", __func__, #pointer);       \
+    } while (0)
+
+/* Copies a caller's option struct (nullable: defaults stay) over `own`, which holds the defaults, by the zero-tail
+ * rule: a longer struct is accepted if its unknown tail is zero, a shorter one keeps our defaults for the rest. */
+dn_status options_read(void *own, size_t own_size, const void *callers, const char *what, dn_error *error);
+/* Copies `own` to the caller's output struct: as many bytes as its struct_size says, the unknown tail zeroed. */
+dn_status output_write(void *callers, const void *own, size_t own_size, const char *what, dn_error *error);
+/* Writes defaults `own` into a caller's struct of `size` bytes and sets struct_size; the unknown tail is zeroed. */
+void options_init(void *callers, size_t size, const void *own, size_t own_size);
+
+#endif

@@ -1,0 +1,121 @@
+/* Version, status names, memory, OpenBLAS settings, and what all api_*.c share. */
+#include "api.h"
+
+#include <string.h>
+
+#include "base/blas.h"
+#include "base/blob.h"
+
+#define STRINGIFY_(x) #x
+#define STRINGIFY(x) STRINGIFY_(x)
+
+#define MAX_STRUCT_SIZE 4096
+
+const char *dn_version(void)
+{
+    return STRINGIFY(DN_VERSION_MAJOR) "." STRINGIFY(DN_VERSION_MINOR) "." STRINGIFY(DN_VERSION_PATCH);
+}
+
+const char *dn_status_string(dn_status status)
+{
+    switch (status) {
+    case DN_OK: return "success";
+    case DN_E_ARGUMENT: return "invalid argument";
+    case DN_E_MEMORY: return "out of memory";
+    case DN_E_IO: return "input or output error";
+    case DN_E_FORMAT: return "malformed file";
+    case DN_E_KIND: return "wrong kind of file";
+    case DN_E_VERSION: return "file of a newer version";
+    case DN_E_LIMIT: return "limit exceeded";
+    case DN_E_UNSUPPORTED: return "unsupported file";
+    case DN_E_NUMERIC: return "not a finite number";
+    case DN_E_CANCELLED: return "cancelled";
+    case DN_E_STATE: return "call does not fit the state";
+    case DN_E_THREAD: return "cannot start a thread";
+    default: return "unknown status";
+    }
+}
+
+const void *dn_blob_data(const dn_blob *blob)
+{
+    return blob ? blob->data : NULL;
+}
+
+size_t dn_blob_size(const dn_blob *blob)
+{
+    return blob ? blob->size : 0;
+}
+
+void dn_blob_free(dn_blob *blob)
+{
+    blob_free(blob);
+}
+
+dn_status dn_blas_set_threads(int32_t threads)
+{
+    if (threads < 1 || threads > 1024)
+        return DN_E_ARGUMENT;
+    blas_set_threads(threads);
+    return DN_OK;
+}
+
+int32_t dn_blas_threads(void)
+{
+    return blas_threads();
+}
+
+const char *dn_blas_corename(void)
+{
+    return blas_corename();
+}
+
+/* ---- structs that carry their size ---- */
+
+void options_init(void *callers, size_t size, const void *own, size_t own_size)
+{
+    uint32_t struct_size = (uint32_t)size;
+
+    if (!callers || size < sizeof struct_size || size > MAX_STRUCT_SIZE)
+        return;
+    memset(callers, 0, size);
+    memcpy(callers, own, size < own_size ? size : own_size);
+    memcpy(callers, &struct_size, sizeof struct_size);
+}
+
+/* struct_size of a caller's struct, checked. */
+static dn_status read_size(const void *callers, const char *what, size_t *size, dn_error *error)
+{
+    uint32_t struct_size;
+
+    memcpy(&struct_size, callers, sizeof struct_size);
+    if (struct_size < 2 * sizeof struct_size || struct_size > MAX_STRUCT_SIZE)
+        return fail(error, DN_E_ARGUMENT, "%s: struct_size is %u; set it with the struct's init macro", what,
+                    (unsigned)struct_size);
+    *size = struct_size;
+    return DN_OK;
+}
+
+dn_status options_read(void *own, size_t own_size, const void *callers, const char *what, dn_error *error)
+{
+    uint32_t kept_size = (uint32_t)own_size;
+    size_t size = 0;
+
+    if (!callers)
+        return DN_OK;
+    TRY(read_size(callers, what, &size, error));
+    for (size_t i = own_size; i < size; i++)
+        if (((const uint8_t *)callers)[i] != 0)
+            return fail(error, DN_E_ARGUMENT, "%s: sets an option that version %s does not know", what, dn_version());
+    memcpy(own, callers, size < own_size ? size : own_size);
+    memcpy(own, &kept_size, sizeof kept_size);
+    return DN_OK;
+}
+
+dn_status output_write(void *callers, const void *own, size_t own_size, const char *what, dn_error *error)
+{
+    size_t size = 0;
+
+    TRY(read_size(callers, what, &size, error));
+    options_init(callers, size, own, own_size);
+    return DN_OK;
+}

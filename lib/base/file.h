@@ -1,0 +1,51 @@
+/* Files: reading whole, mapping, and writing atomically. */
+#ifndef DN_BASE_FILE_H
+#define DN_BASE_FILE_H
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "differnet.h"
+
+/* The system calls behind this module.  Tests replace them to make the n-th call fail or write short. */
+struct file_table {
+    int (*open)(const char *path, int flags, mode_t mode);
+    int (*fstat)(int fd, struct stat *status);
+    ssize_t (*read)(int fd, void *buffer, size_t size);
+    ssize_t (*write)(int fd, const void *buffer, size_t size);
+    int (*fsync)(int fd);
+    int (*close)(int fd);
+    int (*rename)(const char *from, const char *to);
+    int (*unlink)(const char *path);
+    void *(*mmap)(void *address, size_t size, int protection, int flags, int fd, off_t offset);
+    int (*munmap)(void *address, size_t size);
+};
+extern struct file_table file_table;
+
+/* Reads a regular file whole.  *bytes belongs to the caller (mem_free).  DN_E_LIMIT above max_bytes. */
+dn_status file_read(const char *path, int64_t max_bytes, const dn_allocator *allocator, uint8_t **bytes, size_t *size,
+                    dn_error *error);
+
+/* A regular file mapped read-only.  An empty file maps to bytes = NULL, size = 0. */
+typedef struct file_mapping {
+    const uint8_t *bytes;
+    size_t size;
+} file_mapping;
+dn_status file_map(const char *path, file_mapping *mapping, dn_error *error);
+void file_unmap(file_mapping *mapping); /* a zeroed mapping is allowed */
+
+/* Writing `path` atomically: a temporary file in the same directory, fsync, rename, fsync of the directory.
+ * After file_writer_open succeeded, exactly one of commit and abort must follow; a failed write or commit has
+ * aborted already (abort is then allowed, and does nothing). */
+typedef struct file_writer {
+    dn_allocator allocator;
+    char *path;      /* as given, for messages and the rename */
+    char *temporary; /* path + ".XXXXXX.tmp"-like unique suffix */
+    int fd;          /* -1: closed */
+} file_writer;
+dn_status file_writer_open(file_writer *writer, const char *path, const dn_allocator *allocator, dn_error *error);
+dn_status file_writer_write(file_writer *writer, const void *bytes, size_t size, dn_error *error);
+dn_status file_writer_commit(file_writer *writer, dn_error *error);
+void file_writer_abort(file_writer *writer);
+
+#endif

@@ -1,0 +1,73 @@
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct mem_table mem_table = {aligned_alloc, free};
+
+static void *default_alloc(size_t alignment, size_t size, void *user)
+{
+    (void)user;
+    return mem_table.aligned_alloc(alignment, size);
+}
+
+static void default_free(void *pointer, void *user)
+{
+    (void)user;
+    mem_table.free(pointer);
+}
+
+dn_allocator mem_allocator(const dn_allocator *allocator)
+{
+    if (allocator)
+        return *allocator;
+    return (dn_allocator){default_alloc, default_free, NULL};
+}
+
+_Bool size_mul(size_t a, size_t b, size_t *out)
+{
+    return !__builtin_mul_overflow(a, b, out);
+}
+
+_Bool size_add(size_t a, size_t b, size_t *out)
+{
+    return !__builtin_add_overflow(a, b, out);
+}
+
+void *mem_alloc(const dn_allocator *allocator, size_t count, size_t size)
+{
+    size_t bytes;
+
+    if (!size_mul(count, size, &bytes) || !size_add(bytes, MEM_ALIGNMENT, &bytes))
+        return NULL;
+    /* aligned_alloc wants a multiple of the alignment; 0 bytes become one unit. */
+    bytes -= bytes % MEM_ALIGNMENT;
+    if (bytes > PTRDIFF_MAX)
+        return NULL;
+    return allocator->alloc(MEM_ALIGNMENT, bytes, allocator->user);
+}
+
+void *mem_zalloc(const dn_allocator *allocator, size_t count, size_t size)
+{
+    void *pointer = mem_alloc(allocator, count, size);
+
+    if (pointer)
+        memset(pointer, 0, count * size);
+    return pointer;
+}
+
+char *mem_strdup(const dn_allocator *allocator, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = mem_alloc(allocator, size, 1);
+
+    if (copy)
+        memcpy(copy, text, size);
+    return copy;
+}
+
+void mem_free(const dn_allocator *allocator, void *pointer)
+{
+    if (pointer)
+        allocator->free(pointer, allocator->user);
+}

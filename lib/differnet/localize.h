@@ -1,0 +1,20 @@
+/* Localization: gradient of the loss with respect to the pixels of each view -> heat map (paper section 3.5). */
+#ifndef DN_DIFFERNET_LOCALIZE_H
+#define DN_DIFFERNET_LOCALIZE_H
+
+#include "base/pool.h"
+#include "differnet/model.h"
+
+dn_status localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out, dn_error *error);
+void localizer_free(dn_localizer *localizer);
+/* map: (height, width) of the image; divided by the model's heatmap_scale if it has one. */
+dn_status localizer_map(dn_localizer *localizer, const dn_image_view *image, float *map, dn_error *error);
+/* The unscaled map at the network's own resolution, (size, size): what the scale is calibrated on.  Valid until the
+ * next call. */
+dn_status localizer_raw_map(dn_localizer *localizer, const dn_image_view *image, const float **map, dn_error *error);
+/* 8-connected regions >= threshold, strongest first (regions.c). */
+dn_status regions_find(const float *map, int32_t width, int32_t height, float threshold, dn_box *boxes,
+                       int32_t capacity, int32_t *count, const dn_allocator *allocator, dn_error *error);
+dn_error *localizer_error(dn_localizer *localizer);
+
+#endif

@@ -1,0 +1,15 @@
+/* Training: good images -> feature bank -> flow -> held-out scores and heat-map scale -> model. */
+#ifndef DN_DIFFERNET_TRAIN_H
+#define DN_DIFFERNET_TRAIN_H
+
+#include "differnet/model.h"
+
+dn_status trainer_create(dn_extractor *extractor, const dn_train_options *options, dn_trainer **out, dn_error *error);
+void trainer_free(dn_trainer *trainer);
+dn_status trainer_add_path(dn_trainer *trainer, const char *path, dn_error *error);
+dn_status trainer_add_view(dn_trainer *trainer, const dn_image_view *image, dn_error *error);
+dn_status trainer_run(dn_trainer *trainer, dn_progress_fn progress, void *user, dn_model **out, dn_error *error);
+dn_status trainer_model(dn_trainer *trainer, dn_model **out, dn_error *error);
+dn_error *trainer_error(dn_trainer *trainer);
+
+#endif

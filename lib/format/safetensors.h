@@ -1,0 +1,64 @@
+/* safetensors: 8-byte little-endian header length, JSON header, raw little-endian tensors.
+ * The reader trusts nothing: header at most ST_MAX_HEADER bytes, checked arithmetic, offsets contiguous, sorted and
+ * covering the file exactly. */
+#ifndef DN_FORMAT_SAFETENSORS_H
+#define DN_FORMAT_SAFETENSORS_H
+
+#include "base/blob.h"
+#include "differnet.h"
+
+#define ST_MAX_HEADER (16u << 20) /* bytes */
+#define ST_MAX_TENSORS 65536
+#define ST_MAX_RANK 8
+
+enum st_type { ST_F16 = 1, ST_F32, ST_F64, ST_I32, ST_I64, ST_U8, ST_U32, ST_OTHER /* valid, but not read by us */ };
+
+typedef struct st_tensor {
+    const char *name;
+    enum st_type type;
+    int32_t rank;                /* 0 .. ST_MAX_RANK */
+    int64_t shape[ST_MAX_RANK];
+    int64_t elements;            /* product of shape */
+    const uint8_t *data;         /* into the bytes that were parsed; any alignment */
+    size_t bytes;
+} st_tensor;
+
+typedef struct st_file st_file;
+
+/* Parses the header of `size` bytes, which must outlive *out.  label: file name for messages. */
+dn_status st_parse(const uint8_t *bytes, size_t size, const char *label, const dn_allocator *allocator, st_file **out,
+                   dn_error *error);
+void st_free(st_file *file); /* NULL is allowed */
+int32_t st_count(const st_file *file);
+const st_tensor *st_at(const st_file *file, int32_t index); /* in file order */
+const st_tensor *st_find(const st_file *file, const char *name);   /* NULL: absent */
+const char *st_metadata(const st_file *file, const char *key);     /* NULL: absent */
+const char *st_label(const st_file *file);
+uint32_t st_data_crc32(const st_file *file); /* of all tensor bytes, in file order; computed at each call */
+
+/* Finds a tensor and checks its rank and shape; DN_E_FORMAT with the tensor's name otherwise.  A shape entry of -1
+ * matches any size. */
+dn_status st_require(const st_file *file, const char *name, int32_t rank, const int64_t *shape, const st_tensor **out,
+                     dn_error *error);
+/* Converts F32, F16 or F64 to float; NaN or infinity anywhere is DN_E_NUMERIC, another type DN_E_FORMAT. */
+dn_status st_read_f32(const st_file *file, const st_tensor *tensor, float *out, dn_error *error);
+dn_status st_read_f64(const st_file *file, const st_tensor *tensor, double *out, dn_error *error);
+
+/* ---- writing ---- */
+
+typedef struct st_writer st_writer;
+
+/* Tensors and metadata are added, then written at once.  Tensor data is referenced until then, not copied; names,
+ * keys and values are copied.  Errors (memory) are remembered and reported by the write. */
+st_writer *st_writer_create(const dn_allocator *allocator); /* NULL: out of memory */
+void st_writer_free(st_writer *writer);
+void st_writer_metadata(st_writer *writer, const char *key, const char *value);
+/* data: native values of `type`.  `stored`: ST_F16 stores ST_F32 data as float16; otherwise equal to `type`. */
+void st_writer_tensor(st_writer *writer, const char *name, enum st_type type, enum st_type stored, int32_t rank,
+                      const int64_t *shape, const void *data);
+/* Adds the metadata key "differnet.crc32" (8 hex digits, of all tensor bytes as stored), then writes.  The data starts
+ * at a multiple of 64 bytes.  Saving a float that becomes infinite as float16 is DN_E_NUMERIC. */
+dn_status st_writer_save(st_writer *writer, const char *path, dn_error *error); /* atomically */
+dn_status st_writer_save_memory(st_writer *writer, dn_blob **out, dn_error *error);
+
+#endif

@@ -1,0 +1,14 @@
+/* Elementwise activations. */
+#ifndef DN_NN_ACTIVATION_H
+#define DN_NN_ACTIVATION_H
+
+#include <stddef.h>
+
+#include "nn/conv.h"
+
+/* x = activation(x), in place; NONE does nothing. */
+void activation_forward(enum activation activation, float *x, size_t n);
+/* dx = dy where the activation is open, else 0; in place on dy.  y: the activation's output. */
+void activation_gradient(enum activation activation, const float *y, float *dy, size_t n);
+
+#endif

@@ -1,0 +1,196 @@
+#include "support.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SLOTS 64
+#define SLOT_SIZE 1024
+
+static void *counted_alloc(size_t alignment, size_t size, void *user)
+{
+    failing_memory *state = user;
+    long call = __atomic_add_fetch(&state->calls, 1, __ATOMIC_RELAXED);
+
+    if (call == state->fail_at)
+        return NULL;
+    __atomic_add_fetch(&state->live, 1, __ATOMIC_RELAXED);
+    return aligned_alloc(alignment, size);
+}
+
+static void counted_free(void *pointer, void *user)
+{
+    failing_memory *state = user;
+
+    __atomic_sub_fetch(&state->live, 1, __ATOMIC_RELAXED);
+    free(pointer);
+}
+
+dn_allocator failing_allocator(failing_memory *state)
+{
+    return (dn_allocator){counted_alloc, counted_free, state};
+}
+
+/* ---- files ---- */
+
+static char folders[SLOTS][SLOT_SIZE];
+static int folder_count;
+static pid_t folder_owner;
+
+static void remove_tree(const char *path)
+{
+    struct stat status;
+
+    if (lstat(path, &status) != 0)
+        return;
+    if (S_ISDIR(status.st_mode)) {
+        chmod(path, 0700);
+        DIR *folder = opendir(path);
+        struct dirent *entry;
+        while (folder && (entry = readdir(folder))) {
+            char inner[2 * SLOT_SIZE];
+            if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+                continue;
+            snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+            remove_tree(inner);
+        }
+        if (folder)
+            closedir(folder);
+        rmdir(path);
+    } else {
+        unlink(path);
+    }
+}
+
+static void remove_folders(void)
+{
+    if (getpid() != folder_owner)
+        return;
+    for (int i = 0; i < folder_count; i++)
+        remove_tree(folders[i]);
+}
+
+const char *test_folder(void)
+{
+    if (folder_owner != getpid()) { /* first call, or in a forked test */
+        folder_owner = getpid();
+        folder_count = 0;
+        atexit(remove_folders);
+    }
+    ck_assert_int_lt(folder_count, SLOTS);
+    char *name = folders[folder_count];
+    const char *base = getenv("TMPDIR");
+    snprintf(name, SLOT_SIZE, "%s/differnet-test-XXXXXX", base && *base ? base : "/tmp");
+    ck_assert_ptr_nonnull(mkdtemp(name));
+    folder_count++;
+    return name;
+}
+
+static char *slot(void)
+{
+    static char slots[SLOTS][SLOT_SIZE];
+    static int next;
+
+    return slots[next++ % SLOTS];
+}
+
+const char *path_join(const char *folder, const char *name)
+{
+    char *path = slot();
+
+    snprintf(path, SLOT_SIZE, "%s/%s", folder, name);
+    return path;
+}
+
+void write_file(const char *path, const void *bytes, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+
+    ck_assert_msg(file != NULL, "cannot create %s", path);
+    ck_assert_uint_eq(size ? fwrite(bytes, 1, size, file) : 0, size);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+uint8_t *read_file(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "rb");
+
+    ck_assert_msg(file != NULL, "cannot open %s", path);
+    fseek(file, 0, SEEK_END);
+    long length = ftell(file);
+    rewind(file);
+    uint8_t *bytes = malloc((size_t)length + 1);
+    ck_assert_ptr_nonnull(bytes);
+    ck_assert_uint_eq(fread(bytes, 1, (size_t)length, file), (size_t)length);
+    fclose(file);
+    *size = (size_t)length;
+    return bytes;
+}
+
+int count_files(const char *path)
+{
+    int count = 0;
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+
+    ck_assert_msg(folder != NULL, "cannot open %s", path);
+    while ((entry = readdir(folder)))
+        count += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
+    closedir(folder);
+    return count;
+}
+
+const char *golden_path(const char *name)
+{
+    const char *folder = getenv("DIFFERNET_GOLDEN");
+
+    return path_join(folder ? folder : GOLDEN_FOLDER, name);
+}
+
+/* ---- numbers and pictures ---- */
+
+double max_abs_difference(const float *a, const float *b, size_t n)
+{
+    double largest = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        double difference = fabs((double)a[i] - (double)b[i]);
+        if (!(difference <= largest)) /* so that NaN is kept */
+            largest = difference;
+    }
+    return largest;
+}
+
+double max_abs(const float *a, size_t n)
+{
+    double largest = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs((double)a[i]) <= largest))
+            largest = fabs((double)a[i]);
+    return largest;
+}
+
+void draw_texture(uint8_t *rgb, int32_t width, int32_t height, uint32_t seed)
+{
+    uint32_t noise = seed * 2654435761u + 1;
+    double phase = (seed % 97) * 0.21, tilt = 0.3 + (seed % 13) * 0.05;
+
+    for (int32_t y = 0; y < height; y++)
+        for (int32_t x = 0; x < width; x++)
+            for (int c = 0; c < 3; c++) {
+                noise = noise * 1664525u + 1013904223u;
+                double wave = sin(phase + 0.17 * x + tilt * 0.4 * y + c) + cos(0.05 * x - 0.21 * y);
+                double value = 128 + 40 * wave + (double)(noise >> 24) / 16;
+                rgb[((size_t)y * (size_t)width + (size_t)x) * 3 + (size_t)c] = (uint8_t)(value < 0 ? 0 : value);
+            }
+}
+
+dn_image_view rgb_view(const uint8_t *rgb, int32_t width, int32_t height)
+{
+    return (dn_image_view){.pixels = rgb, .width = width, .height = height, .format = DN_RGB8};
+}

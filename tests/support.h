@@ -1,0 +1,53 @@
+/* What the tests share: failure by number, temporary folders, test images, float comparison. */
+#ifndef DN_TESTS_SUPPORT_H
+#define DN_TESTS_SUPPORT_H
+
+#include <check.h>
+#include <stdint.h>
+
+#include "differnet.h"
+
+/* An allocator that counts, and fails its n-th allocation (1, 2, ...; 0: never). */
+typedef struct failing_memory {
+    long fail_at;
+    long calls; /* allocations asked for so far */
+    long live;  /* allocations not yet freed; must be 0 at the end */
+} failing_memory;
+dn_allocator failing_allocator(failing_memory *state);
+
+/* A new empty folder for this test; removed, with what is in it, at exit.  Static buffer per call (64 of them). */
+const char *test_folder(void);
+/* folder/name.  Static buffers, the last 64 stay valid. */
+const char *path_join(const char *folder, const char *name);
+void write_file(const char *path, const void *bytes, size_t size);
+uint8_t *read_file(const char *path, size_t *size); /* malloc; test fails if unreadable */
+int count_files(const char *folder);                /* entries other than . and .. */
+const char *golden_path(const char *name);          /* tests/golden/NAME */
+
+/* Largest absolute difference; largest absolute value. */
+double max_abs_difference(const float *a, const float *b, size_t n);
+double max_abs(const float *a, size_t n);
+
+/* Deterministic test picture: RGB8 (height, width, 3), smooth texture that depends on seed. */
+void draw_texture(uint8_t *rgb, int32_t width, int32_t height, uint32_t seed);
+dn_image_view rgb_view(const uint8_t *rgb, int32_t width, int32_t height);
+
+#define ck_ok(expression)                                                                             \
+    do {                                                                                              \
+        dn_status ck_status_ = (expression);                                                          \
+        ck_assert_msg(ck_status_ == DN_OK, "%s: %s", #expression, dn_status_string(ck_status_));      \
+    } while (0)
+#define ck_status(expression, expected) ck_assert_int_eq((expression), (expected))
+
+/* main() of a test program: runs the suite that `make_suite` returns. */
+#define TEST_MAIN(make_suite)                                                          \
+    int main(void)                                                                     \
+    {                                                                                  \
+        SRunner *runner = srunner_create(make_suite());                                \
+        srunner_run_all(runner, CK_ENV);                                               \
+        int failed = srunner_ntests_failed(runner);                                    \
+        srunner_free(runner);                                                          \
+        return failed ? 1 : 0;                                                         \
+    }
+
+#endif
