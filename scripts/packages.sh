@@ -1,0 +1,26 @@
+# shellcheck shell=bash disable=SC2034
+# Sourced by scripts/demo and scripts/test: installs Debian packages that are missing.
+
+# install_packages NAME...: nothing happens, and no privilege is needed, when all are there.
+install_packages() {
+    local missing=() package
+    for package in "$@"; do
+        if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
+            missing+=("$package")
+        fi
+    done
+    [ ${#missing[@]} -eq 0 ] && return 0
+    echo "installing: ${missing[*]}"
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || { echo "not root and no sudo: install by hand: ${missing[*]}" >&2; return 1; }
+        as_root=(sudo)
+    fi
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        "${missing[@]}" >/dev/null
+}
+
+# What the library and the command need to be built.
+build_packages=(gcc libc6-dev pkg-config meson ninja-build libopenblas-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev
+    libjansson-dev)

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Installs into an empty folder and builds every example against the result, by pkg-config alone.
+# usage: install_check.sh SOURCE_ROOT BUILD_ROOT
+set -eu
+source=$1 build=$2
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+
+meson install -C "$build" --no-rebuild --quiet --destdir "$stage"
+pc=$(find "$stage" -name differnet.pc)
+library=$(dirname "$(dirname "$pc")")
+version=$("$source/scripts/version")
+
+PKG_CONFIG_PATH=$(dirname "$pc")
+PKG_CONFIG_SYSROOT_DIR=$stage
+export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
+test "$(pkg-config --modversion differnet)" = "$version"
+pkg-config --libs differnet | grep -q -- '-ldifferent'
+if pkg-config --libs differnet | grep -q -- '-lpng'; then
+    echo "differnet.pc makes programs link the library's private dependencies" >&2
+    exit 1
+fi
+test -f "$library/libdifferent.so.$version"
+readelf -d "$library/libdifferent.so" | grep -q "SONAME.*libdifferent.so.${version%%.*}"
+test -f "$(find "$stage" -path '*/include/differnet.h')"
+
+LD_LIBRARY_PATH=$library
+export LD_LIBRARY_PATH
+flags=$(pkg-config --cflags --libs differnet)
+for example in "$source"/examples/*.c; do
+    # shellcheck disable=SC2086
+    cc -std=c11 -Wall -Wextra -Werror "$example" -o "$stage/program" $flags -pthread
+    status=0
+    "$stage/program" 2>"$stage/usage" || status=$?
+    test "$status" -eq 2 && grep -q usage "$stage/usage"
+done
+if command -v c++ >/dev/null; then
+    for example in "$source"/examples/*.cpp; do
+        # shellcheck disable=SC2086
+        c++ -std=c++17 -Wall -Wextra -Werror "$example" -o "$stage/program" $flags
+    done
+fi
+for file in "$source"/examples/*.c "$source"/examples/*.cpp; do
+    test "$(wc -l <"$file")" -lt 100
+done
