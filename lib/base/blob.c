@@ -13,7 +13,7 @@ dn_blob *blob_create(const dn_allocator *allocator)
     return blob;
 }
 
-static _Bool reserve(dn_blob *blob, size_t capacity)
+_Bool blob_reserve(dn_blob *blob, size_t capacity)
 {
     if (capacity <= blob->capacity)
         return 1;
@@ -37,7 +37,7 @@ _Bool blob_append(dn_blob *blob, const void *bytes, size_t size)
 
     if (size == 0)
         return 1;
-    if (!size_add(blob->size, size, &total) || !reserve(blob, total))
+    if (!size_add(blob->size, size, &total) || !blob_reserve(blob, total))
         return 0;
     memcpy(blob->data + blob->size, bytes, size);
     blob->size = total;
