@@ -56,8 +56,11 @@ void st_writer_metadata(st_writer *writer, const char *key, const char *value);
 /* data: native values of `type`.  `stored`: ST_F16 stores ST_F32 data as float16; otherwise equal to `type`. */
 void st_writer_tensor(st_writer *writer, const char *name, enum st_type type, enum st_type stored, int32_t rank,
                       const int64_t *shape, const void *data);
+/* The crc32 that a save would store: of all tensor bytes as they would be in the file. */
+dn_status st_writer_crc32(st_writer *writer, uint32_t *crc, dn_error *error);
 /* Adds the metadata key "differnet.crc32" (8 hex digits, of all tensor bytes as stored), then writes.  The data starts
- * at a multiple of 64 bytes.  Saving a float that becomes infinite as float16 is DN_E_NUMERIC. */
+ * at a multiple of 64 bytes, with the tensors of the widest type first, else in the order they were added: each is
+ * aligned to its type's size.  Saving a float that becomes infinite as float16 is DN_E_NUMERIC. */
 dn_status st_writer_save(st_writer *writer, const char *path, dn_error *error); /* atomically */
 dn_status st_writer_save_memory(st_writer *writer, dn_blob **out, dn_error *error);
 

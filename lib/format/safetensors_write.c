@@ -174,7 +174,11 @@ void st_writer_tensor(st_writer *writer, const char *name, enum st_type type, en
     added.name = mem_strdup(&writer->allocator, name);
     if (!added.name)
         return;
-    writer->tensors[writer->tensor_count++] = added;
+    /* Wider types first, otherwise in the order of the calls: so every tensor is aligned to its type's size. */
+    size_t place = writer->tensor_count++;
+    for (; place > 0 && type_size(writer->tensors[place - 1].stored) < type_size(stored); place--)
+        writer->tensors[place] = writer->tensors[place - 1];
+    writer->tensors[place] = added;
     writer->status = DN_OK;
 }
 
@@ -343,12 +347,11 @@ static dn_status put_data(st_writer *writer, sink *target, dn_error *error)
 
 /* ---- saving ---- */
 
-/* Everything but the data itself.  The data is read twice, so that its checksum can stand in front of it. */
-static dn_status prepare(st_writer *writer, dn_blob **header, size_t *data_size, dn_error *error)
+dn_status st_writer_crc32(st_writer *writer, uint32_t *crc, dn_error *error)
 {
     sink checksum = {.put = put_crc};
 
-    *header = NULL;
+    *crc = 0;
     if (writer->status == DN_E_MEMORY)
         return fail_memory(error, "a file's header");
     if (writer->status != DN_OK)
@@ -356,7 +359,18 @@ static dn_status prepare(st_writer *writer, dn_blob **header, size_t *data_size,
     if (writer->tensor_count > ST_MAX_TENSORS)
         return fail(error, DN_E_LIMIT, "more than %d tensors for one file", ST_MAX_TENSORS);
     TRY(put_data(writer, &checksum, error));
-    return make_header(writer, checksum.crc, header, data_size, error);
+    *crc = checksum.crc;
+    return DN_OK;
+}
+
+/* Everything but the data itself.  The data is read twice, so that its checksum can stand in front of it. */
+static dn_status prepare(st_writer *writer, dn_blob **header, size_t *data_size, dn_error *error)
+{
+    uint32_t crc;
+
+    *header = NULL;
+    TRY(st_writer_crc32(writer, &crc, error));
+    return make_header(writer, crc, header, data_size, error);
 }
 
 dn_status st_writer_save(st_writer *writer, const char *path, dn_error *error)
