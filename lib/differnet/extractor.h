@@ -11,6 +11,11 @@
 
 #define EXTRACTOR_MAX_LAYERS 256
 #define EXTRACTOR_MAX_SCALES 5
+#define EXTRACTOR_MAX_CHANNELS 65536
+#define EXTRACTOR_MAX_RANDOM_CHANNELS 4096
+#define EXTRACTOR_MAX_FEATURE 65536       /* numbers in a feature: what a flow takes */
+#define EXTRACTOR_MAX_OUTPUT (1 << 28)    /* floats of one layer's output: 1 GiB */
+#define EXTRACTOR_NAME 48                 /* bytes of a layer's name, tensors' names: room for a suffix */
 
 enum layer_kind { LAYER_CONV, LAYER_ACTIVATION, LAYER_MAXPOOL, LAYER_AVGPOOL };
 
@@ -22,8 +27,13 @@ typedef struct cnn_layer {
     enum activation activation; /* LAYER_ACTIVATION */
     pool_spec pool;             /* LAYER_MAXPOOL, LAYER_AVGPOOL */
     int32_t tap;                /* 1: the mean of this layer's output goes into the feature */
-    char name[48];              /* "features.0" */
+    char name[EXTRACTOR_NAME];  /* "features.0" */
+    char weight_name[EXTRACTOR_NAME + 16];
+    char bias_name[EXTRACTOR_NAME + 16]; /* "": no bias, zeros */
 } cnn_layer;
+
+/* Height and width that a layer makes of its input's, in place; <= 0 if the input is too small. */
+void cnn_layer_output(const cnn_layer *layer, int32_t *h, int32_t *w);
 
 struct dn_extractor {
     atomic_int references;
@@ -43,14 +53,15 @@ struct dn_extractor {
 };
 
 /* Builds an extractor from parsed tensors whose names start with `prefix` ("" for a backbone file, "backbone." inside
- * a model); metadata keys get the same prefix.  label: file name for messages. */
+ * a model); metadata keys get the same prefix.  options: complete and not NULL; ranges are checked here. */
 dn_status extractor_from_tensors(const st_file *file, const char *prefix, const dn_extractor_options *options,
                                  dn_extractor **out, dn_error *error);
 /* Adds tensors (weights as OIHW float data in torchvision's layout) and metadata under `prefix` to a file being
- * written.  `*scratch` receives a block that must live until the file is written (mem_free with the extractor's
- * allocator). */
+ * written: prefix + "differnet.layers", "differnet.mean", "differnet.std", "differnet.random" and "name".  `*scratch`
+ * receives a block that must live until the file is written (mem_free with the extractor's allocator). */
 dn_status extractor_to_tensors(const dn_extractor *extractor, const char *prefix, enum st_type stored,
                                st_writer *writer, float **scratch, dn_error *error);
+/* channels: NULL for AlexNet's own. */
 dn_status extractor_random(const int32_t channels[5], uint64_t seed, const dn_extractor_options *options,
                            dn_extractor **out, dn_error *error);
 dn_extractor *extractor_ref(dn_extractor *extractor);
