@@ -13,7 +13,8 @@ struct dn_blob {
 
 /* An empty blob; NULL if memory is out. */
 dn_blob *blob_create(const dn_allocator *allocator);
-/* Makes room for `capacity` bytes in all, exactly if that is much; false (the blob unchanged) if memory is out. */
+/* Makes room for `capacity` bytes in all: appending up to there cannot fail then.  False (the blob unchanged) if
+ * memory is out. */
 _Bool blob_reserve(dn_blob *blob, size_t capacity);
 /* Appends; false (the blob unchanged) if memory is out. */
 _Bool blob_append(dn_blob *blob, const void *bytes, size_t size);

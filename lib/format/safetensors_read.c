@@ -209,6 +209,7 @@ static dn_status load_json(st_file *file, const uint8_t *header, size_t size, dn
     /* jansson's own text is not passed on: it quotes the file's bytes. */
     switch (json_error_code(&problem)) {
     case json_error_out_of_memory:
+    case json_error_unknown: /* some of jansson's failed allocations leave no code */
         return fail_memory(error, file->label);
     case json_error_duplicate_key:
         return fail(error, DN_E_FORMAT, "%s: corrupt header: a name appears twice", file->label);

@@ -196,15 +196,33 @@ static dn_status put_value(json_t *object, const char *key, json_t *value, dn_er
     return fail_memory(error, "a file's header");
 }
 
-/* jansson refuses text that is not UTF-8 in the same way as it reports that memory is out: told apart beforehand. */
+/* jansson refuses text that is not UTF-8, but in the same way as it reports that memory is out: told apart here.
+ * RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
+static _Bool is_utf8(const char *text)
+{
+    static const uint32_t smallest[4] = {0, 0x80, 0x800, 0x10000};
+    const unsigned char *p = (const unsigned char *)text;
+
+    while (*p) {
+        int more = *p < 0x80 ? 0 : *p < 0xC0 ? -1 : *p < 0xE0 ? 1 : *p < 0xF0 ? 2 : *p < 0xF8 ? 3 : -1;
+        if (more < 0)
+            return 0;
+        uint32_t code = more ? *p & (0x3Fu >> more) : *p;
+        p++;
+        for (int i = 0; i < more; i++, p++) {
+            if ((*p & 0xC0) != 0x80)
+                return 0;
+            code = code << 6 | (*p & 0x3F);
+        }
+        if (code < smallest[more] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000))
+            return 0;
+    }
+    return 1;
+}
+
 static dn_status check_text(const char *text, dn_error *error)
 {
-    json_t *checked = json_string(text), *unchecked = json_string_nocheck(text);
-    _Bool refused = !checked && unchecked;
-
-    json_decref(checked);
-    json_decref(unchecked);
-    if (refused)
+    if (!is_utf8(text))
         return fail(error, DN_E_ARGUMENT, "a name or value for a file's header is not UTF-8");
     return DN_OK;
 }
