@@ -1,0 +1,291 @@
+/* Features and their gradient towards the pixels, against PyTorch in float64 (tests/golden/make_cnn.py). */
+#include "differnet/features.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "golden.h"
+#include "support.h"
+
+static dn_extractor *open_backbone(const char *name, int32_t size, int32_t scales)
+{
+    char file_name[64];
+    dn_extractor_options options = {.struct_size = sizeof options, .input_size = size, .scales = scales};
+    dn_extractor *extractor = NULL;
+    dn_error error = {0};
+
+    snprintf(file_name, sizeof file_name, "cnn_%s.safetensors", name);
+    st_file *file = golden_open(file_name);
+    dn_status status = extractor_from_tensors(file, "", &options, &extractor, &error);
+    ck_assert_msg(status == DN_OK, "%s", error.message);
+    golden_close(file);
+    return extractor;
+}
+
+static double triangle(int64_t k, int64_t period)
+{
+    return (double)llabs(k % (2 * period) - period) / (double)period * 2.0 - 1.0;
+}
+
+/* make_view of tests/golden/make_cnn.py, bit for bit. */
+static float *make_view(int32_t size, int32_t seed)
+{
+    float *view = malloc((size_t)size * (size_t)size * 3 * sizeof *view), *next = view;
+
+    ck_assert_ptr_nonnull(view);
+    for (int64_t y = 0; y < size; y++)
+        for (int64_t x = 0; x < size; x++)
+            for (int64_t c = 0; c < 3; c++) {
+                int64_t noise = ((x * 73856093) ^ (y * 19349663) ^ ((c + 3 * seed + 1) * 83492791)) % 1021;
+                double value = triangle(3 * x + 5 * y + 11 * c + seed * 17, 64) +
+                               0.5 * triangle(7 * x - 4 * y + 29 * c + 4096, 41);
+                value = value + 0.25 * triangle(x * y / 16 + seed, 53) + 0.5 * ((double)noise / 1021.0);
+                *next++ = (float)value;
+            }
+    return view;
+}
+
+static float *make_scratch(size_t floats)
+{
+    float *scratch = malloc(floats * sizeof *scratch); /* exactly as much as asked for: sanitizers see an overrun */
+
+    ck_assert_ptr_nonnull(scratch);
+    for (size_t i = 0; i < floats; i++)
+        scratch[i] = NAN; /* what was there before must not matter */
+    return scratch;
+}
+
+static float *forward(const dn_extractor *extractor, const float *views, int32_t n)
+{
+    float *scratch = make_scratch(features_forward_scratch(extractor));
+    float *features = malloc((size_t)n * (size_t)extractor->feature_dim * sizeof *features);
+
+    ck_assert_ptr_nonnull(features);
+    features_forward(extractor, views, n, features, scratch);
+    free(scratch);
+    return features;
+}
+
+/* The functional whose gradient is taken, and what the chain was called with. */
+struct functional {
+    const float *factors;
+    size_t dimension;
+    float *seen;
+    int calls;
+};
+
+static void chain(void *context, const float *features, int32_t n, float *feature_gradient)
+{
+    struct functional *functional = context;
+
+    ck_assert_int_eq(n, 1);
+    functional->calls++;
+    memcpy(functional->seen, features, functional->dimension * sizeof *features);
+    memcpy(feature_gradient, functional->factors, functional->dimension * sizeof *features);
+}
+
+static size_t pixels(const dn_extractor *extractor)
+{
+    return (size_t)extractor->input_size * (size_t)extractor->input_size * 3;
+}
+
+static float *gradient(const dn_extractor *extractor, const float *view, const float *factors, float *seen)
+{
+    struct functional functional = {factors, (size_t)extractor->feature_dim, seen, 0};
+    float *scratch = make_scratch(features_gradient_scratch(extractor));
+    float *result = make_scratch(pixels(extractor));
+
+    features_gradient(extractor, view, 1, chain, &functional, result, scratch);
+    ck_assert_int_eq(functional.calls, 1);
+    free(scratch);
+    return result;
+}
+
+/* ---- against PyTorch ---- */
+
+static const struct golden {
+    const char *name;
+    int32_t size, scales, seed;
+} goldens[] = {{"alexnet", 256, 3, 1}, {"alexnet", 256, 3, 2}, {"mobile", 64, 2, 1}, {"mobile", 64, 2, 2}};
+
+static const char *key(const struct golden *golden, const char *what)
+{
+    static char text[64];
+
+    snprintf(text, sizeof text, "%s.%d.%s", golden->name, golden->seed, what);
+    return text;
+}
+
+static void check_features(const float *features, const double *expected, size_t count, const char *name)
+{
+    double largest = 0, error = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        largest = fmax(largest, fabs(expected[i]));
+        error = fmax(error, fabs((double)features[i] - expected[i]));
+    }
+    ck_assert_msg(error < 1e-5 * largest, "%s: error %g of %g", name, error, largest);
+}
+
+/* numbers: step between the samples, norm and sum of the whole gradient. */
+static void check_gradient(const float *found, size_t count, const float *samples, size_t sample_count,
+                           const double numbers[3], const char *name)
+{
+    double dot = 0, found_square = 0, sample_square = 0, norm = 0, sum = 0;
+    size_t step = (size_t)numbers[0];
+
+    ck_assert_uint_eq((count + step - 1) / step, sample_count);
+    for (size_t i = 0; i < sample_count; i++) {
+        double a = (double)found[i * step], b = (double)samples[i];
+        dot += a * b;
+        found_square += a * a;
+        sample_square += b * b;
+    }
+    for (size_t i = 0; i < count; i++) {
+        norm += (double)found[i] * (double)found[i];
+        sum += (double)found[i];
+    }
+    double cosine = dot / sqrt(found_square * sample_square);
+    ck_assert_msg(cosine > 0.99999, "%s: cosine 1 - %g", name, 1 - cosine);
+    ck_assert_msg(fabs(sqrt(norm) / numbers[1] - 1) < 1e-4, "%s: norm %g, not %g", name, sqrt(norm), numbers[1]);
+    ck_assert_msg(fabs(sum - numbers[2]) < 1e-3 * numbers[1], "%s: sum %g, not %g", name, sum, numbers[2]);
+}
+
+START_TEST(matches_pytorch)
+{
+    const struct golden *golden = &goldens[_i];
+    dn_extractor *extractor = open_backbone(golden->name, golden->size, golden->scales);
+    float *view = make_view(golden->size, golden->seed);
+    st_file *file = golden_open("cnn_results.safetensors");
+    size_t count, sample_count;
+    double *expected = golden_doubles(file, key(golden, "features"), &count);
+    float *factors = golden_floats(file, key(golden, "functional"), NULL);
+    float *samples = golden_floats(file, key(golden, "gradient"), &sample_count);
+    double *numbers = golden_doubles(file, key(golden, "norm"), NULL);
+
+    ck_assert_uint_eq(count, (size_t)extractor->feature_dim);
+    float *features = forward(extractor, view, 1);
+    check_features(features, expected, count, golden->name);
+    float *seen = malloc(count * sizeof *seen);
+    float *found = gradient(extractor, view, factors, seen);
+    check_gradient(found, pixels(extractor), samples, sample_count, numbers, golden->name);
+    /* The gradient's forward pass is the same arithmetic. */
+    ck_assert_mem_eq(seen, features, count * sizeof *seen);
+    float *again = gradient(extractor, view, factors, seen);
+    ck_assert_mem_eq(found, again, pixels(extractor) * sizeof *found);
+
+    free(again);
+    free(found);
+    free(seen);
+    free(features);
+    free(numbers);
+    free(samples);
+    free(factors);
+    free(expected);
+    golden_close(file);
+    free(view);
+    extractor_unref(extractor);
+}
+END_TEST
+
+/* ---- properties ---- */
+
+/* The gradient along a random direction is the slope of the functional there. */
+START_TEST(gradient_is_slope)
+{
+    dn_extractor *extractor = open_backbone("mobile", 64, 2);
+    size_t count = pixels(extractor), dimension = (size_t)extractor->feature_dim;
+    float *view = make_view(64, 5), *direction = make_view(64, 6), *moved = make_view(64, 5);
+    float *factors = malloc(dimension * sizeof *factors), *seen = malloc(dimension * sizeof *seen);
+    double slope = 0, difference = 0;
+    const double step = 1e-3;
+
+    for (size_t i = 0; i < dimension; i++)
+        factors[i] = (float)cos((double)i);
+    float *found = gradient(extractor, view, factors, seen);
+    for (size_t i = 0; i < count; i++) {
+        slope += (double)found[i] * (double)direction[i];
+        moved[i] = (float)((double)view[i] + step * (double)direction[i]);
+        view[i] = (float)((double)view[i] - step * (double)direction[i]);
+    }
+    float *above = forward(extractor, moved, 1), *below = forward(extractor, view, 1);
+    for (size_t i = 0; i < dimension; i++)
+        difference += (double)factors[i] * ((double)above[i] - (double)below[i]) / (2 * step);
+    ck_assert_msg(fabs(slope - difference) < 0.02 * fabs(slope), "slope %g, difference %g", slope, difference);
+
+    free(below);
+    free(above);
+    free(found);
+    free(seen);
+    free(factors);
+    free(moved);
+    free(direction);
+    free(view);
+    extractor_unref(extractor);
+}
+END_TEST
+
+/* Scale s of a view is the first scale of its every 2^s-th pixel. */
+START_TEST(scales_are_strided_views)
+{
+    dn_extractor *whole = open_backbone("mobile", 128, 3), *half = open_backbone("mobile", 64, 2);
+    float *view = make_view(128, 3), *small = malloc(64 * 64 * 3 * sizeof *small);
+
+    for (int y = 0; y < 64; y++)
+        for (int x = 0; x < 64; x++)
+            memcpy(small + (y * 64 + x) * 3, view + (2 * y * 128 + 2 * x) * 3, 3 * sizeof *small);
+    float *features = forward(whole, view, 1), *of_half = forward(half, small, 1);
+    ck_assert_int_eq(whole->feature_dim, 3 * whole->tap_channels);
+    ck_assert_mem_eq(features + whole->tap_channels, of_half, 2 * (size_t)whole->tap_channels * sizeof *features);
+
+    free(of_half);
+    free(features);
+    free(small);
+    free(view);
+    extractor_unref(half);
+    extractor_unref(whole);
+}
+END_TEST
+
+START_TEST(views_do_not_influence_each_other)
+{
+    enum { VIEWS = 8, SIZE = 64 };
+    dn_extractor *extractor = open_backbone("mobile", SIZE, 2);
+    size_t dimension = (size_t)extractor->feature_dim, count = pixels(extractor);
+    float *views = malloc(VIEWS * count * sizeof *views);
+
+    for (int i = 0; i < VIEWS; i++) {
+        float *view = make_view(SIZE, i);
+        memcpy(views + (size_t)i * count, view, count * sizeof *view);
+        free(view);
+    }
+    float *together = forward(extractor, views, VIEWS);
+    for (int i = 0; i < VIEWS; i++) {
+        float *alone = forward(extractor, views + (size_t)i * count, 1);
+        ck_assert_mem_eq(alone, together + (size_t)i * dimension, dimension * sizeof *alone);
+        free(alone);
+    }
+    free(together);
+    free(views);
+    extractor_unref(extractor);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("features");
+    TCase *tcase = tcase_create("features");
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_loop_test(tcase, matches_pytorch, 0, (int)(sizeof goldens / sizeof goldens[0]));
+    tcase_add_test(tcase, gradient_is_slope);
+    tcase_add_test(tcase, scales_are_strided_views);
+    tcase_add_test(tcase, views_do_not_influence_each_other);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+TEST_MAIN(make_suite)
