@@ -7,6 +7,8 @@
 
 #include "differnet.h"
 
+#undef fail /* Check's old macro; lib/base/status.h has a function of this name */
+
 /* An allocator that counts, and fails its n-th allocation (1, 2, ...; 0: never). */
 typedef struct failing_memory {
     long fail_at;
