@@ -7,6 +7,10 @@
 #include "differnet/extractor.h"
 #include "flow/flow.h"
 
+#define MODEL_FORMAT 1                /* version of the file format that is written, and the highest that is read */
+#define MODEL_MAX_HOLDOUT (1 << 24)   /* scores of held-out images */
+#define MODEL_MAX_VIEWS 1024
+
 /* What the trainer knows besides the weights; stored as metadata. */
 typedef struct model_facts {
     int32_t views, angles;        /* scoring defaults */
@@ -26,26 +30,39 @@ struct dn_model {
     float *mean, *deviation;      /* (feature_dim); 0 and 1 if not standardised */
     double *holdout_scores;       /* (holdout_count), ascending */
     int32_t holdout_count;
-    int32_t storage;
-    uint32_t id;
+    int32_t storage;              /* DN_STORAGE_... of the file it came from; F32 for a new model */
+    uint32_t id;                  /* see model_seal */
     model_facts facts;
 };
 
-/* Takes references to extractor and flow; copies mean, deviation (feature_dim each). */
+/* Takes references to extractor and flow; copies mean, deviation (feature_dim each).  DN_E_ARGUMENT if the parts do
+ * not fit together or a deviation is not a positive number. */
 dn_status model_create(dn_extractor *extractor, dn_flow *flow, const float *mean, const float *deviation,
                        const model_facts *facts, const dn_allocator *allocator, dn_model **out, dn_error *error);
-/* Replaces the held-out scores (sorted here) or the heat map's scale of a model that nobody shares yet. */
+/* Replaces the held-out scores (sorted here; DN_E_NUMERIC if one is negative or not finite) or the heat map's scale of
+ * a model that nobody shares yet. */
 dn_status model_set_holdout(dn_model *model, const double *scores, int32_t count, dn_error *error);
 void model_set_heatmap_scale(dn_model *model, double scale);
-/* Computes model->id from the tensors as they would be stored.  Called when the model is complete. */
+/* Computes model->id, the crc32 of all tensor bytes of the file that a save with DN_STORAGE_F32 writes.  Called when
+ * the model is complete.  An opened model's id is the checksum of the file it came from: the same as the saved model's
+ * for F32 storage; a F16 file has rounded weights, and so an id of its own. */
 dn_status model_seal(dn_model *model, dn_error *error);
+/* row (feature_dim) = (row - mean) / deviation, in place: what the flow takes. */
+void model_standardise(const dn_model *model, float *row);
+
+dn_model *model_ref(dn_model *model);
+void model_unref(dn_model *model);
+
+/* ---- model_file.c ---- */
+
+/* Adds the model's tensors and metadata to a file being written.  *scratch must live until that is done (mem_free with
+ * the extractor's allocator). */
+dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *writer, float **scratch, dn_error *error);
 
 dn_status model_open_path(const char *path, const dn_model_options *options, dn_model **out, dn_error *error);
 dn_status model_open_memory(const void *bytes, size_t size, const dn_model_options *options, dn_model **out,
                             dn_error *error);
 dn_status model_save(const dn_model *model, const char *path, int32_t storage, dn_error *error);
 dn_status model_save_memory(const dn_model *model, int32_t storage, dn_blob **out, dn_error *error);
-dn_model *model_ref(dn_model *model);
-void model_unref(dn_model *model);
 
 #endif

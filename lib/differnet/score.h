@@ -17,10 +17,9 @@ struct dn_scorer {
     double false_alarm_rate;
     double *angles;        /* (views) */
     uint16_t *canvas;      /* (size, size, 3) */
-    float *worker_scratch; /* per worker: one view and the CNN's scratch */
+    float *worker_scratch; /* per worker: one view (size, size, 3), then the CNN's scratch */
     size_t worker_stride;  /* floats */
-    float *features;       /* (views, dim) */
-    float *z;              /* (views, dim) */
+    float *features;       /* (views, dim); the flow turns it into z in place */
     float *logdet;         /* (views) */
     float *flow_scratch;
     double *view_scores;   /* (views) */
@@ -30,10 +29,11 @@ struct dn_scorer {
 
 dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_scorer **out, dn_error *error);
 void scorer_free(dn_scorer *scorer);
-/* image has passed image_view_check.  Fills all but struct_size. */
+/* image has passed image_view_check.  Fills all but struct_size.  Allocates nothing but what canvas_fill needs. */
 dn_status scorer_score(dn_scorer *scorer, const dn_image_view *image, dn_score *score, dn_error *error);
 
-/* Verdict from sorted held-out scores: fills p_value, threshold, false_alarm_rate, anomalous (calibrate.c). */
+/* Verdict of score->score (finite) from held-out scores, ascending: fills p_value, threshold, false_alarm_rate and
+ * anomalous (calibrate.c).  At a rate of 1 every score is anomalous: the threshold is then -1, below any score. */
 void calibrate_verdict(const double *scores, int32_t count, double false_alarm_rate, dn_score *score);
 
 #endif

@@ -1,0 +1,253 @@
+/* Heat map: the gradient of the loss towards the pixels of each view, rotated back, blurred, averaged (paper section
+ * 3.5).
+ *
+ * The flow works on blocks of FLOW_ROWS rows whatever their number, so its gradient is computed for all views at once:
+ * features of all views, then the flow's gradient, then the CNN's gradient view by view, which computes the features
+ * again.  That repeated forward pass costs less than a padded block of the flow for each view. */
+#include "differnet/localize.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "differnet/features.h"
+#include "differnet/score.h"
+#include "image/view.h"
+
+/* Views whose maps are kept apart until they are summed, in order: the sum's bits then do not depend on the number of
+ * threads. */
+#define BLOCK 16
+
+struct dn_localizer {
+    dn_allocator allocator;
+    dn_model *model;         /* reference */
+    pool *workers;           /* own */
+    int32_t views;
+    double sigma;            /* pixels of a view */
+    double *angles;          /* (views) */
+    uint16_t *canvas;        /* (size, size, 3) */
+    float *features;         /* (views, dim), standardised */
+    float *z;                /* (views, dim) */
+    float *feature_gradient; /* (views, dim) */
+    float *flow_scratch;
+    float *worker_scratch;   /* per worker: a view (size, size, 3), its gradient (size, size, 3), the CNN's scratch */
+    size_t worker_stride;    /* floats */
+    float *slots;            /* (BLOCK, size, size): mean over channels of the views' absolute gradients */
+    int32_t first;           /* view of slot 0 */
+    float *map;              /* (size, size) */
+    dn_error error;
+};
+
+dn_error *localizer_error(dn_localizer *localizer)
+{
+    return &localizer->error;
+}
+
+/* Floats of a view or its gradient. */
+static size_t view_floats(const dn_localizer *localizer)
+{
+    size_t side = (size_t)localizer->model->extractor->input_size;
+
+    return side * side * 3;
+}
+
+/* Floats of one worker, a multiple of 64 bytes; false if that overflows. */
+static _Bool worker_floats(const dn_localizer *localizer, size_t *floats)
+{
+    size_t forward = features_forward_scratch(localizer->model->extractor);
+    size_t gradient = features_gradient_scratch(localizer->model->extractor);
+
+    if (!size_add(2 * view_floats(localizer), forward > gradient ? forward : gradient, floats) ||
+        !size_add(*floats, 15, floats))
+        return 0;
+    *floats -= *floats % 16;
+    return 1;
+}
+
+static dn_status allocate(dn_localizer *self, int32_t threads, dn_error *error)
+{
+    const dn_allocator *allocator = &self->allocator;
+    size_t views = (size_t)self->views, pixels = view_floats(self) / 3, scratch;
+    size_t rows = views * (size_t)self->model->extractor->feature_dim;
+    size_t slots = views < BLOCK ? views : BLOCK;
+
+    if (!worker_floats(self, &self->worker_stride) || !size_mul(self->worker_stride, (size_t)threads, &scratch))
+        return fail_memory(error, "the localizer");
+    self->angles = mem_alloc(allocator, views, sizeof *self->angles);
+    self->canvas = mem_alloc(allocator, pixels * 3, sizeof *self->canvas);
+    self->features = mem_alloc(allocator, rows, sizeof *self->features);
+    self->z = mem_alloc(allocator, rows, sizeof *self->z);
+    self->feature_gradient = mem_alloc(allocator, rows, sizeof *self->feature_gradient);
+    self->flow_scratch = mem_alloc(allocator, flow_gradient_scratch(self->model->flow), sizeof *self->flow_scratch);
+    self->worker_scratch = mem_alloc(allocator, scratch, sizeof *self->worker_scratch);
+    self->slots = mem_alloc(allocator, slots * pixels, sizeof *self->slots);
+    self->map = mem_alloc(allocator, pixels, sizeof *self->map);
+    if (!self->angles || !self->canvas || !self->features || !self->z || !self->feature_gradient ||
+        !self->flow_scratch || !self->worker_scratch || !self->slots || !self->map)
+        return fail_memory(error, "the localizer");
+    return pool_create(allocator, threads, &self->workers, error);
+}
+
+dn_status localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out, dn_error *error)
+{
+    dn_allocator allocator = mem_allocator(options->allocator);
+
+    *out = NULL;
+    dn_localizer *self = mem_zalloc(&allocator, 1, sizeof *self);
+    if (!self)
+        return fail_memory(error, "the localizer");
+    self->allocator = allocator;
+    self->model = model_ref(model);
+    self->views = options->views;
+    self->sigma = options->sigma;
+    dn_status status = allocate(self, options->threads, error);
+    if (status != DN_OK) {
+        localizer_free(self);
+        return status;
+    }
+    score_angles(options->angles >= 0 ? options->angles : model->facts.angles, self->views, self->angles);
+    *out = self;
+    return DN_OK;
+}
+
+void localizer_free(dn_localizer *self)
+{
+    if (!self)
+        return;
+    dn_allocator allocator = self->allocator;
+    pool_free(self->workers);
+    mem_free(&allocator, self->angles);
+    mem_free(&allocator, self->canvas);
+    mem_free(&allocator, self->features);
+    mem_free(&allocator, self->z);
+    mem_free(&allocator, self->feature_gradient);
+    mem_free(&allocator, self->flow_scratch);
+    mem_free(&allocator, self->worker_scratch);
+    mem_free(&allocator, self->slots);
+    mem_free(&allocator, self->map);
+    model_unref(self->model);
+    mem_free(&allocator, self);
+}
+
+static void render(const dn_localizer *self, int32_t index, float *view)
+{
+    const dn_extractor *extractor = self->model->extractor;
+
+    view_render(self->canvas, extractor->input_size, self->angles[index], NULL, extractor->mean, extractor->std, view);
+}
+
+/* First pass: one view's standardised features. */
+static void view_features(void *context, int32_t task, int32_t worker)
+{
+    dn_localizer *self = context;
+    const dn_extractor *extractor = self->model->extractor;
+    float *view = self->worker_scratch + (size_t)worker * self->worker_stride; /* (size, size, 3) */
+    float *row = self->features + (size_t)task * (size_t)extractor->feature_dim;
+
+    render(self, task, view);
+    features_forward(extractor, view, 1, row, view + 2 * view_floats(self));
+    model_standardise(self->model, row);
+}
+
+/* loss of a view = (|z|^2 / 2 - logdet) / dim (paper equation 3): dz = z / dim, dlogdet = -1 / dim. */
+static void loss_gradient(void *context, const float *z, const float *logdet, int32_t rows, float *z_gradient,
+                          float *logdet_gradient)
+{
+    const dn_localizer *self = context;
+    int32_t dim = self->model->extractor->feature_dim;
+    float share = 1.0f / (float)dim;
+
+    (void)logdet;
+    for (size_t i = 0; i < (size_t)rows * (size_t)dim; i++)
+        z_gradient[i] = z[i] * share;
+    for (int32_t i = 0; i < rows; i++)
+        logdet_gradient[i] = -share;
+}
+
+/* A row of feature_gradient, as features_gradient wants it. */
+static void copy_row(void *context, const float *features, int32_t n, float *feature_gradient)
+{
+    const float *const *row = context;
+
+    (void)features;
+    memcpy(feature_gradient, row[0], (size_t)n * (size_t)(row[1] - row[0]) * sizeof **row);
+}
+
+/* Third pass: the gradient of view first + task, rotated back and blurred, to slot `task`. */
+static void view_map(void *context, int32_t task, int32_t worker)
+{
+    dn_localizer *self = context;
+    const dn_extractor *extractor = self->model->extractor;
+    int32_t size = extractor->input_size, index = self->first + task;
+    size_t floats = view_floats(self);
+    float *view = self->worker_scratch + (size_t)worker * self->worker_stride; /* (size, size, 3) */
+    float *gradient = view + floats;                                           /* (size, size, 3) */
+    float *slot = self->slots + (size_t)task * (floats / 3);                   /* (size, size) */
+    const float *rows[2];
+
+    rows[0] = self->feature_gradient + (size_t)index * (size_t)extractor->feature_dim;
+    rows[1] = rows[0] + extractor->feature_dim;
+    render(self, index, view);
+    features_gradient(extractor, view, 1, copy_row, rows, gradient, view + 2 * floats);
+    map_rotate(gradient, size, 3, -self->angles[index], view);
+    map_blur(view, size, size, 3, self->sigma, gradient);
+    for (size_t i = 0; i < floats / 3; i++)
+        slot[i] = (fabsf(view[3 * i]) + fabsf(view[3 * i + 1]) + fabsf(view[3 * i + 2])) / 3;
+}
+
+/* Gradient of each view's loss with respect to its features as they come from the CNN. */
+static void features_to_gradients(dn_localizer *self)
+{
+    const dn_model *model = self->model;
+    int32_t dim = model->extractor->feature_dim;
+
+    pool_run(self->workers, self->views, view_features, self);
+    flow_gradient(model->flow, self->features, self->views, loss_gradient, self, self->z, NULL,
+                  self->feature_gradient, self->flow_scratch, self->workers);
+    for (int32_t i = 0; i < self->views; i++)
+        for (int32_t j = 0; j < dim; j++) /* y' = (y - mean) / deviation */
+            self->feature_gradient[(size_t)i * (size_t)dim + (size_t)j] /= model->deviation[j];
+}
+
+dn_status localizer_raw_map(dn_localizer *self, const dn_image_view *image, const float **map, dn_error *error)
+{
+    size_t pixels = view_floats(self) / 3;
+
+    *map = NULL;
+    TRY(canvas_fill(image, self->model->extractor->input_size, self->canvas, &self->allocator, error));
+    features_to_gradients(self);
+    memset(self->map, 0, pixels * sizeof *self->map);
+    for (self->first = 0; self->first < self->views; self->first += BLOCK) {
+        int32_t count = self->views - self->first < BLOCK ? self->views - self->first : BLOCK;
+        pool_run(self->workers, count, view_map, self);
+        for (int32_t k = 0; k < count; k++)
+            for (size_t i = 0; i < pixels; i++)
+                self->map[i] += self->slots[(size_t)k * pixels + i];
+    }
+    for (size_t i = 0; i < pixels; i++) {
+        float mean = self->map[i] / (float)self->views;
+        self->map[i] = mean * mean;
+        if (!isfinite(self->map[i]))
+            return fail(error, DN_E_NUMERIC, "the image's heat map is not finite: the model's numbers overflow; "
+                        "train it anew");
+    }
+    *map = self->map;
+    return DN_OK;
+}
+
+dn_status localizer_map(dn_localizer *self, const dn_image_view *image, float *map, dn_error *error)
+{
+    double scale = self->model->facts.heatmap_scale;
+    const float *raw;
+
+    TRY(localizer_raw_map(self, image, &raw, error));
+    TRY(map_resize(raw, self->model->extractor->input_size, map, image->height, image->width, &self->allocator,
+                   error));
+    for (size_t i = 0; scale > 0 && i < (size_t)image->height * (size_t)image->width; i++) {
+        map[i] = (float)(map[i] / scale);
+        if (!isfinite(map[i]))
+            return fail(error, DN_E_NUMERIC, "the heat map divided by the model's scale %g is not finite", scale);
+    }
+    return DN_OK;
+}

@@ -1,0 +1,115 @@
+#include "differnet/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+
+dn_status model_create(dn_extractor *extractor, dn_flow *flow, const float *mean, const float *deviation,
+                       const model_facts *facts, const dn_allocator *allocator, dn_model **out, dn_error *error)
+{
+    size_t dim = (size_t)extractor->feature_dim;
+
+    *out = NULL;
+    if (flow->dimension != extractor->feature_dim)
+        return fail(error, DN_E_ARGUMENT, "a flow of %d dimensions does not fit features of %d", flow->dimension,
+                    extractor->feature_dim);
+    for (size_t i = 0; i < dim; i++)
+        if (!isfinite(mean[i]) || !isfinite(deviation[i]) || deviation[i] <= 0)
+            return fail(error, DN_E_ARGUMENT, "feature %zu: mean %g and deviation %g do not standardise it", i,
+                        (double)mean[i], (double)deviation[i]);
+    dn_model *model = mem_zalloc(allocator, 1, sizeof *model);
+    if (!model)
+        return fail_memory(error, "the model");
+    atomic_init(&model->references, 1);
+    model->allocator = *allocator;
+    model->extractor = extractor_ref(extractor);
+    model->flow = flow_ref(flow);
+    model->facts = *facts;
+    model_set_heatmap_scale(model, facts->heatmap_scale);
+    model->storage = DN_STORAGE_F32;
+    model->mean = mem_alloc(allocator, dim, sizeof *model->mean);
+    model->deviation = mem_alloc(allocator, dim, sizeof *model->deviation);
+    if (!model->mean || !model->deviation) {
+        model_unref(model);
+        return fail_memory(error, "the model");
+    }
+    memcpy(model->mean, mean, dim * sizeof *mean);
+    memcpy(model->deviation, deviation, dim * sizeof *deviation);
+    *out = model;
+    return DN_OK;
+}
+
+static int compare_scores(const void *a, const void *b)
+{
+    double first = *(const double *)a, second = *(const double *)b;
+
+    return (first > second) - (first < second);
+}
+
+dn_status model_set_holdout(dn_model *model, const double *scores, int32_t count, dn_error *error)
+{
+    if (count < 0 || count > MODEL_MAX_HOLDOUT)
+        return fail(error, DN_E_ARGUMENT, "%d held-out scores, allowed are 0 to %d", count, MODEL_MAX_HOLDOUT);
+    for (int32_t i = 0; i < count; i++)
+        if (!isfinite(scores[i]) || scores[i] < 0)
+            return fail(error, DN_E_NUMERIC, "held-out score %d is %g, not a number >= 0", i, scores[i]);
+    double *sorted = mem_alloc(&model->allocator, (size_t)count, sizeof *sorted);
+    if (!sorted)
+        return fail_memory(error, "the held-out scores");
+    if (count > 0) {
+        memcpy(sorted, scores, (size_t)count * sizeof *sorted);
+        qsort(sorted, (size_t)count, sizeof *sorted, compare_scores);
+    }
+    mem_free(&model->allocator, model->holdout_scores);
+    model->holdout_scores = sorted;
+    model->holdout_count = count;
+    return DN_OK;
+}
+
+void model_set_heatmap_scale(dn_model *model, double scale)
+{
+    model->facts.heatmap_scale = isfinite(scale) && scale > 0 ? scale : 0;
+}
+
+dn_status model_seal(dn_model *model, dn_error *error)
+{
+    float *scratch = NULL;
+    st_writer *writer = st_writer_create(&model->allocator);
+
+    if (!writer)
+        return fail_memory(error, "the model's checksum");
+    dn_status status = model_to_writer(model, DN_STORAGE_F32, writer, &scratch, error);
+    if (status == DN_OK)
+        status = st_writer_crc32(writer, &model->id, error);
+    st_writer_free(writer);
+    mem_free(&model->extractor->allocator, scratch);
+    return status;
+}
+
+void model_standardise(const dn_model *model, float *row)
+{
+    for (int32_t i = 0; i < model->extractor->feature_dim; i++)
+        row[i] = (row[i] - model->mean[i]) / model->deviation[i];
+}
+
+dn_model *model_ref(dn_model *model)
+{
+    atomic_fetch_add_explicit(&model->references, 1, memory_order_relaxed);
+    return model;
+}
+
+void model_unref(dn_model *model)
+{
+    if (!model || atomic_fetch_sub_explicit(&model->references, 1, memory_order_acq_rel) != 1)
+        return;
+    dn_allocator allocator = model->allocator;
+    extractor_unref(model->extractor);
+    flow_unref(model->flow);
+    mem_free(&allocator, model->mean);
+    mem_free(&allocator, model->deviation);
+    mem_free(&allocator, model->holdout_scores);
+    mem_free(&allocator, model);
+}

@@ -1,0 +1,425 @@
+/* Model files (.dnm): safetensors with the tensors of all parts, and facts as one JSON object (docs/format.md). */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "differnet/model.h"
+
+/* ---- writing ---- */
+
+/* The facts as JSON text (free() it); NULL: out of memory.  Numbers go through jansson, whose text does not depend on
+ * the process's locale; the seed is a string because JSON readers lose digits of large integers; a loss that is not
+ * known is null, JSON having no NaN. */
+static char *facts_to_json(const dn_model *model, int32_t storage)
+{
+    const model_facts *facts = &model->facts;
+    char seed[24];
+
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)facts->seed);
+    json_t *object = json_pack(
+        "{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:o, s:o, s:s, s:s}",
+        "input_size", (int)model->extractor->input_size, "scales", (int)model->extractor->scales,
+        "views", (int)facts->views, "angles", (int)facts->angles, "standardized", (int)facts->standardized,
+        "train_images", (int)facts->train_images, "epochs", (int)facts->epochs, "bank", (int)facts->bank, "seed", seed,
+        "final_loss", isfinite(facts->final_loss) ? json_real(facts->final_loss) : json_null(),
+        "heatmap_scale", json_real(facts->heatmap_scale),
+        "storage", storage == DN_STORAGE_F16 ? "float16" : "float32", "library", facts->library);
+    if (!object)
+        return NULL;
+    char *text = json_dumps(object, JSON_COMPACT);
+    json_decref(object);
+    return text;
+}
+
+dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *writer, float **scratch, dn_error *error)
+{
+    enum st_type stored = storage == DN_STORAGE_F16 ? ST_F16 : ST_F32;
+    int64_t dim = model->extractor->feature_dim, count = model->holdout_count;
+    char format[16];
+
+    *scratch = NULL;
+    char *facts = facts_to_json(model, storage);
+    if (!facts)
+        return fail_memory(error, "the model's metadata");
+    snprintf(format, sizeof format, "%d", MODEL_FORMAT);
+    st_writer_metadata(writer, "differnet.kind", "model");
+    st_writer_metadata(writer, "differnet.format", format);
+    st_writer_metadata(writer, "differnet.facts", facts);
+    free(facts);
+    flow_to_tensors(model->flow, "flow.", stored, writer);
+    TRY(extractor_to_tensors(model->extractor, "backbone.", stored, writer, scratch, error));
+    st_writer_tensor(writer, "features.mean", ST_F32, ST_F32, 1, &dim, model->mean);
+    st_writer_tensor(writer, "features.deviation", ST_F32, ST_F32, 1, &dim, model->deviation);
+    st_writer_tensor(writer, "holdout.scores", ST_F64, ST_F64, 1, &count, model->holdout_scores);
+    return DN_OK;
+}
+
+/* Saves to `path`, or to *blob if path is NULL. */
+static dn_status save(const dn_model *model, int32_t storage, const char *path, dn_blob **blob, dn_error *error)
+{
+    float *scratch = NULL;
+    st_writer *writer = st_writer_create(&model->allocator);
+
+    if (!writer)
+        return fail_memory(error, "the model's file");
+    dn_status status = model_to_writer(model, storage, writer, &scratch, error);
+    if (status == DN_OK)
+        status = path ? st_writer_save(writer, path, error) : st_writer_save_memory(writer, blob, error);
+    st_writer_free(writer);
+    mem_free(&model->extractor->allocator, scratch);
+    return status;
+}
+
+dn_status model_save(const dn_model *model, const char *path, int32_t storage, dn_error *error)
+{
+    return save(model, storage, path, NULL, error);
+}
+
+dn_status model_save_memory(const dn_model *model, int32_t storage, dn_blob **out, dn_error *error)
+{
+    *out = NULL;
+    return save(model, storage, NULL, out, error);
+}
+
+/* ---- reading: what kind of file it is ---- */
+
+static dn_status fail_kind(const st_file *file, const char *kind, dn_error *error)
+{
+    static const char *const known[] = {"flow", "checkpoint", "bank"};
+    const char *label = st_label(file);
+
+    for (size_t i = 0; kind && i < sizeof known / sizeof *known; i++)
+        if (!strcmp(kind, known[i]))
+            return fail(error, DN_E_KIND, "%s: is a %s, not a model; train one with: differnet train", label, kind);
+    if (kind ? !strcmp(kind, "backbone")
+             : st_find(file, "features.0.weight") || st_find(file, "0.weight") || st_metadata(file, "differnet.layers"))
+        return fail(error, DN_E_KIND, "%s: is a backbone, not a model; train one with: differnet train", label);
+    return fail(error, DN_E_KIND, "%s: holds tensors, but is not a model; train one with: differnet train", label);
+}
+
+/* Digits only, no sign, blank or overflow; locale-independent.  base: 10 or 16. */
+static _Bool parse_unsigned(const char *text, unsigned base, uint64_t *value)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    if (!text || !*text)
+        return 0;
+    *value = 0;
+    for (; *text; text++) {
+        const char *digit = memchr(digits, *text, base);
+        if (!digit || __builtin_mul_overflow(*value, base, value) ||
+            __builtin_add_overflow(*value, (uint64_t)(digit - digits), value))
+            return 0;
+    }
+    return 1;
+}
+
+static dn_status check_format(const st_file *file, dn_error *error)
+{
+    const char *kind = st_metadata(file, "differnet.kind"), *format = st_metadata(file, "differnet.format");
+    uint64_t version;
+
+    if (!kind || strcmp(kind, "model") != 0)
+        return fail_kind(file, kind, error);
+    if (!parse_unsigned(format, 10, &version) || version == 0)
+        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.format is missing or no version number",
+                    st_label(file));
+    if (version > MODEL_FORMAT)
+        return fail(error, DN_E_VERSION,
+                    "%s: written by a newer version of the library (format %llu, this version reads up to %d); "
+                    "update the library", st_label(file), (unsigned long long)version, MODEL_FORMAT);
+    return DN_OK;
+}
+
+static dn_status check_sum(const st_file *file, _Bool verify, uint32_t *id, dn_error *error)
+{
+    const char *text = st_metadata(file, "differnet.crc32");
+    uint64_t stored;
+
+    if (!text || strlen(text) != 8 || !parse_unsigned(text, 16, &stored))
+        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.crc32 is missing or no checksum", st_label(file));
+    if (verify && st_data_crc32(file) != stored)
+        return fail(error, DN_E_FORMAT, "%s: checksum differs: the file is damaged; copy it again", st_label(file));
+    *id = (uint32_t)stored;
+    return DN_OK;
+}
+
+/* ---- reading: facts ---- */
+
+typedef struct loaded_facts {
+    model_facts model;
+    int32_t input_size, scales, storage;
+} loaded_facts;
+
+static dn_status fail_fact(const st_file *file, const char *name, dn_error *error)
+{
+    return fail(error, DN_E_FORMAT, "%s: the fact \"%s\" is missing or out of range", st_label(file), name);
+}
+
+/* final_loss: a number or null; heatmap_scale: a number. */
+static dn_status read_reals(const st_file *file, const json_t *object, model_facts *facts, dn_error *error)
+{
+    const json_t *loss = json_object_get(object, "final_loss"), *scale = json_object_get(object, "heatmap_scale");
+
+    if (!json_is_number(loss) && !json_is_null(loss))
+        return fail_fact(file, "final_loss", error);
+    facts->final_loss = json_is_null(loss) ? (double)NAN : json_number_value(loss);
+    if (!json_is_number(scale) || !isfinite(json_number_value(scale)) || json_number_value(scale) < 0)
+        return fail_fact(file, "heatmap_scale", error);
+    facts->heatmap_scale = json_number_value(scale);
+    return DN_OK;
+}
+
+static dn_status read_strings(const st_file *file, const json_t *object, loaded_facts *facts, dn_error *error)
+{
+    const char *storage = json_string_value(json_object_get(object, "storage"));
+    const char *library = json_string_value(json_object_get(object, "library"));
+
+    if (!parse_unsigned(json_string_value(json_object_get(object, "seed")), 10, &facts->model.seed))
+        return fail_fact(file, "seed", error);
+    if (!storage || (strcmp(storage, "float32") != 0 && strcmp(storage, "float16") != 0))
+        return fail_fact(file, "storage", error);
+    facts->storage = strcmp(storage, "float16") == 0 ? DN_STORAGE_F16 : DN_STORAGE_F32;
+    if (!library || strlen(library) >= sizeof facts->model.library)
+        return fail_fact(file, "library", error);
+    for (const char *c = library; *c; c++) /* it goes into reports and to terminals */
+        if (*c < 0x20 || *c > 0x7E)
+            return fail_fact(file, "library", error);
+    strcpy(facts->model.library, library);
+    return DN_OK;
+}
+
+static dn_status read_facts(const st_file *file, const json_t *object, loaded_facts *facts, dn_error *error)
+{
+    const struct {
+        const char *name;
+        int32_t *value;
+        int32_t least, most;
+    } integers[] = {
+        {"input_size", &facts->input_size, 32, 2048},
+        {"scales", &facts->scales, 1, EXTRACTOR_MAX_SCALES},
+        {"views", &facts->model.views, 1, MODEL_MAX_VIEWS},
+        {"angles", &facts->model.angles, DN_ANGLES_STRATIFIED, DN_ANGLES_GRID},
+        {"standardized", &facts->model.standardized, 0, 1},
+        {"train_images", &facts->model.train_images, 0, INT32_MAX},
+        {"epochs", &facts->model.epochs, 0, INT32_MAX},
+        {"bank", &facts->model.bank, 0, INT32_MAX},
+    };
+
+    for (size_t i = 0; i < sizeof integers / sizeof *integers; i++) {
+        const json_t *entry = json_object_get(object, integers[i].name);
+        json_int_t value = json_integer_value(entry);
+        if (!json_is_integer(entry) || value < integers[i].least || value > integers[i].most)
+            return fail_fact(file, integers[i].name, error);
+        *integers[i].value = (int32_t)value;
+    }
+    TRY(read_reals(file, object, &facts->model, error));
+    return read_strings(file, object, facts, error);
+}
+
+static dn_status load_facts(const st_file *file, loaded_facts *facts, dn_error *error)
+{
+    const char *text = st_metadata(file, "differnet.facts");
+
+    json_error_t problem;
+
+    *facts = (loaded_facts){.storage = DN_STORAGE_F32};
+    json_t *object = text ? json_loads(text, JSON_REJECT_DUPLICATES, &problem) : NULL;
+    if (text && !object && json_error_code(&problem) == json_error_out_of_memory)
+        return fail_memory(error, st_label(file));
+    if (!json_is_object(object)) {
+        json_decref(object);
+        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.facts is missing or no JSON object",
+                    st_label(file));
+    }
+    dn_status status = read_facts(file, object, facts, error);
+    json_decref(object);
+    return status;
+}
+
+/* ---- reading: the parts ---- */
+
+/* Bytes of a file that a flow's weights may point into: mapped, or copied. */
+typedef struct file_bytes {
+    dn_allocator allocator;
+    file_mapping mapping; /* zeroed for copied bytes */
+    uint8_t *copy;        /* NULL for mapped bytes */
+} file_bytes;
+
+static void release_bytes(void *keep_alive)
+{
+    file_bytes *bytes = keep_alive;
+    dn_allocator allocator = bytes->allocator;
+
+    file_unmap(&bytes->mapping);
+    mem_free(&allocator, bytes->copy);
+    mem_free(&allocator, bytes);
+}
+
+/* Standardisation and held-out scores to a model of parts that fit together. */
+static dn_status load_numbers(const st_file *file, const loaded_facts *facts, dn_extractor *extractor, dn_flow *flow,
+                              float *buffer, const dn_allocator *allocator, dn_model **out, dn_error *error)
+{
+    int64_t dim = extractor->feature_dim;
+    float *mean = buffer, *deviation = buffer + dim;
+    const st_tensor *tensor;
+
+    TRY(st_require(file, "features.mean", 1, &dim, &tensor, error));
+    TRY(st_read_f32(file, tensor, mean, error));
+    TRY(st_require(file, "features.deviation", 1, &dim, &tensor, error));
+    TRY(st_read_f32(file, tensor, deviation, error));
+    for (int64_t i = 0; i < dim; i++)
+        if (deviation[i] <= 0)
+            return fail(error, DN_E_FORMAT, "%s: tensor features.deviation: entry %lld is %g, not above 0",
+                        st_label(file), (long long)i, (double)deviation[i]);
+    return model_create(extractor, flow, mean, deviation, &facts->model, allocator, out, error);
+}
+
+static dn_status load_holdout(const st_file *file, dn_model *model, dn_error *error)
+{
+    const int64_t any = -1;
+    const st_tensor *tensor;
+
+    TRY(st_require(file, "holdout.scores", 1, &any, &tensor, error));
+    if (tensor->elements > MODEL_MAX_HOLDOUT)
+        return fail(error, DN_E_FORMAT, "%s: tensor holdout.scores: more than %d scores", st_label(file),
+                    MODEL_MAX_HOLDOUT);
+    double *scores = mem_alloc(&model->allocator, (size_t)tensor->elements, sizeof *scores);
+    if (!scores)
+        return fail_memory(error, st_label(file));
+    dn_status status = st_read_f64(file, tensor, scores, error);
+    for (int64_t i = 0; status == DN_OK && i < tensor->elements; i++)
+        if (scores[i] < 0 || (i > 0 && scores[i] < scores[i - 1]))
+            status = fail(error, DN_E_FORMAT, "%s: tensor holdout.scores: entry %lld is negative or out of order",
+                          st_label(file), (long long)i);
+    if (status == DN_OK)
+        status = model_set_holdout(model, scores, (int32_t)tensor->elements, error);
+    mem_free(&model->allocator, scores);
+    return status;
+}
+
+/* The model of parts that were read. */
+static dn_status assemble(const st_file *file, const loaded_facts *facts, dn_extractor *extractor, dn_flow *flow,
+                          const dn_allocator *allocator, dn_model **out, dn_error *error)
+{
+    if (flow->dimension != extractor->feature_dim)
+        return fail(error, DN_E_FORMAT, "%s: the flow has %d dimensions, the backbone's features have %d",
+                    st_label(file), flow->dimension, extractor->feature_dim);
+    float *buffer = mem_alloc(allocator, (size_t)flow->dimension, 2 * sizeof *buffer);
+    if (!buffer)
+        return fail_memory(error, st_label(file));
+    dn_status status = load_numbers(file, facts, extractor, flow, buffer, allocator, out, error);
+    mem_free(allocator, buffer);
+    if (status == DN_OK)
+        status = load_holdout(file, *out, error);
+    if (status != DN_OK) {
+        model_unref(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+/* Passes a failure of a part on.  A part's reader blames its arguments; here they came from the file. */
+static dn_status fail_part(const st_file *file, const dn_error *problem, dn_error *error)
+{
+    if (problem->status == DN_E_ARGUMENT)
+        return fail(error, DN_E_FORMAT, "%s: %s", st_label(file), problem->message);
+    return fail(error, problem->status, "%s", problem->message);
+}
+
+/* Reads a parsed file whose frame was checked.  The flow takes `bytes` over (and *bytes becomes NULL) if it uses them
+ * in place. */
+static dn_status load_parts(const st_file *file, const loaded_facts *facts, file_bytes **bytes,
+                            const dn_allocator *allocator, dn_model **out, dn_error *error)
+{
+    dn_extractor_options options = {.struct_size = sizeof options, .input_size = facts->input_size,
+                                    .scales = facts->scales, .allocator = allocator};
+    dn_extractor *extractor = NULL;
+    dn_flow *flow = NULL;
+    _Bool in_place = 0;
+    dn_error problem;
+
+    if (extractor_from_tensors(file, "backbone.", &options, &extractor, &problem) != DN_OK)
+        return fail_part(file, &problem, error);
+    if (flow_from_tensors(file, "flow.", allocator, &in_place, &flow, &problem) != DN_OK) {
+        extractor_unref(extractor);
+        return fail_part(file, &problem, error);
+    }
+    if (in_place) {
+        flow->release = release_bytes;
+        flow->keep_alive = *bytes;
+        *bytes = NULL;
+    }
+    dn_status status = assemble(file, facts, extractor, flow, allocator, out, error);
+    extractor_unref(extractor);
+    flow_unref(flow);
+    return status;
+}
+
+static dn_status load(const uint8_t *data, size_t size, const char *label, file_bytes **bytes, _Bool verify,
+                      const dn_allocator *allocator, dn_model **out, dn_error *error)
+{
+    st_file *file;
+    loaded_facts facts;
+    uint32_t id = 0;
+
+    TRY(st_parse(data, size, label, allocator, &file, error));
+    dn_status status = check_format(file, error);
+    if (status == DN_OK)
+        status = check_sum(file, verify, &id, error);
+    if (status == DN_OK)
+        status = load_facts(file, &facts, error);
+    if (status == DN_OK)
+        status = load_parts(file, &facts, bytes, allocator, out, error);
+    if (status == DN_OK) {
+        (*out)->id = id;
+        (*out)->storage = facts.storage;
+    }
+    st_free(file);
+    return status;
+}
+
+dn_status model_open_path(const char *path, const dn_model_options *options, dn_model **out, dn_error *error)
+{
+    dn_allocator allocator = mem_allocator(options->allocator);
+
+    *out = NULL;
+    file_bytes *bytes = mem_zalloc(&allocator, 1, sizeof *bytes);
+    if (!bytes)
+        return fail_memory(error, path);
+    bytes->allocator = allocator;
+    dn_status status = file_map(path, &bytes->mapping, error);
+    if (status == DN_OK)
+        status = load(bytes->mapping.bytes, bytes->mapping.size, path, &bytes, options->verify, &allocator, out,
+                      error);
+    if (bytes)
+        release_bytes(bytes);
+    return status;
+}
+
+dn_status model_open_memory(const void *data, size_t size, const dn_model_options *options, dn_model **out,
+                            dn_error *error)
+{
+    dn_allocator allocator = mem_allocator(options->allocator);
+
+    *out = NULL;
+    file_bytes *bytes = mem_zalloc(&allocator, 1, sizeof *bytes);
+    if (!bytes)
+        return fail_memory(error, "a model");
+    bytes->allocator = allocator;
+    bytes->copy = mem_alloc(&allocator, size, 1);
+    dn_status status = bytes->copy ? DN_OK : fail_memory(error, "a copy of the model");
+    if (status == DN_OK) {
+        if (size > 0)
+            memcpy(bytes->copy, data, size);
+        status = load(bytes->copy, size, "model in memory", &bytes, options->verify, &allocator, out, error);
+    }
+    if (bytes)
+        release_bytes(bytes);
+    return status;
+}
