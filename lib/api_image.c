@@ -1,0 +1,119 @@
+/* Images: decoding, describing, writing, heat-map overlay. */
+#include "api.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "image/codec.h"
+#include "image/view.h"
+
+void dn_image_options_init_size(dn_image_options *options, size_t size)
+{
+    dn_image_options own = image_default_options();
+
+    options_init(options, size, &own, sizeof own);
+}
+
+/* The caller's options (nullable) over the defaults, checked. */
+static dn_status read_options(const dn_image_options *callers, dn_image_options *own, dn_error *error)
+{
+    *own = image_default_options();
+    TRY(options_read(own, sizeof *own, callers, "dn_image_options", error));
+    if (own->reserved != 0)
+        return fail(error, DN_E_ARGUMENT, "dn_image_options: reserved is %u; it must be 0", (unsigned)own->reserved);
+    if (own->max_pixels < 1)
+        return fail(error, DN_E_ARGUMENT, "dn_image_options: max_pixels is %lld; it must be at least 1",
+                    (long long)own->max_pixels);
+    if (own->max_bytes < 1)
+        return fail(error, DN_E_ARGUMENT, "dn_image_options: max_bytes is %lld; it must be at least 1",
+                    (long long)own->max_bytes);
+    if (own->allocator && (!own->allocator->alloc || !own->allocator->free))
+        return fail(error, DN_E_ARGUMENT, "dn_image_options: the allocator lacks alloc or free");
+    return DN_OK;
+}
+
+dn_status dn_image_open_path(const char *path, const dn_image_options *options, dn_image **out, dn_error *error)
+{
+    dn_image_options own;
+
+    REQUIRE(out, error);
+    *out = NULL;
+    REQUIRE(path, error);
+    TRY(read_options(options, &own, error));
+    return image_open(path, &own, out, error);
+}
+
+dn_status dn_image_open_memory(const void *bytes, size_t size, const dn_image_options *options, dn_image **out,
+                               dn_error *error)
+{
+    dn_image_options own;
+
+    REQUIRE(out, error);
+    *out = NULL;
+    if (size > 0)
+        REQUIRE(bytes, error);
+    TRY(read_options(options, &own, error));
+    if (size > (uint64_t)own.max_bytes)
+        return fail(error, DN_E_LIMIT, "image in memory: %zu bytes, more than the limit of %lld", size,
+                    (long long)own.max_bytes);
+    dn_allocator allocator = mem_allocator(own.allocator);
+    return image_decode(bytes, size, "image in memory", own.max_pixels, &allocator, out, error);
+}
+
+void dn_image_pixels(const dn_image *image, dn_image_view *out)
+{
+    if (!out)
+        return;
+    *out = (dn_image_view){0};
+    if (image)
+        *out = image_pixels(image);
+}
+
+void dn_image_free(dn_image *image)
+{
+    image_free(image);
+}
+
+dn_status dn_image_encode_png(const dn_image_view *image, dn_blob **out, dn_error *error)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+
+    REQUIRE(out, error);
+    *out = NULL;
+    REQUIRE(image, error);
+    TRY(image_view_check(image, 1, error));
+    return png_encode(image, &allocator, out, error);
+}
+
+dn_status dn_image_write_png(const dn_image_view *image, const char *path, dn_error *error)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    file_writer writer;
+    dn_blob *blob;
+
+    REQUIRE(image, error);
+    REQUIRE(path, error);
+    TRY(image_view_check(image, 1, error));
+    TRY(png_encode(image, &allocator, &blob, error));
+    dn_status status = file_writer_open(&writer, path, &allocator, error);
+    if (status == DN_OK)
+        status = file_writer_write(&writer, blob->data, blob->size, error);
+    if (status == DN_OK)
+        status = file_writer_commit(&writer, error);
+    blob_free(blob);
+    return status;
+}
+
+dn_status dn_image_overlay(const dn_image_view *image, const float *map, float full, uint8_t *rgb, dn_error *error)
+{
+    REQUIRE(image, error);
+    REQUIRE(map, error);
+    REQUIRE(rgb, error);
+    TRY(image_view_check(image, 1, error));
+    if (!isfinite(full) || (full > 0 && full <= 1))
+        return fail(error, DN_E_ARGUMENT, "dn_image_overlay: full is %g; it must be above 1, or 0 for the default",
+                    (double)full);
+    return overlay_render(image, map, full > 0 ? full : DN_OVERLAY_FULL, rgb, error);
+}
