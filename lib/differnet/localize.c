@@ -210,12 +210,11 @@ static void features_to_gradients(dn_localizer *self)
             self->feature_gradient[(size_t)i * (size_t)dim + (size_t)j] /= model->deviation[j];
 }
 
-dn_status localizer_raw_map(dn_localizer *self, const dn_image_view *image, const float **map, dn_error *error)
+/* The raw map of what self->canvas holds. */
+static dn_status map_canvas(dn_localizer *self, const float **map, dn_error *error)
 {
     size_t pixels = view_floats(self) / 3;
 
-    *map = NULL;
-    TRY(canvas_fill(image, self->model->extractor->input_size, self->canvas, &self->allocator, error));
     features_to_gradients(self);
     memset(self->map, 0, pixels * sizeof *self->map);
     for (self->first = 0; self->first < self->views; self->first += BLOCK) {
@@ -234,6 +233,20 @@ dn_status localizer_raw_map(dn_localizer *self, const dn_image_view *image, cons
     }
     *map = self->map;
     return DN_OK;
+}
+
+dn_status localizer_raw_map(dn_localizer *self, const dn_image_view *image, const float **map, dn_error *error)
+{
+    *map = NULL;
+    TRY(canvas_fill(image, self->model->extractor->input_size, self->canvas, &self->allocator, error));
+    return map_canvas(self, map, error);
+}
+
+dn_status localizer_raw_map_canvas(dn_localizer *self, const uint16_t *canvas, const float **map, dn_error *error)
+{
+    *map = NULL;
+    memcpy(self->canvas, canvas, view_floats(self) * sizeof *canvas);
+    return map_canvas(self, map, error);
 }
 
 dn_status localizer_map(dn_localizer *self, const dn_image_view *image, float *map, dn_error *error)

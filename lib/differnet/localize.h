@@ -12,6 +12,9 @@ dn_status localizer_map(dn_localizer *localizer, const dn_image_view *image, flo
 /* The unscaled map at the network's own resolution, (size, size): what the scale is calibrated on.  Valid until the
  * next call. */
 dn_status localizer_raw_map(dn_localizer *localizer, const dn_image_view *image, const float **map, dn_error *error);
+/* Like localizer_raw_map, of an image that canvas_fill has stretched already: canvas (size, size, 3). */
+dn_status localizer_raw_map_canvas(dn_localizer *localizer, const uint16_t *canvas, const float **map,
+                                   dn_error *error);
 /* 8-connected regions >= threshold, strongest first (regions.c). */
 dn_status regions_find(const float *map, int32_t width, int32_t height, float threshold, dn_box *boxes,
                        int32_t capacity, int32_t *count, const dn_allocator *allocator, dn_error *error);

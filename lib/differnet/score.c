@@ -117,14 +117,14 @@ static double squared_norm(const float *z, int32_t dim)
     return sum;
 }
 
-dn_status scorer_score(dn_scorer *scorer, const dn_image_view *image, dn_score *score, dn_error *error)
+/* Scores what scorer->canvas holds. */
+static dn_status score_canvas(dn_scorer *scorer, dn_score *score, dn_error *error)
 {
     const dn_model *model = scorer->model;
     int32_t dim = model->extractor->feature_dim, views = scorer->views;
     double score_sum = 0, likelihood_sum = 0;
 
     scorer->scored = 0;
-    TRY(canvas_fill(image, model->extractor->input_size, scorer->canvas, &scorer->allocator, error));
     pool_run(scorer->workers, views, score_view, scorer);
     flow_forward(model->flow, scorer->features, views, scorer->features, scorer->logdet, scorer->flow_scratch,
                  scorer->workers);
@@ -146,4 +146,19 @@ dn_status scorer_score(dn_scorer *scorer, const dn_image_view *image, dn_score *
     scorer->scored = views;
     calibrate_verdict(model->holdout_scores, model->holdout_count, scorer->false_alarm_rate, score);
     return DN_OK;
+}
+
+dn_status scorer_score(dn_scorer *scorer, const dn_image_view *image, dn_score *score, dn_error *error)
+{
+    scorer->scored = 0;
+    TRY(canvas_fill(image, scorer->model->extractor->input_size, scorer->canvas, &scorer->allocator, error));
+    return score_canvas(scorer, score, error);
+}
+
+dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_score *score, dn_error *error)
+{
+    size_t side = (size_t)scorer->model->extractor->input_size;
+
+    memcpy(scorer->canvas, canvas, side * side * 3 * sizeof *canvas);
+    return score_canvas(scorer, score, error);
 }

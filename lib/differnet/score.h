@@ -31,6 +31,8 @@ dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_sc
 void scorer_free(dn_scorer *scorer);
 /* image has passed image_view_check.  Fills all but struct_size.  Allocates nothing but what canvas_fill needs. */
 dn_status scorer_score(dn_scorer *scorer, const dn_image_view *image, dn_score *score, dn_error *error);
+/* Like scorer_score, of an image that canvas_fill has stretched already: canvas (size, size, 3). */
+dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_score *score, dn_error *error);
 
 /* Verdict of score->score (finite) from held-out scores, ascending: fills p_value, threshold, false_alarm_rate and
  * anomalous (calibrate.c).  At a rate of 1 every score is anomalous: the threshold is then -1, below any score. */

@@ -1,0 +1,220 @@
+/* Trainer: options checked, then lib/differnet/train.c. */
+#include "api.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "differnet/train.h"
+
+static const dn_train_options defaults = {
+    .struct_size = sizeof(dn_train_options),
+    .epochs = 192,
+    .seed = 0,
+    .hidden = 512,
+    .blocks = 8,
+    .clamp = 3,
+    .batch_images = 24,
+    .batch_views = 4,
+    .bank = 64,
+    .standardize = 1,
+    .learning_rate = 2e-4,
+    .beta1 = 0.8,
+    .beta2 = 0.8,
+    .epsilon = 1e-4,
+    .weight_decay = 1e-5,
+    .brightness = 0,
+    .contrast = 0,
+    .saturation = 0,
+    .holdout = 0.1,
+    .views = 64,
+    .angles = DN_ANGLES_STRATIFIED,
+    .heatmap_images = 16,
+    .threads = 1,
+    .checkpoint = NULL,
+    .checkpoint_epochs = 16,
+    .resume = 0,
+    .allocator = NULL,
+};
+
+void dn_train_options_init_size(dn_train_options *options, size_t size)
+{
+    options_init(options, size, &defaults, sizeof defaults);
+}
+
+dn_status dn_train_options_preset(dn_train_options *options, int32_t preset)
+{
+    static const int32_t hidden[] = {[DN_PRESET_COMPACT] = 512, [DN_PRESET_PAPER] = 2048};
+
+    if (!options || options->struct_size < offsetof(dn_train_options, hidden) + sizeof options->hidden)
+        return DN_E_ARGUMENT;
+    if (preset != DN_PRESET_COMPACT && preset != DN_PRESET_PAPER)
+        return DN_E_ARGUMENT;
+    options->hidden = hidden[preset];
+    options->epochs = defaults.epochs;
+    return DN_OK;
+}
+
+/* ---- ranges ---- */
+
+static const struct integer_range {
+    const char *name;
+    size_t offset;
+    int32_t low, high;
+} integer_ranges[] = {
+#define INTEGER(field, low, high) {#field, offsetof(dn_train_options, field), low, high}
+    INTEGER(epochs, 0, 1000000),
+    INTEGER(hidden, 1, 16384),
+    INTEGER(blocks, 1, 64),
+    INTEGER(batch_images, 1, 1024),
+    INTEGER(batch_views, 1, 64),
+    INTEGER(bank, 0, 4096),
+    INTEGER(standardize, 0, 1),
+    INTEGER(views, 1, 1024),
+    INTEGER(angles, DN_ANGLES_STRATIFIED, DN_ANGLES_GRID),
+    INTEGER(heatmap_images, 0, 1024),
+    INTEGER(threads, 1, 256),
+    INTEGER(checkpoint_epochs, 1, 1000000),
+    INTEGER(resume, 0, 1),
+#undef INTEGER
+};
+
+/* CLOSED: low .. high; ABOVE: without low; BELOW: without high. */
+enum range_kind { CLOSED, ABOVE, BELOW };
+
+static const struct real_range {
+    const char *name;
+    size_t offset;
+    double low, high;
+    enum range_kind kind;
+} real_ranges[] = {
+#define REAL(field, low, high, kind) {#field, offsetof(dn_train_options, field), low, high, kind}
+    REAL(clamp, 0, 100, ABOVE),
+    REAL(learning_rate, 0, 1, ABOVE),
+    REAL(beta1, 0, 1, BELOW),
+    REAL(beta2, 0, 1, BELOW),
+    REAL(epsilon, 0, 1, ABOVE),
+    REAL(weight_decay, 0, 1, CLOSED),
+    REAL(brightness, 0, 1, CLOSED),
+    REAL(contrast, 0, 1, CLOSED),
+    REAL(saturation, 0, 1, CLOSED),
+    REAL(holdout, 0, 0.5, CLOSED),
+#undef REAL
+};
+
+static dn_status check_integers(const dn_train_options *options, dn_error *error)
+{
+    for (size_t i = 0; i < sizeof integer_ranges / sizeof *integer_ranges; i++) {
+        const struct integer_range *range = &integer_ranges[i];
+        int32_t value;
+        memcpy(&value, (const char *)options + range->offset, sizeof value);
+        if (value < range->low || value > range->high)
+            return fail(error, DN_E_ARGUMENT, "dn_train_options: %s is %d, outside %d .. %d", range->name, value,
+                        range->low, range->high);
+    }
+    return DN_OK;
+}
+
+static dn_status check_reals(const dn_train_options *options, dn_error *error)
+{
+    for (size_t i = 0; i < sizeof real_ranges / sizeof *real_ranges; i++) {
+        const struct real_range *range = &real_ranges[i];
+        double value;
+        memcpy(&value, (const char *)options + range->offset, sizeof value);
+        /* Written so that NaN is refused. */
+        _Bool inside = value >= range->low && value <= range->high &&
+                       !(range->kind == ABOVE && value <= range->low) &&
+                       !(range->kind == BELOW && value >= range->high);
+        if (!inside)
+            return fail(error, DN_E_ARGUMENT, "dn_train_options: %s is %g, outside %s%g .. %s%g", range->name, value,
+                        range->kind == ABOVE ? "> " : "", range->low, range->kind == BELOW ? "< " : "", range->high);
+    }
+    return DN_OK;
+}
+
+static dn_status check_paths(const dn_train_options *options, dn_error *error)
+{
+    if (options->resume && !options->checkpoint)
+        return fail(error, DN_E_ARGUMENT, "dn_train_options: resume is 1, but checkpoint is NULL: there is nothing to "
+                    "go on from");
+    if (options->checkpoint && options->checkpoint[0] == '\0')
+        return fail(error, DN_E_ARGUMENT, "dn_train_options: checkpoint is an empty path");
+    if (options->allocator && (!options->allocator->alloc || !options->allocator->free))
+        return fail(error, DN_E_ARGUMENT, "dn_train_options: allocator lacks a function");
+    return DN_OK;
+}
+
+/* ---- the handle ---- */
+
+dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *options, dn_trainer **out,
+                            dn_error *error)
+{
+    dn_train_options own = defaults;
+
+    REQUIRE(out, error);
+    *out = NULL;
+    REQUIRE(extractor, error);
+    TRY(options_read(&own, sizeof own, options, "dn_train_options", error));
+    TRY(check_integers(&own, error));
+    TRY(check_reals(&own, error));
+    TRY(check_paths(&own, error));
+    return trainer_create(extractor, &own, out, error);
+}
+
+/* Where a call on a trainer leaves its error: in the trainer, cleared first. */
+static dn_error *fresh_error(dn_trainer *trainer)
+{
+    dn_error *error = trainer_error(trainer);
+
+    *error = (dn_error){0};
+    return error;
+}
+
+dn_status dn_trainer_add_path(dn_trainer *trainer, const char *path)
+{
+    if (!trainer)
+        return DN_E_ARGUMENT;
+    dn_error *error = fresh_error(trainer);
+    REQUIRE(path, error);
+    return trainer_add_path(trainer, path, error);
+}
+
+dn_status dn_trainer_add_view(dn_trainer *trainer, const dn_image_view *image)
+{
+    if (!trainer)
+        return DN_E_ARGUMENT;
+    dn_error *error = fresh_error(trainer);
+    REQUIRE(image, error);
+    return trainer_add_view(trainer, image, error);
+}
+
+dn_status dn_trainer_run(dn_trainer *trainer, dn_progress_fn progress, void *user, dn_model **out)
+{
+    if (out)
+        *out = NULL;
+    if (!trainer)
+        return DN_E_ARGUMENT;
+    dn_error *error = fresh_error(trainer);
+    REQUIRE(out, error);
+    return trainer_run(trainer, progress, user, out, error);
+}
+
+dn_status dn_trainer_model(dn_trainer *trainer, dn_model **out)
+{
+    if (out)
+        *out = NULL;
+    if (!trainer)
+        return DN_E_ARGUMENT;
+    dn_error *error = fresh_error(trainer);
+    REQUIRE(out, error);
+    return trainer_model(trainer, out, error);
+}
+
+const dn_error *dn_trainer_error(const dn_trainer *trainer)
+{
+    return trainer ? trainer_error((dn_trainer *)(uintptr_t)trainer) : NULL;
+}
+
+void dn_trainer_free(dn_trainer *trainer)
+{
+    trainer_free(trainer);
+}
