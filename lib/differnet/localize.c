@@ -28,7 +28,6 @@ struct dn_localizer {
     double *angles;          /* (views) */
     uint16_t *canvas;        /* (size, size, 3) */
     float *features;         /* (views, dim), standardised */
-    float *z;                /* (views, dim) */
     float *feature_gradient; /* (views, dim) */
     float *flow_scratch;
     float *worker_scratch;   /* per worker: a view (size, size, 3), its gradient (size, size, 3), the CNN's scratch */
@@ -70,21 +69,21 @@ static dn_status allocate(dn_localizer *self, int32_t threads, dn_error *error)
     const dn_allocator *allocator = &self->allocator;
     size_t views = (size_t)self->views, pixels = view_floats(self) / 3, scratch;
     size_t rows = views * (size_t)self->model->extractor->feature_dim;
-    size_t slots = views < BLOCK ? views : BLOCK;
+    size_t slots = views < BLOCK ? views : BLOCK, flow_floats = flow_gradient_scratch(self->model->flow);
 
-    if (!worker_floats(self, &self->worker_stride) || !size_mul(self->worker_stride, (size_t)threads, &scratch))
+    if (flow_floats == 0 || !worker_floats(self, &self->worker_stride) ||
+        !size_mul(self->worker_stride, (size_t)threads, &scratch))
         return fail_memory(error, "the localizer");
     self->angles = mem_alloc(allocator, views, sizeof *self->angles);
     self->canvas = mem_alloc(allocator, pixels * 3, sizeof *self->canvas);
     self->features = mem_alloc(allocator, rows, sizeof *self->features);
-    self->z = mem_alloc(allocator, rows, sizeof *self->z);
     self->feature_gradient = mem_alloc(allocator, rows, sizeof *self->feature_gradient);
-    self->flow_scratch = mem_alloc(allocator, flow_gradient_scratch(self->model->flow), sizeof *self->flow_scratch);
+    self->flow_scratch = mem_alloc(allocator, flow_floats, sizeof *self->flow_scratch);
     self->worker_scratch = mem_alloc(allocator, scratch, sizeof *self->worker_scratch);
     self->slots = mem_alloc(allocator, slots * pixels, sizeof *self->slots);
     self->map = mem_alloc(allocator, pixels, sizeof *self->map);
-    if (!self->angles || !self->canvas || !self->features || !self->z || !self->feature_gradient ||
-        !self->flow_scratch || !self->worker_scratch || !self->slots || !self->map)
+    if (!self->angles || !self->canvas || !self->features || !self->feature_gradient || !self->flow_scratch ||
+        !self->worker_scratch || !self->slots || !self->map)
         return fail_memory(error, "the localizer");
     return pool_create(allocator, threads, &self->workers, error);
 }
@@ -120,7 +119,6 @@ void localizer_free(dn_localizer *self)
     mem_free(&allocator, self->angles);
     mem_free(&allocator, self->canvas);
     mem_free(&allocator, self->features);
-    mem_free(&allocator, self->z);
     mem_free(&allocator, self->feature_gradient);
     mem_free(&allocator, self->flow_scratch);
     mem_free(&allocator, self->worker_scratch);
@@ -165,13 +163,19 @@ static void loss_gradient(void *context, const float *z, const float *logdet, in
         logdet_gradient[i] = -share;
 }
 
-/* A row of feature_gradient, as features_gradient wants it. */
+/* A view's row of feature_gradient. */
+struct gradient_row {
+    const float *values; /* (dim) */
+    size_t bytes;
+};
+
 static void copy_row(void *context, const float *features, int32_t n, float *feature_gradient)
 {
-    const float *const *row = context;
+    const struct gradient_row *row = context;
 
     (void)features;
-    memcpy(feature_gradient, row[0], (size_t)n * (size_t)(row[1] - row[0]) * sizeof **row);
+    (void)n; /* views are handled one by one */
+    memcpy(feature_gradient, row->values, row->bytes);
 }
 
 /* Third pass: the gradient of view first + task, rotated back and blurred, to slot `task`. */
@@ -184,12 +188,11 @@ static void view_map(void *context, int32_t task, int32_t worker)
     float *view = self->worker_scratch + (size_t)worker * self->worker_stride; /* (size, size, 3) */
     float *gradient = view + floats;                                           /* (size, size, 3) */
     float *slot = self->slots + (size_t)task * (floats / 3);                   /* (size, size) */
-    const float *rows[2];
+    size_t dim = (size_t)extractor->feature_dim;
+    struct gradient_row row = {self->feature_gradient + (size_t)index * dim, dim * sizeof *row.values};
 
-    rows[0] = self->feature_gradient + (size_t)index * (size_t)extractor->feature_dim;
-    rows[1] = rows[0] + extractor->feature_dim;
     render(self, index, view);
-    features_gradient(extractor, view, 1, copy_row, rows, gradient, view + 2 * floats);
+    features_gradient(extractor, view, 1, copy_row, &row, gradient, view + 2 * floats);
     map_rotate(gradient, size, 3, -self->angles[index], view);
     map_blur(view, size, size, 3, self->sigma, gradient);
     for (size_t i = 0; i < floats / 3; i++)
@@ -203,7 +206,7 @@ static void features_to_gradients(dn_localizer *self)
     int32_t dim = model->extractor->feature_dim;
 
     pool_run(self->workers, self->views, view_features, self);
-    flow_gradient(model->flow, self->features, self->views, loss_gradient, self, self->z, NULL,
+    flow_gradient(model->flow, self->features, self->views, loss_gradient, self, NULL, NULL,
                   self->feature_gradient, self->flow_scratch, self->workers);
     for (int32_t i = 0; i < self->views; i++)
         for (int32_t j = 0; j < dim; j++) /* y' = (y - mean) / deviation */
@@ -263,4 +266,10 @@ dn_status localizer_map(dn_localizer *self, const dn_image_view *image, float *m
             return fail(error, DN_E_NUMERIC, "the heat map divided by the model's scale %g is not finite", scale);
     }
     return DN_OK;
+}
+
+dn_status localizer_boxes(dn_localizer *self, const float *map, int32_t width, int32_t height, float threshold,
+                          dn_box *boxes, int32_t capacity, int32_t *count)
+{
+    return regions_find(map, width, height, threshold, boxes, capacity, count, &self->allocator, &self->error);
 }

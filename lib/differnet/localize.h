@@ -7,7 +7,8 @@
 
 dn_status localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out, dn_error *error);
 void localizer_free(dn_localizer *localizer);
-/* map: (height, width) of the image; divided by the model's heatmap_scale if it has one. */
+/* The image has passed image_view_check; only canvas_fill and map_resize allocate.
+ * map: (height, width) of the image; divided by the model's heatmap_scale if it has one. */
 dn_status localizer_map(dn_localizer *localizer, const dn_image_view *image, float *map, dn_error *error);
 /* The unscaled map at the network's own resolution, (size, size): what the scale is calibrated on.  Valid until the
  * next call. */
@@ -18,6 +19,9 @@ dn_status localizer_raw_map_canvas(dn_localizer *localizer, const uint16_t *canv
 /* 8-connected regions >= threshold, strongest first (regions.c). */
 dn_status regions_find(const float *map, int32_t width, int32_t height, float threshold, dn_box *boxes,
                        int32_t capacity, int32_t *count, const dn_allocator *allocator, dn_error *error);
+/* regions_find with the localizer's allocator and error. */
+dn_status localizer_boxes(dn_localizer *localizer, const float *map, int32_t width, int32_t height, float threshold,
+                          dn_box *boxes, int32_t capacity, int32_t *count);
 dn_error *localizer_error(dn_localizer *localizer);
 
 #endif

@@ -36,8 +36,9 @@ static dn_status allocate(dn_scorer *scorer, int32_t threads, dn_error *error)
     const dn_allocator *allocator = &scorer->allocator;
     const dn_extractor *extractor = scorer->model->extractor;
     size_t side = (size_t)extractor->input_size, views = (size_t)scorer->views, scratch;
+    size_t flow_floats = flow_scratch(scorer->model->flow);
 
-    if (!worker_floats(extractor, &scorer->worker_stride) ||
+    if (flow_floats == 0 || !worker_floats(extractor, &scorer->worker_stride) ||
         !size_mul(scorer->worker_stride, (size_t)threads, &scratch))
         return fail_memory(error, "the scorer");
     scorer->angles = mem_alloc(allocator, views, sizeof *scorer->angles);
@@ -45,7 +46,7 @@ static dn_status allocate(dn_scorer *scorer, int32_t threads, dn_error *error)
     scorer->worker_scratch = mem_alloc(allocator, scratch, sizeof *scorer->worker_scratch);
     scorer->features = mem_alloc(allocator, views * (size_t)extractor->feature_dim, sizeof *scorer->features);
     scorer->logdet = mem_alloc(allocator, views, sizeof *scorer->logdet);
-    scorer->flow_scratch = mem_alloc(allocator, flow_scratch(scorer->model->flow), sizeof *scorer->flow_scratch);
+    scorer->flow_scratch = mem_alloc(allocator, flow_floats, sizeof *scorer->flow_scratch);
     scorer->view_scores = mem_alloc(allocator, views, sizeof *scorer->view_scores);
     if (!scorer->angles || !scorer->canvas || !scorer->worker_scratch || !scorer->features || !scorer->logdet ||
         !scorer->flow_scratch || !scorer->view_scores)

@@ -1,0 +1,95 @@
+/* dn_localizer_*: arguments checked, then lib/differnet/localize.c and regions.c. */
+#include "api.h"
+
+#include "differnet/localize.h"
+#include "image/view.h"
+
+#define MAX_THREADS 256
+
+static const dn_localizer_options default_options = {
+    .struct_size = sizeof(dn_localizer_options), .views = 16, .angles = -1, .threads = 1, .sigma = 3};
+
+void dn_localizer_options_init_size(dn_localizer_options *options, size_t size)
+{
+    options_init(options, size, &default_options, sizeof default_options);
+}
+
+static dn_status check_options(const dn_localizer_options *options, dn_error *error)
+{
+    if (options->views < 1 || options->views > MODEL_MAX_VIEWS)
+        return fail(error, DN_E_ARGUMENT, "dn_localizer_options: views is %d, must be 1 .. %d", options->views,
+                    MODEL_MAX_VIEWS);
+    if (options->angles < -1 || options->angles > DN_ANGLES_GRID)
+        return fail(error, DN_E_ARGUMENT, "dn_localizer_options: angles is %d, must be DN_ANGLES_STRATIFIED, "
+                    "DN_ANGLES_GRID, or -1 for the model's own", options->angles);
+    if (options->threads < 1 || options->threads > MAX_THREADS)
+        return fail(error, DN_E_ARGUMENT, "dn_localizer_options: threads is %d, must be 1 .. %d", options->threads,
+                    MAX_THREADS);
+    if (!(options->sigma >= 0 && options->sigma <= BLUR_MAX_SIGMA)) /* refuses NaN, too */
+        return fail(error, DN_E_ARGUMENT, "dn_localizer_options: sigma is %g, must be 0 .. %g", options->sigma,
+                    BLUR_MAX_SIGMA);
+    if (options->allocator && (!options->allocator->alloc || !options->allocator->free))
+        return fail(error, DN_E_ARGUMENT, "dn_localizer_options: allocator lacks a function");
+    return DN_OK;
+}
+
+dn_status dn_localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out,
+                              dn_error *error)
+{
+    dn_localizer_options own = default_options;
+
+    REQUIRE(out, error);
+    *out = NULL;
+    REQUIRE(model, error);
+    TRY(options_read(&own, sizeof own, options, "dn_localizer_options", error));
+    TRY(check_options(&own, error));
+    return localizer_create(model, &own, out, error);
+}
+
+/* Where a call leaves its error: in the localizer, cleared first. */
+static dn_error *fresh_error(dn_localizer *localizer)
+{
+    dn_error *error = localizer_error(localizer);
+
+    *error = (dn_error){0};
+    return error;
+}
+
+dn_status dn_localizer_map(dn_localizer *localizer, const dn_image_view *image, float *map)
+{
+    REQUIRE(localizer, NULL);
+    dn_error *error = fresh_error(localizer);
+    REQUIRE(image, error);
+    REQUIRE(map, error);
+    TRY(image_view_check(image, DN_MIN_SIDE, error));
+    return localizer_map(localizer, image, map, error);
+}
+
+dn_status dn_localizer_boxes(dn_localizer *localizer, const float *map, int32_t width, int32_t height, float threshold,
+                             dn_box *boxes, int32_t capacity, int32_t *count)
+{
+    REQUIRE(localizer, NULL);
+    dn_error *error = fresh_error(localizer);
+    REQUIRE(count, error);
+    *count = 0;
+    REQUIRE(map, error);
+    if (width < 1 || height < 1)
+        return fail(error, DN_E_ARGUMENT, "map of %d x %d pixels: width and height must be at least 1", width, height);
+    if ((int64_t)width * height > INT32_MAX) /* a box's area must fit */
+        return fail(error, DN_E_LIMIT, "map of %d x %d pixels: more than %d", width, height, INT32_MAX);
+    if (!(threshold > 0)) /* refuses NaN, too */
+        return fail(error, DN_E_ARGUMENT, "threshold is %g, must be > 0", (double)threshold);
+    if (capacity < 0 || (capacity > 0 && !boxes))
+        return fail(error, DN_E_ARGUMENT, "capacity is %d, must be >= 0, and boxes not NULL unless it is 0", capacity);
+    return localizer_boxes(localizer, map, width, height, threshold, boxes, capacity, count);
+}
+
+const dn_error *dn_localizer_error(const dn_localizer *localizer)
+{
+    return localizer ? localizer_error((dn_localizer *)(uintptr_t)localizer) : NULL;
+}
+
+void dn_localizer_free(dn_localizer *localizer)
+{
+    localizer_free(localizer);
+}

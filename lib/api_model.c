@@ -1,0 +1,152 @@
+/* dn_model_*: arguments checked, then lib/differnet/model.c and model_file.c. */
+#include "api.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "differnet/model.h"
+
+static const dn_model_options default_options = {.struct_size = sizeof(dn_model_options), .verify = 1};
+
+void dn_model_options_init_size(dn_model_options *options, size_t size)
+{
+    options_init(options, size, &default_options, sizeof default_options);
+}
+
+void dn_model_info_init_size(dn_model_info *info, size_t size)
+{
+    static const dn_model_info empty = {.struct_size = sizeof empty};
+
+    options_init(info, size, &empty, sizeof empty);
+}
+
+static dn_status read_options(const dn_model_options *options, dn_model_options *own, dn_error *error)
+{
+    *own = default_options;
+    TRY(options_read(own, sizeof *own, options, "dn_model_options", error));
+    if (own->verify != 0 && own->verify != 1)
+        return fail(error, DN_E_ARGUMENT, "dn_model_options: verify is %d, must be 0 or 1", own->verify);
+    if (own->allocator && (!own->allocator->alloc || !own->allocator->free))
+        return fail(error, DN_E_ARGUMENT, "dn_model_options: allocator lacks a function");
+    return DN_OK;
+}
+
+dn_status dn_model_open_path(const char *path, const dn_model_options *options, dn_model **out, dn_error *error)
+{
+    dn_model_options own;
+
+    REQUIRE(out, error);
+    *out = NULL;
+    REQUIRE(path, error);
+    TRY(read_options(options, &own, error));
+    return model_open_path(path, &own, out, error);
+}
+
+dn_status dn_model_open_memory(const void *bytes, size_t size, const dn_model_options *options, dn_model **out,
+                               dn_error *error)
+{
+    dn_model_options own;
+
+    REQUIRE(out, error);
+    *out = NULL;
+    REQUIRE(bytes, error);
+    TRY(read_options(options, &own, error));
+    return model_open_memory(bytes, size, &own, out, error);
+}
+
+static dn_status check_storage(int32_t storage, dn_error *error)
+{
+    if (storage != DN_STORAGE_F32 && storage != DN_STORAGE_F16)
+        return fail(error, DN_E_ARGUMENT, "storage is %d, must be DN_STORAGE_F32 or DN_STORAGE_F16", storage);
+    return DN_OK;
+}
+
+dn_status dn_model_save(const dn_model *model, const char *path, int32_t storage, dn_error *error)
+{
+    REQUIRE(model, error);
+    REQUIRE(path, error);
+    TRY(check_storage(storage, error));
+    return model_save(model, path, storage, error);
+}
+
+dn_status dn_model_save_memory(const dn_model *model, int32_t storage, dn_blob **out, dn_error *error)
+{
+    REQUIRE(out, error);
+    *out = NULL;
+    REQUIRE(model, error);
+    TRY(check_storage(storage, error));
+    return model_save_memory(model, storage, out, error);
+}
+
+dn_model *dn_model_ref(dn_model *model)
+{
+    return model ? model_ref(model) : NULL;
+}
+
+void dn_model_unref(dn_model *model)
+{
+    model_unref(model);
+}
+
+dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
+{
+    REQUIRE(model, NULL);
+    REQUIRE(info, NULL);
+    const dn_extractor *extractor = model->extractor;
+    const dn_flow *flow = model->flow;
+    const model_facts *facts = &model->facts;
+    dn_model_info own = {
+        .struct_size = sizeof own,
+        .id = model->id,
+        .input_size = extractor->input_size,
+        .scales = extractor->scales,
+        .feature_dim = extractor->feature_dim,
+        .blocks = flow->blocks,
+        .hidden = flow->hidden,
+        .views = facts->views,
+        .angles = facts->angles,
+        .standardized = facts->standardized,
+        .backbone_random = extractor->random,
+        .storage = model->storage,
+        .train_images = facts->train_images,
+        .holdout_images = model->holdout_count,
+        .epochs = facts->epochs,
+        .bank = facts->bank,
+        .seed = facts->seed,
+        .clamp = flow->clamp,
+        .final_loss = facts->final_loss,
+        .heatmap_scale = facts->heatmap_scale,
+        .parameters = extractor->parameters + (int64_t)flow_parameters(flow->dimension, flow->blocks, flow->hidden),
+    };
+
+    memcpy(own.backbone, extractor->name, sizeof own.backbone);
+    memcpy(own.library, facts->library, sizeof own.library);
+    return output_write(info, &own, sizeof own, "dn_model_info", NULL);
+}
+
+const double *dn_model_holdout_scores(const dn_model *model, int32_t *count)
+{
+    if (count)
+        *count = model ? model->holdout_count : 0;
+    return model ? model->holdout_scores : NULL;
+}
+
+dn_extractor *dn_model_extractor(const dn_model *model)
+{
+    return model ? model->extractor : NULL;
+}
+
+dn_flow *dn_model_flow(const dn_model *model)
+{
+    return model ? model->flow : NULL;
+}
+
+const float *dn_model_feature_mean(const dn_model *model)
+{
+    return model ? model->mean : NULL;
+}
+
+const float *dn_model_feature_deviation(const dn_model *model)
+{
+    return model ? model->deviation : NULL;
+}
