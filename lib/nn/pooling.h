@@ -6,7 +6,8 @@
 
 typedef struct pool_spec {
     int32_t channels, kernel_h, kernel_w, stride;
-    int32_t pad_top, pad_left, pad_bottom, pad_right; /* max: as -inf; average: counted as zeros (PyTorch's default) */
+    int32_t pad_top, pad_left, pad_bottom, pad_right; /* smaller than the kernel.  Maximum: as -infinity; average:
+                                                         counted as zeros (PyTorch's default) */
 } pool_spec;
 
 /* x: (in_h, in_w, channels) -> y: (out_h, out_w, channels); output size as conv_out. */

@@ -1,0 +1,21 @@
+/* Hot elementwise loops, compiled for several instruction sets; the dynamic loader picks by the CPU.
+ *
+ * For loops whose result does not depend on the width of the vectors: elementwise sums, products, comparisons.  (The
+ * project is built with -ffp-contract=off, so that no variant fuses a product and a sum.)  Functions called inside must
+ * be SIMD_INLINE to be compiled along.  Empty where the loader or a sanitizer's runtime cannot do it. */
+#ifndef DN_BASE_SIMD_H
+#define DN_BASE_SIMD_H
+
+#include <stdint.h> /* defines __GLIBC__ where it is so */
+
+/* GCC alone: clang 14 makes the resolvers of static functions global, so that equal names in two files collide. */
+#if defined __x86_64__ && defined __GLIBC__ && !defined __clang__ && __GNUC__ >= 9 && \
+    !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+#define SIMD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define SIMD_CLONES
+#endif
+
+#define SIMD_INLINE static inline __attribute__((always_inline))
+
+#endif

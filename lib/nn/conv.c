@@ -1,0 +1,202 @@
+#include "nn/conv.h"
+
+#include <string.h>
+
+#include "base/blas.h"
+#include "base/simd.h"
+#include "nn/activation.h"
+#include "nn/depthwise.h"
+#include "nn/window.h"
+
+/* The direct method: strips of output positions, each strip's windows laid out as the rows of a matrix that stays in
+ * the cache (512 KB), times the weights.  A strip has at least STRIP_LEAST positions, for fewer do not pay for
+ * OpenBLAS' packing of the weights.  Strips depend on the layer's shape only: the same bits on every run. */
+#define STRIP_FLOATS ((size_t)128 * 1024)
+#define STRIP_LEAST 64
+
+struct shape {
+    int32_t in_h, in_w, out_w;
+    size_t positions; /* out_h * out_w */
+    size_t row;       /* floats in a window: kernel_h * kernel_w * in_c */
+    size_t strip;     /* positions in a strip; the last one may be smaller */
+};
+
+int32_t conv_out(int32_t in, int32_t pad_before, int32_t pad_after, int32_t kernel, int32_t stride)
+{
+    int64_t room = (int64_t)in + pad_before + pad_after - kernel;
+
+    return room < 0 ? 0 : (int32_t)(room / stride + 1);
+}
+
+static _Bool is_depthwise(const conv_spec *spec)
+{
+    return spec->groups > 1;
+}
+
+/* Whether the input is its own matrix of windows. */
+static _Bool is_matrix(const conv_spec *spec)
+{
+    return spec->kernel_h == 1 && spec->kernel_w == 1 && spec->stride == 1 && spec->pad_top == 0 &&
+           spec->pad_left == 0 && spec->pad_bottom == 0 && spec->pad_right == 0;
+}
+
+static struct shape shape_of(const conv_spec *spec, int32_t in_h, int32_t in_w)
+{
+    struct shape s = {.in_h = in_h, .in_w = in_w};
+    int32_t out_h = conv_out(in_h, spec->pad_top, spec->pad_bottom, spec->kernel_h, spec->stride);
+
+    s.out_w = conv_out(in_w, spec->pad_left, spec->pad_right, spec->kernel_w, spec->stride);
+    s.positions = (size_t)out_h * (size_t)s.out_w;
+    s.row = (size_t)spec->kernel_h * (size_t)spec->kernel_w * (size_t)spec->in_c;
+    s.strip = STRIP_FLOATS / s.row;
+    if (s.strip < STRIP_LEAST)
+        s.strip = STRIP_LEAST;
+    if (s.strip > s.positions)
+        s.strip = s.positions;
+    return s;
+}
+
+size_t conv_packed_floats(const conv_spec *spec)
+{
+    (void)spec;
+    return 0;
+}
+
+void conv_pack(const conv_spec *spec, float *packed)
+{
+    (void)spec;
+    (void)packed;
+}
+
+static size_t direct_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w)
+{
+    struct shape s = shape_of(spec, in_h, in_w);
+
+    return is_depthwise(spec) || is_matrix(spec) ? 0 : s.strip * s.row;
+}
+
+size_t conv_forward_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w)
+{
+    return direct_scratch(spec, in_h, in_w);
+}
+
+size_t conv_gradient_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w)
+{
+    return direct_scratch(spec, in_h, in_w);
+}
+
+/* ---- forward ---- */
+
+/* Copies the window at output (oy, ox) to row (kernel_h, kernel_w, in_c), zeros outside the input. */
+static void gather_window(const conv_spec *spec, const struct shape *s, int32_t oy, int32_t ox, const float *x,
+                          float *row)
+{
+    size_t channels = (size_t)spec->in_c, line = (size_t)spec->kernel_w * channels;
+    window h = window_at(oy, spec->stride, spec->pad_top, spec->kernel_h, s->in_h);
+    window w = window_at(ox, spec->stride, spec->pad_left, spec->kernel_w, s->in_w);
+    size_t before = (size_t)w.first * channels, inside = (size_t)(w.last - w.first) * channels;
+
+    for (int32_t ky = 0; ky < spec->kernel_h; ky++, row += line) {
+        if (ky < h.first || ky >= h.last) {
+            memset(row, 0, line * sizeof *row);
+            continue;
+        }
+        size_t from = (size_t)(h.origin + ky) * (size_t)s->in_w + (size_t)(w.origin + w.first);
+        memset(row, 0, before * sizeof *row);
+        memcpy(row + before, x + from * channels, inside * sizeof *row);
+        memset(row + before + inside, 0, (line - before - inside) * sizeof *row);
+    }
+}
+
+static void gather_strip(const conv_spec *spec, const struct shape *s, size_t first, size_t count, const float *x,
+                         float *rows)
+{
+    for (size_t p = first; p < first + count; p++, rows += s->row)
+        gather_window(spec, s, (int32_t)(p / (size_t)s->out_w), (int32_t)(p % (size_t)s->out_w), x, rows);
+}
+
+/* y[p] = activation(rows[p] W + bias).  rows: (positions, row), W: (row, out_c), y: (positions, out_c). */
+static void direct_forward(const conv_spec *spec, const struct shape *s, const float *x, enum activation activation,
+                           float *y, float *scratch)
+{
+    size_t out_c = (size_t)spec->out_c;
+
+    for (size_t first = 0; first < s->positions; first += s->strip) {
+        size_t count = s->positions - first < s->strip ? s->positions - first : s->strip;
+        const float *rows = scratch;
+        if (is_matrix(spec))
+            rows = x + first * s->row;
+        else
+            gather_strip(spec, s, first, count, x, scratch);
+        blas_gemm(BLAS_N, BLAS_N, (int64_t)count, spec->out_c, (int64_t)s->row, 1, rows, (int64_t)s->row, spec->weight,
+                  spec->out_c, 0, y + first * out_c, spec->out_c);
+        activation_bias(activation, spec->bias, y + first * out_c, count, out_c);
+    }
+}
+
+void conv_forward(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *x, enum activation activation,
+                  float *y, float *scratch)
+{
+    if (is_depthwise(spec)) {
+        depthwise_forward(spec, in_h, in_w, x, activation, y);
+        return;
+    }
+    struct shape s = shape_of(spec, in_h, in_w);
+    direct_forward(spec, &s, x, activation, y, scratch);
+}
+
+/* ---- gradient towards the input ---- */
+
+SIMD_CLONES
+static void add(const float *restrict from, float *restrict to, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] += from[i];
+}
+
+/* Adds row (kernel_h, kernel_w, in_c) to the window of dx that it was gathered from. */
+static void scatter_window(const conv_spec *spec, const struct shape *s, int32_t oy, int32_t ox, const float *row,
+                           float *dx)
+{
+    size_t channels = (size_t)spec->in_c;
+    window h = window_at(oy, spec->stride, spec->pad_top, spec->kernel_h, s->in_h);
+    window w = window_at(ox, spec->stride, spec->pad_left, spec->kernel_w, s->in_w);
+    size_t inside = (size_t)(w.last - w.first) * channels;
+
+    for (int32_t ky = h.first; ky < h.last; ky++) {
+        size_t to = (size_t)(h.origin + ky) * (size_t)s->in_w + (size_t)(w.origin + w.first);
+        size_t from = (size_t)ky * (size_t)spec->kernel_w + (size_t)w.first;
+        add(row + from * channels, dx + to * channels, inside);
+    }
+}
+
+/* drows[p] = dy[p] W^T, added to where the rows came from. */
+static void direct_gradient(const conv_spec *spec, const struct shape *s, const float *dy, float *dx, float *scratch)
+{
+    size_t out_c = (size_t)spec->out_c;
+
+    if (!is_matrix(spec))
+        memset(dx, 0, (size_t)s->in_h * (size_t)s->in_w * (size_t)spec->in_c * sizeof *dx);
+    for (size_t first = 0; first < s->positions; first += s->strip) {
+        size_t count = s->positions - first < s->strip ? s->positions - first : s->strip;
+        float *rows = is_matrix(spec) ? dx + first * s->row : scratch;
+        blas_gemm(BLAS_N, BLAS_T, (int64_t)count, (int64_t)s->row, spec->out_c, 1, dy + first * out_c, spec->out_c,
+                  spec->weight, spec->out_c, 0, rows, (int64_t)s->row);
+        if (is_matrix(spec))
+            continue;
+        for (size_t i = 0; i < count; i++, rows += s->row) {
+            size_t p = first + i;
+            scatter_window(spec, s, (int32_t)(p / (size_t)s->out_w), (int32_t)(p % (size_t)s->out_w), rows, dx);
+        }
+    }
+}
+
+void conv_gradient(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *dy, float *dx, float *scratch)
+{
+    if (is_depthwise(spec)) {
+        depthwise_gradient(spec, in_h, in_w, dy, dx);
+        return;
+    }
+    struct shape s = shape_of(spec, in_h, in_w);
+    direct_gradient(spec, &s, dy, dx, scratch);
+}

@@ -1,0 +1,406 @@
+/* Convolution against a naive loop in double, its gradient as the transpose of the forward pass. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "nn/activation.h"
+#include "nn/conv.h"
+#include "support.h"
+
+struct sample {
+    const char *name;
+    int32_t in_c, out_c, kernel_h, kernel_w, stride;
+    int32_t top, left, bottom, right;
+    int32_t depthwise;
+    int32_t in_h, in_w;
+};
+
+static const struct sample samples[] = {
+    {"AlexNet 1", 3, 16, 11, 11, 4, 2, 2, 2, 2, 0, 71, 64},
+    {"AlexNet 1, barely large enough", 3, 16, 11, 11, 4, 2, 2, 2, 2, 0, 7, 7},
+    {"AlexNet 2", 8, 12, 5, 5, 1, 2, 2, 2, 2, 0, 27, 19},
+    {"AlexNet 3", 12, 20, 3, 3, 1, 1, 1, 1, 1, 0, 13, 13},
+    {"AlexNet 4", 20, 9, 3, 3, 1, 1, 1, 1, 1, 0, 6, 6},
+    {"AlexNet 5, one position", 9, 9, 3, 3, 1, 1, 1, 1, 1, 0, 1, 1},
+    {"several strips", 4, 3, 3, 3, 1, 1, 1, 1, 1, 0, 66, 63},
+    {"several strips of the least size", 256, 2, 3, 3, 1, 1, 1, 1, 1, 0, 9, 8},
+    {"MobileNet first", 3, 32, 3, 3, 2, 0, 0, 1, 1, 0, 32, 30},
+    {"MobileNet 1 x 1", 24, 40, 1, 1, 1, 0, 0, 0, 0, 0, 14, 15},
+    {"1 x 1 in strips", 300, 5, 1, 1, 1, 0, 0, 0, 0, 0, 29, 31},
+    {"1 x 1 stride 2", 7, 5, 1, 1, 2, 0, 0, 0, 0, 0, 9, 8},
+    {"2 x 2 with its windows in the padding", 4, 5, 2, 2, 1, 1, 1, 1, 1, 0, 1, 3},
+    {"MobileNet depthwise", 33, 33, 3, 3, 1, 1, 1, 1, 1, 1, 15, 14},
+    {"MobileNet depthwise stride 2", 40, 40, 3, 3, 2, 0, 1, 1, 0, 1, 15, 14},
+    {"depthwise 5 x 5, small input", 5, 5, 5, 5, 1, 2, 2, 2, 2, 1, 2, 3},
+    {"1 x 7", 6, 10, 1, 7, 1, 0, 3, 0, 3, 0, 9, 17},
+    {"7 x 1", 6, 10, 7, 1, 1, 3, 0, 3, 0, 0, 17, 9},
+    {"stride beyond the kernel", 5, 4, 2, 2, 3, 0, 0, 0, 0, 0, 12, 11},
+    {"kernel as large as the input", 5, 4, 6, 5, 1, 0, 0, 0, 0, 0, 6, 5},
+    {"one-sided padding", 4, 6, 4, 3, 2, 3, 0, 0, 2, 0, 9, 10},
+};
+#define SAMPLES ((int)(sizeof samples / sizeof samples[0]))
+static const enum activation activations[] = {ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_RELU6};
+
+/* A layer with random weights and everything that a call needs, each block exactly as long as promised. */
+struct layer {
+    conv_spec spec;
+    int32_t in_h, in_w, out_h, out_w;
+    size_t inputs, outputs, weights;
+    float *weight, *bias, *x, *dy, *packed;
+};
+
+static float *random_floats(rng *generator, size_t n, double scale)
+{
+    float *values = malloc(n * sizeof *values);
+
+    ck_assert_ptr_nonnull(values);
+    for (size_t i = 0; i < n; i++)
+        values[i] = (float)(scale * rng_normal(generator));
+    return values;
+}
+
+static float *garbage(size_t n)
+{
+    float *values = malloc(n ? n * sizeof *values : 1);
+
+    ck_assert_ptr_nonnull(values);
+    for (size_t i = 0; i < n; i++)
+        values[i] = NAN;
+    return values;
+}
+
+static struct layer make_layer(const struct sample *s, uint64_t seed)
+{
+    struct layer l = {.in_h = s->in_h, .in_w = s->in_w};
+    rng generator;
+
+    rng_seed(&generator, seed, 1);
+    l.spec = (conv_spec){.in_c = s->in_c, .out_c = s->out_c, .kernel_h = s->kernel_h, .kernel_w = s->kernel_w,
+                         .stride = s->stride, .pad_top = s->top, .pad_left = s->left, .pad_bottom = s->bottom,
+                         .pad_right = s->right, .groups = s->depthwise ? s->in_c : 1};
+    l.out_h = conv_out(s->in_h, s->top, s->bottom, s->kernel_h, s->stride);
+    l.out_w = conv_out(s->in_w, s->left, s->right, s->kernel_w, s->stride);
+    ck_assert_int_gt(l.out_h, 0);
+    ck_assert_int_gt(l.out_w, 0);
+    l.inputs = (size_t)(s->in_h * s->in_w * s->in_c);
+    l.outputs = (size_t)(l.out_h * l.out_w * s->out_c);
+    int32_t fan_in = s->kernel_h * s->kernel_w * (s->depthwise ? 1 : s->in_c);
+    l.weights = (size_t)(fan_in * s->out_c);
+    l.spec.weight = l.weight = random_floats(&generator, l.weights, sqrt(2.0 / fan_in));
+    l.spec.bias = l.bias = random_floats(&generator, (size_t)s->out_c, 0.5);
+    l.x = random_floats(&generator, l.inputs, 2);
+    l.dy = random_floats(&generator, l.outputs, 1);
+    size_t packed = conv_packed_floats(&l.spec);
+    if (packed) {
+        l.packed = garbage(packed);
+        conv_pack(&l.spec, l.packed);
+        l.spec.packed = l.packed;
+    }
+    return l;
+}
+
+static void free_layer(struct layer *l)
+{
+    free(l->weight);
+    free(l->bias);
+    free(l->x);
+    free(l->dy);
+    free(l->packed);
+}
+
+static float *run_forward(const struct layer *l, enum activation activation)
+{
+    float *y = garbage(l->outputs), *scratch = garbage(conv_forward_scratch(&l->spec, l->in_h, l->in_w));
+
+    conv_forward(&l->spec, l->in_h, l->in_w, l->x, activation, y, scratch);
+    free(scratch);
+    return y;
+}
+
+static float *run_gradient(const struct layer *l, const float *dy)
+{
+    float *dx = garbage(l->inputs), *scratch = garbage(conv_gradient_scratch(&l->spec, l->in_h, l->in_w));
+
+    conv_gradient(&l->spec, l->in_h, l->in_w, dy, dx, scratch);
+    free(scratch);
+    return dx;
+}
+
+/* ---- the oracle ---- */
+
+static double activate(enum activation activation, double value)
+{
+    if (activation == ACTIVATION_NONE || value != value)
+        return value;
+    if (value < 0)
+        return 0;
+    return activation == ACTIVATION_RELU6 && value > 6 ? 6 : value;
+}
+
+static double oracle_at(const struct layer *l, const double *x, int32_t oy, int32_t ox, int32_t o)
+{
+    const conv_spec *c = &l->spec;
+    double sum = (double)c->bias[o];
+    int32_t group_c = c->in_c / c->groups, first = c->groups > 1 ? o : 0;
+
+    for (int32_t ky = 0; ky < c->kernel_h; ky++)
+        for (int32_t kx = 0; kx < c->kernel_w; kx++) {
+            int32_t iy = oy * c->stride - c->pad_top + ky, ix = ox * c->stride - c->pad_left + kx;
+            if (iy < 0 || iy >= l->in_h || ix < 0 || ix >= l->in_w)
+                continue;
+            for (int32_t i = 0; i < group_c; i++)
+                sum += x[(iy * l->in_w + ix) * c->in_c + first + i] *
+                       (double)c->weight[((ky * c->kernel_w + kx) * group_c + i) * c->out_c + o];
+        }
+    return sum;
+}
+
+/* activation(conv(x) + bias) in double */
+static double *oracle_forward(const struct layer *l, const double *x, enum activation activation)
+{
+    double *y = malloc(l->outputs * sizeof *y), *at = y;
+
+    ck_assert_ptr_nonnull(y);
+    for (int32_t oy = 0; oy < l->out_h; oy++)
+        for (int32_t ox = 0; ox < l->out_w; ox++)
+            for (int32_t o = 0; o < l->spec.out_c; o++)
+                *at++ = activate(activation, oracle_at(l, x, oy, ox, o));
+    return y;
+}
+
+/* The transpose of oracle_forward without bias and activation: dy scattered along the same loops. */
+static double *oracle_gradient(const struct layer *l, const float *dy)
+{
+    const conv_spec *c = &l->spec;
+    double *dx = calloc(l->inputs, sizeof *dx);
+    int32_t group_c = c->in_c / c->groups;
+
+    ck_assert_ptr_nonnull(dx);
+    for (int32_t oy = 0; oy < l->out_h; oy++)
+        for (int32_t ox = 0; ox < l->out_w; ox++)
+            for (int32_t tap = 0; tap < c->kernel_h * c->kernel_w; tap++) {
+                int32_t iy = oy * c->stride - c->pad_top + tap / c->kernel_w;
+                int32_t ix = ox * c->stride - c->pad_left + tap % c->kernel_w;
+                if (iy < 0 || iy >= l->in_h || ix < 0 || ix >= l->in_w)
+                    continue;
+                for (int32_t i = 0; i < group_c; i++)
+                    for (int32_t o = 0; o < c->out_c; o++)
+                        dx[(iy * l->in_w + ix) * c->in_c + (c->groups > 1 ? o : 0) + i] +=
+                            (double)dy[(oy * l->out_w + ox) * c->out_c + o] *
+                            (double)c->weight[(tap * group_c + i) * c->out_c + o];
+            }
+    return dx;
+}
+
+static double *widen(const float *values, size_t n)
+{
+    double *wide = malloc(n * sizeof *wide);
+
+    ck_assert_ptr_nonnull(wide);
+    for (size_t i = 0; i < n; i++)
+        wide[i] = (double)values[i];
+    return wide;
+}
+
+/* Largest difference relative to the largest value. */
+static double relative_error(const float *values, const double *expected, size_t n)
+{
+    double worst = 0, scale = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        double error = fabs((double)values[i] - expected[i]);
+        if (!(error <= worst)) /* so that NaN is kept */
+            worst = error;
+        scale = fmax(scale, fabs(expected[i]));
+    }
+    return scale > 0 ? worst / scale : worst;
+}
+
+/* ---- tests ---- */
+
+START_TEST(output_size)
+{
+    ck_assert_int_eq(conv_out(448, 2, 2, 11, 4), 111);
+    ck_assert_int_eq(conv_out(7, 2, 2, 11, 4), 1);
+    ck_assert_int_le(conv_out(6, 2, 2, 11, 4), 0);
+    ck_assert_int_le(conv_out(1, 0, 0, 64, 1), 0);
+    ck_assert_int_eq(conv_out(8, 0, 1, 3, 2), 4);
+}
+END_TEST
+
+START_TEST(forward_is_the_oracle)
+{
+    struct layer l = make_layer(&samples[_i], (uint64_t)_i);
+    double *x = widen(l.x, l.inputs);
+
+    for (int a = 0; a < 3; a++) {
+        float *y = run_forward(&l, activations[a]);
+        double *expected = oracle_forward(&l, x, activations[a]);
+        double error = relative_error(y, expected, l.outputs);
+        ck_assert_msg(error < 2e-6, "%s, activation %d: error %g", samples[_i].name, a, error);
+        free(y);
+        free(expected);
+    }
+    free(x);
+    free_layer(&l);
+}
+END_TEST
+
+START_TEST(gradient_is_the_oracle)
+{
+    struct layer l = make_layer(&samples[_i], (uint64_t)_i);
+    float *dx = run_gradient(&l, l.dy);
+    double *expected = oracle_gradient(&l, l.dy);
+    double error = relative_error(dx, expected, l.inputs);
+
+    ck_assert_msg(error < 2e-6, "%s: error %g", samples[_i].name, error);
+    free(expected);
+    free(dx);
+    free_layer(&l);
+}
+END_TEST
+
+/* <dy, conv(x)> = <gradient(dy), x>, with conv without bias. */
+START_TEST(gradient_is_adjoint)
+{
+    struct layer l = make_layer(&samples[_i], (uint64_t)_i + 100);
+
+    memset(l.bias, 0, (size_t)l.spec.out_c * sizeof *l.bias);
+    float *y = run_forward(&l, ACTIVATION_NONE), *dx = run_gradient(&l, l.dy);
+    double left = 0, right = 0, size = 0;
+    for (size_t i = 0; i < l.outputs; i++) {
+        left += (double)l.dy[i] * (double)y[i];
+        size += fabs((double)l.dy[i] * (double)y[i]);
+    }
+    for (size_t i = 0; i < l.inputs; i++)
+        right += (double)dx[i] * (double)l.x[i];
+    ck_assert_msg(fabs(left - right) < 1e-6 * size, "%s: %.9g, %.9g", samples[_i].name, left, right);
+    free(y);
+    free(dx);
+    free_layer(&l);
+}
+END_TEST
+
+/* d/dx of <dy, activation(conv(x) + bias)> by differences of the oracle, against activation_gradient and
+ * conv_gradient as they are chained. */
+START_TEST(gradient_is_finite_difference)
+{
+    static const struct sample small[] = {
+        {"strided", 3, 4, 3, 2, 2, 1, 0, 1, 1, 0, 6, 5},
+        {"depthwise", 4, 4, 3, 3, 1, 1, 1, 0, 1, 1, 5, 4},
+        {"1 x 1", 5, 3, 1, 1, 1, 0, 0, 0, 0, 0, 3, 4},
+    };
+    const double step = 1e-7;
+
+    for (int a = 0; a < 3; a++) {
+        struct layer l = make_layer(&small[_i], (uint64_t)a + 7);
+        float *y = run_forward(&l, activations[a]), *dy = malloc(l.outputs * sizeof *dy);
+        double *x = widen(l.x, l.inputs);
+        memcpy(dy, l.dy, l.outputs * sizeof *dy);
+        activation_gradient(activations[a], y, dy, l.outputs);
+        float *dx = run_gradient(&l, dy);
+        for (size_t i = 0; i < l.inputs; i++) {
+            double difference = 0, kept = x[i];
+            x[i] = kept + step;
+            double *above = oracle_forward(&l, x, activations[a]);
+            x[i] = kept - step;
+            double *below = oracle_forward(&l, x, activations[a]);
+            x[i] = kept;
+            for (size_t o = 0; o < l.outputs; o++)
+                difference += (double)l.dy[o] * (above[o] - below[o]) / (2 * step);
+            ck_assert_msg(fabs(difference - (double)dx[i]) < 1e-5, "%s: input %zu: %g, difference %g", small[_i].name,
+                          i, (double)dx[i], difference);
+            free(above);
+            free(below);
+        }
+        free(y);
+        free(dy);
+        free(x);
+        free(dx);
+        free_layer(&l);
+    }
+}
+END_TEST
+
+START_TEST(repeated_runs_have_equal_bits)
+{
+    struct layer l = make_layer(&samples[_i], 3);
+
+    float *y = run_forward(&l, ACTIVATION_RELU), *dx = run_gradient(&l, l.dy);
+    for (int run = 0; run < 3; run++) {
+        float *y2 = run_forward(&l, ACTIVATION_RELU), *dx2 = run_gradient(&l, l.dy);
+        ck_assert_int_eq(memcmp(y, y2, l.outputs * sizeof *y), 0);
+        ck_assert_int_eq(memcmp(dx, dx2, l.inputs * sizeof *dx), 0);
+        free(y2);
+        free(dx2);
+    }
+    free(y);
+    free(dx);
+    free_layer(&l);
+}
+END_TEST
+
+/* NaN in the input reaches every output whose window holds it. */
+START_TEST(not_a_number_is_kept)
+{
+    struct layer l = make_layer(&samples[_i], 4);
+    double *x = widen(l.x, l.inputs);
+    size_t position = l.inputs / 2;
+
+    l.x[position] = NAN;
+    x[position] = NAN;
+    for (int a = 0; a < 3; a++) {
+        size_t lost = 0;
+        float *y = run_forward(&l, activations[a]);
+        double *expected = oracle_forward(&l, x, activations[a]);
+        for (size_t i = 0; i < l.outputs; i++)
+            lost += isnan(expected[i]) && !isnan(y[i]);
+        ck_assert_msg(lost == 0, "%s: %zu outputs", samples[_i].name, lost);
+        free(y);
+        free(expected);
+    }
+    free(x);
+    free_layer(&l);
+}
+END_TEST
+
+START_TEST(activations_by_value)
+{
+    const float values[] = {-INFINITY, -1, -0.0f, 0, 0.5f, 6, 7, INFINITY, NAN};
+    enum { COUNT = sizeof values / sizeof values[0] };
+    const float relu[COUNT] = {0, 0, 0, 0, 0.5f, 6, 7, INFINITY, NAN}, relu6[COUNT] = {0, 0, 0, 0, 0.5f, 6, 6, 6, NAN};
+    const float open[COUNT] = {0, 0, 0, 0, 1, 1, 1, 1, 1}, open6[COUNT] = {0, 0, 0, 0, 1, 0, 0, 0, 1};
+
+    for (int a = 0; a < 3; a++)
+        for (int i = 0; i < COUNT; i++) {
+            float y = values[i], biased = values[i], zero = 0, dy = 1;
+            float expected = a == 0 ? values[i] : a == 1 ? relu[i] : relu6[i];
+            activation_forward(activations[a], &y, 1);
+            activation_bias(activations[a], &zero, &biased, 1, 1);
+            ck_assert(isnan(expected) ? isnan(y) && isnan(biased) : y == expected && biased == expected);
+            activation_gradient(activations[a], &y, &dy, 1);
+            ck_assert_float_eq(dy, a == 0 ? 1 : a == 1 ? open[i] : open6[i]);
+        }
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("conv");
+    TCase *conv = tcase_create("conv");
+
+    tcase_set_timeout(conv, 120);
+    tcase_add_test(conv, output_size);
+    tcase_add_loop_test(conv, forward_is_the_oracle, 0, SAMPLES);
+    tcase_add_loop_test(conv, gradient_is_the_oracle, 0, SAMPLES);
+    tcase_add_loop_test(conv, gradient_is_adjoint, 0, SAMPLES);
+    tcase_add_loop_test(conv, gradient_is_finite_difference, 0, 3);
+    tcase_add_loop_test(conv, repeated_runs_have_equal_bits, 0, SAMPLES);
+    tcase_add_loop_test(conv, not_a_number_is_kept, 0, SAMPLES);
+    tcase_add_test(conv, activations_by_value);
+    suite_add_tcase(suite, conv);
+    return suite;
+}
+
+TEST_MAIN(make_suite)
