@@ -204,16 +204,18 @@ START_TEST(test_rng_uniform)
     enum { DRAWS = 100000, BINS = 16 };
     long bins[BINS] = {0};
     double sum = 0, sum_of_squares = 0, normal_sum = 0, normal_squares = 0;
+    int outside = 0;
     rng generator;
 
     rng_seed(&generator, 3, 0);
     for (int i = 0; i < DRAWS; i++) {
         double u = rng_uniform(&generator);
-        ck_assert(u >= 0 && u < 1);
-        bins[(int)(u * BINS)]++;
+        outside += !(u >= 0 && u < 1);
+        bins[(int)(u * BINS) & (BINS - 1)]++;
         sum += u;
         sum_of_squares += u * u;
     }
+    ck_assert_int_eq(outside, 0);
     double chi_square = 0;
     for (int i = 0; i < BINS; i++)
         chi_square += pow((double)bins[i] - (double)DRAWS / BINS, 2) / ((double)DRAWS / BINS);
@@ -222,7 +224,6 @@ START_TEST(test_rng_uniform)
     ck_assert_double_eq_tol(sum_of_squares / DRAWS, 1.0 / 3, 0.004);
     for (int i = 0; i < DRAWS; i++) {
         double z = rng_normal(&generator);
-        ck_assert(isfinite(z));
         normal_sum += z;
         normal_squares += z * z;
     }
@@ -306,8 +307,10 @@ START_TEST(test_pool_runs_every_task_once)
             int32_t tasks = sizes[round % 6];
             tally t = {.threads = threads};
             pool_run(workers, tasks, count_run, &t);
+            int wrong = 0;
             for (int32_t i = 0; i < 257; i++)
-                ck_assert_int_eq(atomic_load(&t.runs[i]), i < tasks);
+                wrong += atomic_load(&t.runs[i]) != (i < tasks);
+            ck_assert_int_eq(wrong, 0);
             ck_assert_int_eq(atomic_load(&t.bad_workers), 0);
         }
         pool_free(workers);

@@ -201,7 +201,7 @@ static dn_status check_cover(const st_file *file, dn_error *error)
 
 static dn_status load_json(st_file *file, const uint8_t *header, size_t size, dn_error *error)
 {
-    json_error_t problem;
+    json_error_t problem = {0}; /* jansson itself leaves parts of it unset */
 
     file->root = json_loadb((const char *)header, size, JSON_REJECT_DUPLICATES, &problem);
     if (file->root)
