@@ -1,0 +1,273 @@
+/* differnet info: what a model, backbone or flow file holds. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "command.h"
+#include "json_writer.h"
+
+static const char *storage_name(int32_t storage)
+{
+    return storage == DN_STORAGE_F16 ? "float16" : "float32";
+}
+
+static const char *angles_name(int32_t angles)
+{
+    return angles == DN_ANGLES_GRID ? "grid" : "stratified";
+}
+
+static int64_t file_bytes(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 ? (int64_t)status.st_size : 0;
+}
+
+/* ---- models ---- */
+
+static void write_model_json(const char *path, const dn_model *model)
+{
+    dn_model_info info = model_info(model);
+    json_writer json = {stdout, false};
+    int32_t count;
+    const double *scores = dn_model_holdout_scores(model, &count);
+    char id[16];
+
+    snprintf(id, sizeof id, "%08" PRIx32, info.id);
+    json_open_object(&json, NULL);
+    json_text(&json, "path", path);
+    json_text(&json, "kind", "model");
+    json_integer(&json, "bytes", file_bytes(path));
+    json_text(&json, "id", id);
+    json_text(&json, "library", info.library);
+    json_text(&json, "backbone", info.backbone);
+    json_bool(&json, "backbone_random", info.backbone_random != 0);
+    json_integer(&json, "input_size", info.input_size);
+    json_integer(&json, "scales", info.scales);
+    json_integer(&json, "feature_dim", info.feature_dim);
+    json_bool(&json, "standardized", info.standardized != 0);
+    json_integer(&json, "blocks", info.blocks);
+    json_integer(&json, "hidden", info.hidden);
+    json_real(&json, "clamp", info.clamp);
+    json_integer(&json, "parameters", info.parameters);
+    json_text(&json, "storage", storage_name(info.storage));
+    json_integer(&json, "views", info.views);
+    json_text(&json, "angles", angles_name(info.angles));
+    json_integer(&json, "train_images", info.train_images);
+    json_integer(&json, "epochs", info.epochs);
+    json_integer(&json, "bank", info.bank);
+    json_unsigned(&json, "seed", info.seed);
+    json_real(&json, "final_loss", info.final_loss);
+    json_real(&json, "heatmap_scale", info.heatmap_scale > 0 ? info.heatmap_scale : NAN);
+    json_integer(&json, "holdout_images", info.holdout_images);
+    json_open_array(&json, "holdout_scores");
+    for (int32_t i = 0; i < count; i++)
+        json_real(&json, NULL, scores[i]);
+    json_close_array(&json);
+    json_close_object(&json);
+    putchar('\n');
+}
+
+static void print_holdout(const dn_model *model)
+{
+    int32_t count;
+    const double *scores = dn_model_holdout_scores(model, &count);
+
+    if (count == 0) {
+        printf("held out       no good images: the model gives scores but no verdicts\n");
+        return;
+    }
+    printf("held out       %d good images, scores %.4f to %.4f, median %.4f\n", count, scores[0], scores[count - 1],
+           (scores[(count - 1) / 2] + scores[count / 2]) / 2);
+    printf("               the smallest false-alarm rate it can promise is 1/%d = %.3g\n", count + 1,
+           1.0 / (count + 1));
+}
+
+static void print_model(const char *path, const dn_model *model)
+{
+    dn_model_info info = model_info(model);
+
+    printf("file           %s: model, %.1f MB, %s, id %08" PRIx32 ", made by version %s\n", path,
+           1e-6 * (double)file_bytes(path), storage_name(info.storage), info.id, info.library);
+    printf("backbone       %s%s\n", info.backbone,
+           info.backbone_random ? ": RANDOM WEIGHTS that stand in for trained ones; expect poor results" : "");
+    printf("input          %d x %d pixels, %d scales, %d features, %s\n", info.input_size, info.input_size, info.scales,
+           info.feature_dim, info.standardized ? "standardised" : "not standardised");
+    printf("flow           %d blocks, hidden width %d, clamp %g\n", info.blocks, info.hidden, info.clamp);
+    printf("parameters     %" PRId64 "\n", info.parameters);
+    printf("scoring        %d views, %s angles\n", info.views, angles_name(info.angles));
+    printf("trained on     %d images, %d epochs, ", info.train_images, info.epochs);
+    if (info.bank > 0)
+        printf("%d views of each, ", info.bank);
+    else
+        printf("fresh views for each step, ");
+    printf("seed %" PRIu64, info.seed);
+    if (isfinite(info.final_loss))
+        printf(", final loss %.4f", info.final_loss);
+    putchar('\n');
+    print_holdout(model);
+    if (info.heatmap_scale > 0)
+        printf("heat map       scale %.4g\n", info.heatmap_scale);
+    else
+        printf("heat map       no scale: maps are not comparable between images\n");
+}
+
+/* ---- backbones ---- */
+
+static void write_extractor_json(const char *path, const dn_extractor *extractor)
+{
+    dn_extractor_info info = extractor_info(extractor);
+    json_writer json = {stdout, false};
+    char id[16];
+
+    snprintf(id, sizeof id, "%08" PRIx32, info.id);
+    json_open_object(&json, NULL);
+    json_text(&json, "path", path);
+    json_text(&json, "kind", "backbone");
+    json_integer(&json, "bytes", file_bytes(path));
+    json_text(&json, "id", id);
+    json_text(&json, "name", info.name);
+    json_bool(&json, "random", info.random != 0);
+    json_integer(&json, "layers", info.layers);
+    json_integer(&json, "parameters", info.parameters);
+    json_open_array(&json, "taps");
+    for (int32_t i = 0; i < info.taps; i++)
+        json_text(&json, NULL, dn_extractor_tap_name(extractor, i));
+    json_close_array(&json);
+    json_integer(&json, "input_size", info.input_size);
+    json_integer(&json, "scales", info.scales);
+    json_integer(&json, "feature_dim", info.feature_dim);
+    json_open_array(&json, "mean");
+    for (int i = 0; i < 3; i++)
+        json_real(&json, NULL, (double)info.mean[i]);
+    json_close_array(&json);
+    json_open_array(&json, "std");
+    for (int i = 0; i < 3; i++)
+        json_real(&json, NULL, (double)info.std[i]);
+    json_close_array(&json);
+    json_close_object(&json);
+    putchar('\n');
+}
+
+static void print_extractor(const char *path, const dn_extractor *extractor)
+{
+    dn_extractor_info info = extractor_info(extractor);
+
+    printf("file           %s: backbone, %.1f MB, id %08" PRIx32 "\n", path, 1e-6 * (double)file_bytes(path), info.id);
+    printf("name           %s%s\n", info.name,
+           info.random ? ": RANDOM WEIGHTS that stand in for trained ones; expect poor results" : "");
+    printf("layers         %d, %" PRId64 " parameters\n", info.layers, info.parameters);
+    printf("features from ");
+    for (int32_t i = 0; i < info.taps; i++)
+        printf(" %s", dn_extractor_tap_name(extractor, i));
+    printf("\ninput          %d x %d pixels, %d scales, %d features (by default)\n", info.input_size, info.input_size,
+           info.scales, info.feature_dim);
+    printf("normalised by  mean %.4g %.4g %.4g, deviation %.4g %.4g %.4g\n", (double)info.mean[0],
+           (double)info.mean[1], (double)info.mean[2], (double)info.std[0], (double)info.std[1], (double)info.std[2]);
+}
+
+/* ---- flows ---- */
+
+static int show_flow(const char *path, const dn_flow *flow, bool as_json)
+{
+    dn_flow_options info;
+
+    dn_flow_options_init(&info);
+    dn_status status = dn_flow_get_info(flow, &info);
+    if (status != DN_OK) {
+        complain_status(path, status, NULL);
+        return EXIT_FAILED;
+    }
+    if (as_json) {
+        json_writer json = {stdout, false};
+        json_open_object(&json, NULL);
+        json_text(&json, "path", path);
+        json_text(&json, "kind", "flow");
+        json_integer(&json, "bytes", file_bytes(path));
+        json_integer(&json, "dimension", info.dimension);
+        json_integer(&json, "blocks", info.blocks);
+        json_integer(&json, "hidden", info.hidden);
+        json_real(&json, "clamp", info.clamp);
+        json_unsigned(&json, "seed", info.seed);
+        json_close_object(&json);
+        putchar('\n');
+    } else {
+        printf("file           %s: flow, %.1f MB\n", path, 1e-6 * (double)file_bytes(path));
+        printf("flow           dimension %d, %d blocks, hidden width %d, clamp %g, seed %" PRIu64 "\n", info.dimension,
+               info.blocks, info.hidden, info.clamp, info.seed);
+    }
+    return finish_output(0);
+}
+
+/* ---- the verb ---- */
+
+static int show_extractor_or_flow(const char *path, bool as_json)
+{
+    dn_extractor *extractor;
+    dn_flow *flow;
+    dn_error error, flow_error;
+    dn_status status = dn_extractor_open_path(path, NULL, &extractor, &error);
+
+    if (status == DN_OK) {
+        if (as_json)
+            write_extractor_json(path, extractor);
+        else
+            print_extractor(path, extractor);
+        dn_extractor_unref(extractor);
+        return finish_output(0);
+    }
+    if (status != DN_E_KIND) {
+        complain_status(path, status, error.message);
+        return EXIT_FAILED;
+    }
+    status = dn_flow_open_path(path, NULL, &flow, &flow_error);
+    if (status != DN_OK) { /* neither: why it is no backbone tells most */
+        complain_status(path, status, status == DN_E_KIND ? error.message : flow_error.message);
+        return EXIT_FAILED;
+    }
+    int code = show_flow(path, flow, as_json);
+    dn_flow_unref(flow);
+    return code;
+}
+
+static int run_info(const command_verb *verb, int argc, char **argv)
+{
+    bool as_json = false;
+    const command_option options[] = {
+        {"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON object instead of text"},
+        {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
+    };
+    dn_model *model;
+    dn_error error;
+    int code, first = parse_options(verb, options, argc, argv, &code);
+
+    if (first < 0)
+        return code;
+    if (argc - first != 1)
+        return wrong_operands(verb, argc == first ? "no file given" : "more than one file given");
+    dn_status status = dn_model_open_path(argv[first], NULL, &model, &error);
+    if (status == DN_E_KIND)
+        return show_extractor_or_flow(argv[first], as_json);
+    if (status != DN_OK) {
+        complain_status(argv[first], status, error.message);
+        return EXIT_FAILED;
+    }
+    if (as_json)
+        write_model_json(argv[first], model);
+    else
+        print_model(argv[first], model);
+    dn_model_unref(model);
+    return finish_output(0);
+}
+
+const command_verb verb_info = {
+    .name = "info",
+    .operands = "FILE",
+    .summary = "tell what a model, backbone or flow file holds",
+    .description = "Tells the kind of a file (model, backbone or flow) and what it holds.\n",
+    .examples = "  differnet info parts.dnm\n"
+                "  differnet info --json parts.dnm\n"
+                "  differnet info alexnet.safetensors\n",
+    .run = run_info,
+};

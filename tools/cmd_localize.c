@@ -1,0 +1,254 @@
+/* differnet localize: heat maps, overlays and boxes of defects. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "dataset.h"
+#include "json_writer.h"
+#include "picture.h"
+#include "progress.h"
+
+#define MAX_BOXES 256
+
+typedef struct localize_job {
+    const char *folder;
+    double threshold;
+    bool as_json, quiet;
+    image_list stems; /* NAME of the files written for each image */
+} localize_job;
+
+/* The last part of a path without its extension. */
+static char *stem_of(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
+
+    return need_text("%.*s", dot && dot > name ? (int)(dot - name) : (int)strlen(name), name);
+}
+
+static bool stem_taken(const image_list *stems, const char *stem)
+{
+    for (size_t i = 0; i < stems->count; i++) {
+        if (strcmp(stems->paths[i], stem) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Names for the outputs: the image's own, or with -2, -3, ... where several images share one. */
+static void choose_stems(const image_list *images, image_list *stems)
+{
+    stems->paths = need_memory(images->count, sizeof *stems->paths);
+    for (size_t i = 0; i < images->count; i++) {
+        char *stem = stem_of(images->paths[i]), *unique = need_text("%s", stem);
+        for (int number = 2; stem_taken(stems, unique); number++) {
+            free(unique);
+            unique = need_text("%s-%d", stem, number);
+        }
+        stems->paths[stems->count++] = unique;
+        free(stem);
+    }
+}
+
+static void write_boxes(FILE *file, const char *path, const mapped_image *picture, double threshold,
+                        const dn_box *boxes, int32_t count)
+{
+    json_writer json = {file, false};
+    float peak = 0;
+    size_t pixels = (size_t)picture->view.width * (size_t)picture->view.height;
+
+    for (size_t i = 0; i < pixels; i++)
+        peak = picture->map[i] > peak ? picture->map[i] : peak;
+    json_open_object(&json, NULL);
+    json_text(&json, "path", path);
+    json_integer(&json, "width", picture->view.width);
+    json_integer(&json, "height", picture->view.height);
+    json_real(&json, "threshold", threshold);
+    json_real(&json, "peak", (double)peak);
+    json_open_array(&json, "boxes");
+    for (int32_t i = 0; i < count; i++) {
+        json_open_object(&json, NULL);
+        json_integer(&json, "x", boxes[i].x);
+        json_integer(&json, "y", boxes[i].y);
+        json_integer(&json, "width", boxes[i].width);
+        json_integer(&json, "height", boxes[i].height);
+        json_real(&json, "peak", (double)boxes[i].peak);
+        json_integer(&json, "area", boxes[i].area);
+        json_close_object(&json);
+    }
+    json_close_array(&json);
+    json_close_object(&json);
+    fputc('\n', file);
+}
+
+static bool write_boxes_file(const char *output, const char *path, const mapped_image *picture, double threshold,
+                             const dn_box *boxes, int32_t count)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+    bool written = false;
+
+    if (memory) {
+        write_boxes(memory, path, picture, threshold, boxes, count);
+        if (fclose(memory) == 0)
+            written = write_whole_file(output, text, size);
+        else
+            complain("%s: out of memory", output);
+    } else {
+        complain("%s: out of memory", output);
+    }
+    free(text);
+    return written;
+}
+
+static bool write_picture(const dn_image_view *view, const char *output)
+{
+    dn_error error;
+    dn_status status = dn_image_write_png(view, output, &error);
+
+    if (status != DN_OK)
+        complain_status(output, status, error.message);
+    return status == DN_OK;
+}
+
+/* DIR/NAME_overlay.png, DIR/NAME_map.png */
+static bool write_pictures(const localize_job *job, const char *path, const char *stem, const mapped_image *picture)
+{
+    uint8_t *rgb = picture_overlay(picture, path, 0);
+    uint16_t *gray = picture_map16(picture);
+    char *overlay = need_text("%s/%s_overlay.png", job->folder, stem);
+    char *map = need_text("%s/%s_map.png", job->folder, stem);
+    int32_t width = picture->view.width, height = picture->view.height;
+    bool written = rgb && write_picture(&(dn_image_view){rgb, width, height, 0, DN_RGB8, 0}, overlay)
+                   && write_picture(&(dn_image_view){gray, width, height, 0, DN_GRAY16, 0}, map);
+
+    free(map);
+    free(overlay);
+    free(gray);
+    free(rgb);
+    return written;
+}
+
+static bool localize_one(const localize_job *job, dn_localizer *localizer, const char *path, const char *stem)
+{
+    mapped_image picture;
+    dn_box boxes[MAX_BOXES];
+    int32_t count;
+
+    if (!picture_open(&picture, path))
+        return false;
+    bool done = picture_localize(&picture, path, localizer);
+    if (done) {
+        dn_status status = dn_localizer_boxes(localizer, picture.map, picture.view.width, picture.view.height,
+                                              (float)job->threshold, boxes, MAX_BOXES, &count);
+        if (status != DN_OK)
+            complain_status(path, status, dn_localizer_error(localizer)->message);
+        done = status == DN_OK;
+    }
+    char *output = need_text("%s/%s_boxes.json", job->folder, stem);
+    done = done && write_pictures(job, path, stem, &picture)
+           && write_boxes_file(output, path, &picture, job->threshold, boxes, count);
+    if (done && job->as_json) {
+        write_boxes(stdout, path, &picture, job->threshold, boxes, count);
+        fflush(stdout);
+    } else if (done && !job->quiet) {
+        progress_clear();
+        printf("%s: %d region%s -> %s/%s_overlay.png\n", path, count, count == 1 ? "" : "s", job->folder, stem);
+        fflush(stdout);
+    }
+    free(output);
+    picture_close(&picture);
+    return done;
+}
+
+static int localize_images(const localize_job *job, dn_localizer *localizer, const image_list *images)
+{
+    size_t failed = 0;
+    progress_bar bar;
+
+    progress_begin(&bar, job->quiet, "localizing", "images", 0);
+    for (size_t i = 0; i < images->count; i++) {
+        failed += !localize_one(job, localizer, images->paths[i], job->stems.paths[i]);
+        progress_update(&bar, (int64_t)i + 1, (int64_t)images->count, NULL);
+    }
+    progress_end(&bar, (int64_t)(images->count - failed), (int64_t)images->count, NULL);
+    if (failed > 0)
+        complain("%zu of %zu images could not be done", failed, images->count);
+    return finish_output(failed > 0 ? EXIT_FAILED : 0);
+}
+
+static int localize_with(const char *model_path, const dn_localizer_options *options, const localize_job *job,
+                         const image_list *images)
+{
+    dn_localizer *localizer;
+    dn_error error;
+    dn_model *model = open_model(model_path);
+
+    if (!model)
+        return EXIT_FAILED;
+    dn_status status = dn_localizer_create(model, options, &localizer, &error);
+    if (status != DN_OK) {
+        complain_status(model_path, status, error.message);
+        dn_model_unref(model);
+        return EXIT_FAILED;
+    }
+    if (!(model_info(model).heatmap_scale > 0))
+        complain("%s: the model holds no heat-map scale: map values are not comparable, and the threshold of %g means "
+                 "nothing in particular", model_path, job->threshold);
+    int code = make_folder(job->folder) ? localize_images(job, localizer, images) : EXIT_FAILED;
+    dn_localizer_free(localizer);
+    dn_model_unref(model);
+    return code;
+}
+
+static int run_localize(const command_verb *verb, int argc, char **argv)
+{
+    localize_job job = {.threshold = 1};
+    dn_localizer_options localizing;
+    dn_localizer_options_init(&localizing);
+    localizing.threads = usable_processors();
+    const command_option options[] = {
+        {"output", 'o', OPTION_TEXT, &job.folder, 0, 0, "DIR",
+         "folder for the results (required);\nmade if it is not there"},
+        {"views", 0, OPTION_INTEGER, &localizing.views, 1, 1024, "N", "rotated views per image; default 16"},
+        {"threshold", 0, OPTION_REAL, &job.threshold, 1e-6, 1e6, "T",
+         "map value from which on a region counts; default 1,\nthe most that good images show"},
+        {"json", 0, OPTION_FLAG, &job.as_json, 0, 0, NULL, "print each image's boxes, one JSON object per line"},
+        {"threads", 0, OPTION_INTEGER, &localizing.threads, 1, 256, "N", "default: all usable processors"},
+        {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors only"},
+        {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
+    };
+    image_list images = {0};
+    int code, first = parse_options(verb, options, argc, argv, &code);
+
+    if (first < 0)
+        return code;
+    if (argc - first < 2)
+        return wrong_operands(verb, argc == first ? "no model given" : "no images given");
+    if (!job.folder)
+        return wrong_operands(verb, "-o DIR is missing");
+    bool listed = true;
+    for (int i = first + 1; i < argc; i++)
+        listed = list_operand(argv[i], &images) && listed;
+    choose_stems(&images, &job.stems);
+    code = images.count > 0 ? localize_with(argv[first], &localizing, &job, &images) : EXIT_FAILED;
+    image_list_free(&job.stems);
+    image_list_free(&images);
+    return listed ? code : EXIT_FAILED;
+}
+
+const command_verb verb_localize = {
+    .name = "localize",
+    .operands = "MODEL IMAGE...",
+    .summary = "show where images are anomalous",
+    .description = "Writes for each image NAME.png into DIR:\n"
+                   "  NAME_overlay.png  the image with the heat map drawn over it\n"
+                   "  NAME_map.png      the heat map, 16-bit gray: 4096 is the most that good images show\n"
+                   "  NAME_boxes.json   regions above the threshold, in the image's pixels\n"
+                   "A folder stands for all images in it.\n\n"
+                   "exit code: 0 done, 2 an error.\n",
+    .examples = "  differnet localize parts.dnm new/part1.png -o maps\n"
+                "  differnet localize parts.dnm new/ -o maps --views 32 --json > boxes.jsonl\n",
+    .run = run_localize,
+};

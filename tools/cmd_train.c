@@ -1,0 +1,369 @@
+/* differnet train: good images -> model. */
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "dataset.h"
+#include "json_writer.h"
+#include "progress.h"
+
+typedef struct train_job {
+    const char *data, *output, *backbone;
+    char *checkpoint, *bank; /* OUTPUT.ckpt, OUTPUT.ckpt.bank */
+    int32_t images;          /* 0: all */
+    bool half, quiet, as_json;
+    dn_extractor_options extracting;
+    dn_train_options training;
+} train_job;
+
+static volatile sig_atomic_t interrupted;
+
+static void note_signal(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+/* The first Ctrl-C (or a service's TERM) ends training in order; the second one at once. */
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* ---- progress ---- */
+
+typedef struct train_watch {
+    progress_bar bar;
+    bool quiet;
+    int32_t phase; /* 0: none yet */
+    int64_t done, total;
+    char note[48];
+} train_watch;
+
+static void end_phase(train_watch *watch)
+{
+    if (watch->phase)
+        progress_end(&watch->bar, watch->done, watch->total, *watch->note ? watch->note : NULL);
+    watch->phase = 0;
+}
+
+static void begin_phase(train_watch *watch, const dn_progress *state)
+{
+    static const char *const titles[] = {"", "computing features", "training", "scoring held-out images",
+                                         "setting the heat map's scale"};
+    static const char *const units[] = {"", "views", "epochs", "images", "images"};
+    int32_t known = state->phase >= 1 && state->phase <= 4 ? state->phase : 0;
+
+    end_phase(watch);
+    watch->phase = state->phase;
+    progress_begin(&watch->bar, watch->quiet, titles[known], units[known], state->done);
+}
+
+static int32_t show_progress(const dn_progress *state, void *user)
+{
+    train_watch *watch = user;
+
+    if (state->phase != watch->phase)
+        begin_phase(watch, state);
+    watch->done = state->done;
+    watch->total = state->total;
+    watch->note[0] = '\0';
+    if (isfinite(state->loss))
+        snprintf(watch->note, sizeof watch->note, "loss %.4f", state->loss);
+    progress_update(&watch->bar, watch->done, watch->total, *watch->note ? watch->note : NULL);
+    return interrupted;
+}
+
+/* ---- steps ---- */
+
+static dn_extractor *open_backbone(const train_job *job)
+{
+    dn_extractor *extractor;
+    dn_error error;
+    dn_status status = job->backbone ? dn_extractor_open_path(job->backbone, &job->extracting, &extractor, &error)
+                                     : dn_extractor_default(&job->extracting, &extractor, &error);
+
+    if (status != DN_OK) {
+        complain_status(job->backbone, status, error.message);
+        return NULL;
+    }
+    dn_extractor_info info = extractor_info(extractor);
+    if (info.random)
+        complain("WARNING: the backbone has RANDOM WEIGHTS that stand in for trained ones; expect poor results. Give a "
+                 "trained one with --backbone FILE");
+    if (!job->quiet)
+        fprintf(stderr, "backbone: %s, %d x %d pixels, %d scales, %d features\n", info.name, info.input_size,
+                info.input_size, info.scales, info.feature_dim);
+    return extractor;
+}
+
+/* Adds all images; names every one that cannot be read. */
+static bool add_images(dn_trainer *trainer, const image_list *images, bool quiet)
+{
+    size_t failed = 0;
+    progress_bar bar;
+
+    progress_begin(&bar, quiet, "reading images", "images", 0);
+    for (size_t i = 0; i < images->count && !interrupted; i++) {
+        dn_status status = dn_trainer_add_path(trainer, images->paths[i]);
+        if (status != DN_OK) {
+            complain_status(images->paths[i], status, dn_trainer_error(trainer)->message);
+            failed++;
+        }
+        progress_update(&bar, (int64_t)i + 1, (int64_t)images->count, NULL);
+    }
+    progress_end(&bar, (int64_t)(images->count - failed), (int64_t)images->count, NULL);
+    if (failed > 0)
+        complain("%zu of %zu images cannot be learned from; repair or remove them", failed, images->count);
+    return failed == 0;
+}
+
+static void explain_failure(const train_job *job, dn_status status, const char *message)
+{
+    struct stat there;
+
+    if (status != DN_E_CANCELLED) {
+        complain_status(NULL, status, message);
+        return;
+    }
+    if (stat(job->checkpoint, &there) == 0 || stat(job->bank, &there) == 0)
+        complain("interrupted; the state is in %s: the same command with --resume goes on from there", job->checkpoint);
+    else
+        complain("interrupted before there was anything to save");
+}
+
+static dn_model *run_training(const train_job *job, dn_extractor *extractor, const image_list *images)
+{
+    dn_trainer *trainer;
+    dn_model *model = NULL;
+    dn_error error;
+    train_watch watch = {.quiet = job->quiet};
+    dn_status status = dn_trainer_create(extractor, &job->training, &trainer, &error);
+
+    if (status != DN_OK) {
+        complain_status(NULL, status, error.message);
+        return NULL;
+    }
+    if (add_images(trainer, images, job->quiet)) {
+        status = dn_trainer_run(trainer, show_progress, &watch, &model);
+        if (status == DN_OK)
+            end_phase(&watch);
+        else
+            explain_failure(job, status, dn_trainer_error(trainer)->message);
+    }
+    dn_trainer_free(trainer);
+    return model;
+}
+
+static int64_t size_of_file(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 ? (int64_t)status.st_size : 0;
+}
+
+static void report(const train_job *job, const dn_model *model, double seconds)
+{
+    dn_model_info info = model_info(model);
+
+    if (job->as_json) {
+        json_writer json = {stdout, false};
+        char id[16];
+        snprintf(id, sizeof id, "%08" PRIx32, info.id);
+        json_open_object(&json, NULL);
+        json_text(&json, "model", job->output);
+        json_text(&json, "model_id", id);
+        json_text(&json, "backbone", info.backbone);
+        json_bool(&json, "backbone_random", info.backbone_random != 0);
+        json_integer(&json, "train_images", info.train_images);
+        json_integer(&json, "holdout_images", info.holdout_images);
+        json_integer(&json, "epochs", info.epochs);
+        json_real(&json, "final_loss", info.final_loss);
+        json_integer(&json, "views", info.views);
+        json_integer(&json, "bytes", size_of_file(job->output));
+        json_real(&json, "seconds", seconds);
+        json_close_object(&json);
+        putchar('\n');
+    } else if (!job->quiet) {
+        printf("%s: %.1f MB, learned from %d images, %d held out, in %.0f s\n", job->output,
+               1e-6 * (double)size_of_file(job->output), info.train_images, info.holdout_images, seconds);
+    }
+}
+
+static bool save_model(const train_job *job, const dn_model *model)
+{
+    dn_error error;
+    dn_status status = dn_model_save(model, job->output, job->half ? DN_STORAGE_F16 : DN_STORAGE_F32, &error);
+
+    if (status == DN_OK) {
+        unlink(job->checkpoint);
+        unlink(job->bank);
+        return true;
+    }
+    complain_status(job->output, status, error.message);
+    if (size_of_file(job->checkpoint) > 0)
+        complain("the trained state is still in %s: make room, then run the same command with --resume",
+                 job->checkpoint);
+    return false;
+}
+
+static int train(const train_job *job, const image_list *images)
+{
+    double began = seconds_now();
+    dn_extractor *extractor = open_backbone(job);
+
+    if (!extractor)
+        return EXIT_FAILED;
+    dn_model *model = run_training(job, extractor, images);
+    dn_extractor_unref(extractor);
+    if (!model)
+        return EXIT_FAILED;
+    int code = save_model(job, model) ? 0 : EXIT_FAILED;
+    if (code == 0)
+        report(job, model, seconds_now() - began);
+    dn_model_unref(model);
+    return finish_output(code);
+}
+
+/* Whether there is a checkpoint, and what becomes of it. */
+static void announce_checkpoint(const train_job *job)
+{
+    bool there = size_of_file(job->checkpoint) > 0 || size_of_file(job->bank) > 0;
+
+    if (job->training.resume && !there && !job->quiet)
+        complain("%s: no checkpoint there; starting anew", job->checkpoint);
+    else if (!job->training.resume && there)
+        complain("%s: left by an interrupted run, will be overwritten (--resume would go on from it)", job->checkpoint);
+}
+
+/* ---- options ---- */
+
+/* What was given on the command line; 0 or NULL: not given, the preset's or the library's default holds. */
+typedef struct train_given {
+    const char *preset;
+    int32_t epochs, hidden;
+    bool resume;
+} train_given;
+
+static bool apply_options(train_job *job, const train_given *given)
+{
+    int32_t preset = DN_PRESET_COMPACT;
+
+    if (given->preset && strcmp(given->preset, "paper") == 0) {
+        preset = DN_PRESET_PAPER;
+    } else if (given->preset && strcmp(given->preset, "compact") != 0) {
+        complain("--preset: '%s' is not known; there are compact and paper", given->preset);
+        return false;
+    }
+    dn_status status = dn_train_options_preset(&job->training, preset);
+    if (status != DN_OK) {
+        complain("--preset: %s", dn_status_string(status));
+        return false;
+    }
+    if (given->epochs >= 0)
+        job->training.epochs = given->epochs;
+    if (given->hidden > 0)
+        job->training.hidden = given->hidden;
+    job->training.resume = given->resume;
+    job->checkpoint = need_text("%s.ckpt", job->output);
+    job->bank = need_text("%s.ckpt.bank", job->output);
+    job->training.checkpoint = job->checkpoint;
+    return true;
+}
+
+static int prepare_and_train(train_job *job, const train_given *given)
+{
+    image_list images = {0};
+    int code = EXIT_FAILED;
+
+    /* All that can be refused is refused now, not after hours of work. */
+    if (apply_options(job, given) && check_output_path(job->output) && list_training_images(job->data, &images)) {
+        if (job->images > 0 && (size_t)job->images > images.count)
+            complain("%s: --images %d, but there are only %zu", job->data, job->images, images.count);
+        else {
+            if (job->images > 0)
+                choose_images(&images, (size_t)job->images, job->training.seed);
+            announce_checkpoint(job);
+            catch_signals();
+            code = train(job, &images);
+        }
+    }
+    image_list_free(&images);
+    free(job->checkpoint);
+    free(job->bank);
+    return code;
+}
+
+static int run_train(const command_verb *verb, int argc, char **argv)
+{
+    train_job job = {0};
+    train_given given = {.epochs = -1};
+    dn_extractor_options_init(&job.extracting);
+    dn_train_options_init(&job.training);
+    job.training.threads = usable_processors();
+    const command_option options[] = {
+        {"output", 'o', OPTION_TEXT, &job.output, 0, 0, "MODEL", "file to write the model to (required)"},
+        {"backbone", 0, OPTION_TEXT, &job.backbone, 0, 0, "FILE", 
+         "CNN weights, safetensors; default: the built-in one"},
+        {"preset", 0, OPTION_TEXT, &given.preset, 0, 0, "NAME",
+         "compact (default): hidden width 512;\npaper: hidden width 2048, as published, slower"},
+        {"epochs", 0, OPTION_INTEGER, &given.epochs, 0, 1000000, "N", "default: the preset's, 192"},
+        {"images", 0, OPTION_INTEGER, &job.images, 1, 1000000000, "N",
+         "learn from N of the images only, spread evenly,\ndrawn by the seed"},
+        {"bank", 0, OPTION_INTEGER, &job.training.bank, 0, 4096, "N",
+         "rotated views of each image whose features are\ncomputed once and drawn from; default 64;\n"
+         "0: fresh views for each step, much slower"},
+        {"views", 0, OPTION_INTEGER, &job.training.views, 1, 1024, "N",
+         "views per image the model scores with by default;\ndefault 64"},
+        {"holdout", 0, OPTION_REAL, &job.training.holdout, 0, 0.5, "SHARE",
+         "share of the images kept out of training to tell\np-values from; default 0.1"},
+        {"input-size", 0, OPTION_INTEGER, &job.extracting.input_size, 32, 2048, "PIXELS",
+         "side of a view, a multiple of 32; default 448"},
+        {"scales", 0, OPTION_INTEGER, &job.extracting.scales, 1, 5, "N", "sizes each view is seen at; default 3"},
+        {"hidden", 0, OPTION_INTEGER, &given.hidden, 1, 16384, "N", "width of the flow's nets; default: the preset's"},
+        {"seed", 0, OPTION_SEED, &job.training.seed, 0, 0, "S", "of all that is random; default 0"},
+        {"threads", 0, OPTION_INTEGER, &job.training.threads, 1, 256, "N",
+         "default: all usable processors; any number gives\nthe same model"},
+        {"resume", 0, OPTION_FLAG, &given.resume, 0, 0, NULL, "go on where an interrupted run stopped (MODEL.ckpt)"},
+        {"f16", 0, OPTION_FLAG, &job.half, 0, 0, NULL, "store weights as float16: half the size"},
+        {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors and warnings only"},
+        {"json", 0, OPTION_FLAG, &job.as_json, 0, 0, NULL, "one JSON object at the end"},
+        {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
+    };
+    int code, first = parse_options(verb, options, argc, argv, &code);
+
+    if (first < 0)
+        return code;
+    if (argc - first != 1)
+        return wrong_operands(verb, argc == first ? "no folder of images given" : "more than one folder given");
+    if (!job.output)
+        return wrong_operands(verb, "-o MODEL is missing");
+    job.data = argv[first];
+    return prepare_and_train(&job, &given);
+}
+
+const command_verb verb_train = {
+    .name = "train",
+    .operands = "DATA",
+    .summary = "learn from good images",
+    .description = "Learns from good images what normal looks like and writes a model. DATA is a folder with\n"
+                   "train/good (or train/ok) in it, or any folder of good images.\n\n"
+                   "Ctrl-C stops and keeps the state in MODEL.ckpt and MODEL.ckpt.bank; --resume goes on from there\n"
+                   "and gives the same model. Both files are removed at the end.\n\n"
+                   "exit code: 0 done, 2 an error or interrupted.\n",
+    .examples = "  differnet train parts -o parts.dnm\n"
+                "  differnet train photos/good -o parts.dnm --backbone alexnet.safetensors --threads 4\n"
+                "  differnet train parts -o small.dnm --images 16 --seed 1 --epochs 64\n"
+                "  differnet train parts -o parts.dnm --resume\n",
+    .run = run_train,
+};

@@ -1,0 +1,239 @@
+#define _GNU_SOURCE /* sched_getaffinity */
+#include "command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "progress.h"
+
+void complain(const char *format, ...)
+{
+    va_list arguments;
+
+    progress_clear();
+    fputs("differnet: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+}
+
+void complain_status(const char *path, dn_status status, const char *message)
+{
+    const char *text = message && *message ? message : dn_status_string(status);
+
+    if (path && !strstr(text, path))
+        complain("%s: %s", path, text);
+    else
+        complain("%s", text);
+}
+
+static void out_of_memory(void)
+{
+    complain("out of memory");
+    exit(EXIT_FAILED);
+}
+
+void *need_memory(size_t count, size_t size)
+{
+    void *memory = calloc(count ? count : 1, size);
+
+    if (!memory)
+        out_of_memory();
+    return memory;
+}
+
+void *need_more_memory(void *old, size_t count, size_t size)
+{
+    size_t bytes;
+
+    if (__builtin_mul_overflow(count, size, &bytes))
+        out_of_memory();
+    void *memory = realloc(old, bytes ? bytes : 1);
+    if (!memory)
+        out_of_memory();
+    return memory;
+}
+
+char *need_text(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        out_of_memory();
+    char *text = need_memory((size_t)length + 1, 1);
+    va_start(arguments, format);
+    vsnprintf(text, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    return text;
+}
+
+double seconds_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+int32_t usable_processors(void)
+{
+    cpu_set_t set;
+
+    /* More than 1024 processors do not fit into cpu_set_t: the call fails, and the limit of 256 is right then too. */
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 256;
+    return count < 1 ? 1 : count > 256 ? 256 : count;
+}
+
+int finish_output(int code)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        complain("standard output: cannot write: %s", strerror(errno));
+        return EXIT_FAILED;
+    }
+    return code;
+}
+
+/* ---- output files ---- */
+
+/* Opens a new file beside `path`.  Returns its descriptor, or -1 with errno set. */
+static int open_temporary(const char *path, char **temporary)
+{
+    *temporary = need_text("%s.%ld.tmp", path, (long)getpid());
+    int fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0 && errno == EEXIST && unlink(*temporary) == 0) /* left by a process of the same number that was killed */
+        fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    return fd;
+}
+
+static bool write_fully(int fd, const char *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t wrote = write(fd, bytes, size);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            return false;
+        bytes += wrote;
+        size -= (size_t)wrote;
+    }
+    return true;
+}
+
+bool write_whole_file(const char *path, const void *bytes, size_t size)
+{
+    char *temporary;
+    int fd = open_temporary(path, &temporary);
+    bool written = fd >= 0 && write_fully(fd, bytes, size) && fsync(fd) == 0;
+    int reason = errno;
+
+    if (fd >= 0 && close(fd) != 0 && written) {
+        written = false;
+        reason = errno;
+    }
+    if (written && rename(temporary, path) != 0) {
+        written = false;
+        reason = errno;
+    }
+    if (!written) {
+        if (fd >= 0)
+            unlink(temporary);
+        complain("%s: cannot write: %s", path, strerror(reason));
+    }
+    free(temporary);
+    return written;
+}
+
+bool check_output_path(const char *path)
+{
+    struct stat status;
+    char *temporary;
+
+    if (*path == '\0') {
+        complain("the output's name is empty");
+        return false;
+    }
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
+        complain("%s: exists and is not a regular file; choose another name", path);
+        return false;
+    }
+    /* Only trying tells: permissions, read-only file systems and a full disk all show here. */
+    int fd = open_temporary(path, &temporary);
+    if (fd < 0)
+        complain("%s: cannot be created: %s; the folder must exist and be writable", path, strerror(errno));
+    else {
+        close(fd);
+        unlink(temporary);
+    }
+    free(temporary);
+    return fd >= 0;
+}
+
+bool make_folder(const char *path)
+{
+    struct stat status;
+
+    if (mkdir(path, 0777) == 0)
+        return true;
+    int reason = errno;
+    if (reason == EEXIST && stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+        return true;
+    if (reason == EEXIST)
+        complain("%s: exists and is not a folder; choose another name", path);
+    else
+        complain("%s: cannot make this folder: %s; its parent must exist and be writable", path, strerror(reason));
+    return false;
+}
+
+/* ---- models ---- */
+
+dn_model *open_model(const char *path)
+{
+    dn_model *model;
+    dn_error error;
+    dn_status status = dn_model_open_path(path, NULL, &model, &error);
+
+    if (status == DN_OK)
+        return model;
+    complain_status(path, status, error.message);
+    if (status == DN_E_KIND)
+        complain("`differnet info %s` tells what this file is; a model is made by `differnet train`", path);
+    return NULL;
+}
+
+static void require_info(dn_status status)
+{
+    if (status != DN_OK) {
+        complain("%s", dn_status_string(status));
+        exit(EXIT_FAILED);
+    }
+}
+
+dn_model_info model_info(const dn_model *model)
+{
+    dn_model_info info;
+
+    dn_model_info_init(&info);
+    require_info(dn_model_get_info(model, &info));
+    return info;
+}
+
+dn_extractor_info extractor_info(const dn_extractor *extractor)
+{
+    dn_extractor_info info;
+
+    dn_extractor_info_init(&info);
+    require_info(dn_extractor_get_info(extractor, &info));
+    return info;
+}

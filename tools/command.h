@@ -1,0 +1,78 @@
+/* What the verbs of the command `differnet` share: messages, memory, time, exit codes, options, output files. */
+#ifndef DN_TOOLS_COMMAND_H
+#define DN_TOOLS_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "differnet.h"
+
+/* Exit codes: 0 done (score: all images normal), */
+#define EXIT_ANOMALOUS 1 /* score: at least one image is anomalous */
+#define EXIT_FAILED    2 /* an error */
+
+/* ---- messages (command.c) ---- */
+
+/* Prints "differnet: MESSAGE" to standard error, above a progress bar if one is shown. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Like complain, for a failed call of the library about `path` (NULL: none); names the file if the message does not. */
+void complain_status(const char *path, dn_status status, const char *message);
+
+/* Memory that is always there: the command ends with a message when it is not. */
+void *need_memory(size_t count, size_t size);                /* zeroed */
+void *need_more_memory(void *old, size_t count, size_t size); /* realloc */
+char *need_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+double seconds_now(void);       /* monotonic clock */
+int32_t usable_processors(void); /* those this process may run on, 1 .. 256 */
+
+/* EXIT_FAILED, with a message, if standard output could not be written; else `code`. */
+int finish_output(int code);
+
+/* Writes a file that appears complete or not at all.  Complains on failure. */
+bool write_whole_file(const char *path, const void *bytes, size_t size);
+/* Whether a file could be written at `path`: its folder exists and takes new files.  Complains if not. */
+bool check_output_path(const char *path);
+/* Makes a folder if it is not there; its parent must exist.  Complains on failure. */
+bool make_folder(const char *path);
+
+/* Opens a model.  Complains and returns NULL on failure. */
+dn_model *open_model(const char *path);
+/* The model's facts; ends the command if the library cannot tell them. */
+dn_model_info model_info(const dn_model *model);
+dn_extractor_info extractor_info(const dn_extractor *extractor);
+
+/* ---- verbs and their options (options.c) ---- */
+
+enum option_kind { OPTION_FLAG, OPTION_INTEGER, OPTION_REAL, OPTION_TEXT, OPTION_SEED };
+
+typedef struct command_option {
+    const char *name;      /* without the dashes */
+    char letter;           /* 'o' for -o as well; 0: none */
+    enum option_kind kind;
+    void *target;          /* bool, int32_t, double, const char * or uint64_t; untouched if the option is not given */
+    double minimum, maximum; /* OPTION_INTEGER, OPTION_REAL */
+    const char *argument;  /* "N" in the help; NULL for a flag */
+    const char *help;
+} command_option;
+
+typedef struct command_verb {
+    const char *name;
+    const char *operands;    /* "MODEL IMAGE..." */
+    const char *summary;     /* one line */
+    const char *description; /* paragraphs for --help */
+    const char *examples;
+    int (*run)(const struct command_verb *verb, int argc, char **argv); /* argv[0] is the verb */
+} command_verb;
+
+/* Parses options, which may stand anywhere, and moves the operands to the end of argv.  Returns the index of the first
+ * operand, or -1 when the command shall end with *code: help was asked for and printed, or an option is wrong.
+ * options ends with an entry whose name is NULL. */
+int parse_options(const command_verb *verb, const command_option *options, int argc, char **argv, int *code);
+/* Complains about operands that are missing or too many; returns EXIT_FAILED. */
+int wrong_operands(const command_verb *verb, const char *what);
+
+extern const command_verb verb_train, verb_score, verb_localize, verb_eval, verb_info;
+
+#endif

@@ -1,0 +1,25 @@
+/* What `differnet eval` finds out. */
+#ifndef DN_TOOLS_EVALUATION_H
+#define DN_TOOLS_EVALUATION_H
+
+#include "command.h"
+#include "dataset.h"
+#include "metrics.h"
+
+typedef struct evaluation {
+    const char *data, *model_path;
+    dn_model_info model;
+    const test_set *set;
+    double *scores;        /* (set->count) in the set's order */
+    ranked_score *ranking; /* (set->count) */
+    int32_t views, map_views;
+    double auroc, interval[2], average_precision, f1, f1_threshold;
+    bool pixels;           /* the two below are known */
+    double pixel_auroc, pixel_aupro;
+    double *defect_auroc;  /* (set->defect_count) one defect's images against all good ones */
+    /* The model's own verdicts; threshold is NaN if it gives none. */
+    double threshold, false_alarm_rate;
+    size_t false_alarms, missed;
+} evaluation;
+
+#endif

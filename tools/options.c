@@ -1,0 +1,178 @@
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+
+#define MAX_OPTIONS 40
+#define HELP_COLUMN 24
+
+static void print_help(const command_verb *verb, const command_option *options)
+{
+    printf("usage: differnet %s %s [OPTION...]\n\n%s\n", verb->name, verb->operands, verb->description);
+    printf("options:\n");
+    for (const command_option *option = options; option->name; option++) {
+        char letter[8] = "", left[64];
+        if (option->letter)
+            snprintf(letter, sizeof letter, "-%c, ", option->letter);
+        snprintf(left, sizeof left, "  %s--%s%s%s", letter, option->name, option->argument ? " " : "",
+                 option->argument ? option->argument : "");
+        printf("%-*s", HELP_COLUMN, left);
+        if (strlen(left) >= HELP_COLUMN)
+            printf("\n%*s", HELP_COLUMN, "");
+        for (const char *text = option->help; *text; text++) {
+            putchar(*text);
+            if (*text == '\n')
+                printf("%*s", HELP_COLUMN, "");
+        }
+        putchar('\n');
+    }
+    printf("%-*sthis help\n\nexamples:\n%s", HELP_COLUMN, "  -h, --help", verb->examples);
+}
+
+static int option_error(const command_verb *verb)
+{
+    complain("see `differnet %s --help`", verb->name);
+    return EXIT_FAILED;
+}
+
+int wrong_operands(const command_verb *verb, const char *what)
+{
+    complain("%s: %s; usage: differnet %s %s [OPTION...]", verb->name, what, verb->name, verb->operands);
+    return option_error(verb);
+}
+
+static bool set_integer(const command_option *option, const char *text)
+{
+    char *end;
+
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (end == text || *end || errno || (double)value < option->minimum || (double)value > option->maximum) {
+        complain("--%s: '%s' is not a whole number from %.0f to %.0f", option->name, text, option->minimum,
+                 option->maximum);
+        return false;
+    }
+    *(int32_t *)option->target = (int32_t)value;
+    return true;
+}
+
+static bool set_real(const command_option *option, const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    if (end == text || *end || !isfinite(value) || value < option->minimum || value > option->maximum) {
+        complain("--%s: '%s' is not a number from %g to %g", option->name, text, option->minimum, option->maximum);
+        return false;
+    }
+    *(double *)option->target = value;
+    return true;
+}
+
+static bool set_seed(const command_option *option, const char *text)
+{
+    char *end;
+
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (end == text || *end || errno || strchr(text, '-')) {
+        complain("--%s: '%s' is not a whole number from 0 to 18446744073709551615", option->name, text);
+        return false;
+    }
+    *(uint64_t *)option->target = value;
+    return true;
+}
+
+static bool set_option(const command_option *option, const char *text)
+{
+    switch (option->kind) {
+    case OPTION_FLAG:
+        *(bool *)option->target = true;
+        return true;
+    case OPTION_INTEGER:
+        return set_integer(option, text);
+    case OPTION_REAL:
+        return set_real(option, text);
+    case OPTION_SEED:
+        return set_seed(option, text);
+    case OPTION_TEXT:
+        break;
+    }
+    *(const char **)option->target = text;
+    return true;
+}
+
+/* Our own table in getopt_long's terms.  An option's value is 1000 + its index, with or without a letter. */
+static int fill_tables(const command_option *options, struct option *table, char *letters)
+{
+    int count = 0;
+
+    *letters++ = ':'; /* a missing argument is told from an unknown option */
+    for (; options[count].name && count < MAX_OPTIONS; count++) {
+        bool takes = options[count].kind != OPTION_FLAG;
+        table[count] = (struct option){options[count].name, takes ? required_argument : no_argument, NULL,
+                                       1000 + count};
+        if (options[count].letter) {
+            *letters++ = options[count].letter;
+            if (takes)
+                *letters++ = ':';
+        }
+    }
+    *letters++ = 'h';
+    *letters = '\0';
+    table[count] = (struct option){"help", no_argument, NULL, 'h'};
+    table[count + 1] = (struct option){NULL, 0, NULL, 0};
+    return count;
+}
+
+static const command_option *find_option(const command_option *options, int count, int value)
+{
+    for (int i = 0; i < count; i++) {
+        if (value == 1000 + i || (value == options[i].letter && value != 0))
+            return &options[i];
+    }
+    return NULL;
+}
+
+static int report_bad_option(const command_verb *verb, int kind, char **argv)
+{
+    /* For a letter, optind may point at its own group still; for a word it is past it. */
+    if (optopt > 0 && optopt < 256)
+        complain("%s: %s -%c", verb->name, kind == ':' ? "an argument is missing after" : "unknown option", optopt);
+    else
+        complain("%s: %s %s", verb->name,
+                 kind == ':' ? "an argument is missing after" : "unknown, ambiguous or misused option",
+                 argv[optind - 1]);
+    return option_error(verb);
+}
+
+int parse_options(const command_verb *verb, const command_option *options, int argc, char **argv, int *code)
+{
+    struct option table[MAX_OPTIONS + 2];
+    char letters[2 * MAX_OPTIONS + 4];
+    int count = fill_tables(options, table, letters), value;
+
+    opterr = 0;
+    optind = 1;
+    while ((value = getopt_long(argc, argv, letters, table, NULL)) != -1) {
+        if (value == 'h') {
+            print_help(verb, options);
+            *code = finish_output(0);
+            return -1;
+        }
+        const command_option *option = find_option(options, count, value);
+        if (!option) {
+            *code = report_bad_option(verb, value, argv);
+            return -1;
+        }
+        if (!set_option(option, optarg)) {
+            *code = option_error(verb);
+            return -1;
+        }
+    }
+    return optind;
+}

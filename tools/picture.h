@@ -1,0 +1,29 @@
+/* Pictures the command makes: reading masks, heat maps and their overlays. */
+#ifndef DN_TOOLS_PICTURE_H
+#define DN_TOOLS_PICTURE_H
+
+#include "command.h"
+
+/* The value of a map that fills a 16-bit map picture's pixel to MAP_UNIT; 16 and more saturate. */
+#define MAP_UNIT 4096
+
+/* An opened image and its heat map. */
+typedef struct mapped_image {
+    dn_image *image;
+    dn_image_view view;
+    float *map; /* (height, width); NULL before picture_localize */
+} mapped_image;
+bool picture_open(mapped_image *picture, const char *path); /* complains on failure */
+void picture_close(mapped_image *picture);
+bool picture_localize(mapped_image *picture, const char *path, dn_localizer *localizer); /* complains on failure */
+
+/* The image with its map drawn over it, RGB8, as new memory.  NULL, with a message, on failure. */
+uint8_t *picture_overlay(const mapped_image *picture, const char *path, float full);
+/* The map as 16-bit gray, as new memory. */
+uint16_t *picture_map16(const mapped_image *picture);
+
+/* Reads a mask: 1 where a pixel is above 127 (of 255), else 0, as new memory.  It must have the picture's size.
+ * NULL, with a message, on failure. */
+uint8_t *open_mask(const char *path, const dn_image_view *size);
+
+#endif
