@@ -317,7 +317,7 @@ START_TEST(the_model_knows_its_training)
     ck_assert(scores[0] > 0 && scores[0] <= scores[1]);
     dn_model_unref(model);
     ck_assert(w.phases_fell == 0);
-    ck_assert(w.calls[DN_PHASE_FEATURES] >= 8 && w.done[DN_PHASE_FEATURES] == 48 && w.total[DN_PHASE_FEATURES] == 48);
+    ck_assert(w.calls[DN_PHASE_FEATURES] == 2 && w.done[DN_PHASE_FEATURES] == 48 && w.total[DN_PHASE_FEATURES] == 48);
     ck_assert(w.calls[DN_PHASE_TRAIN] == 1 + 6 * 4 && w.done[DN_PHASE_TRAIN] == 6 && w.total[DN_PHASE_TRAIN] == 6);
     ck_assert(w.done[DN_PHASE_HOLDOUT] == 2 && w.total[DN_PHASE_HOLDOUT] == 2);
     ck_assert(w.done[DN_PHASE_HEATMAP] == 2 && w.total[DN_PHASE_HEATMAP] == 2);
@@ -426,6 +426,7 @@ START_TEST(cancel_and_go_on)
 {
     dn_train_options o = tiny_options();
     o.epochs = 3;
+    o.bank = 70; /* more than are computed between two calls */
     dn_blob *straight = run_to_bytes(tiny_trainer(&o, 5));
     int cancelled = 0;
 
@@ -538,8 +539,7 @@ static dn_status whole_run(failing_memory *memory, dn_extractor *extractor, cons
         status = dn_trainer_run(trainer, NULL, NULL, &model);
     if (status != DN_OK) {
         const char *message = trainer ? dn_trainer_error(trainer)->message : error.message;
-        ck_assert_int_eq(status, DN_E_MEMORY);
-        ck_assert_msg(strstr(message, "memory") != NULL, "%s", message);
+        ck_assert_msg(status == DN_E_MEMORY && strstr(message, "memory") != NULL, "status %d: %s", status, message);
         ck_assert_ptr_null(model);
     }
     dn_model_unref(model);
@@ -551,15 +551,16 @@ START_TEST(every_allocation_can_fail)
 {
     dn_extractor *extractor = tiny_extractor(NULL);
     const char *folder = test_folder(), *image = path_join(folder, "1.png");
+    const char *checkpoint = path_join(folder, "checkpoint"), *bank = path_join(folder, "checkpoint.bank");
     dn_status status = DN_E_MEMORY;
 
     write_picture(image, 3);
     for (long n = 1; status != DN_OK; n++) {
         failing_memory memory = {.fail_at = n};
-        status = whole_run(&memory, extractor, image, _i ? path_join(folder, "checkpoint") : NULL);
+        status = whole_run(&memory, extractor, image, _i ? checkpoint : NULL);
         ck_assert_msg(memory.live == 0, "allocation %ld: %ld blocks leak", n, memory.live);
-        remove(path_join(folder, "checkpoint"));
-        remove(path_join(folder, "checkpoint.bank"));
+        remove(checkpoint);
+        remove(bank);
         ck_assert_int_eq(count_files(folder), 1);
         ck_assert_int_lt(n, 2000);
     }

@@ -20,11 +20,11 @@
 
 /* What features and training depend on, one number each.  The first BANK_FIELDS determine the bank's rows; a bank
  * can be used by trainings that differ in the others.  Threads, epochs and paths have no influence. */
-enum { BANK_FIELDS = 10, FIELDS = 20 };
+enum { BANK_FIELDS = 10, FIELDS = 21 };
 static const char *const field_names[FIELDS] = {
     "backbone", "input_size", "scales", "images", "seed", "holdout", "bank", "brightness", "contrast", "saturation",
-    "standardize", "hidden", "blocks", "clamp", "batch_images", "batch_views", "learning_rate", "beta1 or beta2",
-    "epsilon", "weight_decay",
+    "standardize", "hidden", "blocks", "clamp", "batch_images", "batch_views", "learning_rate", "beta1", "beta2", "epsilon",
+    "weight_decay",
 };
 
 static uint64_t bits_of(double value)
@@ -53,7 +53,7 @@ static void fill_fields(const dn_trainer *t, uint64_t fields[FIELDS])
         bits_of(o->holdout), (uint64_t)o->bank, bits_of(o->brightness), bits_of(o->contrast), bits_of(o->saturation),
         (uint64_t)o->standardize, (uint64_t)o->hidden, (uint64_t)o->blocks, bits_of(o->clamp),
         (uint64_t)o->batch_images, (uint64_t)o->batch_views, bits_of(o->learning_rate),
-        bits_of(o->beta1) * 31 + bits_of(o->beta2), bits_of(o->epsilon), bits_of(o->weight_decay),
+        bits_of(o->beta1), bits_of(o->beta2), bits_of(o->epsilon), bits_of(o->weight_decay),
     };
 
     memcpy(fields, own, sizeof own);

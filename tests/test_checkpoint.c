@@ -1,0 +1,526 @@
+/* Checkpoints: going on gives the same bits; foreign, damaged and unwritable files give clear errors. */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "differnet/trainer.h"
+#include "training.h"
+
+#define IMAGES 6 /* 5 to train on in steps of 2, 2 and 1; 1 held out */
+
+static dn_train_options options_at(const char *checkpoint, int32_t resume)
+{
+    dn_train_options o = tiny_options();
+
+    o.checkpoint = checkpoint;
+    o.resume = resume;
+    return o;
+}
+
+static const char *new_checkpoint(void)
+{
+    return path_join(test_folder(), "state");
+}
+
+static const char *bank_of(const char *checkpoint)
+{
+    static char path[1100];
+
+    snprintf(path, sizeof path, "%s.bank", checkpoint);
+    return path;
+}
+
+static _Bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* Trains until the n-th call of a phase, and frees the trainer: what a killed process leaves. */
+static void train_until(const dn_train_options *options, int32_t phase, int call)
+{
+    dn_trainer *trainer = tiny_trainer(options, IMAGES);
+    watcher w = {.cancel_phase = phase, .cancel_call = call};
+    dn_model *model = NULL;
+
+    trainer_fails(trainer, dn_trainer_run(trainer, watch, &w, &model), DN_E_CANCELLED, "cancelled");
+    dn_trainer_free(trainer);
+}
+
+static void expect_bytes(const dn_train_options *options, const dn_blob *expected)
+{
+    dn_blob *bytes = run_to_bytes(tiny_trainer(options, IMAGES));
+
+    ck_assert(same_bytes(bytes, expected));
+    dn_blob_free(bytes);
+}
+
+/* ---- going on ---- */
+
+/* Calls of DN_PHASE_TRAIN: the start, then 3 per epoch; so 10 is the end of epoch 3, 9 and 11 are within epochs. */
+START_TEST(resume_gives_the_same_bits)
+{
+    static const int calls[] = {1, 2, 9, 10, 11, 19};
+    dn_train_options o = options_at(NULL, 0);
+    o.bank = _i < 6 ? 6 : 0;
+    o.brightness = 0.1;
+    dn_blob *straight = run_to_bytes(tiny_trainer(&o, IMAGES));
+
+    o.checkpoint = new_checkpoint();
+    train_until(&o, DN_PHASE_TRAIN, calls[_i % 6]);
+    o.resume = 1;
+    expect_bytes(&o, straight);
+    dn_blob_free(straight);
+}
+END_TEST
+
+START_TEST(resume_again_and_again)
+{
+    dn_train_options o = options_at(NULL, 0);
+    dn_blob *straight = run_to_bytes(tiny_trainer(&o, IMAGES));
+
+    o = options_at(new_checkpoint(), 1);
+    for (int round = 0; round < 7; round++)
+        train_until(&o, DN_PHASE_TRAIN, 3); /* two steps further each time */
+    expect_bytes(&o, straight);
+    dn_blob_free(straight);
+}
+END_TEST
+
+/* Without a cancel: what the last regular save left, as after a crash. */
+START_TEST(regular_saves)
+{
+    dn_train_options o = options_at(NULL, 0);
+    dn_blob *six = run_to_bytes(tiny_trainer(&o, IMAGES));
+    watcher w = {0};
+    dn_model *model = NULL;
+
+    o = options_at(new_checkpoint(), 0);
+    o.epochs = 3;
+    o.checkpoint_epochs = 1000; /* the end is saved all the same */
+    dn_blob *three = run_to_bytes(tiny_trainer(&o, IMAGES));
+    o.resume = 1;
+    expect_bytes(&o, three); /* nothing left to train */
+    o.epochs = 6;
+    o.threads = 2;
+    dn_trainer *trainer = tiny_trainer(&o, IMAGES);
+    trainer_ok(trainer, dn_trainer_run(trainer, watch, &w, &model));
+    ck_assert_int_eq(w.calls[DN_PHASE_FEATURES], 0); /* the bank was read */
+    ck_assert_int_eq(w.calls[DN_PHASE_TRAIN], 1 + 3 * 3);
+    dn_blob *bytes = model_bytes(model);
+    ck_assert(same_bytes(bytes, six));
+    dn_model_unref(model);
+    dn_trainer_free(trainer);
+    o.epochs = 5;
+    trainer = tiny_trainer(&o, IMAGES);
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_STATE, "epoch 6, beyond epochs = 5");
+    dn_trainer_free(trainer);
+    dn_blob_free(bytes);
+    dn_blob_free(three);
+    dn_blob_free(six);
+}
+END_TEST
+
+/* A state within epoch 3 that then diverges still has epoch 2's weights. */
+static int32_t poison(const dn_progress *progress, void *user)
+{
+    dn_trainer *trainer = user;
+
+    if (progress->phase == DN_PHASE_TRAIN)
+        trainer->flow->owned[0] = NAN;
+    return 0;
+}
+
+START_TEST(good_epoch_is_in_the_checkpoint)
+{
+    dn_train_options o = options_at(new_checkpoint(), 0);
+    dn_model *model = NULL;
+
+    train_until(&o, DN_PHASE_TRAIN, 9);
+    o.resume = 1;
+    dn_trainer *trainer = tiny_trainer(&o, IMAGES);
+    trainer_fails(trainer, dn_trainer_run(trainer, poison, trainer, &model), DN_E_NUMERIC, "epoch 3");
+    trainer_ok(trainer, dn_trainer_model(trainer, &model));
+    dn_blob *kept = model_bytes(model);
+    dn_model_unref(model);
+    dn_trainer_free(trainer);
+    o = options_at(NULL, 0);
+    o.epochs = 2;
+    expect_bytes(&o, kept);
+    dn_blob_free(kept);
+}
+END_TEST
+
+START_TEST(bank_is_saved_before_the_first_epoch)
+{
+    dn_train_options o = options_at(new_checkpoint(), 1);
+    watcher w = {0};
+    dn_model *model = NULL;
+
+    train_until(&o, DN_PHASE_FEATURES, 2);
+    ck_assert(!exists(bank_of(o.checkpoint)) && !exists(o.checkpoint));
+    train_until(&o, DN_PHASE_TRAIN, 1);
+    ck_assert(exists(bank_of(o.checkpoint)));
+    remove(o.checkpoint);
+    o.learning_rate = 1e-3; /* does not change features */
+    dn_trainer *trainer = tiny_trainer(&o, IMAGES);
+    trainer_ok(trainer, dn_trainer_run(trainer, watch, &w, &model));
+    ck_assert_int_eq(w.calls[DN_PHASE_FEATURES], 0);
+    dn_model_unref(model);
+    dn_trainer_free(trainer);
+    remove(bank_of(o.checkpoint)); /* a lost bank is made again */
+    o.epochs = 8;
+    trainer = tiny_trainer(&o, IMAGES);
+    trainer_ok(trainer, dn_trainer_run(trainer, watch, &w, &model));
+    ck_assert_int_gt(w.calls[DN_PHASE_FEATURES], 0);
+    ck_assert(exists(bank_of(o.checkpoint)));
+    dn_model_unref(model);
+    dn_trainer_free(trainer);
+}
+END_TEST
+
+START_TEST(without_resume_training_starts_anew)
+{
+    dn_train_options o = options_at(NULL, 0);
+    dn_blob *straight = run_to_bytes(tiny_trainer(&o, IMAGES));
+
+    o.checkpoint = new_checkpoint();
+    write_file(o.checkpoint, "rubbish", 7);
+    write_file(bank_of(o.checkpoint), "rubbish", 7);
+    expect_bytes(&o, straight);
+    o.resume = 1;
+    expect_bytes(&o, straight);
+    dn_blob_free(straight);
+}
+END_TEST
+
+START_TEST(without_a_bank_no_bank_file)
+{
+    dn_train_options o = options_at(new_checkpoint(), 0);
+
+    o.bank = 0;
+    o.epochs = 1;
+    dn_blob_free(run_to_bytes(tiny_trainer(&o, IMAGES)));
+    ck_assert(exists(o.checkpoint) && !exists(bank_of(o.checkpoint)));
+}
+END_TEST
+
+/* ---- foreign files ---- */
+
+static void expect_failure(const dn_train_options *options, int images, dn_status expected, const char *part)
+{
+    dn_trainer *trainer = tiny_trainer(options, images);
+    dn_model *model = (dn_model *)trainer;
+
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), expected, part);
+    ck_assert_ptr_null(model);
+    /* Not cured by asking again. */
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), expected, part);
+    dn_trainer_free(trainer);
+}
+
+START_TEST(other_options_and_images_are_refused)
+{
+    dn_train_options o = options_at(new_checkpoint(), 0), other;
+
+    train_until(&o, DN_PHASE_TRAIN, 4);
+    o.resume = 1;
+#define OTHER(field, value)                                                        \
+    do {                                                                           \
+        other = o;                                                                 \
+        other.field = (value);                                                     \
+        expect_failure(&other, IMAGES, DN_E_STATE, "made with other " #field);     \
+    } while (0)
+    OTHER(seed, 1);
+    OTHER(holdout, 0.1);
+    OTHER(bank, 7);
+    OTHER(brightness, 0.1);
+    OTHER(contrast, 0.1);
+    OTHER(saturation, 0.1);
+    OTHER(standardize, 0);
+    OTHER(hidden, 9);
+    OTHER(blocks, 3);
+    OTHER(clamp, 2);
+    OTHER(batch_images, 3);
+    OTHER(batch_views, 2);
+    OTHER(learning_rate, 1e-4);
+    OTHER(beta1, 0.9);
+    OTHER(beta2, 0.9);
+    OTHER(epsilon, 1e-5);
+    OTHER(weight_decay, 0);
+#undef OTHER
+    expect_failure(&o, IMAGES + 1, DN_E_STATE, "made with other images");
+    expect_failure(&o, IMAGES - 1, DN_E_STATE, "remove it or train without resume");
+    other = o; /* of no influence on training */
+    other.views = 2;
+    other.angles = 1;
+    other.heatmap_images = 1;
+    other.threads = 2;
+    other.epochs = 2;
+    other.checkpoint_epochs = 5;
+    dn_blob_free(run_to_bytes(tiny_trainer(&other, IMAGES)));
+}
+END_TEST
+
+START_TEST(a_foreign_bank_is_refused)
+{
+    dn_train_options o = options_at(new_checkpoint(), 0);
+
+    train_until(&o, DN_PHASE_TRAIN, 4);
+    remove(o.checkpoint);
+    o.resume = 1;
+    o.seed = 1;
+    expect_failure(&o, IMAGES, DN_E_STATE, "state.bank does not belong");
+}
+END_TEST
+
+START_TEST(another_kind_of_file)
+{
+    dn_train_options o = options_at(new_checkpoint(), 0);
+    size_t size;
+
+    train_until(&o, DN_PHASE_TRAIN, 4);
+    o.resume = 1;
+    uint8_t *bank = read_file(bank_of(o.checkpoint), &size);
+    write_file(o.checkpoint, bank, size);
+    free(bank);
+    expect_failure(&o, IMAGES, DN_E_KIND, "not a checkpoint file but bank");
+    write_file(o.checkpoint, "", 0);
+    expect_failure(&o, IMAGES, DN_E_FORMAT, "state");
+}
+END_TEST
+
+/* ---- damaged files ---- */
+
+/* Replaces the first occurrence of a text in bytes by another of the same length. */
+static void patch(uint8_t *bytes, size_t size, const char *from, const char *to)
+{
+    size_t length = strlen(from);
+
+    for (size_t i = 0; i + length <= size; i++)
+        if (!memcmp(bytes + i, from, length)) {
+            memcpy(bytes + i, to, length);
+            return;
+        }
+    ck_abort_msg("%s not found", from);
+}
+
+START_TEST(damage_is_found)
+{
+    dn_train_options o = options_at(new_checkpoint(), 0);
+    const char *path = _i ? path_join(test_folder(), "unused") : o.checkpoint;
+    dn_model *model = NULL;
+    size_t size;
+
+    train_until(&o, DN_PHASE_TRAIN, 4);
+    if (_i) { /* the bank instead */
+        remove(o.checkpoint);
+        path = bank_of(o.checkpoint);
+    }
+    o.resume = 1;
+    uint8_t *bytes = read_file(path, &size), *changed = malloc(size);
+    dn_trainer *trainer = tiny_trainer(&o, IMAGES);
+    for (size_t cut = 0; cut < size; cut += cut < 1500 ? 61 : 1009) {
+        write_file(path, bytes, cut);
+        trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_FORMAT, "state");
+    }
+    for (size_t flip = 0; flip < size; flip += flip < 1500 ? 37 : 1013) {
+        memcpy(changed, bytes, size);
+        changed[flip] ^= 0x21;
+        write_file(path, changed, size);
+        dn_status status = dn_trainer_run(trainer, NULL, NULL, &model);
+        ck_assert_msg(status != DN_OK || flip < 1500, "byte %zu", flip); /* a header may have bytes of no meaning */
+        if (status == DN_OK) {
+            dn_model_unref(model);
+            dn_trainer_free(trainer);
+            trainer = tiny_trainer(&o, IMAGES);
+        }
+    }
+    memcpy(changed, bytes, size);
+    patch(changed, size, "\"differnet.format\":\"1\"", "\"differnet.format\":\"2\"");
+    write_file(path, changed, size);
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_VERSION, "format 2");
+    patch(changed, size, "\"differnet.format\":\"2\"", "\"differnet.format\":\"x\"");
+    write_file(path, changed, size);
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_FORMAT, "format number");
+    write_file(path, bytes, size); /* the trainer itself was not harmed */
+    trainer_ok(trainer, dn_trainer_run(trainer, NULL, NULL, &model));
+    dn_model_unref(model);
+    dn_trainer_free(trainer);
+    free(bytes);
+    free(changed);
+}
+END_TEST
+
+/* ---- the system fails ---- */
+
+static struct file_table system_calls;
+static long calls, fail_at;
+static _Bool disk_full;
+
+static _Bool fails(void)
+{
+    if (++calls != fail_at)
+        return 0;
+    errno = EIO;
+    return 1;
+}
+
+static int failing_open(const char *path, int flags, mode_t mode)
+{
+    /* A directory that cannot be opened is not synced, which is no error. */
+    return !(flags & O_DIRECTORY) && fails() ? -1 : system_calls.open(path, flags, mode);
+}
+
+static int failing_fstat(int fd, struct stat *status)
+{
+    return fails() ? -1 : system_calls.fstat(fd, status);
+}
+
+static ssize_t failing_write(int fd, const void *bytes, size_t size)
+{
+    if (disk_full) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return fails() ? -1 : system_calls.write(fd, bytes, size);
+}
+
+static int failing_rename(const char *from, const char *to)
+{
+    return fails() ? -1 : system_calls.rename(from, to);
+}
+
+static void *failing_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    return fails() ? (void *)-1 : system_calls.mmap(address, size, protection, flags, fd, offset);
+}
+
+static void replace_system(void)
+{
+    system_calls = file_table;
+    file_table.open = failing_open;
+    file_table.fstat = failing_fstat;
+    file_table.write = failing_write;
+    file_table.rename = failing_rename;
+    file_table.mmap = failing_mmap;
+    calls = fail_at = 0;
+    disk_full = 0;
+}
+
+static void restore_system(void)
+{
+    file_table = system_calls;
+}
+
+/* The n-th system call fails, for every n, in a run that reads and writes both files: an error of the file, and a
+ * second run goes on from there to the same model. */
+START_TEST(every_system_call_can_fail)
+{
+    dn_train_options o = options_at(NULL, 0);
+    o.epochs = 4;
+    dn_blob *straight = run_to_bytes(tiny_trainer(&o, IMAGES));
+    long failures = 0;
+
+    for (long n = 1;; n++) {
+        dn_model *model = NULL;
+        o.checkpoint = path_join(test_folder(), "state");
+        o.resume = 1;
+        if (_i)
+            train_until(&o, DN_PHASE_TRAIN, 5);
+        dn_trainer *trainer = tiny_trainer(&o, IMAGES);
+        calls = 0;
+        fail_at = n;
+        dn_status status = dn_trainer_run(trainer, NULL, NULL, &model);
+        fail_at = 0;
+        if (status == DN_OK) {
+            dn_model_unref(model);
+            dn_trainer_free(trainer);
+            break;
+        }
+        failures++;
+        trainer_fails(trainer, status, DN_E_IO, "state");
+        dn_blob *bytes = run_to_bytes(trainer);
+        ck_assert_msg(same_bytes(bytes, straight), "call %ld", n);
+        dn_blob_free(bytes);
+    }
+    ck_assert_int_gt(failures, 8);
+    dn_blob_free(straight);
+}
+END_TEST
+
+/* A full disk stops training with an error, the file of before stays, nothing is lost. */
+START_TEST(disk_full_loses_nothing)
+{
+    dn_train_options o = options_at(new_checkpoint(), 0);
+    dn_model *model = NULL;
+    size_t size, size_after;
+
+    train_until(&o, DN_PHASE_TRAIN, 4);
+    uint8_t *before = read_file(o.checkpoint, &size);
+    o.resume = 1;
+    dn_trainer *trainer = tiny_trainer(&o, IMAGES);
+    disk_full = 1;
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_IO, "No space left");
+    trainer_ok(trainer, dn_trainer_model(trainer, &model)); /* what was trained so far is there */
+    dn_model_unref(model);
+    /* Cancelled with a disk that is still full: the more urgent news is that nothing was saved. */
+    watcher w = {.cancel_phase = DN_PHASE_TRAIN, .cancel_call = 2};
+    trainer_fails(trainer, dn_trainer_run(trainer, watch, &w, &model), DN_E_IO, "No space left");
+    disk_full = 0;
+    uint8_t *after = read_file(o.checkpoint, &size_after);
+    ck_assert(size == size_after && !memcmp(before, after, size));
+    free(before);
+    free(after);
+    dn_blob *bytes = run_to_bytes(trainer);
+    dn_train_options plain = options_at(NULL, 0);
+    expect_bytes(&plain, bytes);
+    dn_blob_free(bytes);
+}
+END_TEST
+
+START_TEST(a_folder_that_does_not_exist)
+{
+    dn_train_options o = options_at(path_join(test_folder(), "none/state"), 0);
+    dn_trainer *trainer = tiny_trainer(&o, IMAGES);
+    dn_model *model = NULL;
+
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_IO, "none/state.bank");
+    dn_trainer_free(trainer);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("checkpoint");
+    TCase *resume = tcase_create("resume"), *foreign = tcase_create("foreign"), *failing = tcase_create("failing");
+
+    tcase_set_timeout(resume, 60);
+    tcase_set_timeout(foreign, 60);
+    tcase_set_timeout(failing, 120);
+    tcase_add_loop_test(resume, resume_gives_the_same_bits, 0, 12);
+    tcase_add_test(resume, resume_again_and_again);
+    tcase_add_test(resume, regular_saves);
+    tcase_add_test(resume, good_epoch_is_in_the_checkpoint);
+    tcase_add_test(resume, bank_is_saved_before_the_first_epoch);
+    tcase_add_test(resume, without_resume_training_starts_anew);
+    tcase_add_test(resume, without_a_bank_no_bank_file);
+    tcase_add_test(foreign, other_options_and_images_are_refused);
+    tcase_add_test(foreign, a_foreign_bank_is_refused);
+    tcase_add_test(foreign, another_kind_of_file);
+    tcase_add_loop_test(foreign, damage_is_found, 0, 2);
+    tcase_add_checked_fixture(failing, replace_system, restore_system);
+    tcase_add_loop_test(failing, every_system_call_can_fail, 0, 2);
+    tcase_add_test(failing, disk_full_loses_nothing);
+    tcase_add_test(failing, a_folder_that_does_not_exist);
+    suite_add_tcase(suite, resume);
+    suite_add_tcase(suite, foreign);
+    suite_add_tcase(suite, failing);
+    return suite;
+}
+
+TEST_MAIN(make_suite)
