@@ -15,11 +15,16 @@
 
 #define FLOW_LAYERS 4
 
+#define FLOW_MAX_DIMENSION 65536
+#define FLOW_MAX_BLOCKS 64
+#define FLOW_MAX_HIDDEN 16384
+#define FLOW_MAX_CLAMP 100.0
+
 struct dn_flow {
     atomic_int references;
     dn_allocator allocator;
     int32_t dimension, half, blocks, hidden;
-    float clamp;
+    double clamp;             /* a of paper equation 5 */
     uint64_t seed;
     uint32_t *permutation;    /* (blocks, dimension): entry i of the permuted row is x[permutation[i]] */
     const float *weights;     /* layout above; points into `owned` or into a mapping that `keep_alive` holds */
@@ -30,31 +35,49 @@ struct dn_flow {
 
 size_t flow_parameters(int32_t dimension, int32_t blocks, int32_t hidden); /* floats; 0 if it overflows */
 
+/* DN_OK if the configuration is within differnet.h's ranges; otherwise `status`, the message starting with `label`. */
+dn_status flow_check(const dn_flow_options *configuration, dn_status status, const char *label, dn_error *error);
 dn_status flow_create(const dn_flow_options *options, dn_flow **out, dn_error *error);
-/* A flow from tensors under `prefix` of a parsed file.  F32 tensors that are 4-byte aligned and lie in the file in
- * the layout's order are used in place: then the caller sets release/keep_alive so that the bytes outlive the flow
- * (*in_place tells). */
+/* A flow of this (checked) configuration with unset permutations; its weights unset too, or not there (`allocate` 0). */
+dn_status flow_allocate(const dn_flow_options *configuration, _Bool allocate, dn_flow **out, dn_error *error);
+
+/* Adds the configuration as a JSON object under the metadata key "differnet.flow", the weights in the layout's order
+ * as PREFIX"blocks.K.net2.L.weight", ".bias", then net1's, and behind them all PREFIX"blocks.K.permutation" (U32).
+ * The flow must live until the file is written. */
+void flow_to_tensors(const dn_flow *flow, const char *prefix, enum st_type stored, st_writer *writer);
+/* The flow that flow_to_tensors wrote.  F32 tensors that are 4-byte aligned and lie in the file in the layout's order
+ * are used in place: then the caller sets release/keep_alive so that the bytes outlive the flow (*in_place tells).
+ * in_place NULL: the weights are always copied. */
 dn_status flow_from_tensors(const st_file *file, const char *prefix, const dn_allocator *allocator, _Bool *in_place,
                             dn_flow **out, dn_error *error);
-void flow_to_tensors(const dn_flow *flow, const char *prefix, enum st_type stored, st_writer *writer);
+/* A flow file whole: kind, version and checksum are verified, the weights copied.  label: file name for messages. */
+dn_status flow_read(const uint8_t *bytes, size_t size, const char *label, const dn_allocator *allocator, dn_flow **out,
+                    dn_error *error);
+/* A writer that holds the whole flow file; NULL: out of memory. */
+st_writer *flow_writer(const dn_flow *flow);
 dn_flow *flow_ref(dn_flow *flow);
 void flow_unref(dn_flow *flow);
 
 /* Rows are processed in blocks of FLOW_ROWS, the last one padded with zeros, so that a row's bits never depend on n. */
-#define FLOW_ROWS 32
+#define FLOW_ROWS 64
 
-size_t flow_scratch(const dn_flow *flow); /* floats of scratch for the functions below */
+/* Floats of scratch (64-byte aligned) for flow_forward and flow_inverse. */
+size_t flow_scratch(const dn_flow *flow);
 /* x, z: (n, dimension), may be equal; logdet: (n) or NULL.  Work is spread over `workers` (nullable). */
 void flow_forward(const dn_flow *flow, const float *x, int32_t n, float *z, float *logdet, float *scratch,
                   pool *workers);
 void flow_inverse(const dn_flow *flow, const float *z, int32_t n, float *x, float *scratch, pool *workers);
 
+/* Floats of scratch (64-byte aligned) for flow_gradient; 0 if it overflows. */
 size_t flow_gradient_scratch(const dn_flow *flow);
 /* Turns each row's z (and logdet) into z_gradient (and logdet_gradient); called per block of rows. */
 typedef void (*flow_chain)(void *context, const float *z, const float *logdet, int32_t rows, float *z_gradient,
                            float *logdet_gradient);
-/* z, logdet (nullable): results of the forward pass; x_gradient: (n, dimension). */
+/* z: (n, dimension), logdet: (n): results of the forward pass, either may be NULL; x_gradient: (n, dimension). */
 void flow_gradient(const dn_flow *flow, const float *x, int32_t n, flow_chain chain, void *context, float *z,
                    float *logdet, float *x_gradient, float *scratch, pool *workers);
+
+/* False if a value is NaN or infinite. */
+_Bool flow_finite(const float *values, size_t n);
 
 #endif

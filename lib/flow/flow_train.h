@@ -14,10 +14,11 @@ typedef struct flow_optimiser {
     adam_options options;
     int64_t step;           /* steps done */
     float *m, *v;           /* Adam's moments, layout of flow.weights */
-    int32_t max_rows;
+    int32_t max_rows, threads;
     float *scratch;
 } flow_optimiser;
 
+/* threads: the most that the pool of a flow_train_step may have. */
 dn_status flow_optimiser_create(dn_flow *flow, const adam_options *options, int32_t max_rows, int32_t threads,
                                 flow_optimiser **out, dn_error *error);
 void flow_optimiser_free(flow_optimiser *optimiser);

@@ -1,0 +1,342 @@
+/* Flow files: safetensors with the weights, the permutations, and the configuration as one JSON object under
+ * "differnet.flow" (docs/format.md). */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "flow/subnet.h"
+
+#define FLOW_KIND "flow"
+#define FLOW_FORMAT 1
+#define CONFIGURATION_KEY "differnet.flow"
+#define NAME_SIZE 128
+
+static const char *const net_names[] = {[NET2] = "net2", [NET1] = "net1"};
+
+/* PREFIXblocks.K.net2.L.weight; the prefix is one of the library's own, and short. */
+static void parameter_name(char name[NAME_SIZE], const char *prefix, int32_t block, int which, int layer,
+                           const char *what)
+{
+    snprintf(name, NAME_SIZE, "%sblocks.%d.%s.%d.%s", prefix, block, net_names[which], layer, what);
+}
+
+static void permutation_name(char name[NAME_SIZE], const char *prefix, int32_t block)
+{
+    snprintf(name, NAME_SIZE, "%sblocks.%d.permutation", prefix, block);
+}
+
+/* ---- writing ---- */
+
+/* A number as JSON has it, whatever the locale's decimal point is. */
+static void real_to_json(double value, char text[32])
+{
+    char printed[32];
+    char *end = text;
+
+    snprintf(printed, sizeof printed, "%.17g", value);
+    for (const char *c = printed; *c; c++)
+        if (strchr("0123456789e+-", *c))
+            *end++ = *c;
+        else if (end == text || end[-1] != '.') /* a point may have several bytes */
+            *end++ = '.';
+    *end = '\0';
+}
+
+/* The seed is a string because JSON readers lose digits of large integers. */
+static void add_configuration(const dn_flow *flow, st_writer *writer)
+{
+    char clamp[32], text[160];
+
+    real_to_json(flow->clamp, clamp);
+    snprintf(text, sizeof text, "{\"dimension\":%d,\"blocks\":%d,\"hidden\":%d,\"clamp\":%s,\"seed\":\"%llu\"}",
+             flow->dimension, flow->blocks, flow->hidden, clamp, (unsigned long long)flow->seed);
+    st_writer_metadata(writer, CONFIGURATION_KEY, text);
+}
+
+static void add_net(const dn_flow *flow, const char *prefix, int32_t block, int which, enum st_type stored,
+                    st_writer *writer)
+{
+    subnet net = subnet_of(flow, block, which);
+    char name[NAME_SIZE];
+
+    for (int i = 0; i < FLOW_LAYERS; i++) {
+        const linear *layer = &net.layers[i];
+        int64_t shape[2] = {layer->out, layer->in};
+        parameter_name(name, prefix, block, which, i, "weight");
+        st_writer_tensor(writer, name, ST_F32, stored, 2, shape, layer->weight);
+        parameter_name(name, prefix, block, which, i, "bias");
+        st_writer_tensor(writer, name, ST_F32, stored, 1, shape, layer->bias);
+    }
+}
+
+void flow_to_tensors(const dn_flow *flow, const char *prefix, enum st_type stored, st_writer *writer)
+{
+    char name[NAME_SIZE];
+    int64_t dimension = flow->dimension;
+
+    add_configuration(flow, writer);
+    for (int32_t k = 0; k < flow->blocks; k++)
+        for (int which = NET2; which <= NET1; which++)
+            add_net(flow, prefix, k, which, stored, writer);
+    for (int32_t k = 0; k < flow->blocks; k++) {
+        permutation_name(name, prefix, k);
+        st_writer_tensor(writer, name, ST_U32, ST_U32, 1, &dimension,
+                         flow->permutation + (size_t)k * (size_t)flow->dimension);
+    }
+}
+
+st_writer *flow_writer(const dn_flow *flow)
+{
+    char format[16];
+    st_writer *writer = st_writer_create(&flow->allocator);
+
+    if (!writer)
+        return NULL;
+    snprintf(format, sizeof format, "%d", FLOW_FORMAT);
+    st_writer_metadata(writer, "differnet.kind", FLOW_KIND);
+    st_writer_metadata(writer, "differnet.format", format);
+    flow_to_tensors(flow, "", ST_F32, writer);
+    return writer;
+}
+
+/* ---- reading: the configuration ---- */
+
+/* Digits only, no sign, blank or overflow.  base: 10 or 16. */
+static _Bool parse_unsigned(const char *text, unsigned base, uint64_t *value)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    if (!text || !*text)
+        return 0;
+    *value = 0;
+    for (; *text; text++) {
+        const char *digit = memchr(digits, *text, base);
+        if (!digit || __builtin_mul_overflow(*value, base, value) ||
+            __builtin_add_overflow(*value, (uint64_t)(digit - digits), value))
+            return 0;
+    }
+    return 1;
+}
+
+/* false: missing, no integer, or no int32_t. */
+static _Bool get_integer(const json_t *object, const char *name, int32_t *value)
+{
+    const json_t *entry = json_object_get(object, name);
+    json_int_t wide = json_integer_value(entry);
+
+    *value = (int32_t)wide;
+    return json_is_integer(entry) && wide >= INT32_MIN && wide <= INT32_MAX;
+}
+
+static dn_status read_configuration(const st_file *file, const json_t *object, dn_flow_options *c, dn_error *error)
+{
+    const json_t *clamp = json_object_get(object, "clamp");
+
+    c->clamp = json_number_value(clamp);
+    if (!get_integer(object, "dimension", &c->dimension) || !get_integer(object, "blocks", &c->blocks) ||
+        !get_integer(object, "hidden", &c->hidden) || !json_is_number(clamp) ||
+        !parse_unsigned(json_string_value(json_object_get(object, "seed")), 10, &c->seed))
+        return fail(error, DN_E_FORMAT, "%s: the metadata " CONFIGURATION_KEY " lacks dimension, blocks, hidden, clamp "
+                    "or seed", st_label(file));
+    return flow_check(c, DN_E_FORMAT, st_label(file), error);
+}
+
+static dn_status load_configuration(const st_file *file, dn_flow_options *configuration, dn_error *error)
+{
+    const char *text = st_metadata(file, CONFIGURATION_KEY);
+    json_error_t problem;
+    json_t *object = text ? json_loads(text, JSON_REJECT_DUPLICATES, &problem) : NULL;
+
+    if (text && !object && json_error_code(&problem) == json_error_out_of_memory)
+        return fail_memory(error, st_label(file));
+    if (!json_is_object(object)) {
+        json_decref(object);
+        return fail(error, DN_E_FORMAT, "%s: the metadata " CONFIGURATION_KEY " is missing or no JSON object",
+                    st_label(file));
+    }
+    dn_status status = read_configuration(file, object, configuration, error);
+    json_decref(object);
+    return status;
+}
+
+/* ---- reading: the tensors ---- */
+
+/* A flow being read. */
+typedef struct reading {
+    const st_file *file;
+    const char *prefix;
+    dn_flow_options configuration;
+    dn_error *error;
+    const uint8_t *place; /* where the next parameter lies if they all lie in layout order; NULL: they do not */
+    _Bool verify;         /* look for NaN */
+    float *target;        /* where the next parameter is copied to, which looks for NaN too; NULL: nowhere */
+} reading;
+
+/* Finds a parameter tensor and does with it what `self` says. */
+static dn_status read_parameter(reading *self, const char *name, int32_t rank, const int64_t *shape)
+{
+    const st_tensor *tensor;
+
+    TRY(st_require(self->file, name, rank, shape, &tensor, self->error));
+    if (tensor->type != ST_F32 || tensor->data != self->place)
+        self->place = NULL;
+    else
+        self->place += tensor->bytes;
+    if (self->verify && !flow_finite((const float *)(const void *)tensor->data, (size_t)tensor->elements))
+        return fail(self->error, DN_E_NUMERIC, "%s: tensor %s holds NaN or infinity", st_label(self->file), name);
+    if (self->target) {
+        TRY(st_read_f32(self->file, tensor, self->target, self->error));
+        self->target += tensor->elements;
+    }
+    return DN_OK;
+}
+
+/* All parameters in layout order. */
+static dn_status read_parameters(reading *self)
+{
+    char name[NAME_SIZE];
+    int32_t half = self->configuration.dimension / 2, hidden = self->configuration.hidden;
+
+    for (int32_t k = 0; k < 2 * self->configuration.blocks; k++)
+        for (int i = 0; i < FLOW_LAYERS; i++) {
+            int64_t shape[2] = {subnet_out(half, hidden, i), subnet_in(half, hidden, i)};
+            parameter_name(name, self->prefix, k / 2, k % 2, i, "weight");
+            TRY(read_parameter(self, name, 2, shape));
+            parameter_name(name, self->prefix, k / 2, k % 2, i, "bias");
+            TRY(read_parameter(self, name, 1, shape));
+        }
+    return DN_OK;
+}
+
+/* The first parameter's bytes, if all lie behind it in layout order and can be used as they are; otherwise NULL.
+ * Finds out on the way whether all parameters are there. */
+static dn_status locate_parameters(reading *self, const float **weights)
+{
+    char name[NAME_SIZE];
+
+    *weights = NULL;
+    parameter_name(name, self->prefix, 0, NET2, 0, "weight");
+    const st_tensor *first = st_find(self->file, name);
+    self->place = first && (uintptr_t)first->data % sizeof(float) == 0 ? first->data : NULL;
+    TRY(read_parameters(self));
+    if (self->place)
+        *weights = (const float *)(const void *)first->data;
+    return DN_OK;
+}
+
+/* seen: (dimension) zeros. */
+static dn_status read_permutation(const reading *self, int32_t block, uint32_t *permutation, uint8_t *seen)
+{
+    char name[NAME_SIZE];
+    int64_t dimension = self->configuration.dimension;
+    const st_tensor *tensor;
+
+    permutation_name(name, self->prefix, block);
+    TRY(st_require(self->file, name, 1, &dimension, &tensor, self->error));
+    if (tensor->type != ST_U32)
+        return fail(self->error, DN_E_FORMAT, "%s: tensor %s is not of type U32", st_label(self->file), name);
+    memcpy(permutation, tensor->data, tensor->bytes);
+    for (int64_t i = 0; i < dimension; i++) {
+        if (permutation[i] >= (uint32_t)dimension || seen[permutation[i]])
+            return fail(self->error, DN_E_FORMAT, "%s: tensor %s is not a permutation (entry %lld)",
+                        st_label(self->file), name, (long long)i);
+        seen[permutation[i]] = 1;
+    }
+    return DN_OK;
+}
+
+static dn_status read_permutations(const reading *self, dn_flow *flow)
+{
+    dn_status status = DN_OK;
+    uint8_t *seen = mem_alloc(&flow->allocator, (size_t)flow->dimension, 1);
+
+    if (!seen)
+        return fail_memory(self->error, st_label(self->file));
+    for (int32_t k = 0; k < flow->blocks && status == DN_OK; k++) {
+        memset(seen, 0, (size_t)flow->dimension);
+        status = read_permutation(self, k, flow->permutation + (size_t)k * (size_t)flow->dimension, seen);
+    }
+    mem_free(&flow->allocator, seen);
+    return status;
+}
+
+dn_status flow_from_tensors(const st_file *file, const char *prefix, const dn_allocator *allocator, _Bool *in_place,
+                            dn_flow **out, dn_error *error)
+{
+    reading self = {.file = file, .prefix = prefix, .error = error};
+    const float *weights;
+    dn_flow *flow;
+
+    *out = NULL;
+    TRY(load_configuration(file, &self.configuration, error));
+    self.configuration.allocator = allocator;
+    TRY(locate_parameters(&self, &weights));
+    _Bool use = in_place && weights;
+    TRY(flow_allocate(&self.configuration, !use, &flow, error));
+    if (use)
+        flow->weights = weights;
+    self.verify = use;
+    self.target = flow->owned;
+    dn_status status = read_permutations(&self, flow);
+    if (status == DN_OK)
+        status = read_parameters(&self);
+    if (status != DN_OK) {
+        flow_unref(flow);
+        return status;
+    }
+    if (in_place)
+        *in_place = use;
+    *out = flow;
+    return DN_OK;
+}
+
+/* ---- reading: flow files ---- */
+
+static dn_status fail_kind(const st_file *file, const char *kind, dn_error *error)
+{
+    const char *label = st_label(file);
+
+    if (kind && !strcmp(kind, "model"))
+        return fail(error, DN_E_KIND, "%s: is a model, not a flow; open it as a model, which holds a flow", label);
+    if (kind ? !strcmp(kind, "backbone") : st_find(file, "features.0.weight") != NULL)
+        return fail(error, DN_E_KIND, "%s: is a backbone, not a flow", label);
+    return fail(error, DN_E_KIND, "%s: holds tensors, but is not a flow", label);
+}
+
+/* Kind, version, checksum. */
+static dn_status check_file(const st_file *file, dn_error *error)
+{
+    const char *kind = st_metadata(file, "differnet.kind"), *label = st_label(file);
+    const char *sum = st_metadata(file, "differnet.crc32");
+    uint64_t version, stored;
+
+    if (!kind || strcmp(kind, FLOW_KIND) != 0)
+        return fail_kind(file, kind, error);
+    if (!parse_unsigned(st_metadata(file, "differnet.format"), 10, &version) || version == 0)
+        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.format is missing or no version number", label);
+    if (version > FLOW_FORMAT)
+        return fail(error, DN_E_VERSION,
+                    "%s: written by a newer version of the library (format %llu, this version reads up to %d); "
+                    "update the library", label, (unsigned long long)version, FLOW_FORMAT);
+    if (!sum || strlen(sum) != 8 || !parse_unsigned(sum, 16, &stored))
+        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.crc32 is missing or no checksum", label);
+    if (st_data_crc32(file) != stored)
+        return fail(error, DN_E_FORMAT, "%s: checksum differs: the file is damaged; copy it again", label);
+    return DN_OK;
+}
+
+dn_status flow_read(const uint8_t *bytes, size_t size, const char *label, const dn_allocator *allocator, dn_flow **out,
+                    dn_error *error)
+{
+    st_file *file;
+
+    *out = NULL;
+    TRY(st_parse(bytes, size, label, allocator, &file, error));
+    dn_status status = check_file(file, error);
+    if (status == DN_OK)
+        status = flow_from_tensors(file, "", allocator, NULL, out, error);
+    st_free(file);
+    return status;
+}

@@ -1,0 +1,158 @@
+#include "flow/flow_train.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/simd.h"
+#include "base/status.h"
+#include "flow/pass.h"
+
+/* ---- Adam (Kingma and Ba, 2015), as torch.optim.Adam computes it ---- */
+
+/* The step's constants, in float as the loop uses them. */
+typedef struct adam_step {
+    float weight_decay, beta1, beta2, keep1, keep2, epsilon;
+    float rate;    /* learning rate / (1 - beta1^t) */
+    float rescale; /* 1 / sqrt(1 - beta2^t) */
+} adam_step;
+
+static adam_step prepare_step(const adam_options *options, int64_t step)
+{
+    double t = (double)step;
+
+    return (adam_step){
+        .weight_decay = (float)options->weight_decay,
+        .beta1 = (float)options->beta1,
+        .beta2 = (float)options->beta2,
+        .keep1 = (float)(1 - options->beta1),
+        .keep2 = (float)(1 - options->beta2),
+        .epsilon = (float)options->epsilon,
+        .rate = (float)(options->learning_rate / (1 - pow(options->beta1, t))),
+        .rescale = (float)(1 / sqrt(1 - pow(options->beta2, t))),
+    };
+}
+
+SIMD_CLONES static void adam(const adam_step *step, float *restrict w, float *restrict m, float *restrict v,
+                 const float *restrict gradient, size_t n)
+{
+    const adam_step s = *step;
+
+    for (size_t i = 0; i < n; i++) {
+        float g = gradient[i] + s.weight_decay * w[i];
+        m[i] = s.beta1 * m[i] + s.keep1 * g;
+        v[i] = s.beta2 * v[i] + s.keep2 * g * g;
+        w[i] -= s.rate * m[i] / (sqrtf(v[i]) * s.rescale + s.epsilon);
+    }
+}
+
+/* ---- where the gradients go ---- */
+
+struct update {
+    flow_optimiser *optimiser;
+    adam_step step;
+    float *gradients; /* NULL: update */
+};
+
+static void take_gradient(void *context, const float *first, size_t n, const float *gradient)
+{
+    const struct update *update = context;
+    flow_optimiser *optimiser = update->optimiser;
+    size_t offset = (size_t)(first - optimiser->flow->weights);
+
+    if (update->gradients)
+        memcpy(update->gradients + offset, gradient, n * sizeof *gradient);
+    else
+        adam(&update->step, optimiser->flow->owned + offset, optimiser->m + offset, optimiser->v + offset, gradient,
+             n);
+}
+
+/* ---- the optimiser ---- */
+
+/* Scratch: gradient towards z (rows, D) and logdet (rows); tiles of the threads; the pass. */
+static size_t head_floats(const dn_flow *flow, int32_t max_rows)
+{
+    return ((size_t)max_rows * ((size_t)flow->dimension + 1) + 15) / 16 * 16;
+}
+
+static size_t scratch_floats(const dn_flow *flow, int32_t max_rows, int32_t threads)
+{
+    size_t pass = pass_floats(flow, max_rows, 1), tiles, total;
+
+    if (pass == 0 || !size_mul((size_t)threads, LINEAR_SCRATCH, &tiles) ||
+        !size_add(pass + head_floats(flow, max_rows), tiles, &total))
+        return SIZE_MAX; /* no allocator has that much */
+    return total;
+}
+
+dn_status flow_optimiser_create(dn_flow *flow, const adam_options *options, int32_t max_rows, int32_t threads,
+                                flow_optimiser **out, dn_error *error)
+{
+    size_t parameters = flow_parameters(flow->dimension, flow->blocks, flow->hidden);
+
+    *out = NULL;
+    flow_optimiser *optimiser = mem_zalloc(&flow->allocator, 1, sizeof *optimiser);
+    if (!optimiser)
+        return fail_memory(error, "the optimiser");
+    *optimiser = (flow_optimiser){.flow = flow, .allocator = flow->allocator, .options = *options,
+                                  .max_rows = max_rows, .threads = threads};
+    optimiser->m = mem_zalloc(&flow->allocator, parameters, sizeof *optimiser->m);
+    optimiser->v = mem_zalloc(&flow->allocator, parameters, sizeof *optimiser->v);
+    optimiser->scratch = mem_alloc(&flow->allocator, scratch_floats(flow, max_rows, threads), sizeof(float));
+    if (!optimiser->m || !optimiser->v || !optimiser->scratch) {
+        flow_optimiser_free(optimiser);
+        return fail_memory(error, "the optimiser");
+    }
+    *out = optimiser;
+    return DN_OK;
+}
+
+void flow_optimiser_free(flow_optimiser *optimiser)
+{
+    if (!optimiser)
+        return;
+    dn_allocator allocator = optimiser->allocator;
+    mem_free(&allocator, optimiser->m);
+    mem_free(&allocator, optimiser->v);
+    mem_free(&allocator, optimiser->scratch);
+    mem_free(&allocator, optimiser);
+}
+
+/* loss = mean over rows of (|z|^2 / 2 - logdet) / D (paper equation 3), and in place of z its gradient. */
+static double loss_and_gradient(float *z, const double *logdet, int32_t rows, int32_t dimension,
+                                float *logdet_gradient)
+{
+    double share = 1.0 / ((double)rows * (double)dimension), loss = 0;
+
+    for (int32_t r = 0; r < rows; r++) {
+        float *row = z + (size_t)r * (size_t)dimension;
+        double square = 0;
+        for (int32_t i = 0; i < dimension; i++) {
+            square += (double)row[i] * (double)row[i];
+            row[i] *= (float)share;
+        }
+        loss += (0.5 * square - logdet[r]) * share;
+        logdet_gradient[r] = (float)-share;
+    }
+    return loss;
+}
+
+double flow_train_step(flow_optimiser *optimiser, const float *x, int32_t rows, float *gradients, pool *workers)
+{
+    dn_flow *flow = optimiser->flow;
+    float *z = optimiser->scratch, *logdet_gradient = z + (size_t)rows * (size_t)flow->dimension;
+    float *tiles = optimiser->scratch + head_floats(flow, optimiser->max_rows);
+    flow_pass pass =
+        pass_make(flow, rows, 1, tiles + (size_t)optimiser->threads * LINEAR_SCRATCH, workers);
+
+    pass_forward(&pass, x, rows, z);
+    double loss = loss_and_gradient(z, pass.logdet, rows, flow->dimension, logdet_gradient);
+    if (!isfinite(loss))
+        return loss;
+    struct update update = {optimiser, prepare_step(&optimiser->options, optimiser->step + 1), gradients};
+    subnet_sink sink = {take_gradient, &update, tiles};
+    pass_backward(&pass, z, logdet_gradient, NULL, &sink);
+    if (!gradients)
+        optimiser->step++;
+    return loss;
+}

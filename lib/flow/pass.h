@@ -1,0 +1,39 @@
+/* A batch of rows on its way through the flow and back: buffers and the walk over the blocks. */
+#ifndef DN_FLOW_PASS_H
+#define DN_FLOW_PASS_H
+
+#include "flow/subnet.h"
+
+/* What one block leaves behind.  R rows; D = dimension. */
+typedef struct block_trace {
+    float *permuted;     /* (R, D): x1, x2 */
+    float *coupled;      /* (R, D): y1, y2, not yet limited to +-FLOW_LIMIT */
+    subnet_trace net[2]; /* NET2, NET1 */
+} block_trace;
+
+typedef struct flow_pass {
+    const dn_flow *flow;
+    pool *workers;
+    int32_t rows;        /* R: rows that are computed */
+    int32_t used;        /* the first rows hold data, the others zeros */
+    _Bool keep;          /* every block has its own trace; otherwise all share one, and there is no way back */
+    float *traces;
+    double *logdet;      /* (R) */
+    float *gradient[2];  /* (R, D); two, because undoing a permutation needs a second */
+    float *work[2];      /* (R, hidden) */
+} flow_pass;
+
+/* Floats of memory for a pass of `rows` rows; 0 if it overflows. */
+size_t pass_floats(const dn_flow *flow, int32_t rows, _Bool keep);
+/* Lays a pass out in `memory` (64-byte aligned). */
+flow_pass pass_make(const dn_flow *flow, int32_t rows, _Bool keep, float *memory, pool *workers);
+
+/* x: (used, D) -> z: (used, D), may be equal to x; pass->logdet. */
+void pass_forward(flow_pass *pass, const float *x, int32_t used, float *z);
+void pass_inverse(flow_pass *pass, const float *z, int32_t used, float *x);
+/* After pass_forward with `keep`.  z_gradient: (used, D), logdet_gradient: (used).  x_gradient: (used, D) or NULL.
+ * sink: NULL, or where the parameters' gradients go. */
+void pass_backward(flow_pass *pass, const float *z_gradient, const float *logdet_gradient, float *x_gradient,
+                   const subnet_sink *sink);
+
+#endif

@@ -1,0 +1,47 @@
+/* A coupling's network: linear, ReLU, linear, ReLU, linear, ReLU, linear (paper section 4.1). */
+#ifndef DN_FLOW_SUBNET_H
+#define DN_FLOW_SUBNET_H
+
+#include "flow/flow.h"
+#include "flow/linear.h"
+
+/* The two nets of a block, in the order in which they are evaluated and stored. */
+#define NET2 0
+#define NET1 1
+
+typedef struct subnet {
+    linear layers[FLOW_LAYERS];
+} subnet;
+
+/* Inputs and outputs of layer 0 .. FLOW_LAYERS-1. */
+int32_t subnet_in(int32_t half, int32_t hidden, int layer);
+int32_t subnet_out(int32_t half, int32_t hidden, int layer);
+/* Floats of one net; 0 if it overflows. */
+size_t subnet_parameters(int32_t half, int32_t hidden);
+/* The net `which` of a block: pointers into the flow's weights. */
+subnet subnet_of(const dn_flow *flow, int32_t block, int which);
+
+/* What the forward pass computes, and the backward pass needs. */
+typedef struct subnet_trace {
+    float *hidden[FLOW_LAYERS - 1]; /* (rows, hidden), after the ReLU */
+    float *output;                  /* (rows, 2 * half): s, t */
+} subnet_trace;
+
+/* x: (rows, half) -> trace. */
+void subnet_forward(const subnet *net, rows_view x, int32_t rows, const subnet_trace *trace, pool *workers);
+
+/* Where the parameters' gradients go. */
+typedef struct subnet_sink {
+    linear_sink function;
+    void *context;
+    float *scratch; /* LINEAR_SCRATCH floats per thread */
+} subnet_sink;
+
+/* dx += gradient towards x, given trace->output replaced by the gradient towards s and t.
+ * dx: (rows, half), dx_stride floats from row to row; work: two of (rows, hidden).
+ * sink: NULL if only dx is wanted.  A layer's weights are used for the last time before they are given to the sink,
+ * which may then change them. */
+void subnet_backward(const subnet *net, rows_view x, int32_t rows, const subnet_trace *trace, float *dx,
+                     int64_t dx_stride, float *const work[2], const subnet_sink *sink, pool *workers);
+
+#endif

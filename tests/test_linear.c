@@ -1,0 +1,250 @@
+/* Linear layers against naive loops in double, and the same bits for any number of threads. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "flow/linear.h"
+#include "support.h"
+
+struct sample {
+    int32_t in, out, rows;
+    int32_t x_stride;
+};
+
+/* Below, at and above the size of a tile, in both directions. */
+static const struct sample samples[] = {
+    {1, 1, 1, 1}, {5, 3, 2, 9}, {128, 128, 4, 128}, {130, 257, 7, 131}, {64, 300, 3, 64}, {1030, 20, 5, 1040},
+};
+#define SAMPLES ((int)(sizeof samples / sizeof samples[0]))
+
+#define SMALL 1e-4
+
+struct data {
+    linear layer;
+    rows_view x;
+    int32_t rows;
+    float *parameters; /* weight, then bias */
+    float *inputs;     /* (rows, x_stride) */
+    float *dy;         /* (rows, out) */
+    float *y;          /* (rows, out) */
+    float *dx;         /* (rows, in) */
+    float *gradient;   /* of the parameters */
+    float *scratch;    /* for three threads */
+    int *calls;        /* how often the sink got each parameter */
+};
+
+static float *drawn(rng *generator, size_t n)
+{
+    float *values = malloc(n * sizeof *values);
+
+    ck_assert_ptr_nonnull(values);
+    for (size_t i = 0; i < n; i++)
+        values[i] = (float)(2 * rng_uniform(generator) - 1);
+    return values;
+}
+
+static struct data make_data(const struct sample *s)
+{
+    rng generator;
+    struct data d = {.rows = s->rows};
+    size_t weights = (size_t)s->in * (size_t)s->out, all = weights + (size_t)s->out;
+
+    rng_seed(&generator, 5, 0);
+    d.parameters = drawn(&generator, all);
+    d.inputs = drawn(&generator, (size_t)s->rows * (size_t)s->x_stride);
+    d.dy = drawn(&generator, (size_t)s->rows * (size_t)s->out);
+    d.y = drawn(&generator, (size_t)s->rows * (size_t)s->out);
+    d.dx = drawn(&generator, (size_t)s->rows * (size_t)s->in);
+    d.gradient = drawn(&generator, all);
+    d.scratch = drawn(&generator, 3 * LINEAR_SCRATCH);
+    d.calls = calloc(all, sizeof *d.calls);
+    ck_assert_ptr_nonnull(d.calls);
+    d.layer = (linear){s->in, s->out, d.parameters, d.parameters + weights};
+    d.x = (rows_view){d.inputs, s->x_stride};
+    return d;
+}
+
+static void free_data(struct data *d)
+{
+    free(d->parameters);
+    free(d->inputs);
+    free(d->dy);
+    free(d->y);
+    free(d->dx);
+    free(d->gradient);
+    free(d->scratch);
+    free(d->calls);
+}
+
+START_TEST(forward_is_a_matrix_product)
+{
+    struct data d = make_data(&samples[_i]);
+    int32_t in = d.layer.in, out = d.layer.out;
+
+    for (int relu = 0; relu <= 1; relu++) {
+        linear_forward(&d.layer, d.x, d.rows, relu != 0, d.y, NULL);
+        for (int32_t r = 0; r < d.rows; r++)
+            for (int32_t o = 0; o < out; o++) {
+                double sum = (double)d.layer.bias[o];
+                for (int32_t i = 0; i < in; i++)
+                    sum += (double)d.inputs[r * d.x.stride + i] * (double)d.layer.weight[o * in + i];
+                sum = relu && sum < 0 ? 0 : sum;
+                ck_assert_double_eq_tol((double)d.y[r * out + o], sum, SMALL);
+            }
+    }
+    free_data(&d);
+}
+END_TEST
+
+START_TEST(relu_keeps_nan)
+{
+    struct data d = make_data(&samples[1]);
+
+    d.parameters[0] = NAN;
+    linear_forward(&d.layer, d.x, d.rows, 1, d.y, NULL);
+    ck_assert(isnan(d.y[0]));
+    free_data(&d);
+}
+END_TEST
+
+/* dx[r][i] = sum_o dy[r][o] W[o][i] */
+static double input_gradient(const struct data *d, int32_t r, int32_t i)
+{
+    double sum = 0;
+
+    for (int32_t o = 0; o < d->layer.out; o++)
+        sum += (double)d->dy[r * d->layer.out + o] * (double)d->layer.weight[o * d->layer.in + i];
+    return sum;
+}
+
+START_TEST(input_gradient_is_the_transposed_product)
+{
+    struct data d = make_data(&samples[_i]);
+    int32_t in = d.layer.in;
+    size_t n = (size_t)d.rows * (size_t)in;
+    float *gate = malloc(n * sizeof *gate);
+
+    ck_assert_ptr_nonnull(gate);
+    for (size_t i = 0; i < n; i++)
+        gate[i] = i % 3 == 0 ? 0.0f : 0.5f;
+    linear_input_gradient(&d.layer, d.dy, gate, d.rows, d.dx, NULL);
+    for (int32_t r = 0; r < d.rows; r++)
+        for (int32_t i = 0; i < in; i++) {
+            double expected = (r * in + i) % 3 == 0 ? 0 : input_gradient(&d, r, i);
+            ck_assert_double_eq_tol((double)d.dx[r * in + i], expected, SMALL);
+        }
+    free(gate);
+    free_data(&d);
+}
+END_TEST
+
+START_TEST(input_gradient_adds_into_wider_rows)
+{
+    struct data d = make_data(&samples[_i]);
+    int64_t stride = d.layer.in + 3;
+    float *dx = malloc((size_t)(d.rows * stride) * sizeof *dx);
+
+    ck_assert_ptr_nonnull(dx);
+    for (int64_t i = 0; i < d.rows * stride; i++)
+        dx[i] = 0.25f * (float)(i % 7);
+    linear_input_gradient_add(&d.layer, d.dy, d.rows, dx, stride, NULL);
+    for (int32_t r = 0; r < d.rows; r++)
+        for (int32_t i = 0; i < stride; i++) {
+            double expected = 0.25 * (double)((r * stride + i) % 7);
+            if (i < d.layer.in)
+                expected += input_gradient(&d, r, i);
+            ck_assert_double_eq_tol((double)dx[r * stride + i], expected, SMALL);
+        }
+    free(dx);
+    free_data(&d);
+}
+END_TEST
+
+static void collect(void *context, const float *first, size_t n, const float *gradient)
+{
+    struct data *d = context;
+    size_t offset = (size_t)(first - d->parameters);
+
+    for (size_t i = 0; i < n; i++) {
+        d->gradient[offset + i] = gradient[i];
+        d->calls[offset + i]++; /* no parameter is given twice, so no two threads meet here */
+    }
+}
+
+START_TEST(weight_gradient_reaches_each_parameter_once)
+{
+    struct data d = make_data(&samples[_i]);
+    int32_t in = d.layer.in, out = d.layer.out;
+    const float *bias_gradient = d.gradient + (size_t)in * (size_t)out;
+
+    linear_weight_gradient(&d.layer, d.x, d.dy, d.rows, collect, &d, d.scratch, NULL);
+    for (int32_t o = 0; o < out; o++) {
+        double bias = 0;
+        for (int32_t r = 0; r < d.rows; r++)
+            bias += (double)d.dy[r * out + o];
+        ck_assert_double_eq_tol((double)bias_gradient[o], bias, SMALL);
+        for (int32_t i = 0; i < in; i++) {
+            double sum = 0;
+            for (int32_t r = 0; r < d.rows; r++)
+                sum += (double)d.dy[r * out + o] * (double)d.inputs[r * d.x.stride + i];
+            ck_assert_double_eq_tol((double)d.gradient[o * in + i], sum, SMALL);
+        }
+    }
+    for (int32_t i = 0; i < in * out + out; i++)
+        ck_assert_int_eq(d.calls[i], 1);
+    free_data(&d);
+}
+END_TEST
+
+/* All three products with a pool, into d's arrays. */
+static void run_all(struct data *d, int32_t threads)
+{
+    pool *workers = NULL;
+    dn_allocator allocator = mem_allocator(NULL);
+    dn_error error = {0};
+
+    if (threads > 1)
+        ck_ok(pool_create(&allocator, threads, &workers, &error));
+    linear_forward(&d->layer, d->x, d->rows, 1, d->y, workers);
+    linear_input_gradient(&d->layer, d->dy, d->inputs, d->rows, d->dx, workers);
+    linear_weight_gradient(&d->layer, d->x, d->dy, d->rows, collect, d, d->scratch, workers);
+    pool_free(workers);
+}
+
+START_TEST(threads_do_not_change_bits)
+{
+    const struct sample sample = {1100, 300, 6, 1100};
+    struct data alone = make_data(&sample);
+
+    run_all(&alone, 1);
+    for (int32_t threads = 2; threads <= 3; threads++) {
+        struct data d = make_data(&sample);
+        run_all(&d, threads);
+        ck_assert_mem_eq(d.y, alone.y, (size_t)(6 * 300) * sizeof(float));
+        ck_assert_mem_eq(d.dx, alone.dx, (size_t)(6 * 1100) * sizeof(float));
+        ck_assert_mem_eq(d.gradient, alone.gradient, (size_t)(1101 * 300) * sizeof(float));
+        free_data(&d);
+    }
+    free_data(&alone);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("linear");
+    TCase *tests = tcase_create("linear");
+
+    tcase_add_loop_test(tests, forward_is_a_matrix_product, 0, SAMPLES);
+    tcase_add_test(tests, relu_keeps_nan);
+    tcase_add_loop_test(tests, input_gradient_is_the_transposed_product, 0, SAMPLES);
+    tcase_add_loop_test(tests, input_gradient_adds_into_wider_rows, 0, SAMPLES);
+    tcase_add_loop_test(tests, weight_gradient_reaches_each_parameter_once, 0, SAMPLES);
+    tcase_add_test(tests, threads_do_not_change_bits);
+    tcase_set_timeout(tests, 120);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+TEST_MAIN(make_suite)
