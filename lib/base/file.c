@@ -66,7 +66,7 @@ dn_status file_read(const char *path, int64_t max_bytes, const dn_allocator *all
                     dn_error *error)
 {
     int fd;
-    int64_t length;
+    int64_t length = 0;
 
     *bytes = NULL;
     *size = 0;
@@ -91,7 +91,7 @@ dn_status file_read(const char *path, int64_t max_bytes, const dn_allocator *all
 dn_status file_map(const char *path, file_mapping *mapping, dn_error *error)
 {
     int fd;
-    int64_t length;
+    int64_t length = 0;
 
     *mapping = (file_mapping){NULL, 0};
     TRY(open_regular(path, &fd, &length, error));

@@ -160,7 +160,7 @@ static dn_status read_conv(const struct reader *r, cnn_layer *layer)
 static dn_status read_pool(const struct reader *r, cnn_layer *layer)
 {
     pool_spec *pool = &layer->pool;
-    int32_t kernel[2], pad[4];
+    int32_t kernel[2] = {0}, pad[4] = {0};
 
     TRY(read_integers(r, "kernel", 1, MAX_KERNEL, 2, kernel));
     TRY(read_integers(r, "stride", 1, MAX_STRIDE, 1, &pool->stride));
