@@ -33,6 +33,17 @@ def make_view(size, seed):
     return value.astype(np.float32)
 
 
+def alexnet_layers():
+    layers = []
+    for number, stride, pad, pool in ((0, 4, 2, 1), (3, 1, 2, 1), (6, 1, 1, 0), (8, 1, 1, 0), (10, 1, 1, 1)):
+        layers.append({"op": "conv", "weight": f"features.{number}.weight", "bias": f"features.{number}.bias",
+                       "stride": stride, "pad": pad})
+        layers.append({"op": "relu"})
+        if pool:
+            layers.append({"op": "maxpool", "kernel": 3, "stride": 2})
+    return layers
+
+
 def alexnet(random):
     channels, kernels = [3, 8, 12, 16, 12, 10], [11, 5, 3, 3, 3]
     tensors = {}
@@ -41,14 +52,7 @@ def alexnet(random):
         weight = random.normal(0, deviation, (outputs, inputs, kernel, kernel))
         tensors[f"features.{number}.weight"] = weight.astype(np.float16)
         tensors[f"features.{number}.bias"] = random.normal(0, 0.1, outputs).astype(np.float16)
-    layers = []
-    for number, stride, pad, pool in ((0, 4, 2, 1), (3, 1, 2, 1), (6, 1, 1, 0), (8, 1, 1, 0), (10, 1, 1, 1)):
-        layers.append({"op": "conv", "weight": f"features.{number}.weight", "bias": f"features.{number}.bias",
-                       "stride": stride, "pad": pad})
-        layers.append({"op": "relu"})
-        if pool:
-            layers.append({"op": "maxpool", "kernel": 3, "stride": 2})
-    return tensors, layers
+    return tensors, alexnet_layers()
 
 
 def mobile(random):
