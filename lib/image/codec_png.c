@@ -166,8 +166,9 @@ static void read_guarded(png_job *job)
     png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
     png_set_chunk_malloc_max(png, MAX_CHUNK_BYTES);
     png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
-    /* Nothing but the pixels is wanted: text, profiles and the like are skipped unparsed. */
+    /* Nothing but the pixels is wanted: text, profiles, transparency and the like are skipped unparsed. */
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, (png_const_bytep)"tRNS", 1);
     png_read_info(png, job->info);
     dn_status status = image_allocate(png_get_image_width(png, job->info), png_get_image_height(png, job->info),
                                       choose_format(job), job->label, job->max_pixels, job->allocator, &job->image,
