@@ -1,0 +1,451 @@
+/* Heat maps: gradients and map against PyTorch in float64, same bits for any number of threads; regions against a
+ * flood fill. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "differnet/features.h"
+#include "differnet/localize.h"
+#include "differnet/score.h"
+#include "golden.h"
+#include "heatmap_golden.h"
+#include "image/view.h"
+#include "support.h"
+
+#define PIXELS (GOLDEN_SIZE * GOLDEN_SIZE)
+#define GRADIENT_STEP 5
+#define GRADIENT_SIDE 26
+#define MAP_STEP 2
+
+static const dn_localizer_options plain = {
+    .struct_size = sizeof plain, .views = GOLDEN_VIEWS, .angles = -1, .threads = 1, .sigma = 3};
+
+static uint8_t image_bytes[PIXELS * 3];
+
+static dn_image_view image(void)
+{
+    golden_image(image_bytes);
+    return rgb_view(image_bytes, GOLDEN_SIZE, GOLDEN_SIZE);
+}
+
+static dn_model *open_model(void)
+{
+    const dn_model_options options = {.struct_size = sizeof options, .verify = 1};
+    dn_error error = {0};
+    dn_model *model;
+
+    dn_status status = model_open_path(golden_path(GOLDEN_MODEL), &options, &model, &error);
+    ck_assert_msg(status == DN_OK, "%s", error.message);
+    return model;
+}
+
+static void raw_map_with(dn_model *model, const dn_localizer_options *options, float *map)
+{
+    dn_image_view view = image();
+    dn_localizer *localizer;
+    dn_error error = {0};
+    const float *raw;
+
+    ck_ok(localizer_create(model, options, &localizer, &error));
+    dn_status status = localizer_raw_map(localizer, &view, &raw, &error);
+    ck_assert_msg(status == DN_OK, "%s", error.message);
+    memcpy(map, raw, PIXELS * sizeof *map);
+    localizer_free(localizer);
+}
+
+/* ---- against the golden file ---- */
+
+static void copy_gradient(void *context, const float *features, int32_t n, float *gradient)
+{
+    (void)features;
+    ck_assert_int_eq(n, 1);
+    memcpy(gradient, context, GOLDEN_DIM * sizeof *gradient);
+}
+
+static void loss_chain(void *context, const float *z, const float *logdet, int32_t rows, float *z_gradient,
+                       float *logdet_gradient)
+{
+    (void)context;
+    (void)logdet;
+    for (int32_t i = 0; i < rows * GOLDEN_DIM; i++)
+        z_gradient[i] = z[i] / GOLDEN_DIM;
+    for (int32_t i = 0; i < rows; i++)
+        logdet_gradient[i] = -1.0f / GOLDEN_DIM;
+}
+
+/* Pixel gradient (size, size, 3) of one view's loss, step by step. */
+static void view_gradient(const dn_model *model, const uint16_t *canvas, double angle, float *gradient)
+{
+    const dn_extractor *extractor = model->extractor;
+    dn_allocator allocator = mem_allocator(NULL);
+    float y[GOLDEN_DIM], feature_gradient[GOLDEN_DIM];
+    float *view = mem_alloc(&allocator, PIXELS * 3, sizeof *view);
+    float *scratch = mem_alloc(&allocator, features_gradient_scratch(extractor), sizeof *scratch);
+    float *flow_memory = mem_alloc(&allocator, flow_gradient_scratch(model->flow), sizeof *flow_memory);
+
+    view_render(canvas, GOLDEN_SIZE, angle, NULL, extractor->mean, extractor->std, view);
+    features_forward(extractor, view, 1, y, scratch);
+    model_standardise(model, y);
+    flow_gradient(model->flow, y, 1, loss_chain, NULL, NULL, NULL, feature_gradient, flow_memory, NULL);
+    for (int i = 0; i < GOLDEN_DIM; i++)
+        feature_gradient[i] /= model->deviation[i];
+    features_gradient(extractor, view, 1, copy_gradient, feature_gradient, gradient, scratch);
+    mem_free(&allocator, view);
+    mem_free(&allocator, scratch);
+    mem_free(&allocator, flow_memory);
+}
+
+/* Every GRADIENT_STEP-th pixel against the golden ones: direction and size. */
+static void compare_gradient(const float *gradient, const float *expected)
+{
+    double dot = 0, own = 0, golden = 0;
+
+    for (int y = 0; y < GRADIENT_SIDE; y++)
+        for (int x = 0; x < GRADIENT_SIDE; x++)
+            for (int c = 0; c < 3; c++) {
+                double a = (double)gradient[((y * GOLDEN_SIZE + x) * 3) * GRADIENT_STEP + c];
+                double b = (double)expected[(y * GRADIENT_SIDE + x) * 3 + c];
+                dot += a * b;
+                own += a * a;
+                golden += b * b;
+            }
+    ck_assert_double_gt(dot / sqrt(own * golden), 0.99999);
+    ck_assert_double_eq_tol(sqrt(own / golden), 1, 1e-3);
+}
+
+START_TEST(gradients_match_golden)
+{
+    st_file *golden = golden_open("heatmap.safetensors");
+    float *expected = golden_floats(golden, "gradient", NULL), *gradient = malloc(PIXELS * 3 * sizeof *gradient);
+    double *angles = golden_doubles(golden, "angles", NULL);
+    uint16_t *canvas = malloc(PIXELS * 3 * sizeof *canvas);
+    dn_allocator allocator = mem_allocator(NULL);
+    dn_model *model = open_model();
+    dn_image_view view = image();
+
+    ck_ok(canvas_fill(&view, GOLDEN_SIZE, canvas, &allocator, NULL));
+    for (int i = 0; i < GOLDEN_VIEWS; i++) {
+        view_gradient(model, canvas, angles[i], gradient);
+        compare_gradient(gradient, expected + i * GRADIENT_SIDE * GRADIENT_SIDE * 3);
+    }
+    model_unref(model);
+    free(canvas);
+    free(gradient);
+    free(expected);
+    free(angles);
+    golden_close(golden);
+}
+END_TEST
+
+START_TEST(map_matches_golden)
+{
+    st_file *golden = golden_open("heatmap.safetensors");
+    float *expected = golden_floats(golden, "map", NULL), *map = malloc(PIXELS * sizeof *map);
+    float sampled[PIXELS / MAP_STEP / MAP_STEP], largest;
+    dn_model *model = open_model();
+    size_t count = 0;
+
+    raw_map_with(model, &plain, map);
+    for (int y = 0; y < GOLDEN_SIZE; y += MAP_STEP)
+        for (int x = 0; x < GOLDEN_SIZE; x += MAP_STEP)
+            sampled[count++] = map[y * GOLDEN_SIZE + x];
+    largest = (float)max_abs(expected, count);
+    ck_assert_double_lt(max_abs_difference(sampled, expected, count), 1e-3 * (double)largest);
+    model_unref(model);
+    free(map);
+    free(expected);
+    golden_close(golden);
+}
+END_TEST
+
+/* ---- the map ---- */
+
+/* 18 views: more than are summed at a time. */
+START_TEST(same_bits_for_any_threads)
+{
+    static float first[PIXELS], other[PIXELS];
+    dn_model *model = open_model();
+    dn_localizer_options options = plain;
+
+    options.views = 18;
+    raw_map_with(model, &options, first);
+    for (options.threads = 1; options.threads <= 3; options.threads++) {
+        raw_map_with(model, &options, other);
+        ck_assert_mem_eq(other, first, sizeof first);
+    }
+    model_unref(model);
+}
+END_TEST
+
+/* Of one view without blur the map is the squared mean absolute gradient, turned back. */
+START_TEST(quarter_turn_comes_back)
+{
+    static float map[PIXELS], gradient[PIXELS * 3], back[PIXELS * 3];
+    static uint16_t canvas[PIXELS * 3];
+    dn_allocator allocator = mem_allocator(NULL);
+    dn_model *model = open_model();
+    dn_localizer_options options = plain;
+    dn_image_view view = image();
+
+    options.views = 1;
+    options.angles = DN_ANGLES_GRID;
+    options.sigma = 0;
+    raw_map_with(model, &options, map);
+    ck_ok(canvas_fill(&view, GOLDEN_SIZE, canvas, &allocator, NULL));
+    view_gradient(model, canvas, 0, gradient);
+    map_rotate(gradient, GOLDEN_SIZE, 3, 0, back);
+    for (int i = 0; i < PIXELS; i++) {
+        double mean = (fabs((double)back[3 * i]) + fabs((double)back[3 * i + 1]) + fabs((double)back[3 * i + 2])) / 3;
+        ck_assert_double_eq_tol((double)map[i], mean * mean, 1e-5 * mean * mean + 1e-30);
+    }
+    model_unref(model);
+}
+END_TEST
+
+/* Mean of a map in the image's own pixels: scaled, and kept by the resize. */
+START_TEST(map_of_another_size)
+{
+    enum { WIDTH = 70, HEIGHT = 200 };
+    static float raw[PIXELS], map[WIDTH * HEIGHT];
+    static uint8_t rgb[WIDTH * HEIGHT * 3];
+    dn_image_view view = rgb_view(rgb, WIDTH, HEIGHT);
+    dn_model *model = open_model();
+    dn_localizer *localizer;
+    const float *own;
+    double raw_sum = 0, sum = 0;
+
+    draw_texture(rgb, WIDTH, HEIGHT, 5);
+    ck_ok(localizer_create(model, &plain, &localizer, NULL));
+    ck_ok(localizer_map(localizer, &view, map, NULL));
+    ck_ok(localizer_raw_map(localizer, &view, &own, NULL));
+    memcpy(raw, own, sizeof raw);
+    for (int i = 0; i < PIXELS; i++)
+        raw_sum += (double)raw[i];
+    for (int i = 0; i < WIDTH * HEIGHT; i++) {
+        ck_assert(map[i] >= 0);
+        sum += (double)map[i];
+    }
+    ck_assert_double_eq(model->facts.heatmap_scale, 0.0025);
+    ck_assert_double_eq_tol(sum / (WIDTH * HEIGHT), raw_sum / PIXELS / 0.0025, 0.03 * raw_sum / PIXELS / 0.0025);
+    model_set_heatmap_scale(model, 0); /* not known: as it is */
+    ck_ok(localizer_map(localizer, &view, map, NULL));
+    sum = 0;
+    for (int i = 0; i < WIDTH * HEIGHT; i++)
+        sum += (double)map[i];
+    ck_assert_double_eq_tol(sum / (WIDTH * HEIGHT), raw_sum / PIXELS, 0.03 * raw_sum / PIXELS);
+    localizer_free(localizer);
+    model_unref(model);
+}
+END_TEST
+
+START_TEST(overflow_is_an_error)
+{
+    static float map[PIXELS];
+    dn_model *model = open_model();
+    dn_image_view view = image();
+    dn_localizer *localizer;
+    dn_error error = {0};
+
+    ck_ok(localizer_create(model, &plain, &localizer, NULL));
+    model_set_heatmap_scale(model, 1e-300);
+    ck_status(localizer_map(localizer, &view, map, &error), DN_E_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(error.message, "scale"));
+    for (int i = 0; i < GOLDEN_DIM; i++)
+        model->deviation[i] = 1e-45f;
+    ck_status(localizer_map(localizer, &view, map, &error), DN_E_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(error.message, "overflow"));
+    localizer_free(localizer);
+    model_unref(model);
+}
+END_TEST
+
+START_TEST(failing_allocations)
+{
+    static float map[PIXELS];
+    failing_memory memory = {0};
+    dn_allocator allocator = failing_allocator(&memory);
+    dn_model *model = open_model();
+    dn_image_view view = image();
+    dn_localizer_options options = plain;
+    dn_status status = DN_E_MEMORY;
+
+    options.views = 2;
+    options.threads = 2;
+    options.allocator = &allocator;
+    for (long fail_at = 1; status != DN_OK; fail_at++) {
+        dn_localizer *localizer;
+        dn_error error = {0};
+        memory = (failing_memory){.fail_at = fail_at};
+        status = localizer_create(model, &options, &localizer, &error);
+        if (status == DN_OK)
+            status = localizer_map(localizer, &view, map, &error);
+        if (status != DN_OK) {
+            ck_assert_int_eq(status, DN_E_MEMORY);
+            ck_assert_ptr_nonnull(strstr(error.message, "memory"));
+        }
+        localizer_free(localizer);
+        ck_assert_int_eq(memory.live, 0);
+        ck_assert_int_lt(fail_at, 100);
+    }
+    ck_assert_int_gt(memory.calls, 9);
+    ck_assert_int_eq(atomic_load(&model->references), 1);
+    model_unref(model);
+}
+END_TEST
+
+/* ---- regions ---- */
+
+#define SIDE 24
+
+/* The region of pixel `start` by flood fill; marks its pixels. */
+static dn_box flood(const float *map, int width, int height, float threshold, int start, _Bool *seen)
+{
+    static int stack[SIDE * SIDE];
+    int depth = 0, x0 = width, y0 = height, x1 = 0, y1 = 0;
+    dn_box box = {.peak = 0};
+
+    stack[depth++] = start;
+    seen[start] = 1;
+    while (depth > 0) {
+        int at = stack[--depth], x = at % width, y = at / width;
+        x0 = x < x0 ? x : x0;
+        x1 = x > x1 ? x : x1;
+        y0 = y < y0 ? y : y0;
+        y1 = y > y1 ? y : y1;
+        box.area++;
+        box.peak = map[at] > box.peak ? map[at] : box.peak;
+        for (int ny = y - 1; ny <= y + 1; ny++)
+            for (int nx = x - 1; nx <= x + 1; nx++) {
+                int next = ny * width + nx;
+                if (nx < 0 || ny < 0 || nx >= width || ny >= height || seen[next] || !(map[next] >= threshold))
+                    continue;
+                seen[next] = 1;
+                stack[depth++] = next;
+            }
+    }
+    box.x = x0;
+    box.y = y0;
+    box.width = x1 - x0 + 1;
+    box.height = y1 - y0 + 1;
+    return box;
+}
+
+/* All values differ, so that the order by peak is unique. */
+static void check_regions(const float *map, int width, int height, float threshold)
+{
+    static dn_box found[SIDE * SIDE];
+    _Bool seen[SIDE * SIDE] = {0};
+    dn_allocator allocator = mem_allocator(NULL);
+    int32_t count, expected = 0;
+
+    ck_ok(regions_find(map, width, height, threshold, found, SIDE * SIDE, &count, &allocator, NULL));
+    for (int i = 1; i < count; i++)
+        ck_assert(found[i].peak < found[i - 1].peak);
+    for (int at = 0; at < width * height; at++) {
+        if (seen[at] || !(map[at] >= threshold))
+            continue;
+        dn_box box = flood(map, width, height, threshold, at, seen);
+        int i = 0;
+        while (i < count && found[i].peak != box.peak)
+            i++;
+        ck_assert_int_lt(i, count);
+        ck_assert_mem_eq(&found[i], &box, sizeof box);
+        expected++;
+    }
+    ck_assert_int_eq(count, expected);
+}
+
+START_TEST(regions_match_flood_fill)
+{
+    float map[SIDE * SIDE];
+    uint32_t state = 1;
+
+    for (int round = 0; round < 60; round++) {
+        int width = 1 + round * 7 % SIDE, height = 1 + round * 11 % SIDE;
+        for (int i = 0; i < width * height; i++) { /* 0 .. 63, and a fraction that no other pixel has */
+            state = state * 1664525u + 1013904223u;
+            map[i] = (float)(state >> 26) + (float)i * 0x1p-10f;
+        }
+        for (float threshold = 4; threshold < 64; threshold += 12)
+            check_regions(map, width, height, threshold);
+    }
+}
+END_TEST
+
+/* A spiral is one region, found although its arms only meet at the end; a NaN belongs to none. */
+START_TEST(regions_of_special_maps)
+{
+    static const char *const picture[] = {
+        "#######", "......#", "#####.#", "#...#.#", "#.###.#", "#.....#", "#######",
+    };
+    float map[49];
+    dn_box boxes[25];
+    dn_allocator allocator = mem_allocator(NULL);
+    int32_t count;
+
+    for (int i = 0; i < 49; i++)
+        map[i] = picture[i / 7][i % 7] == '#' ? 2.0f : 0.5f;
+    ck_ok(regions_find(map, 7, 7, 1, boxes, 25, &count, &allocator, NULL));
+    ck_assert_int_eq(count, 1);
+    ck_assert_mem_eq(&boxes[0], (&(dn_box){0, 0, 7, 7, 2.0f, 31}), sizeof(dn_box));
+    for (int i = 0; i < 49; i++) /* every second column: all peaks equal, order by place */
+        map[i] = i % 7 % 2 ? (float)NAN : 3.0f;
+    ck_ok(regions_find(map, 7, 7, 1, boxes, 3, &count, &allocator, NULL));
+    ck_assert_int_eq(count, 3);
+    for (int i = 0; i < 3; i++)
+        ck_assert_mem_eq(&boxes[i], (&(dn_box){2 * i, 0, 1, 7, 3.0f, 7}), sizeof(dn_box));
+    ck_ok(regions_find(map, 7, 7, 3.5f, boxes, 3, &count, &allocator, NULL));
+    ck_assert_int_eq(count, 0);
+    ck_ok(regions_find(map, 7, 7, 3, NULL, 0, &count, &allocator, NULL));
+    ck_assert_int_eq(count, 0);
+}
+END_TEST
+
+START_TEST(regions_failing_allocations)
+{
+    static float map[40 * 40];
+    dn_box boxes[4];
+    failing_memory memory = {0};
+    dn_allocator allocator = failing_allocator(&memory);
+    dn_status status = DN_E_MEMORY;
+    int32_t count;
+
+    for (int i = 0; i < 40 * 40; i++) /* isolated pixels: the components' array grows */
+        map[i] = i % 2 == 0 && i / 40 % 2 == 0 ? (float)(i + 2) : 0;
+    for (long fail_at = 1; status != DN_OK; fail_at++) {
+        memory = (failing_memory){.fail_at = fail_at};
+        status = regions_find(map, 40, 40, 1, boxes, 4, &count, &allocator, NULL);
+        ck_assert(status == DN_OK || (status == DN_E_MEMORY && count == 0));
+        ck_assert_int_eq(memory.live, 0);
+    }
+    ck_assert_int_eq(memory.calls, 6);
+    ck_assert_int_eq(count, 4);
+    for (int i = 0; i < 4; i++)
+        ck_assert_double_eq((double)boxes[i].peak, 38 * 40 + 38 + 2 - 2 * i);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("localize");
+    TCase *maps = tcase_create("maps"), *regions = tcase_create("regions");
+
+    tcase_set_timeout(maps, 240);
+    tcase_add_test(maps, gradients_match_golden);
+    tcase_add_test(maps, map_matches_golden);
+    tcase_add_test(maps, same_bits_for_any_threads);
+    tcase_add_test(maps, quarter_turn_comes_back);
+    tcase_add_test(maps, map_of_another_size);
+    tcase_add_test(maps, overflow_is_an_error);
+    tcase_add_test(maps, failing_allocations);
+    suite_add_tcase(suite, maps);
+    tcase_set_timeout(regions, 60);
+    tcase_add_test(regions, regions_match_flood_fill);
+    tcase_add_test(regions, regions_of_special_maps);
+    tcase_add_test(regions, regions_failing_allocations);
+    suite_add_tcase(suite, regions);
+    return suite;
+}
+
+TEST_MAIN(make_suite)
