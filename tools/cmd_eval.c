@@ -129,30 +129,30 @@ static bool compute_figures(evaluation *result, const pixel_histogram *pixels)
 
 static void write_image_json(json_writer *json, const evaluation *result)
 {
-    json_open_object(json, "image");
-    json_real(json, "auroc", result->auroc);
-    json_open_array(json, "auroc_ci95");
-    json_real(json, NULL, result->interval[0]);
-    json_real(json, NULL, result->interval[1]);
-    json_close_array(json);
-    json_real(json, "ap", result->average_precision);
-    json_real(json, "f1_max", result->f1);
-    json_real(json, "f1_threshold", result->f1_threshold);
-    json_close_object(json);
+    emit_open_object(json, "image");
+    emit_real(json, "auroc", result->auroc);
+    emit_open_array(json, "auroc_ci95");
+    emit_real(json, NULL, result->interval[0]);
+    emit_real(json, NULL, result->interval[1]);
+    emit_close_array(json);
+    emit_real(json, "ap", result->average_precision);
+    emit_real(json, "f1_max", result->f1);
+    emit_real(json, "f1_threshold", result->f1_threshold);
+    emit_close_object(json);
 }
 
 static void write_verdict_json(json_writer *json, const evaluation *result)
 {
     if (isnan(result->threshold)) {
-        json_none(json, "verdicts");
+        emit_none(json, "verdicts");
         return;
     }
-    json_open_object(json, "verdicts");
-    json_real(json, "false_alarm_rate", result->false_alarm_rate);
-    json_real(json, "threshold", result->threshold);
-    json_integer(json, "false_alarms", (int64_t)result->false_alarms);
-    json_integer(json, "missed", (int64_t)result->missed);
-    json_close_object(json);
+    emit_open_object(json, "verdicts");
+    emit_real(json, "false_alarm_rate", result->false_alarm_rate);
+    emit_real(json, "threshold", result->threshold);
+    emit_integer(json, "false_alarms", (int64_t)result->false_alarms);
+    emit_integer(json, "missed", (int64_t)result->missed);
+    emit_close_object(json);
 }
 
 static void write_json(const evaluation *result)
@@ -161,31 +161,31 @@ static void write_json(const evaluation *result)
     char id[16];
 
     snprintf(id, sizeof id, "%08" PRIx32, result->model.id);
-    json_open_object(&json, NULL);
-    json_integer(&json, "images", (int64_t)result->set->count);
-    json_integer(&json, "good", (int64_t)result->set->good);
-    json_integer(&json, "views", result->views);
-    json_text(&json, "model_id", id);
+    emit_open_object(&json, NULL);
+    emit_integer(&json, "images", (int64_t)result->set->count);
+    emit_integer(&json, "good", (int64_t)result->set->good);
+    emit_integer(&json, "views", result->views);
+    emit_text(&json, "model_id", id);
     write_image_json(&json, result);
     if (result->pixels) {
-        json_open_object(&json, "pixel");
-        json_real(&json, "auroc", result->pixel_auroc);
-        json_real(&json, "aupro", result->pixel_aupro);
-        json_integer(&json, "map_views", result->map_views);
-        json_close_object(&json);
+        emit_open_object(&json, "pixel");
+        emit_real(&json, "auroc", result->pixel_auroc);
+        emit_real(&json, "aupro", result->pixel_aupro);
+        emit_integer(&json, "map_views", result->map_views);
+        emit_close_object(&json);
     } else {
-        json_none(&json, "pixel");
+        emit_none(&json, "pixel");
     }
-    json_open_object(&json, "per_defect");
+    emit_open_object(&json, "per_defect");
     for (size_t d = 0; d < result->set->defect_count; d++) {
-        json_open_object(&json, result->set->defects[d]);
-        json_integer(&json, "images", (int64_t)result->set->defect_images[d]);
-        json_real(&json, "auroc", result->defect_auroc[d]);
-        json_close_object(&json);
+        emit_open_object(&json, result->set->defects[d]);
+        emit_integer(&json, "images", (int64_t)result->set->defect_images[d]);
+        emit_real(&json, "auroc", result->defect_auroc[d]);
+        emit_close_object(&json);
     }
-    json_close_object(&json);
+    emit_close_object(&json);
     write_verdict_json(&json, result);
-    json_close_object(&json);
+    emit_close_object(&json);
     putchar('\n');
 }
 

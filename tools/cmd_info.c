@@ -35,37 +35,37 @@ static void write_model_json(const char *path, const dn_model *model)
     char id[16];
 
     snprintf(id, sizeof id, "%08" PRIx32, info.id);
-    json_open_object(&json, NULL);
-    json_text(&json, "path", path);
-    json_text(&json, "kind", "model");
-    json_integer(&json, "bytes", file_bytes(path));
-    json_text(&json, "id", id);
-    json_text(&json, "library", info.library);
-    json_text(&json, "backbone", info.backbone);
-    json_bool(&json, "backbone_random", info.backbone_random != 0);
-    json_integer(&json, "input_size", info.input_size);
-    json_integer(&json, "scales", info.scales);
-    json_integer(&json, "feature_dim", info.feature_dim);
-    json_bool(&json, "standardized", info.standardized != 0);
-    json_integer(&json, "blocks", info.blocks);
-    json_integer(&json, "hidden", info.hidden);
-    json_real(&json, "clamp", info.clamp);
-    json_integer(&json, "parameters", info.parameters);
-    json_text(&json, "storage", storage_name(info.storage));
-    json_integer(&json, "views", info.views);
-    json_text(&json, "angles", angles_name(info.angles));
-    json_integer(&json, "train_images", info.train_images);
-    json_integer(&json, "epochs", info.epochs);
-    json_integer(&json, "bank", info.bank);
-    json_unsigned(&json, "seed", info.seed);
-    json_real(&json, "final_loss", info.final_loss);
-    json_real(&json, "heatmap_scale", info.heatmap_scale > 0 ? info.heatmap_scale : NAN);
-    json_integer(&json, "holdout_images", info.holdout_images);
-    json_open_array(&json, "holdout_scores");
+    emit_open_object(&json, NULL);
+    emit_text(&json, "path", path);
+    emit_text(&json, "kind", "model");
+    emit_integer(&json, "bytes", file_bytes(path));
+    emit_text(&json, "id", id);
+    emit_text(&json, "library", info.library);
+    emit_text(&json, "backbone", info.backbone);
+    emit_bool(&json, "backbone_random", info.backbone_random != 0);
+    emit_integer(&json, "input_size", info.input_size);
+    emit_integer(&json, "scales", info.scales);
+    emit_integer(&json, "feature_dim", info.feature_dim);
+    emit_bool(&json, "standardized", info.standardized != 0);
+    emit_integer(&json, "blocks", info.blocks);
+    emit_integer(&json, "hidden", info.hidden);
+    emit_real(&json, "clamp", info.clamp);
+    emit_integer(&json, "parameters", info.parameters);
+    emit_text(&json, "storage", storage_name(info.storage));
+    emit_integer(&json, "views", info.views);
+    emit_text(&json, "angles", angles_name(info.angles));
+    emit_integer(&json, "train_images", info.train_images);
+    emit_integer(&json, "epochs", info.epochs);
+    emit_integer(&json, "bank", info.bank);
+    emit_unsigned(&json, "seed", info.seed);
+    emit_real(&json, "final_loss", info.final_loss);
+    emit_real(&json, "heatmap_scale", info.heatmap_scale > 0 ? info.heatmap_scale : NAN);
+    emit_integer(&json, "holdout_images", info.holdout_images);
+    emit_open_array(&json, "holdout_scores");
     for (int32_t i = 0; i < count; i++)
-        json_real(&json, NULL, scores[i]);
-    json_close_array(&json);
-    json_close_object(&json);
+        emit_real(&json, NULL, scores[i]);
+    emit_close_array(&json);
+    emit_close_object(&json);
     putchar('\n');
 }
 
@@ -122,31 +122,31 @@ static void write_extractor_json(const char *path, const dn_extractor *extractor
     char id[16];
 
     snprintf(id, sizeof id, "%08" PRIx32, info.id);
-    json_open_object(&json, NULL);
-    json_text(&json, "path", path);
-    json_text(&json, "kind", "backbone");
-    json_integer(&json, "bytes", file_bytes(path));
-    json_text(&json, "id", id);
-    json_text(&json, "name", info.name);
-    json_bool(&json, "random", info.random != 0);
-    json_integer(&json, "layers", info.layers);
-    json_integer(&json, "parameters", info.parameters);
-    json_open_array(&json, "taps");
+    emit_open_object(&json, NULL);
+    emit_text(&json, "path", path);
+    emit_text(&json, "kind", "backbone");
+    emit_integer(&json, "bytes", file_bytes(path));
+    emit_text(&json, "id", id);
+    emit_text(&json, "name", info.name);
+    emit_bool(&json, "random", info.random != 0);
+    emit_integer(&json, "layers", info.layers);
+    emit_integer(&json, "parameters", info.parameters);
+    emit_open_array(&json, "taps");
     for (int32_t i = 0; i < info.taps; i++)
-        json_text(&json, NULL, dn_extractor_tap_name(extractor, i));
-    json_close_array(&json);
-    json_integer(&json, "input_size", info.input_size);
-    json_integer(&json, "scales", info.scales);
-    json_integer(&json, "feature_dim", info.feature_dim);
-    json_open_array(&json, "mean");
+        emit_text(&json, NULL, dn_extractor_tap_name(extractor, i));
+    emit_close_array(&json);
+    emit_integer(&json, "input_size", info.input_size);
+    emit_integer(&json, "scales", info.scales);
+    emit_integer(&json, "feature_dim", info.feature_dim);
+    emit_open_array(&json, "mean");
     for (int i = 0; i < 3; i++)
-        json_real(&json, NULL, (double)info.mean[i]);
-    json_close_array(&json);
-    json_open_array(&json, "std");
+        emit_real(&json, NULL, (double)info.mean[i]);
+    emit_close_array(&json);
+    emit_open_array(&json, "std");
     for (int i = 0; i < 3; i++)
-        json_real(&json, NULL, (double)info.std[i]);
-    json_close_array(&json);
-    json_close_object(&json);
+        emit_real(&json, NULL, (double)info.std[i]);
+    emit_close_array(&json);
+    emit_close_object(&json);
     putchar('\n');
 }
 
@@ -181,16 +181,16 @@ static int show_flow(const char *path, const dn_flow *flow, bool as_json)
     }
     if (as_json) {
         json_writer json = {stdout, false};
-        json_open_object(&json, NULL);
-        json_text(&json, "path", path);
-        json_text(&json, "kind", "flow");
-        json_integer(&json, "bytes", file_bytes(path));
-        json_integer(&json, "dimension", info.dimension);
-        json_integer(&json, "blocks", info.blocks);
-        json_integer(&json, "hidden", info.hidden);
-        json_real(&json, "clamp", info.clamp);
-        json_unsigned(&json, "seed", info.seed);
-        json_close_object(&json);
+        emit_open_object(&json, NULL);
+        emit_text(&json, "path", path);
+        emit_text(&json, "kind", "flow");
+        emit_integer(&json, "bytes", file_bytes(path));
+        emit_integer(&json, "dimension", info.dimension);
+        emit_integer(&json, "blocks", info.blocks);
+        emit_integer(&json, "hidden", info.hidden);
+        emit_real(&json, "clamp", info.clamp);
+        emit_unsigned(&json, "seed", info.seed);
+        emit_close_object(&json);
         putchar('\n');
     } else {
         printf("file           %s: flow, %.1f MB\n", path, 1e-6 * (double)file_bytes(path));

@@ -59,25 +59,25 @@ static void write_boxes(FILE *file, const char *path, const mapped_image *pictur
 
     for (size_t i = 0; i < pixels; i++)
         peak = picture->map[i] > peak ? picture->map[i] : peak;
-    json_open_object(&json, NULL);
-    json_text(&json, "path", path);
-    json_integer(&json, "width", picture->view.width);
-    json_integer(&json, "height", picture->view.height);
-    json_real(&json, "threshold", threshold);
-    json_real(&json, "peak", (double)peak);
-    json_open_array(&json, "boxes");
+    emit_open_object(&json, NULL);
+    emit_text(&json, "path", path);
+    emit_integer(&json, "width", picture->view.width);
+    emit_integer(&json, "height", picture->view.height);
+    emit_real(&json, "threshold", threshold);
+    emit_real(&json, "peak", (double)peak);
+    emit_open_array(&json, "boxes");
     for (int32_t i = 0; i < count; i++) {
-        json_open_object(&json, NULL);
-        json_integer(&json, "x", boxes[i].x);
-        json_integer(&json, "y", boxes[i].y);
-        json_integer(&json, "width", boxes[i].width);
-        json_integer(&json, "height", boxes[i].height);
-        json_real(&json, "peak", (double)boxes[i].peak);
-        json_integer(&json, "area", boxes[i].area);
-        json_close_object(&json);
+        emit_open_object(&json, NULL);
+        emit_integer(&json, "x", boxes[i].x);
+        emit_integer(&json, "y", boxes[i].y);
+        emit_integer(&json, "width", boxes[i].width);
+        emit_integer(&json, "height", boxes[i].height);
+        emit_real(&json, "peak", (double)boxes[i].peak);
+        emit_integer(&json, "area", boxes[i].area);
+        emit_close_object(&json);
     }
-    json_close_array(&json);
-    json_close_object(&json);
+    emit_close_array(&json);
+    emit_close_object(&json);
     fputc('\n', file);
 }
 

@@ -16,19 +16,19 @@ static void write_json(const char *path, const dn_score *score)
 {
     json_writer json = {stdout, false};
 
-    json_open_object(&json, NULL);
-    json_text(&json, "path", path);
-    json_real(&json, "score", score->score);
-    json_real(&json, "p_value", score->p_value);
-    json_real(&json, "threshold", score->threshold);
+    emit_open_object(&json, NULL);
+    emit_text(&json, "path", path);
+    emit_real(&json, "score", score->score);
+    emit_real(&json, "p_value", score->p_value);
+    emit_real(&json, "threshold", score->threshold);
     if (score->anomalous < 0)
-        json_none(&json, "anomalous");
+        emit_none(&json, "anomalous");
     else
-        json_bool(&json, "anomalous", score->anomalous == 1);
-    json_integer(&json, "views", score->views);
-    json_real(&json, "false_alarm_rate", score->false_alarm_rate);
-    json_real(&json, "log_likelihood", score->log_likelihood);
-    json_close_object(&json);
+        emit_bool(&json, "anomalous", score->anomalous == 1);
+    emit_integer(&json, "views", score->views);
+    emit_real(&json, "false_alarm_rate", score->false_alarm_rate);
+    emit_real(&json, "log_likelihood", score->log_likelihood);
+    emit_close_object(&json);
     putchar('\n');
 }
 

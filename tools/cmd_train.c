@@ -78,7 +78,7 @@ static int32_t show_progress(const dn_progress *state, void *user)
     watch->done = state->done;
     watch->total = state->total;
     watch->note[0] = '\0';
-    if (isfinite(state->loss))
+    if (state->phase == DN_PHASE_TRAIN && isfinite(state->loss))
         snprintf(watch->note, sizeof watch->note, "loss %.4f", state->loss);
     progress_update(&watch->bar, watch->done, watch->total, *watch->note ? watch->note : NULL);
     return interrupted;
@@ -180,19 +180,19 @@ static void report(const train_job *job, const dn_model *model, double seconds)
         json_writer json = {stdout, false};
         char id[16];
         snprintf(id, sizeof id, "%08" PRIx32, info.id);
-        json_open_object(&json, NULL);
-        json_text(&json, "model", job->output);
-        json_text(&json, "model_id", id);
-        json_text(&json, "backbone", info.backbone);
-        json_bool(&json, "backbone_random", info.backbone_random != 0);
-        json_integer(&json, "train_images", info.train_images);
-        json_integer(&json, "holdout_images", info.holdout_images);
-        json_integer(&json, "epochs", info.epochs);
-        json_real(&json, "final_loss", info.final_loss);
-        json_integer(&json, "views", info.views);
-        json_integer(&json, "bytes", size_of_file(job->output));
-        json_real(&json, "seconds", seconds);
-        json_close_object(&json);
+        emit_open_object(&json, NULL);
+        emit_text(&json, "model", job->output);
+        emit_text(&json, "model_id", id);
+        emit_text(&json, "backbone", info.backbone);
+        emit_bool(&json, "backbone_random", info.backbone_random != 0);
+        emit_integer(&json, "train_images", info.train_images);
+        emit_integer(&json, "holdout_images", info.holdout_images);
+        emit_integer(&json, "epochs", info.epochs);
+        emit_real(&json, "final_loss", info.final_loss);
+        emit_integer(&json, "views", info.views);
+        emit_integer(&json, "bytes", size_of_file(job->output));
+        emit_real(&json, "seconds", seconds);
+        emit_close_object(&json);
         putchar('\n');
     } else if (!job->quiet) {
         printf("%s: %.1f MB, learned from %d images, %d held out, in %.0f s\n", job->output,

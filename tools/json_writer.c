@@ -67,50 +67,50 @@ static void close_bracket(json_writer *json, char bracket)
     json->comma = true;
 }
 
-void json_open_object(json_writer *json, const char *key)
+void emit_open_object(json_writer *json, const char *key)
 {
     open_bracket(json, key, '{');
 }
 
-void json_close_object(json_writer *json)
+void emit_close_object(json_writer *json)
 {
     close_bracket(json, '}');
 }
 
-void json_open_array(json_writer *json, const char *key)
+void emit_open_array(json_writer *json, const char *key)
 {
     open_bracket(json, key, '[');
 }
 
-void json_close_array(json_writer *json)
+void emit_close_array(json_writer *json)
 {
     close_bracket(json, ']');
 }
 
-void json_text(json_writer *json, const char *key, const char *text)
+void emit_text(json_writer *json, const char *key, const char *text)
 {
     begin_value(json, key);
     write_string(json->file, text);
 }
 
-void json_integer(json_writer *json, const char *key, int64_t value)
+void emit_integer(json_writer *json, const char *key, int64_t value)
 {
     begin_value(json, key);
     fprintf(json->file, "%" PRId64, value);
 }
 
-void json_unsigned(json_writer *json, const char *key, uint64_t value)
+void emit_unsigned(json_writer *json, const char *key, uint64_t value)
 {
     begin_value(json, key);
     fprintf(json->file, "%" PRIu64, value);
 }
 
-void json_real(json_writer *json, const char *key, double value)
+void emit_real(json_writer *json, const char *key, double value)
 {
     char text[40];
 
     if (!isfinite(value)) {
-        json_none(json, key);
+        emit_none(json, key);
         return;
     }
     begin_value(json, key);
@@ -124,13 +124,13 @@ void json_real(json_writer *json, const char *key, double value)
         fputs(".0", json->file);
 }
 
-void json_bool(json_writer *json, const char *key, bool value)
+void emit_bool(json_writer *json, const char *key, bool value)
 {
     begin_value(json, key);
     fputs(value ? "true" : "false", json->file);
 }
 
-void json_none(json_writer *json, const char *key)
+void emit_none(json_writer *json, const char *key)
 {
     begin_value(json, key);
     fputs("null", json->file);

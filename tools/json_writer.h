@@ -1,5 +1,6 @@
 /* Writes JSON as it comes: compact, keys in the order of the calls, numbers so that they read back with the same bits.
- * Bytes of file names that are not UTF-8 become U+FFFD, so that the output always parses. */
+ * Bytes of file names that are not UTF-8 become U+FFFD, so that the output always parses.
+ * (Names that begin with json_ are jansson's, which the library loads into the same process.) */
 #ifndef DN_TOOLS_JSON_WRITER_H
 #define DN_TOOLS_JSON_WRITER_H
 
@@ -13,15 +14,15 @@ typedef struct json_writer {
 } json_writer;
 
 /* key: NULL inside an array and at the top. */
-void json_open_object(json_writer *json, const char *key);
-void json_close_object(json_writer *json);
-void json_open_array(json_writer *json, const char *key);
-void json_close_array(json_writer *json);
-void json_text(json_writer *json, const char *key, const char *text);
-void json_integer(json_writer *json, const char *key, int64_t value);
-void json_unsigned(json_writer *json, const char *key, uint64_t value);
-void json_real(json_writer *json, const char *key, double value); /* NaN and infinity: null */
-void json_bool(json_writer *json, const char *key, bool value);
-void json_none(json_writer *json, const char *key); /* null */
+void emit_open_object(json_writer *json, const char *key);
+void emit_close_object(json_writer *json);
+void emit_open_array(json_writer *json, const char *key);
+void emit_close_array(json_writer *json);
+void emit_text(json_writer *json, const char *key, const char *text);
+void emit_integer(json_writer *json, const char *key, int64_t value);
+void emit_unsigned(json_writer *json, const char *key, uint64_t value);
+void emit_real(json_writer *json, const char *key, double value); /* NaN and infinity: null */
+void emit_bool(json_writer *json, const char *key, bool value);
+void emit_none(json_writer *json, const char *key); /* null */
 
 #endif
