@@ -58,11 +58,11 @@ static dn_status check_conv(const cnn_layer *layer, const char *label, dn_error 
 
     if (conv->out_c < 1 || conv->out_c > EXTRACTOR_MAX_CHANNELS || conv->kernel_h < 1 || conv->kernel_w < 1 ||
         conv->kernel_h > MAX_KERNEL || conv->kernel_w > MAX_KERNEL)
-        return fail(error, DN_E_UNSUPPORTED, "%s: tensor %s: kernels of 1 to %d pixels and 1 to %d channels are handled",
-                    label, layer->weight_name, MAX_KERNEL, EXTRACTOR_MAX_CHANNELS);
+        return fail(error, DN_E_UNSUPPORTED, "%s: tensor %s: kernels of 1 to %d pixels and 1 to %d channels are "
+                    "handled", label, layer->weight_name, MAX_KERNEL, EXTRACTOR_MAX_CHANNELS);
     if (conv->groups != 1 && conv->out_c != conv->in_c)
-        return fail(error, DN_E_UNSUPPORTED, "%s: layer %s: with groups, as many channels must leave (%d) as enter (%d)",
-                    label, layer->name, conv->out_c, conv->in_c);
+        return fail(error, DN_E_UNSUPPORTED, "%s: layer %s: with groups, as many channels must leave (%d) as "
+                    "enter (%d)", label, layer->name, conv->out_c, conv->in_c);
     if (conv->pad_top >= conv->kernel_h || conv->pad_bottom >= conv->kernel_h || conv->pad_left >= conv->kernel_w ||
         conv->pad_right >= conv->kernel_w)
         return fail(error, DN_E_FORMAT, "%s: layer %s: \"pad\" must be smaller than the kernel, %d x %d", label,
@@ -113,8 +113,8 @@ static dn_status resolve_layers(dn_extractor *extractor, const struct source *so
             extractor->tap_channels += channels; /* at most 256 * 65536 */
     }
     if (extractor->tap_channels > EXTRACTOR_MAX_FEATURE / extractor->scales)
-        return fail(error, DN_E_UNSUPPORTED, "%s: %d scales of %d tapped channels make a feature of more than %d numbers",
-                    source ? source->label : extractor->name, extractor->scales, extractor->tap_channels,
+        return fail(error, DN_E_UNSUPPORTED, "%s: %d scales of %d tapped channels make a feature of more than %d "
+                    "numbers", source ? source->label : extractor->name, extractor->scales, extractor->tap_channels,
                     EXTRACTOR_MAX_FEATURE);
     extractor->feature_dim = extractor->scales * extractor->tap_channels;
     return DN_OK;

@@ -421,11 +421,11 @@ dn_status topology_check_size(const dn_extractor *extractor, const char *label, 
     while (least <= 2048 && !fits(extractor, least >> shift))
         least += 32;
     if (least > 2048)
-        return fail(error, DN_E_ARGUMENT, "%s: no input size up to 2048 gets through the network at %d scales; use fewer",
-                    label, extractor->scales);
+        return fail(error, DN_E_ARGUMENT, "%s: no input size up to 2048 gets through the network at %d scales; "
+                    "use fewer", label, extractor->scales);
     return fail(error, DN_E_ARGUMENT,
-                "%s: input size %d is too small: at %d scales the smallest is %d pixels wide, which does not get through "
-                "the network; the smallest input size that works is %d", label, extractor->input_size,
+                "%s: input size %d is too small: at %d scales the smallest is %d pixels wide, which does not get "
+                "through the network; the smallest input size that works is %d", label, extractor->input_size,
                 extractor->scales, extractor->input_size >> shift, least);
 }
 
