@@ -1,0 +1,690 @@
+"""The command `differnet` from outside: what it prints, its exit codes, its files, and what it does with bad input.
+
+DIFFERNET and DEMO_PARTS name the executables.  Small backbones and views keep it fast.
+"""
+import html.parser
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+import unittest
+import zlib
+
+COMMAND = os.environ["DIFFERNET"]
+DEMO_PARTS = os.environ["DEMO_PARTS"]
+ROOT = tempfile.mkdtemp(prefix="differnet-cli-")
+SMALL = ["--input-size", "64", "--scales", "1", "--bank", "4", "--epochs", "2", "--hidden", "16", "--views", "4"]
+
+
+def path(*parts):
+    return os.path.join(ROOT, *parts)
+
+
+def write(name, data):
+    os.makedirs(os.path.dirname(name), exist_ok=True)
+    with open(name, "wb") as file:
+        file.write(data)
+
+
+def read(name):
+    with open(name, "rb") as file:
+        return file.read()
+
+
+# ---- files to work with ----
+
+def png(width, height, pixel, depth=8, colour=2):
+    """A PNG whose samples come from pixel(x, y): a tuple for colour 2, a number for colour 0 (gray)."""
+    rows = []
+    for y in range(height):
+        row = bytearray(b"\0")
+        for x in range(width):
+            value = pixel(x, y)
+            row += bytes(value) if colour == 2 else value.to_bytes(depth // 8, "big")
+        rows.append(bytes(row))
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"".join(rows), 1))
+            + chunk(b"IEND", b""))
+
+
+def part(seed, size=40, defect=False):
+    """Stripes with a little noise; a defect is a bright square."""
+    noise = random.Random(seed)
+    shift = noise.randrange(8)
+
+    def pixel(x, y):
+        if defect and 10 <= x < 22 and 12 <= y < 24:
+            return (250, 240, 60)
+        base = 90 + (40 if (x + shift) // 4 % 2 else 0) + noise.randrange(12)
+        return (base, base + 5, 140 - base // 2)
+    return png(size, size, pixel)
+
+
+def mask(size=40):
+    return png(size, size, lambda x, y: 255 if 10 <= x < 22 and 12 <= y < 24 else 0, colour=0)
+
+
+def safetensors(tensors, metadata=None):
+    """tensors: {name: (shape, list of floats)}"""
+    header, offset, blocks = {}, 0, []
+    if metadata:
+        header["__metadata__"] = metadata
+    for name, (shape, values) in tensors.items():
+        block = struct.pack("<%df" % len(values), *values)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + len(block)]}
+        offset += len(block)
+        blocks.append(block)
+    text = json.dumps(header).encode()
+    text += b" " * (-(8 + len(text)) % 64)
+    return len(text).to_bytes(8, "little") + text + b"".join(blocks)
+
+
+def backbone(spoil=None):
+    """AlexNet with few channels.  spoil: a value for one of the weights."""
+    generator, tensors, inputs = random.Random(1), {}, 3
+    for index, (channels, kernel) in zip((0, 3, 6, 8, 10), ((8, 11), (12, 5), (16, 3), (16, 3), (16, 3))):
+        count = channels * inputs * kernel * kernel
+        scale = (2 / (inputs * kernel * kernel)) ** 0.5
+        weights = [generator.gauss(0, scale) for _ in range(count)]
+        if spoil is not None and index == 3:
+            weights[5] = spoil
+        tensors["features.%d.weight" % index] = ([channels, inputs, kernel, kernel], weights)
+        tensors["features.%d.bias" % index] = ([channels], [0.0] * channels)
+        inputs = channels
+    return safetensors(tensors)
+
+
+def header_of(data):
+    """(JSON header, position of the data) of a safetensors file."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    return json.loads(data[8:start]), start
+
+
+def with_header(header, data, start):
+    text = json.dumps(header).encode()
+    text += b" " * (-(8 + len(text)) % 64)
+    return len(text).to_bytes(8, "little") + text + data[start:]
+
+
+def run(*arguments, **options):
+    return subprocess.run([COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300, **options)
+
+
+def setUpModule():
+    for i in range(12):
+        write(path("set/train/good/%d.png" % i), part(i))
+    for i in range(4):
+        write(path("set/test/good/%d.png" % i), part(100 + i))
+    for i in range(3):
+        write(path("set/test/spot/%d.png" % i), part(200 + i, defect=True))
+        write(path("set/ground_truth/spot/%d_mask.png" % i), mask())
+    write(path("set/test/other/a.JPG.png"), part(300, defect=True))
+    write(path("set/ground_truth/other/a.JPG_mask.png"), mask())
+    write(path("set/train/good/.hidden.png"), b"not an image")
+    write(path("backbone.safetensors"), backbone())
+    made = run("train", path("set"), "-o", path("model.dnm"), "--backbone", path("backbone.safetensors"), "--quiet",
+               *SMALL)
+    if made.returncode != 0 or made.stderr or made.stdout:
+        raise AssertionError(made)
+
+
+def tearDownModule():
+    shutil.rmtree(ROOT)
+
+
+class CommandTest(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(dir=ROOT)
+
+    def at(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def call(self, *arguments, code=0, **options):
+        result = run(*arguments, **options)
+        result.err, result.out = result.stderr.decode(errors="replace"), result.stdout.decode(errors="replace")
+        self.assertNotIn("Sanitizer", result.err)
+        self.assertNotIn("runtime error", result.err)
+        codes = code if isinstance(code, tuple) else (code,)
+        self.assertIn(result.returncode, codes, (arguments, result.err, result.out))
+        return result
+
+    def refused(self, *arguments, says=(), **options):
+        """Exit code 2, the texts in `says` on standard error, nothing on standard output."""
+        result = self.call(*arguments, code=2, **options)
+        for text in says:
+            self.assertIn(text, result.err)
+        self.assertEqual(result.out, "")
+        return result
+
+    def train(self, data, output, *more, **options):
+        return self.call("train", data, "-o", output, "--backbone", path("backbone.safetensors"), *SMALL, *more,
+                         **options)
+
+    def train_refused(self, data, *more, says=(), output=None, **options):
+        before = set(os.listdir(self.folder))
+        result = self.refused("train", data, "-o", output or self.at("m.dnm"), "--backbone",
+                              path("backbone.safetensors"), *SMALL, *more, says=says, **options)
+        self.assertEqual(set(os.listdir(self.folder)) - before, set(), "left behind")
+        return result
+
+
+class Usage(CommandTest):
+    def test_help(self):
+        self.assertIn("verbs:", self.call("--help").out)
+        self.assertRegex(self.call("--version").out, r"^differnet \d+\.\d+\.\d+ \(library \d+\.\d+\.\d+")
+        for verb in ("train", "score", "localize", "eval", "info"):
+            text = self.call(verb, "--help").out
+            self.assertIn("usage: differnet %s" % verb, text)
+            self.assertIn("examples:\n  differnet %s" % verb, text)
+            self.assertLess(max(map(len, text.splitlines())), 105)
+
+    def test_wrong_use(self):
+        self.refused(says=["--help"])
+        self.refused("scroe", says=["scroe", "score", "--help"])
+        for verb in ("train", "score", "localize", "eval", "info"):
+            self.refused(verb, says=["usage: differnet %s" % verb, "--help"])
+            self.refused(verb, "--bogus", "x", says=["--bogus", "differnet %s --help" % verb])
+            self.refused(verb, "-y", "x", says=["-y", "differnet %s --help" % verb])
+        self.refused("train", path("set"), says=["-o MODEL"])
+        self.refused("train", path("set"), "-o", says=["-o", "missing"])
+        self.refused("train", path("set"), "-o", self.at("m"), "--epochs", "many", says=["--epochs", "many", "1000000"])
+        self.refused("train", path("set"), "-o", self.at("m"), "--views", "0", says=["--views", "from 1 to 1024"])
+        self.refused("train", path("set"), "-o", self.at("m"), "--seed", "-1", says=["--seed"])
+        self.refused("train", path("set"), "-o", self.at("m"), "--preset", "huge", says=["huge", "compact", "paper"])
+        self.refused("train", path("set"), "-o", self.at("m"), "--input-size", "65", says=["65", "32"])
+        self.refused("train", path("set"), "-o", self.at("m"), "--images", "13", says=["13", "12"])
+        self.refused("score", path("model.dnm"), says=["no images"])
+        self.refused("score", path("model.dnm"), "x.png", "--fpr", "0", says=["--fpr"])
+        self.refused("score", path("model.dnm"), "x.png", "--fpr", "nan", says=["--fpr"])
+        self.refused("score", path("model.dnm"), "x.png", "--json", "--csv", says=["--json", "--csv"])
+        self.refused("localize", path("model.dnm"), "x.png", says=["-o DIR"])
+        self.refused("eval", path("model.dnm"), says=["data set"])
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_output_that_cannot_be_written(self):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([COMMAND, "info", path("model.dnm")], stdout=full, stderr=subprocess.PIPE)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn(b"standard output", result.stderr)
+
+
+class Train(CommandTest):
+    def test_json_and_files(self):
+        result = self.train(path("set"), self.at("m.dnm"), "--json", "--seed", "5")
+        told = json.loads(result.out)
+        self.assertEqual(list(told), ["model", "model_id", "backbone", "backbone_random", "train_images",
+                                      "holdout_images", "epochs", "final_loss", "views", "bytes", "seconds"])
+        self.assertEqual(told["model"], self.at("m.dnm"))
+        self.assertEqual(told["bytes"], os.path.getsize(self.at("m.dnm")))
+        self.assertEqual((told["train_images"] + told["holdout_images"], told["epochs"], told["views"]), (12, 2, 4))
+        self.assertFalse(told["backbone_random"])
+        self.assertEqual(os.listdir(self.folder), ["m.dnm"])
+        self.assertIn("training: 2/2 epochs, loss", result.err)
+
+    def test_same_bits_for_any_thread_count_and_not_for_another_seed(self):
+        for name, more in (("1", ["--threads", "1"]), ("3", ["--threads", "3"]), ("s", ["--seed", "1"])):
+            self.train(path("set"), self.at(name), "--quiet", *more)
+        self.assertEqual(read(self.at("1")), read(path("model.dnm")))
+        self.assertEqual(read(self.at("1")), read(self.at("3")))
+        self.assertNotEqual(read(self.at("1")), read(self.at("s")))
+
+    def test_half_precision(self):
+        self.train(path("set"), self.at("half.dnm"), "--f16", "--quiet")
+        self.assertLess(os.path.getsize(self.at("half.dnm")), 0.7 * os.path.getsize(path("model.dnm")))
+        self.assertEqual(json.loads(self.call("info", "--json", self.at("half.dnm")).out)["storage"], "float16")
+
+    def test_any_folder_links_and_names(self):
+        """Folders inside are searched, a link that leads back up is not followed for ever, odd names work."""
+        for i, name in enumerate(["a b.png", "größe-ß.PNG", "sub/c.jpeg.png", "sub/deep/日本.png"]):
+            write(self.at("in put", name), part(i))
+        os.symlink(self.at("in put"), self.at("in put", "sub", "loop"))
+        os.symlink(path("set/train/good/3.png"), self.at("in put", "link.png"))
+        write(self.at("in put", "notes.txt"), b"no image")
+        write(self.at("in put", ".cache", "x.png"), b"hidden")
+        told = json.loads(self.train(self.at("in put"), self.at("mödel 1.dnm"), "--json", "--holdout", "0").out)
+        self.assertEqual((told["train_images"], told["holdout_images"]), (5, 0))
+        scored = self.call("score", self.at("mödel 1.dnm"), self.at("in put"), "--json", code=(0, 1)).out
+        names = [os.path.relpath(json.loads(line)["path"], self.at("in put")) for line in scored.splitlines()]
+        self.assertEqual(names, ["a b.png", "größe-ß.PNG", "link.png", "sub/c.jpeg.png", "sub/deep/日本.png"])
+
+    def test_ok_is_good(self):
+        os.makedirs(self.at("d/train"))
+        shutil.copytree(path("set/train/good"), self.at("d/train/ok"))
+        self.train(self.at("d"), self.at("m.dnm"), "--quiet")
+        self.assertEqual(read(self.at("m.dnm")), read(path("model.dnm")))
+
+    def test_some_of_the_images(self):
+        told = [json.loads(self.train(path("set"), self.at("m%d.dnm" % i), "--images", "5", "--seed", seed,
+                                      "--json").out) for i, seed in enumerate("112")]
+        self.assertEqual([t["train_images"] + t["holdout_images"] for t in told], [5, 5, 5])
+        self.assertEqual(read(self.at("m0.dnm")), read(self.at("m1.dnm")))
+        self.assertNotEqual(told[0]["model_id"], told[2]["model_id"])
+
+    def test_random_backbone_is_announced(self):
+        """Where no trained weights are built in, the stand-in is announced and marked."""
+        result = self.call("train", path("set"), "-o", self.at("m.dnm"), *SMALL, "--images", "3")
+        if "RANDOM WEIGHTS" not in result.err:
+            self.skipTest("this build has a trained default backbone")
+        self.assertIn("--backbone", result.err)
+        self.assertIn("RANDOM WEIGHTS", self.call("info", self.at("m.dnm")).out)
+        self.assertTrue(json.loads(self.call("info", "--json", self.at("m.dnm")).out)["backbone_random"])
+
+    def test_no_images(self):
+        os.makedirs(self.at("empty"))
+        self.train_refused(self.at("empty"), says=[self.at("empty"), "no images"])
+        self.train_refused(self.at("nowhere"), says=[self.at("nowhere")])
+        self.train_refused(path("set/train/good/0.png"), says=["0.png", "folder"])
+
+    def test_no_folder_good(self):
+        write(self.at("d/test/crack/1.png"), part(1))
+        self.train_refused(self.at("d"), says=[self.at("d"), "train/good"])
+        write(self.at("d/train/fine/1.png"), part(1))
+        self.train_refused(self.at("d"), says=[self.at("d"), "train/good"])
+
+    def test_one_image(self):
+        write(self.at("one/1.png"), part(1))
+        told = json.loads(self.train(self.at("one"), self.at("m.dnm"), "--json").out)
+        self.assertEqual((told["train_images"], told["holdout_images"]), (1, 0))
+        result = self.call("score", self.at("m.dnm"), path("set/test/spot/0.png"), "--json")
+        self.assertIn("no verdicts", result.err)
+        score = json.loads(result.out)
+        self.assertIsNone(score["anomalous"])
+        self.assertIsNone(score["p_value"])
+        self.assertIsNone(score["threshold"])
+        self.assertGreater(score["score"], 0)
+        self.assertNotIn("normal", self.call("score", self.at("m.dnm"), path("set/test/spot/0.png")).out)
+
+    def test_unreadable_images_are_all_named(self):
+        for i in range(14):
+            write(self.at("d/%d.png" % i), part(i))
+        write(self.at("d/bad one.png"), b"this is text\n")
+        write(self.at("d/cut.png"), part(1)[:300])
+        self.train_refused(self.at("d"), says=[self.at("d/bad one.png"), self.at("d/cut.png"), "2 of 16"])
+
+    def test_sizes(self):
+        write(self.at("d/tiny.png"), png(1, 1, lambda x, y: (1, 2, 3)))
+        self.train_refused(self.at("d"), says=[self.at("d/tiny.png"), "8"])
+        os.remove(self.at("d/tiny.png"))
+        write(self.at("d/thin.png"), png(20000, 1, lambda x, y: (1, 2, 3)))
+        self.train_refused(self.at("d"), says=[self.at("d/thin.png")])
+        self.refused("score", path("model.dnm"), self.at("d/thin.png"), says=[self.at("d/thin.png")])
+
+    def test_16_bit_gray(self):
+        for i in range(4):
+            write(self.at("d/%d.png" % i), png(32, 24, lambda x, y: 256 * (x * 3 + i) + y, depth=16, colour=0))
+        self.train(self.at("d"), self.at("m.dnm"), "--quiet")
+        self.call("score", self.at("m.dnm"), self.at("d/0.png"), code=(0, 1))
+
+    def test_wrong_backbones(self):
+        small = [path("set"), "-o", self.at("m.dnm"), *SMALL]
+        self.refused("train", *small, "--backbone", path("model.dnm"), says=[path("model.dnm"), "model", "backbone"])
+        self.refused("train", *small, "--backbone", self.at("none"), says=[self.at("none")])
+        self.refused("train", *small, "--backbone", path("set/test/good/0.png"), says=["0.png"])
+        write(self.at("nan.safetensors"), backbone(float("nan")))
+        self.refused("train", *small, "--backbone", self.at("nan.safetensors"),
+                     says=["nan.safetensors", "features.3.weight"])
+        write(self.at("cut.safetensors"), read(path("backbone.safetensors"))[:-100])
+        self.refused("train", *small, "--backbone", self.at("cut.safetensors"), says=["cut.safetensors"])
+        self.assertEqual(sorted(os.listdir(self.folder)), ["cut.safetensors", "nan.safetensors"])
+
+    def test_output_folder_is_checked_first(self):
+        began = time.monotonic()
+        big = ["--epochs", "100000", "--bank", "1000"]
+        self.train_refused(path("set"), *big, output=self.at("no/m.dnm"), says=[self.at("no/m.dnm"), "folder"])
+        self.train_refused(path("set"), *big, output=self.folder, says=[self.folder, "regular file"])
+        if os.geteuid() != 0:
+            os.makedirs(self.at("locked"))
+            os.chmod(self.at("locked"), 0o500)
+            self.train_refused(path("set"), *big, output=self.at("locked/m.dnm"), says=["locked/m.dnm", "writable"])
+        self.assertLess(time.monotonic() - began, 20)
+
+    def test_full_disk(self):
+        """A limit on the size of files stands in for a full disk: the write fails half-way."""
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        write(self.at("m.dnm"), b"the old model")
+        result = run("train", path("set"), "-o", self.at("m.dnm"), "--backbone", path("backbone.safetensors"), *SMALL,
+                     preexec_fn=limit)
+        self.assertEqual(result.returncode, 2, result)
+        self.assertIn(self.at("m.dnm"), result.stderr.decode())
+        self.assertIn("File too large", result.stderr.decode())
+        self.assertEqual(os.listdir(self.folder), ["m.dnm"])
+        self.assertEqual(read(self.at("m.dnm")), b"the old model")
+
+    def interrupt(self, output, more, wait_for):
+        """Starts training, sends SIGINT once `wait_for` was printed; returns what was printed."""
+        process = subprocess.Popen([COMMAND, "train", path("set"), "-o", output, "--backbone",
+                                    path("backbone.safetensors"), *SMALL, *more], stderr=subprocess.PIPE)
+        text = ""
+        for line in process.stderr:
+            text += line.decode()
+            if wait_for in text:
+                process.send_signal(signal.SIGINT)
+                wait_for = "\0"
+        self.assertEqual(process.wait(timeout=120), 2, text)
+        process.stderr.close()
+        self.assertNotIn("Sanitizer", text)
+        return text
+
+    def test_interrupt_and_resume(self):
+        more = ["--epochs", "400"]
+        self.train(path("set"), self.at("whole.dnm"), "--quiet", *more)
+        text = self.interrupt(self.at("m.dnm"), more, "training ...")
+        self.assertIn("--resume", text)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["m.dnm.ckpt", "m.dnm.ckpt.bank", "whole.dnm"])
+        self.refused("score", self.at("m.dnm.ckpt"), path("set/test/good/0.png"), says=["m.dnm.ckpt"])
+        self.refused("train", path("set"), "-o", self.at("m.dnm"), "--backbone", path("backbone.safetensors"), *SMALL,
+                     *more, "--resume", "--seed", "9", says=["m.dnm.ckpt", "seed"])
+        self.train(path("set"), self.at("m.dnm"), "--resume", "--quiet", *more)
+        self.assertEqual(read(self.at("m.dnm")), read(self.at("whole.dnm")))
+        self.assertEqual(sorted(os.listdir(self.folder)), ["m.dnm", "whole.dnm"])
+
+    def test_interrupt_while_computing_features(self):
+        more = ["--bank", "3000"]
+        text = self.interrupt(self.at("m.dnm"), more, "computing features ...")
+        self.assertIn("interrupted", text)
+        self.assertNotIn("m.dnm", os.listdir(self.folder))
+
+    def test_resume_without_checkpoint_starts_anew(self):
+        result = self.train(path("set"), self.at("m.dnm"), "--resume")
+        self.assertIn("starting anew", result.err)
+        self.assertEqual(read(self.at("m.dnm")), read(path("model.dnm")))
+
+
+class Score(CommandTest):
+    def test_text(self):
+        result = self.call("score", path("model.dnm"), path("set/test/good/0.png"), path("set/test/spot/0.png"),
+                           "--fpr", "0.5", code=1)
+        lines = result.out.splitlines()
+        self.assertEqual([line.split()[0] for line in lines],
+                         [path("set/test/good/0.png"), path("set/test/spot/0.png")])
+        self.assertTrue(lines[1].endswith("ANOMALOUS"), lines)
+        self.assertEqual(result.err, "")
+
+    def test_json(self):
+        result = self.call("score", path("model.dnm"), path("set/test/spot"), "--json", "--fpr", "0.5", "--views", "6",
+                           code=1)
+        for line in result.out.splitlines():
+            score = json.loads(line)
+            self.assertEqual(list(score)[:6], ["path", "score", "p_value", "threshold", "anomalous", "views"])
+            self.assertIs(score["anomalous"], True)
+            self.assertGreater(score["score"], score["threshold"])
+            self.assertEqual((score["views"], score["p_value"]), (6, 0.5))
+
+    def test_csv(self):
+        write(self.at('comma, "quote".png'), part(3))
+        lines = self.call("score", path("model.dnm"), self.folder, "--csv", "--fpr", "0.001",
+                          code=(0, 1)).out.splitlines()
+        self.assertEqual(lines[0], "path,score,p_value,threshold,anomalous,views,false_alarm_rate")
+        self.assertTrue(lines[1].startswith('"%s/comma, ""quote"".png",' % self.folder), lines)
+        self.assertIn(lines[1].split(",")[-3], ("true", "false"))
+        self.assertEqual(lines[1].split(",")[-2:], ["4", "0.5"])
+
+    def test_rate_that_cannot_be_promised(self):
+        result = self.call("score", path("model.dnm"), path("set/test/good"), "--fpr", "0.01", code=(0, 1))
+        self.assertEqual(result.err.count("smallest false-alarm rate it can promise is 1/2"), 1)
+
+    def test_threads_and_order_change_nothing(self):
+        one = self.call("score", path("model.dnm"), path("set/test/good"), "--json", "--threads", "1", code=(0, 1)).out
+        three = self.call("score", path("model.dnm"), path("set/test/good"), "--json", "--threads", "3",
+                          code=(0, 1)).out
+        self.assertEqual(one, three)
+        single = self.call("score", path("model.dnm"), path("set/test/good/2.png"), "--json", code=(0, 1)).out
+        self.assertEqual(one.splitlines()[2], single.strip())
+
+    def test_an_error_does_not_stop_the_others(self):
+        write(self.at("a.png"), part(1))
+        write(self.at("b.png"), b"text")
+        write(self.at("c.png"), part(2))
+        result = self.call("score", path("model.dnm"), self.at("b.png"), self.folder, self.at("none.png"), "--json",
+                           code=2)
+        self.assertEqual([os.path.basename(json.loads(line)["path"]) for line in result.out.splitlines()],
+                         ["a.png", "c.png"])
+        self.assertIn(self.at("b.png"), result.err)
+        self.assertIn(self.at("none.png"), result.err)
+
+    def test_natural_order(self):
+        for name in ("10.png", "9.png", "01.png", "1.png", "x2y10.png", "x2y9.png"):
+            write(self.at(name), part(1))
+        lines = self.call("score", path("model.dnm"), self.folder, "--csv", code=(0, 1)).out.splitlines()[1:]
+        self.assertEqual([os.path.basename(line.split(",")[0]) for line in lines],
+                         ["01.png", "1.png", "9.png", "10.png", "x2y9.png", "x2y10.png"])
+
+    def test_names_that_are_not_utf8(self):
+        name = os.path.join(self.folder.encode(), b"\xff\xfe.png")
+        write(name, part(1))
+        score = json.loads(self.call("score", path("model.dnm"), name, "--json", code=(0, 1)).out)
+        self.assertTrue(score["path"].endswith("\ufffd\ufffd.png"))
+
+    def bad_model(self, data, *says):
+        write(self.at("bad.dnm"), data)
+        image = path("set/test/good/0.png")
+        self.refused("score", self.at("bad.dnm"), image, says=[self.at("bad.dnm"), *says])
+        self.refused("localize", self.at("bad.dnm"), image, "-o", self.at("maps"), says=[self.at("bad.dnm"), *says])
+        self.refused("eval", self.at("bad.dnm"), path("set"), says=[self.at("bad.dnm"), *says])
+        self.refused("info", self.at("bad.dnm"), says=[self.at("bad.dnm")])
+        self.assertEqual(os.listdir(self.folder), ["bad.dnm"])
+
+    def test_bad_models(self):
+        data = read(path("model.dnm"))
+        header, start = header_of(data)
+        self.bad_model(b"")
+        self.bad_model(b"text that is no model at all\n")
+        self.bad_model(data[:100])
+        self.bad_model(data[:start + 50])
+        self.bad_model(data[:-1])
+        self.bad_model(data + b"x")
+        changed = bytearray(data)
+        changed[-5] ^= 64
+        self.bad_model(bytes(changed), "damaged")
+        newer = json.loads(json.dumps(header))
+        newer["__metadata__"]["differnet.format"] = "999"
+        self.bad_model(with_header(newer, data, start), "newer")
+
+    def test_backbone_given_as_model(self):
+        result = self.refused("score", path("backbone.safetensors"), path("set/test/good/0.png"),
+                              says=[path("backbone.safetensors"), "backbone", "differnet info"])
+        self.refused("eval", path("backbone.safetensors"), path("set"), says=["backbone"])
+        self.assertNotIn("\0", result.err)
+
+
+class Localize(CommandTest):
+    def test_files(self):
+        result = self.call("localize", path("model.dnm"), path("set/test/spot/0.png"), path("set/test/good/0.png"),
+                           "-o", self.at("maps"), "--views", "2", "--json", "--threshold", "0.5")
+        self.assertEqual(sorted(os.listdir(self.at("maps"))),
+                         [stem + end for stem in ("0-2", "0") for end in ("_boxes.json", "_map.png", "_overlay.png")])
+        for line, stem in zip(result.out.splitlines(), ("0", "0-2")):
+            told = json.loads(line)
+            self.assertEqual(told, json.loads(read(self.at("maps", stem + "_boxes.json"))))
+            self.assertEqual(list(told), ["path", "width", "height", "threshold", "peak", "boxes"])
+            self.assertEqual((told["width"], told["height"], told["threshold"]), (40, 40, 0.5))
+            for box in told["boxes"]:
+                self.assertEqual(list(box), ["x", "y", "width", "height", "peak", "area"])
+                self.assertLessEqual(box["x"] + box["width"], 40)
+                self.assertGreaterEqual(box["peak"], 0.5)
+        ihdr = struct.unpack(">IIBB", read(self.at("maps/0_map.png"))[16:26])
+        self.assertEqual(ihdr, (40, 40, 16, 0))
+        ihdr = struct.unpack(">IIBB", read(self.at("maps/0_overlay.png"))[16:26])
+        self.assertEqual(ihdr, (40, 40, 8, 2))
+
+    def test_quiet_and_existing_folder(self):
+        result = self.call("localize", path("model.dnm"), path("set/test/spot/0.png"), "-o", self.folder, "--quiet",
+                           "--views", "1")
+        self.assertEqual((result.out, result.err), ("", ""))
+
+    def test_bad_folders(self):
+        image = path("set/test/spot/0.png")
+        self.refused("localize", path("model.dnm"), image, "-o", self.at("no/such"),
+                     says=[self.at("no/such"), "parent"])
+        write(self.at("file"), b"")
+        self.refused("localize", path("model.dnm"), image, "-o", self.at("file"),
+                     says=[self.at("file"), "not a folder"])
+
+    def test_full_disk(self):
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
+        result = self.call("localize", path("model.dnm"), path("set/test/spot/0.png"), "-o", self.at("maps"), "--views",
+                           "1", code=2, preexec_fn=limit)
+        self.assertIn("0_overlay.png", result.err)
+        self.assertEqual(os.listdir(self.at("maps")), [])
+
+
+class ReportParser(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.images, self.tags = [], [], set()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+        if tag == "img":
+            self.images.append(dict(attributes)["src"])
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+
+
+class Eval(CommandTest):
+    def test_json(self):
+        told = json.loads(self.call("eval", path("model.dnm"), path("set"), "--json", "--quiet", "--map-views",
+                                    "2").out)
+        self.assertEqual(list(told), ["images", "good", "views", "model_id", "image", "pixel", "per_defect",
+                                      "verdicts"])
+        self.assertEqual((told["images"], told["good"], told["views"]), (8, 4, 4))
+        info = json.loads(self.call("info", "--json", path("model.dnm")).out)
+        self.assertEqual(told["model_id"], info["id"])
+        self.assertEqual(list(told["image"])[:4], ["auroc", "auroc_ci95", "ap", "f1_max"])
+        low, high = told["image"]["auroc_ci95"]
+        self.assertTrue(0 <= low <= told["image"]["auroc"] <= high <= 1, told)
+        self.assertEqual(told["image"]["auroc"], 1)  # the bright squares are plain to see
+        self.assertTrue(0 <= told["pixel"]["aupro"] <= 1 and 0 <= told["pixel"]["auroc"] <= 1)
+        self.assertEqual(list(told["per_defect"]), ["other", "spot"])
+        self.assertEqual(told["per_defect"]["spot"]["images"], 3)
+
+        # The image figures are those of the scores that `score` prints.
+        scores = {}
+        for kind in ("good", "spot"):
+            lines = run("score", path("model.dnm"), path("set/test", kind), "--json").stdout.splitlines()
+            scores[kind] = [json.loads(line)["score"] for line in lines]
+        pairs = [(bad > good) + 0.5 * (bad == good) for bad in scores["spot"] for good in scores["good"]]
+        self.assertAlmostEqual(told["per_defect"]["spot"]["auroc"], sum(pairs) / len(pairs))
+
+    def test_without_masks(self):
+        shutil.copytree(path("set"), self.at("d"))
+        shutil.rmtree(self.at("d/ground_truth"))
+        for arguments in ([self.at("d")], [path("set"), "--no-maps"]):
+            told = json.loads(self.call("eval", path("model.dnm"), *arguments, "--json", "--quiet").out)
+            self.assertIsNone(told["pixel"])
+            self.assertEqual(told["image"]["auroc"], 1)
+
+    def test_text_and_report(self):
+        result = self.call("eval", path("model.dnm"), path("set"), "--map-views", "1", "--report", self.at("r.html"))
+        self.assertRegex(result.out, r"image +AUROC 1\.0000")
+        self.assertRegex(result.out, r"spot +3 +1\.0000")
+        page = read(self.at("r.html")).decode()
+        parser = ReportParser()
+        parser.feed(page)
+        self.assertEqual(parser.open, [])
+        self.assertTrue({"svg", "path", "table", "img"} <= parser.tags)
+        self.assertEqual(len(parser.images), 8)  # 4 good, 4 defective: all there are
+        self.assertTrue(all(source.startswith("data:image/png;base64,iVBOR") for source in parser.images))
+        self.assertNotIn("http", page)
+        self.assertEqual(os.listdir(self.folder), ["r.html"])
+
+    def test_report_path_is_checked_first(self):
+        self.refused("eval", path("model.dnm"), path("set"), "--report", self.at("no/r.html"),
+                     says=[self.at("no/r.html")])
+
+    def test_missing_mask(self):
+        shutil.copytree(path("set"), self.at("d"))
+        os.remove(self.at("d/ground_truth/spot/1_mask.png"))
+        self.refused("eval", path("model.dnm"), self.at("d"), says=[self.at("d/ground_truth/spot/1_mask.png"),
+                                                                    self.at("d/test/spot/1.png"), "--no-maps"])
+        self.call("eval", path("model.dnm"), self.at("d"), "--no-maps")
+
+    def test_mask_of_another_size(self):
+        shutil.copytree(path("set"), self.at("d"))
+        write(self.at("d/ground_truth/spot/1_mask.png"), mask(39))
+        self.refused("eval", path("model.dnm"), self.at("d"),
+                     says=[self.at("d/ground_truth/spot/1_mask.png"), "39 x 39", "40 x 40"])
+
+    def test_folders_that_are_missing(self):
+        self.refused("eval", path("model.dnm"), self.at("nowhere"), says=[self.at("nowhere"), "test/good"])
+        write(self.at("d/test/good/1.png"), part(1))
+        self.refused("eval", path("model.dnm"), self.at("d"), says=[self.at("d"), "defective"])
+        os.makedirs(self.at("d/test/crack"))
+        self.refused("eval", path("model.dnm"), self.at("d"), says=[self.at("d/test/crack"), "no images"])
+
+    def test_unreadable_image(self):
+        shutil.copytree(path("set"), self.at("d"))
+        write(self.at("d/test/good/1.png"), b"text")
+        self.refused("eval", path("model.dnm"), self.at("d"), says=[self.at("d/test/good/1.png"), "no figures"])
+
+
+class Info(CommandTest):
+    def test_model(self):
+        text = self.call("info", path("model.dnm")).out
+        for word in ("model", "backbone", "64 x 64", "8 blocks", "hidden width 16", "4 views", "11 images", "1 good"):
+            self.assertIn(word, text)
+        told = json.loads(self.call("info", path("model.dnm"), "--json").out)
+        self.assertEqual((told["kind"], told["input_size"], told["scales"], told["feature_dim"], told["hidden"]),
+                         ("model", 64, 1, 16, 16))
+        self.assertEqual(len(told["holdout_scores"]), told["holdout_images"])
+        self.assertEqual(told["bytes"], os.path.getsize(path("model.dnm")))
+
+    def test_backbone(self):
+        self.assertIn("backbone", self.call("info", path("backbone.safetensors")).out)
+        told = json.loads(self.call("info", path("backbone.safetensors"), "--json").out)
+        self.assertEqual((told["kind"], told["random"], told["feature_dim"]), ("backbone", False, 48))
+        self.assertEqual(len(told["taps"]), 1)
+
+    def test_other_files(self):
+        self.refused("info", path("set/test/good/0.png"), says=["0.png"])
+        self.refused("info", self.at("none"), says=[self.at("none")])
+        self.refused("info", self.folder, says=[self.folder])
+        write(self.at("other.safetensors"), safetensors({"x": ([2], [1.0, 2.0])}))
+        self.refused("info", self.at("other.safetensors"), says=["other.safetensors"])
+
+
+class DemoParts(CommandTest):
+    def test_layout_and_seed(self):
+        for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+            subprocess.run([DEMO_PARTS, self.at(name), "--good", "2", "--defects", "1", "--size", "64", "--seed", seed],
+                           check=True)
+        names = sorted(os.path.relpath(os.path.join(top, file), self.at("a"))
+                       for top, _, files in os.walk(self.at("a")) for file in files)
+        kinds = ["broken_edge", "dent", "missing_hole", "scratch", "stain"]
+        self.assertEqual(names, ["ground_truth/%s/000_mask.png" % kind for kind in kinds]
+                         + ["test/%s/000.png" % kind for kind in ["broken_edge", "dent", "good"] + kinds[2:]]
+                         + ["train/good/000.png", "train/good/001.png"])
+        for name in names:
+            self.assertEqual(read(self.at("a", name)), read(self.at("b", name)))
+        self.assertNotEqual(read(self.at("a/test/good/000.png")), read(self.at("c/test/good/000.png")))
+        self.assertNotEqual(read(self.at("a/test/good/000.png")), read(self.at("a/train/good/000.png")))
+
+    def test_wrong_use(self):
+        for arguments in ([], [self.at("x"), "--good", "0"], [self.at("x"), "--bogus"], [self.at("no/x")]):
+            result = subprocess.run([DEMO_PARTS, *arguments], stderr=subprocess.PIPE)
+            self.assertEqual(result.returncode, 2)
+            self.assertTrue(result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
