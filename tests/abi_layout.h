@@ -1,0 +1,90 @@
+/* The layout of every public struct where long and pointers have 64 bits (LP64).  A released struct only ever grows
+ * at its end: change a number here and programs already compiled break. */
+#ifndef DN_TESTS_ABI_LAYOUT_H
+#define DN_TESTS_ABI_LAYOUT_H
+
+#include <stddef.h>
+
+#include "differnet.h"
+
+#ifdef __LP64__
+#define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "size of " #type)
+#define AT(type, field, offset) _Static_assert(offsetof(type, field) == (offset), #type "." #field)
+
+SIZE(dn_error, 256);
+AT(dn_error, status, 0); AT(dn_error, message, 4);
+SIZE(dn_allocator, 24);
+AT(dn_allocator, alloc, 0); AT(dn_allocator, free, 8); AT(dn_allocator, user, 16);
+SIZE(dn_image_view, 32);
+AT(dn_image_view, pixels, 0); AT(dn_image_view, width, 8); AT(dn_image_view, height, 12);
+AT(dn_image_view, stride, 16); AT(dn_image_view, format, 24); AT(dn_image_view, reserved, 28);
+SIZE(dn_image_options, 32);
+AT(dn_image_options, struct_size, 0); AT(dn_image_options, reserved, 4); AT(dn_image_options, max_pixels, 8);
+AT(dn_image_options, max_bytes, 16); AT(dn_image_options, allocator, 24);
+SIZE(dn_extractor_options, 24);
+AT(dn_extractor_options, struct_size, 0); AT(dn_extractor_options, input_size, 4);
+AT(dn_extractor_options, scales, 8); AT(dn_extractor_options, reserved, 12); AT(dn_extractor_options, allocator, 16);
+SIZE(dn_extractor_info, 128);
+AT(dn_extractor_info, struct_size, 0); AT(dn_extractor_info, input_size, 4); AT(dn_extractor_info, scales, 8);
+AT(dn_extractor_info, taps, 12); AT(dn_extractor_info, feature_dim, 16); AT(dn_extractor_info, random, 20);
+AT(dn_extractor_info, id, 24); AT(dn_extractor_info, layers, 28); AT(dn_extractor_info, parameters, 32);
+AT(dn_extractor_info, mean, 40); AT(dn_extractor_info, std, 52); AT(dn_extractor_info, name, 64);
+SIZE(dn_flow_options, 40);
+AT(dn_flow_options, struct_size, 0); AT(dn_flow_options, dimension, 4); AT(dn_flow_options, blocks, 8);
+AT(dn_flow_options, hidden, 12); AT(dn_flow_options, clamp, 16); AT(dn_flow_options, seed, 24);
+AT(dn_flow_options, allocator, 32);
+SIZE(dn_model_options, 16);
+AT(dn_model_options, struct_size, 0); AT(dn_model_options, verify, 4); AT(dn_model_options, allocator, 8);
+SIZE(dn_model_info, 184);
+AT(dn_model_info, struct_size, 0); AT(dn_model_info, id, 4); AT(dn_model_info, input_size, 8);
+AT(dn_model_info, scales, 12); AT(dn_model_info, feature_dim, 16); AT(dn_model_info, blocks, 20);
+AT(dn_model_info, hidden, 24); AT(dn_model_info, views, 28); AT(dn_model_info, angles, 32);
+AT(dn_model_info, standardized, 36); AT(dn_model_info, backbone_random, 40); AT(dn_model_info, storage, 44);
+AT(dn_model_info, train_images, 48); AT(dn_model_info, holdout_images, 52); AT(dn_model_info, epochs, 56);
+AT(dn_model_info, bank, 60); AT(dn_model_info, seed, 64); AT(dn_model_info, clamp, 72);
+AT(dn_model_info, final_loss, 80); AT(dn_model_info, heatmap_scale, 88); AT(dn_model_info, parameters, 96);
+AT(dn_model_info, backbone, 104); AT(dn_model_info, library, 168);
+SIZE(dn_scorer_options, 32);
+AT(dn_scorer_options, struct_size, 0); AT(dn_scorer_options, views, 4); AT(dn_scorer_options, angles, 8);
+AT(dn_scorer_options, threads, 12); AT(dn_scorer_options, false_alarm_rate, 16); AT(dn_scorer_options, allocator, 24);
+SIZE(dn_score, 56);
+AT(dn_score, struct_size, 0); AT(dn_score, anomalous, 4); AT(dn_score, score, 8); AT(dn_score, log_likelihood, 16);
+AT(dn_score, p_value, 24); AT(dn_score, threshold, 32); AT(dn_score, false_alarm_rate, 40); AT(dn_score, views, 48);
+AT(dn_score, reserved, 52);
+SIZE(dn_localizer_options, 32);
+AT(dn_localizer_options, struct_size, 0); AT(dn_localizer_options, views, 4); AT(dn_localizer_options, angles, 8);
+AT(dn_localizer_options, threads, 12); AT(dn_localizer_options, sigma, 16); AT(dn_localizer_options, allocator, 24);
+SIZE(dn_box, 24);
+AT(dn_box, x, 0); AT(dn_box, y, 4); AT(dn_box, width, 8); AT(dn_box, height, 12); AT(dn_box, peak, 16);
+AT(dn_box, area, 20);
+SIZE(dn_train_options, 160);
+AT(dn_train_options, struct_size, 0); AT(dn_train_options, epochs, 4); AT(dn_train_options, seed, 8);
+AT(dn_train_options, hidden, 16); AT(dn_train_options, blocks, 20); AT(dn_train_options, clamp, 24);
+AT(dn_train_options, batch_images, 32); AT(dn_train_options, batch_views, 36); AT(dn_train_options, bank, 40);
+AT(dn_train_options, standardize, 44); AT(dn_train_options, learning_rate, 48); AT(dn_train_options, beta1, 56);
+AT(dn_train_options, beta2, 64); AT(dn_train_options, epsilon, 72); AT(dn_train_options, weight_decay, 80);
+AT(dn_train_options, brightness, 88); AT(dn_train_options, contrast, 96); AT(dn_train_options, saturation, 104);
+AT(dn_train_options, holdout, 112); AT(dn_train_options, views, 120); AT(dn_train_options, angles, 124);
+AT(dn_train_options, heatmap_images, 128); AT(dn_train_options, threads, 132); AT(dn_train_options, checkpoint, 136);
+AT(dn_train_options, checkpoint_epochs, 144); AT(dn_train_options, resume, 148); AT(dn_train_options, allocator, 152);
+SIZE(dn_progress, 32);
+AT(dn_progress, struct_size, 0); AT(dn_progress, phase, 4); AT(dn_progress, done, 8); AT(dn_progress, total, 16);
+AT(dn_progress, loss, 24);
+
+#undef SIZE
+#undef AT
+#endif
+
+/* The numbers of the constants, likewise. */
+_Static_assert(DN_OK == 0 && DN_E_ARGUMENT == -1 && DN_E_MEMORY == -2 && DN_E_IO == -3 && DN_E_FORMAT == -4 &&
+               DN_E_KIND == -5 && DN_E_VERSION == -6 && DN_E_LIMIT == -7 && DN_E_UNSUPPORTED == -8 &&
+               DN_E_NUMERIC == -9 && DN_E_CANCELLED == -10 && DN_E_STATE == -11 && DN_E_THREAD == -12, "statuses");
+_Static_assert(DN_GRAY8 == 1 && DN_GRAY16 == 2 && DN_RGB8 == 3 && DN_BGR8 == 4 && DN_RGBA8 == 5 && DN_BGRA8 == 6,
+               "pixel formats");
+_Static_assert(DN_STORAGE_F32 == 0 && DN_STORAGE_F16 == 1, "storage");
+_Static_assert(DN_ANGLES_STRATIFIED == 0 && DN_ANGLES_GRID == 1, "angles");
+_Static_assert(DN_PRESET_COMPACT == 0 && DN_PRESET_PAPER == 1, "presets");
+_Static_assert(DN_PHASE_FEATURES == 1 && DN_PHASE_TRAIN == 2 && DN_PHASE_HOLDOUT == 3 && DN_PHASE_HEATMAP == 4,
+               "phases");
+
+#endif

@@ -1,0 +1,25 @@
+/* What a fuzz target gives to replay.c.  A target also has libFuzzer's LLVMFuzzerTestOneInput. */
+#ifndef DN_TESTS_FUZZ_H
+#define DN_TESTS_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A valid input to start from, number 0, 1, ...; malloc; NULL: no more of them. */
+uint8_t *fuzz_seed(int index, size_t *size);
+
+/* Makes lengths or checksums right again after a mutation, so that the code behind them is reached. */
+void fuzz_repair(uint8_t *data, size_t size);
+
+/* fuzz_repair for safetensors: sets the header's length to where its braces close. */
+void fuzz_repair_header(uint8_t *data, size_t size);
+
+/* A safetensors file of a JSON header and `data_size` bytes of small numbers; malloc. */
+uint8_t *fuzz_container(const char *json, size_t data_size, size_t *size);
+
+/* Ends the program, as a failed check does. */
+void fuzz_require(int condition, const char *what);
+
+#endif
