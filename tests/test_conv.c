@@ -38,6 +38,16 @@ static const struct sample samples[] = {
     {"stride beyond the kernel", 5, 4, 2, 2, 3, 0, 0, 0, 0, 0, 12, 11},
     {"kernel as large as the input", 5, 4, 6, 5, 1, 0, 0, 0, 0, 0, 6, 5},
     {"one-sided padding", 4, 6, 4, 3, 2, 3, 0, 0, 2, 0, 9, 10},
+    /* From here on by Winograd's method. */
+    {"3 x 3", 32, 48, 3, 3, 1, 1, 1, 1, 1, 0, 15, 14},
+    {"3 x 3 without padding", 48, 32, 3, 3, 1, 0, 0, 0, 0, 0, 18, 18},
+    {"3 x 3, all sides differ", 32, 32, 3, 3, 1, 2, 0, 1, 2, 0, 13, 19},
+    {"5 x 5", 32, 32, 5, 5, 1, 2, 2, 2, 2, 0, 16, 17},
+    {"5 x 5, all sides differ", 32, 32, 5, 5, 1, 4, 3, 0, 1, 0, 14, 13},
+    {"11 x 11 stride 4", 3, 32, 11, 11, 4, 2, 2, 2, 2, 0, 66, 63},
+    {"11 x 10 stride 4, padding beyond a block", 3, 32, 11, 10, 4, 9, 5, 10, 0, 0, 48, 61},
+    {"6 x 5 stride 2", 8, 32, 6, 5, 2, 2, 1, 0, 2, 0, 33, 34},
+    {"9 x 10 stride 2", 8, 32, 9, 10, 2, 4, 4, 4, 4, 0, 29, 30},
 };
 #define SAMPLES ((int)(sizeof samples / sizeof samples[0]))
 static const enum activation activations[] = {ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_RELU6};
@@ -217,6 +227,22 @@ static double relative_error(const float *values, const double *expected, size_t
     return scale > 0 ? worst / scale : worst;
 }
 
+/* Winograd's method trades digits for speed. */
+static double tolerance(const struct layer *l)
+{
+    return l->packed ? 1e-5 : 2e-6;
+}
+
+/* Root of the mean squared difference. */
+static double rms_error(const float *values, const double *expected, size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += ((double)values[i] - expected[i]) * ((double)values[i] - expected[i]);
+    return sqrt(sum / (double)n);
+}
+
 /* ---- tests ---- */
 
 START_TEST(output_size)
@@ -238,7 +264,7 @@ START_TEST(forward_is_the_oracle)
         float *y = run_forward(&l, activations[a]);
         double *expected = oracle_forward(&l, x, activations[a]);
         double error = relative_error(y, expected, l.outputs);
-        ck_assert_msg(error < 2e-6, "%s, activation %d: error %g", samples[_i].name, a, error);
+        ck_assert_msg(error < tolerance(&l), "%s, activation %d: error %g", samples[_i].name, a, error);
         free(y);
         free(expected);
     }
@@ -254,7 +280,7 @@ START_TEST(gradient_is_the_oracle)
     double *expected = oracle_gradient(&l, l.dy);
     double error = relative_error(dx, expected, l.inputs);
 
-    ck_assert_msg(error < 2e-6, "%s: error %g", samples[_i].name, error);
+    ck_assert_msg(error < tolerance(&l), "%s: error %g", samples[_i].name, error);
     free(expected);
     free(dx);
     free_layer(&l);
@@ -365,6 +391,67 @@ START_TEST(not_a_number_is_kept)
 }
 END_TEST
 
+/* A layer in several groups of tiles, against the direct method. */
+START_TEST(fast_is_direct)
+{
+    static const struct sample large = {"5 x 5", 32, 32, 5, 5, 1, 2, 2, 2, 2, 0, 66, 66};
+    struct layer l = make_layer(&large, 11), direct = l;
+
+    ck_assert_ptr_nonnull(l.spec.packed);
+    direct.spec.packed = NULL;
+    float *fast_y = run_forward(&l, ACTIVATION_RELU), *y = run_forward(&direct, ACTIVATION_RELU);
+    float *fast_dx = run_gradient(&l, l.dy), *dx = run_gradient(&direct, l.dy);
+    ck_assert_double_lt(max_abs_difference(fast_y, y, l.outputs), 1e-5 * max_abs(y, l.outputs));
+    ck_assert_double_lt(max_abs_difference(fast_dx, dx, l.inputs), 1e-5 * max_abs(dx, l.inputs));
+    ck_assert_int_ne(memcmp(fast_y, y, l.outputs * sizeof *y), 0); /* two methods indeed */
+    free(y);
+    free(dx);
+    free(fast_y);
+    free(fast_dx);
+    free_layer(&l);
+}
+END_TEST
+
+/* The digits lost: rms error relative to the direct method's, and to the values.  The transforms' points magnify the
+ * rounding of the products, for 5 taps more than for 3. */
+START_TEST(fast_is_accurate)
+{
+    static const struct {
+        struct sample sample;
+        double most; /* times the direct method's error */
+    } typical[] = {
+        {{"3 x 3", 128, 32, 3, 3, 1, 1, 1, 1, 1, 0, 16, 16}, 7},
+        {{"5 x 5", 64, 32, 5, 5, 1, 2, 2, 2, 2, 0, 16, 16}, 16},
+        {{"11 x 11", 3, 64, 11, 11, 4, 2, 2, 2, 2, 0, 63, 63}, 5},
+    };
+    struct layer l = make_layer(&typical[_i].sample, 12), direct = l;
+    double *x = widen(l.x, l.inputs);
+
+    ck_assert_ptr_nonnull(l.spec.packed);
+    direct.spec.packed = NULL;
+    float *fast_y = run_forward(&l, ACTIVATION_NONE), *y = run_forward(&direct, ACTIVATION_NONE);
+    float *fast_dx = run_gradient(&l, l.dy), *dx = run_gradient(&direct, l.dy);
+    double *exact_y = oracle_forward(&l, x, ACTIVATION_NONE), *exact_dx = oracle_gradient(&l, l.dy);
+    double fast = rms_error(fast_y, exact_y, l.outputs), fast_gradient = rms_error(fast_dx, exact_dx, l.inputs);
+    double lost = fast / rms_error(y, exact_y, l.outputs);
+    double lost_gradient = fast_gradient / rms_error(dx, exact_dx, l.inputs);
+    ck_assert_msg(lost < typical[_i].most && lost_gradient < typical[_i].most,
+                  "%s: %g, gradient %g times the direct method's error", typical[_i].sample.name, lost, lost_gradient);
+    memset(fast_y, 0, l.outputs * sizeof *fast_y);
+    memset(fast_dx, 0, l.inputs * sizeof *fast_dx);
+    ck_assert_double_lt(fast, 4e-6 * rms_error(fast_y, exact_y, l.outputs)); /* of the values' own size */
+    ck_assert_double_lt(fast_gradient, 4e-6 * rms_error(fast_dx, exact_dx, l.inputs));
+    free(x);
+    free(y);
+    free(dx);
+    free(fast_y);
+    free(fast_dx);
+    free(exact_y);
+    free(exact_dx);
+    free_layer(&l);
+}
+END_TEST
+
 START_TEST(activations_by_value)
 {
     const float values[] = {-INFINITY, -1, -0.0f, 0, 0.5f, 6, 7, INFINITY, NAN};
@@ -398,6 +485,8 @@ static Suite *make_suite(void)
     tcase_add_loop_test(conv, gradient_is_finite_difference, 0, 3);
     tcase_add_loop_test(conv, repeated_runs_have_equal_bits, 0, SAMPLES);
     tcase_add_loop_test(conv, not_a_number_is_kept, 0, SAMPLES);
+    tcase_add_test(conv, fast_is_direct);
+    tcase_add_loop_test(conv, fast_is_accurate, 0, 3);
     tcase_add_test(conv, activations_by_value);
     suite_add_tcase(suite, conv);
     return suite;

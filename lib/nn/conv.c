@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "base/blas.h"
-#include "base/simd.h"
 #include "nn/activation.h"
 #include "nn/depthwise.h"
 #include "nn/window.h"
+#include "nn/winograd.h"
 
 /* The direct method: strips of output positions, each strip's windows laid out as the rows of a matrix that stays in
  * the cache (512 KB), times the weights.  A strip has at least STRIP_LEAST positions, for fewer do not pay for
@@ -58,14 +58,18 @@ static struct shape shape_of(const conv_spec *spec, int32_t in_h, int32_t in_w)
 
 size_t conv_packed_floats(const conv_spec *spec)
 {
-    (void)spec;
-    return 0;
+    return winograd_fits(spec) ? winograd_packed_floats(spec) : 0;
 }
 
 void conv_pack(const conv_spec *spec, float *packed)
 {
-    (void)spec;
-    (void)packed;
+    if (winograd_fits(spec))
+        winograd_pack(spec, packed);
+}
+
+static _Bool uses_winograd(const conv_spec *spec, int32_t in_h, int32_t in_w)
+{
+    return spec->packed && winograd_pays(spec, in_h, in_w);
 }
 
 static size_t direct_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w)
@@ -77,42 +81,33 @@ static size_t direct_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w)
 
 size_t conv_forward_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w)
 {
-    return direct_scratch(spec, in_h, in_w);
+    return uses_winograd(spec, in_h, in_w) ? winograd_scratch(spec, in_h, in_w) : direct_scratch(spec, in_h, in_w);
 }
 
 size_t conv_gradient_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w)
 {
-    return direct_scratch(spec, in_h, in_w);
+    return conv_forward_scratch(spec, in_h, in_w);
+}
+
+/* The window at a position, vertically and horizontally. */
+static window window_y(const conv_spec *spec, const struct shape *s, size_t position)
+{
+    return window_at((int32_t)(position / (size_t)s->out_w), spec->stride, spec->pad_top, spec->kernel_h, s->in_h);
+}
+
+static window window_x(const conv_spec *spec, const struct shape *s, size_t position)
+{
+    return window_at((int32_t)(position % (size_t)s->out_w), spec->stride, spec->pad_left, spec->kernel_w, s->in_w);
 }
 
 /* ---- forward ---- */
 
-/* Copies the window at output (oy, ox) to row (kernel_h, kernel_w, in_c), zeros outside the input. */
-static void gather_window(const conv_spec *spec, const struct shape *s, int32_t oy, int32_t ox, const float *x,
-                          float *row)
-{
-    size_t channels = (size_t)spec->in_c, line = (size_t)spec->kernel_w * channels;
-    window h = window_at(oy, spec->stride, spec->pad_top, spec->kernel_h, s->in_h);
-    window w = window_at(ox, spec->stride, spec->pad_left, spec->kernel_w, s->in_w);
-    size_t before = (size_t)w.first * channels, inside = (size_t)(w.last - w.first) * channels;
-
-    for (int32_t ky = 0; ky < spec->kernel_h; ky++, row += line) {
-        if (ky < h.first || ky >= h.last) {
-            memset(row, 0, line * sizeof *row);
-            continue;
-        }
-        size_t from = (size_t)(h.origin + ky) * (size_t)s->in_w + (size_t)(w.origin + w.first);
-        memset(row, 0, before * sizeof *row);
-        memcpy(row + before, x + from * channels, inside * sizeof *row);
-        memset(row + before + inside, 0, (line - before - inside) * sizeof *row);
-    }
-}
-
+/* Copies the windows at positions first .. first+count-1 to rows (count, kernel_h, kernel_w, in_c). */
 static void gather_strip(const conv_spec *spec, const struct shape *s, size_t first, size_t count, const float *x,
                          float *rows)
 {
     for (size_t p = first; p < first + count; p++, rows += s->row)
-        gather_window(spec, s, (int32_t)(p / (size_t)s->out_w), (int32_t)(p % (size_t)s->out_w), x, rows);
+        window_gather(window_y(spec, s, p), window_x(spec, s, p), x, s->in_w, (size_t)spec->in_c, rows);
 }
 
 /* y[p] = activation(rows[p] W + bias).  rows: (positions, row), W: (row, out_c), y: (positions, out_c). */
@@ -141,34 +136,15 @@ void conv_forward(const conv_spec *spec, int32_t in_h, int32_t in_w, const float
         depthwise_forward(spec, in_h, in_w, x, activation, y);
         return;
     }
+    if (uses_winograd(spec, in_h, in_w)) {
+        winograd_forward(spec, in_h, in_w, x, activation, y, scratch);
+        return;
+    }
     struct shape s = shape_of(spec, in_h, in_w);
     direct_forward(spec, &s, x, activation, y, scratch);
 }
 
 /* ---- gradient towards the input ---- */
-
-SIMD_CLONES
-static void add(const float *restrict from, float *restrict to, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        to[i] += from[i];
-}
-
-/* Adds row (kernel_h, kernel_w, in_c) to the window of dx that it was gathered from. */
-static void scatter_window(const conv_spec *spec, const struct shape *s, int32_t oy, int32_t ox, const float *row,
-                           float *dx)
-{
-    size_t channels = (size_t)spec->in_c;
-    window h = window_at(oy, spec->stride, spec->pad_top, spec->kernel_h, s->in_h);
-    window w = window_at(ox, spec->stride, spec->pad_left, spec->kernel_w, s->in_w);
-    size_t inside = (size_t)(w.last - w.first) * channels;
-
-    for (int32_t ky = h.first; ky < h.last; ky++) {
-        size_t to = (size_t)(h.origin + ky) * (size_t)s->in_w + (size_t)(w.origin + w.first);
-        size_t from = (size_t)ky * (size_t)spec->kernel_w + (size_t)w.first;
-        add(row + from * channels, dx + to * channels, inside);
-    }
-}
 
 /* drows[p] = dy[p] W^T, added to where the rows came from. */
 static void direct_gradient(const conv_spec *spec, const struct shape *s, const float *dy, float *dx, float *scratch)
@@ -184,10 +160,8 @@ static void direct_gradient(const conv_spec *spec, const struct shape *s, const 
                   spec->weight, spec->out_c, 0, rows, (int64_t)s->row);
         if (is_matrix(spec))
             continue;
-        for (size_t i = 0; i < count; i++, rows += s->row) {
-            size_t p = first + i;
-            scatter_window(spec, s, (int32_t)(p / (size_t)s->out_w), (int32_t)(p % (size_t)s->out_w), rows, dx);
-        }
+        for (size_t p = first; p < first + count; p++, rows += s->row)
+            window_scatter(window_y(spec, s, p), window_x(spec, s, p), rows, dx, s->in_w, (size_t)spec->in_c);
     }
 }
 
@@ -195,6 +169,10 @@ void conv_gradient(const conv_spec *spec, int32_t in_h, int32_t in_w, const floa
 {
     if (is_depthwise(spec)) {
         depthwise_gradient(spec, in_h, in_w, dy, dx);
+        return;
+    }
+    if (uses_winograd(spec, in_h, in_w)) {
+        winograd_gradient(spec, in_h, in_w, dy, dx, scratch);
         return;
     }
     struct shape s = shape_of(spec, in_h, in_w);

@@ -1,0 +1,301 @@
+#include "nn/winograd.h"
+
+#include <string.h>
+
+#include "base/blas.h"
+#include "nn/activation.h"
+#include "nn/cook_toom.h"
+#include "nn/window.h"
+
+/* The output is cut into tiles of 4 x 4.  A tile of n x n inputs (n = 4 + taps - 1) is transformed, each of its n^2
+ * points is multiplied by a (channels, out_c) matrix of transformed weights, for all tiles of a group in one product,
+ * and the sums are transformed back: n^2 instead of 16 taps^2 multiplications per pair of channels.
+ *
+ * A stride of s is taken out first: s x s pixels become one block with s^2 times the channels, and the kernel one of
+ * ceil(kernel / s) blocks with stride 1, padded with zero weights.
+ *
+ * The gradient is the transpose, step by step, with the same transformed weights: it needs no copy of its own. */
+#define M COOK_TOOM_OUTPUTS
+#define LEAST_CHANNELS 32
+
+/* Floats in the transformed tiles of a group, and the least tiles in one: few tiles leave little work for each pass
+ * over the weights.  Groups depend on the layer's shape only. */
+#ifndef GROUP_FLOATS
+#define GROUP_FLOATS ((size_t)1024 * 1024)
+#endif
+#ifndef GROUP_LEAST
+#define GROUP_LEAST 64
+#endif
+#ifndef PAYS_TILES
+#define PAYS_TILES 16
+#endif
+
+/* Floats between the products of a tile: a line more than dense, so that they do not fall on the same cache sets. */
+#define SKEW 16
+
+struct plan {
+    cook_toom transform;
+    size_t n2;               /* tile^2 */
+    size_t channels, out_c;  /* of the map that tiles are cut from: stride^2 * in_c */
+    int32_t in_h, in_w, pad_top, pad_left; /* likewise */
+    int32_t out_h, out_w, tiles_x;
+    size_t tiles, group;     /* in all; in a group, the last of which may be smaller */
+    size_t in_step, out_step;/* floats from one of the n^2 products to the next */
+
+    /* Parts of the scratch, in floats, all multiples of 16: with a stride the blocks (in_h, in_w, channels) come first,
+     * then a tile at the border, (n, n, channels) or (4, 4, out_c). */
+    size_t patch;
+    size_t in_products;      /* (n^2, group, channels), in_step */
+    size_t out_products;     /* (n^2, group, out_c), out_step */
+    size_t scratch;
+};
+
+static int32_t taps_of(int32_t kernel, int32_t stride)
+{
+    return (kernel + stride - 1) / stride;
+}
+
+_Bool winograd_fits(const conv_spec *spec)
+{
+    int32_t taps = taps_of(spec->kernel_h, spec->stride);
+    int64_t channels = (int64_t)spec->stride * spec->stride * spec->in_c;
+
+    return spec->groups == 1 && (taps == 3 || taps == 5) && taps_of(spec->kernel_w, spec->stride) == taps &&
+           channels >= LEAST_CHANNELS && channels % COOK_TOOM_LANES == 0 && spec->out_c >= LEAST_CHANNELS &&
+           spec->out_c % COOK_TOOM_LANES == 0;
+}
+
+static struct plan plan_of(const conv_spec *spec, int32_t in_h, int32_t in_w)
+{
+    struct plan p = {.in_h = in_h, .in_w = in_w, .pad_top = spec->pad_top, .pad_left = spec->pad_left};
+    int32_t taps = taps_of(spec->kernel_h, spec->stride);
+
+    cook_toom_init(&p.transform, taps);
+    p.n2 = (size_t)p.transform.tile * (size_t)p.transform.tile;
+    p.channels = (size_t)spec->stride * (size_t)spec->stride * (size_t)spec->in_c;
+    p.out_c = (size_t)spec->out_c;
+    p.out_h = conv_out(in_h, spec->pad_top, spec->pad_bottom, spec->kernel_h, spec->stride);
+    p.out_w = conv_out(in_w, spec->pad_left, spec->pad_right, spec->kernel_w, spec->stride);
+    if (spec->stride > 1) {
+        p.in_h = p.out_h + taps - 1;
+        p.in_w = p.out_w + taps - 1;
+        p.pad_top = p.pad_left = 0;
+    }
+    p.tiles_x = (p.out_w + M - 1) / M;
+    p.tiles = (size_t)p.tiles_x * (size_t)((p.out_h + M - 1) / M);
+    p.group = GROUP_FLOATS / (p.n2 * (p.channels + p.out_c));
+    if (p.group < GROUP_LEAST)
+        p.group = GROUP_LEAST;
+    size_t groups = (p.tiles + p.group - 1) / p.group;
+    p.group = (p.tiles + groups - 1) / groups; /* of about equal size */
+    p.in_step = p.group * p.channels + SKEW;
+    p.out_step = p.group * p.out_c + SKEW;
+    p.patch = spec->stride > 1 ? (size_t)p.in_h * (size_t)p.in_w * p.channels : 0;
+    p.in_products = p.patch + p.n2 * (p.channels > p.out_c ? p.channels : p.out_c);
+    p.out_products = p.in_products + p.n2 * p.in_step;
+    p.scratch = p.out_products + p.n2 * p.out_step;
+    return p;
+}
+
+_Bool winograd_pays(const conv_spec *spec, int32_t in_h, int32_t in_w)
+{
+    return plan_of(spec, in_h, in_w).tiles >= PAYS_TILES;
+}
+
+/* ---- weights ---- */
+
+size_t winograd_packed_floats(const conv_spec *spec)
+{
+    struct plan p = plan_of(spec, spec->kernel_h, spec->kernel_w);
+
+    return p.n2 * p.channels * p.out_c;
+}
+
+/* Weights of output channels 0 .. out_c-1 at tap (y, x) for a channel of the blocks; NULL where the kernel ends. */
+static const float *weight_row(const conv_spec *spec, int32_t y, int32_t x, int32_t channel)
+{
+    int32_t s = spec->stride, inner = channel / spec->in_c;
+    int32_t ky = y * s + inner / s, kx = x * s + inner % s;
+
+    if (ky >= spec->kernel_h || kx >= spec->kernel_w)
+        return NULL;
+    return spec->weight + (((size_t)ky * (size_t)spec->kernel_w + (size_t)kx) * (size_t)spec->in_c +
+                           (size_t)(channel % spec->in_c)) * (size_t)spec->out_c;
+}
+
+/* One row of U = G g G^T:  packed[o] = sum_y,x G[i][y] G[j][x] g[y][x][channel][o]. */
+static void pack_row(const conv_spec *spec, const cook_toom *t, int32_t i, int32_t j, int32_t channel, float *packed)
+{
+    enum { BLOCK = 16 }; /* out_c is a multiple of COOK_TOOM_LANES */
+    double sum[BLOCK];
+
+    for (int32_t first = 0; first < spec->out_c; first += BLOCK) {
+        memset(sum, 0, sizeof sum);
+        for (int32_t y = 0; y < t->taps; y++)
+            for (int32_t x = 0; x < t->taps; x++) {
+                const float *row = weight_row(spec, y, x, channel);
+                double factor = t->filter[i][y] * t->filter[j][x];
+                for (int32_t o = 0; row && o < BLOCK; o++)
+                    sum[o] += factor * (double)row[first + o];
+            }
+        for (int32_t o = 0; o < BLOCK; o++)
+            packed[first + o] = (float)sum[o];
+    }
+}
+
+/* packed: (n, n, channels, out_c) */
+void winograd_pack(const conv_spec *spec, float *packed)
+{
+    struct plan p = plan_of(spec, spec->kernel_h, spec->kernel_w);
+
+    for (int32_t i = 0; i < p.transform.tile; i++)
+        for (int32_t j = 0; j < p.transform.tile; j++)
+            for (int32_t channel = 0; channel < (int32_t)p.channels; channel++, packed += p.out_c)
+                pack_row(spec, &p.transform, i, j, channel, packed);
+}
+
+size_t winograd_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w)
+{
+    return plan_of(spec, in_h, in_w).scratch;
+}
+
+/* ---- pixels to blocks ---- */
+
+/* Whether block (y, x) of the map, a window of stride x stride pixels, is copied to or added from the blocks. */
+static void move_blocks(const conv_spec *spec, const struct plan *p, int32_t in_h, int32_t in_w, const float *x,
+                        float *dx, float *blocks)
+{
+    int32_t s = spec->stride;
+
+    for (int32_t by = 0; by < p->in_h; by++)
+        for (int32_t bx = 0; bx < p->in_w; bx++, blocks += p->channels) {
+            window h = window_at(by, s, spec->pad_top, s, in_h), w = window_at(bx, s, spec->pad_left, s, in_w);
+            if (x)
+                window_gather(h, w, x, in_w, (size_t)spec->in_c, blocks);
+            else
+                window_scatter(h, w, blocks, dx, in_w, (size_t)spec->in_c);
+        }
+}
+
+/* ---- forward ---- */
+
+static struct cook_toom_layout dense(int32_t columns, size_t channels)
+{
+    return (struct cook_toom_layout){(size_t)columns * channels, channels};
+}
+
+/* Products of a tile in a buffer whose products are `step` apart. */
+static struct cook_toom_layout spread(const struct plan *p, size_t step)
+{
+    return (struct cook_toom_layout){(size_t)p->transform.tile * step, step};
+}
+
+static void tile_forward_in(const struct plan *p, float *patch, size_t tile, const float *x, float *products)
+{
+    int32_t n = p->transform.tile, ty = (int32_t)(tile / (size_t)p->tiles_x), tx = (int32_t)(tile % (size_t)p->tiles_x);
+    window h = window_at(ty, M, p->pad_top, n, p->in_h), w = window_at(tx, M, p->pad_left, n, p->in_w);
+
+    if (window_is_inside(h) && window_is_inside(w)) {
+        const float *from = x + ((size_t)h.origin * (size_t)p->in_w + (size_t)w.origin) * p->channels;
+        cook_toom_input(&p->transform, from, dense(p->in_w, p->channels), products, spread(p, p->in_step), p->channels);
+        return;
+    }
+    window_gather(h, w, x, p->in_w, p->channels, patch);
+    cook_toom_input(&p->transform, patch, dense(n, p->channels), products, spread(p, p->in_step), p->channels);
+}
+
+static void tile_forward_out(const struct plan *p, float *patch, size_t tile, const float *products,
+                             enum activation activation, const float *bias, float *y)
+{
+    int32_t ty = (int32_t)(tile / (size_t)p->tiles_x), tx = (int32_t)(tile % (size_t)p->tiles_x);
+    window h = window_at(ty, M, 0, M, p->out_h), w = window_at(tx, M, 0, M, p->out_w);
+    size_t row = (size_t)p->out_w * p->out_c, inside = (size_t)w.last * p->out_c;
+    _Bool whole = window_is_inside(h) && window_is_inside(w);
+
+    y += (size_t)h.origin * row + (size_t)w.origin * p->out_c;
+    cook_toom_output(&p->transform, products, spread(p, p->out_step), whole ? y : patch,
+                     dense(whole ? p->out_w : M, p->out_c), p->out_c);
+    for (int32_t i = 0; i < h.last; i++, y += row) {
+        if (!whole)
+            memcpy(y, patch + (size_t)i * M * p->out_c, inside * sizeof *y);
+        activation_bias(activation, bias, y, (size_t)w.last, p->out_c);
+    }
+}
+
+void winograd_forward(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *x, enum activation activation,
+                      float *y, float *scratch)
+{
+    struct plan p = plan_of(spec, in_h, in_w);
+    float *patch = scratch + p.patch, *in_products = scratch + p.in_products;
+    float *out_products = scratch + p.out_products;
+
+    if (spec->stride > 1) {
+        move_blocks(spec, &p, in_h, in_w, x, NULL, scratch);
+        x = scratch;
+    }
+    for (size_t first = 0; first < p.tiles; first += p.group) {
+        size_t count = p.tiles - first < p.group ? p.tiles - first : p.group;
+        for (size_t i = 0; i < count; i++)
+            tile_forward_in(&p, patch, first + i, x, in_products + i * p.channels);
+        for (size_t k = 0; k < p.n2; k++)
+            blas_gemm(BLAS_N, BLAS_N, (int64_t)count, spec->out_c, (int64_t)p.channels, 1, in_products + k * p.in_step,
+                      (int64_t)p.channels, spec->packed + k * p.channels * p.out_c, spec->out_c, 0,
+                      out_products + k * p.out_step, spec->out_c);
+        for (size_t i = 0; i < count; i++)
+            tile_forward_out(&p, patch, first + i, out_products + i * p.out_c, activation, spec->bias, y);
+    }
+}
+
+/* ---- gradient towards the input ---- */
+
+static void tile_gradient_in(const struct plan *p, float *patch, size_t tile, const float *dy,
+                             float *products)
+{
+    int32_t ty = (int32_t)(tile / (size_t)p->tiles_x), tx = (int32_t)(tile % (size_t)p->tiles_x);
+    window h = window_at(ty, M, 0, M, p->out_h), w = window_at(tx, M, 0, M, p->out_w);
+
+    if (window_is_inside(h) && window_is_inside(w)) {
+        const float *from = dy + ((size_t)h.origin * (size_t)p->out_w + (size_t)w.origin) * p->out_c;
+        cook_toom_output_gradient(&p->transform, from, dense(p->out_w, p->out_c), products, spread(p, p->out_step),
+                                  p->out_c);
+        return;
+    }
+    window_gather(h, w, dy, p->out_w, p->out_c, patch);
+    cook_toom_output_gradient(&p->transform, patch, dense(M, p->out_c), products, spread(p, p->out_step), p->out_c);
+}
+
+static void tile_gradient_out(const struct plan *p, float *patch, size_t tile, const float *products,
+                              float *dx)
+{
+    int32_t n = p->transform.tile, ty = (int32_t)(tile / (size_t)p->tiles_x), tx = (int32_t)(tile % (size_t)p->tiles_x);
+    window h = window_at(ty, M, p->pad_top, n, p->in_h), w = window_at(tx, M, p->pad_left, n, p->in_w);
+
+    cook_toom_input_gradient(&p->transform, products, spread(p, p->in_step), patch, dense(n, p->channels),
+                             p->channels);
+    window_scatter(h, w, patch, dx, p->in_w, p->channels);
+}
+
+void winograd_gradient(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *dy, float *dx, float *scratch)
+{
+    struct plan p = plan_of(spec, in_h, in_w);
+    float *patch = scratch + p.patch, *in_products = scratch + p.in_products;
+    float *out_products = scratch + p.out_products;
+
+    float *target = spec->stride > 1 ? scratch : dx;
+    memset(target, 0, (size_t)p.in_h * (size_t)p.in_w * p.channels * sizeof *target);
+    for (size_t first = 0; first < p.tiles; first += p.group) {
+        size_t count = p.tiles - first < p.group ? p.tiles - first : p.group;
+        for (size_t i = 0; i < count; i++)
+            tile_gradient_in(&p, patch, first + i, dy, out_products + i * p.out_c);
+        for (size_t k = 0; k < p.n2; k++)
+            blas_gemm(BLAS_N, BLAS_T, (int64_t)count, (int64_t)p.channels, spec->out_c, 1, out_products + k * p.out_step,
+                      spec->out_c, spec->packed + k * p.channels * p.out_c, spec->out_c, 0,
+                      in_products + k * p.in_step, (int64_t)p.channels);
+        for (size_t i = 0; i < count; i++)
+            tile_gradient_out(&p, patch, first + i, in_products + i * p.channels, target);
+    }
+    if (spec->stride > 1) {
+        memset(dx, 0, (size_t)in_h * (size_t)in_w * (size_t)spec->in_c * sizeof *dx);
+        move_blocks(spec, &p, in_h, in_w, NULL, dx, scratch);
+    }
+}

@@ -1,0 +1,21 @@
+/* Convolution by Winograd's minimal filtering (Lavin and Gray, CVPR 2016), for layers that conv.c finds fit. */
+#ifndef DN_NN_WINOGRAD_H
+#define DN_NN_WINOGRAD_H
+
+#include "nn/conv.h"
+
+/* Whether the layer can be computed so at all. */
+_Bool winograd_fits(const conv_spec *spec);
+/* Whether that is faster than the direct method at this input size. */
+_Bool winograd_pays(const conv_spec *spec, int32_t in_h, int32_t in_w);
+
+size_t winograd_packed_floats(const conv_spec *spec);
+void winograd_pack(const conv_spec *spec, float *packed);
+
+/* As the functions of conv.h, for a spec with packed weights. */
+size_t winograd_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w);
+void winograd_forward(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *x, enum activation activation,
+                      float *y, float *scratch);
+void winograd_gradient(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *dy, float *dx, float *scratch);
+
+#endif
