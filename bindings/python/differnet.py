@@ -102,7 +102,8 @@ _LocalizerOptions = _struct("dn_localizer_options", (_u32, "struct_size"), (_i32
                             (_double, "sigma"), (_pointer, "allocator"))
 _Box = _struct("dn_box", (_i32, "x y width height"), (_float, "peak"), (_i32, "area"))
 _TrainOptions = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "epochs"), (_u64, "seed"),
-                        (_i32, "hidden blocks"), (_double, "clamp"), (_i32, "batch_images batch_views bank standardize"),
+                        (_i32, "hidden blocks"), (_double, "clamp"),
+                        (_i32, "batch_images batch_views bank standardize"),
                         (_double, "learning_rate beta1 beta2 epsilon weight_decay brightness contrast saturation "
                                   "holdout"),
                         (_i32, "views angles heatmap_images threads"), (_text, "checkpoint"),

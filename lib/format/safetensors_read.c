@@ -73,8 +73,9 @@ static dn_status frame_header(const uint8_t *bytes, size_t size, const char *lab
     if (bytes[8] != '{')
         return fail(error, DN_E_FORMAT, "%s: not a safetensors file (%s)", label, guess_kind(bytes, size));
     if (length > ST_MAX_HEADER)
-        return fail(error, DN_E_FORMAT, "%s: not a safetensors file (a header of %llu bytes, more than the limit of %u)",
-                    label, (unsigned long long)length, ST_MAX_HEADER);
+        return fail(error, DN_E_FORMAT,
+                    "%s: not a safetensors file (a header of %llu bytes, more than the limit of %u)", label,
+                    (unsigned long long)length, ST_MAX_HEADER);
     if (length > size - 8)
         return fail(error, DN_E_FORMAT, "%s: truncated: header says %llu bytes, file has %zu", label,
                     (unsigned long long)length + 8, size);

@@ -62,7 +62,8 @@ uint8_t *fuzz_seed(int index, size_t *size)
     /* Convolution, depthwise convolution, both poolings, two taps. */
     static const char listed[] =
         "{\"__metadata__\":{\"differnet.layers\":\"["
-        "{\\\"op\\\":\\\"conv\\\",\\\"weight\\\":\\\"a\\\",\\\"bias\\\":\\\"ab\\\",\\\"stride\\\":2,\\\"pad\\\":[0,1,0,1]},"
+        "{\\\"op\\\":\\\"conv\\\",\\\"weight\\\":\\\"a\\\",\\\"bias\\\":\\\"ab\\\","
+        "\\\"stride\\\":2,\\\"pad\\\":[0,1,0,1]},"
         "{\\\"op\\\":\\\"relu6\\\"},"
         "{\\\"op\\\":\\\"conv\\\",\\\"weight\\\":\\\"d\\\",\\\"groups\\\":2,\\\"pad\\\":1},"
         "{\\\"op\\\":\\\"relu\\\",\\\"tap\\\":true},"
