@@ -117,7 +117,8 @@ def make_png(files, pixels):
     pixels["gray8_transparent.png"] = gray[:, :, 0]
     files["rgb8_transparent.png"] = png(rgb, RGB, 8, transparency=struct.pack(">HHH", *rgb[0, 0].tolist()))
     pixels["rgb8_transparent.png"] = rgb
-    text = chunk(b"gAMA", struct.pack(">I", 45455)) + chunk(b"tEXt", b"Comment\0a text") + chunk(b"iCCP", b"bad\0\0junk")
+    text = chunk(b"gAMA", struct.pack(">I", 45455)) + chunk(b"tEXt", b"Comment\0a text")
+    text += chunk(b"iCCP", b"bad\0\0junk")
     files["rgb8_chunks.png"] = png(rgb, RGB, 8, chunks=text)
     pixels["rgb8_chunks.png"] = rgb
     files["one_pixel.png"] = png(rgb[:1, :1], RGB, 8)
@@ -145,7 +146,8 @@ def segment(marker, data):
 
 def scans_jpeg(refined):
     """An 8 x 8 gray progressive JPEG with one scan for each coefficient (64), or two (127)."""
-    file = b"\xff\xd8" + segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC2, struct.pack(">BHHBBBB", 8, 8, 8, 1, 1, 0x11, 0))
+    file = b"\xff\xd8" + segment(0xDB, b"\0" + b"\1" * 64)
+    file += segment(0xC2, struct.pack(">BHHBBBB", 8, 8, 8, 1, 1, 0x11, 0))
     for table in (0x00, 0x10):  # one symbol, 0, with the one-bit code 0
         file += segment(0xC4, bytes([table, 1]) + b"\0" * 15 + b"\0")
     scans = [(0, 0, 0)] + [(k, 0, int(refined)) for k in range(1, 64)]
@@ -207,7 +209,8 @@ def make_geometry():
     blurred = np.random.default_rng(4).normal(0, 1, (19, 37, 3)).astype(np.float32)
     tensors["blur.source"] = blurred
     for sigma in (0.7, 3, 11):
-        result = scipy.ndimage.gaussian_filter(blurred.astype(np.float64), (sigma, sigma, 0), truncate=4, mode="reflect")
+        result = scipy.ndimage.gaussian_filter(blurred.astype(np.float64), (sigma, sigma, 0), truncate=4,
+                                               mode="reflect")
         tensors[f"blur.{sigma:g}"] = result.astype(np.float32)
     safetensors_io.save(os.path.join(FOLDER, "image.safetensors"), tensors)
 
