@@ -1,6 +1,7 @@
 #include "failing_files.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/file.h"
@@ -8,10 +9,13 @@
 static struct file_table original;
 static int replaced, stutter;
 static long calls, fail_number, open_handles;
+static char trace[64];
 
 /* Counts a call; true if it is the one to fail. */
-static int fails(void)
+static int fails(char letter)
 {
+    if (calls < (long)sizeof trace - 1)
+        trace[calls] = letter;
     if (++calls != fail_number)
         return 0;
     errno = EIO;
@@ -20,7 +24,7 @@ static int fails(void)
 
 static int failing_open(const char *path, int flags, mode_t mode)
 {
-    int fd = fails() ? -1 : original.open(path, flags, mode);
+    int fd = fails('o') ? -1 : original.open(path, flags, mode);
 
     open_handles += fd >= 0;
     return fd;
@@ -28,7 +32,7 @@ static int failing_open(const char *path, int flags, mode_t mode)
 
 static int failing_fstat(int fd, struct stat *status)
 {
-    return fails() ? -1 : original.fstat(fd, status);
+    return fails('s') ? -1 : original.fstat(fd, status);
 }
 
 static int interrupted(size_t *size)
@@ -43,27 +47,27 @@ static int interrupted(size_t *size)
 
 static ssize_t failing_read(int fd, void *buffer, size_t size)
 {
-    if (fails() || interrupted(&size))
+    if (fails('r') || interrupted(&size))
         return -1;
     return original.read(fd, buffer, size);
 }
 
 static ssize_t failing_write(int fd, const void *buffer, size_t size)
 {
-    if (fails() || interrupted(&size))
+    if (fails('w') || interrupted(&size))
         return -1;
     return original.write(fd, buffer, size);
 }
 
 static int failing_fsync(int fd)
 {
-    return fails() ? -1 : original.fsync(fd);
+    return fails('f') ? -1 : original.fsync(fd);
 }
 
 /* A close that reports an error has closed all the same. */
 static int failing_close(int fd)
 {
-    int failed = fails();
+    int failed = fails('c');
     int status = original.close(fd);
 
     open_handles--;
@@ -74,17 +78,17 @@ static int failing_close(int fd)
 
 static int failing_rename(const char *from, const char *to)
 {
-    return fails() ? -1 : original.rename(from, to);
+    return fails('R') ? -1 : original.rename(from, to);
 }
 
 static int failing_unlink(const char *path)
 {
-    return fails() ? -1 : original.unlink(path);
+    return fails('U') ? -1 : original.unlink(path);
 }
 
 static void *failing_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
-    if (fails())
+    if (fails('m'))
         return MAP_FAILED;
     void *bytes = original.mmap(address, size, protection, flags, fd, offset);
     open_handles += bytes != MAP_FAILED;
@@ -103,6 +107,7 @@ void files_fail_at(long number)
         original = file_table;
     replaced = 1;
     calls = 0;
+    memset(trace, 0, sizeof trace);
     fail_number = number;
     stutter = 0;
     file_table = (struct file_table){failing_open, failing_fstat, failing_read, failing_write, failing_fsync,
@@ -118,6 +123,11 @@ void files_stutter(void)
 long files_calls(void)
 {
     return calls;
+}
+
+const char *files_trace(void)
+{
+    return trace;
 }
 
 long files_open(void)

@@ -246,6 +246,11 @@ START_TEST(test_rng_below)
         counts[rng_below(&generator, 7)]++;
     for (int i = 0; i < 7; i++)
         ck_assert_int_le(labs(counts[i] - 10000), 400);
+    /* A plain remainder would give the lowest third half of all draws. */
+    long low = 0;
+    for (int i = 0; i < 9000; i++)
+        low += rng_below(&generator, (uint64_t)3 << 62) < (uint64_t)1 << 62;
+    ck_assert_int_le(labs(low - 3000), 250);
 }
 END_TEST
 
@@ -342,6 +347,35 @@ START_TEST(test_pool_is_parallel)
     pthread_barrier_init(&m.barrier, NULL, 4);
     pool_run(workers, 4, meet, &m);
     ck_assert_int_eq(atomic_load(&m.workers), 15);
+    pthread_barrier_destroy(&m.barrier);
+    pool_free(workers);
+}
+END_TEST
+
+static void meet_then_linger(void *context, int32_t task, int32_t worker)
+{
+    meeting *m = context;
+
+    (void)task;
+    pthread_barrier_wait(&m->barrier);
+    if (worker != 0)
+        usleep(20000);
+    atomic_fetch_add(&m->workers, 1);
+}
+
+/* The caller comes back when the slowest worker is done, not when it runs out of tasks itself. */
+START_TEST(test_pool_waits)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    pool *workers;
+    meeting m = {.workers = 0};
+
+    ck_ok(pool_create(&allocator, 3, &workers, &error));
+    pthread_barrier_init(&m.barrier, NULL, 3);
+    for (int round = 1; round <= 3; round++) {
+        pool_run(workers, 3, meet_then_linger, &m);
+        ck_assert_int_eq(atomic_load(&m.workers), 3 * round);
+    }
     pthread_barrier_destroy(&m.barrier);
     pool_free(workers);
 }
@@ -654,6 +688,16 @@ START_TEST(test_file_write)
 }
 END_TEST
 
+/* The file's bytes are on the disk before it gets its name, and the name is before the call returns. */
+START_TEST(test_file_write_order)
+{
+    files_fail_at(0);
+    ck_ok(write_path(path_join(test_folder(), "a"), "text", NULL));
+    files_restore();
+    ck_assert_str_eq(files_trace(), "owwfcRofc");
+}
+END_TEST
+
 /* Nothing appears under the name before the commit, and nothing is left after an abort. */
 START_TEST(test_file_write_abort)
 {
@@ -812,6 +856,7 @@ static Suite *make_suite(void)
     tcase_add_test(plain, test_blas_settings);
     tcase_add_test(threads, test_pool_runs_every_task_once);
     tcase_add_test(threads, test_pool_is_parallel);
+    tcase_add_test(threads, test_pool_waits);
     tcase_add_test(threads, test_pool_without_threads);
     tcase_add_test(threads, test_pool_leaves_signals_to_the_host);
     tcase_add_test(threads, test_pool_out_of_memory);
@@ -821,6 +866,7 @@ static Suite *make_suite(void)
     tcase_add_test(files, test_file_read_failures);
     tcase_add_test(files, test_file_cut_while_reading);
     tcase_add_test(files, test_file_write);
+    tcase_add_test(files, test_file_write_order);
     tcase_add_test(files, test_file_write_abort);
     tcase_add_test(files, test_file_write_failures);
     tcase_add_test(files, test_file_write_out_of_memory);
