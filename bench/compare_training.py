@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""Trains the flow on one feature bank in C and in PyTorch, and compares final loss and AUROC.
+
+usage: compare_training.py BUILD BACKBONE DATA BANK WORK [--seeds N] [--epochs N] [--hidden N] [--views N] [--threads N]
+
+BUILD     build folder (meson setup BUILD -Dbench=true)
+BACKBONE  the backbone the bank was made with
+DATA      folder in MVTec layout; its test images give the AUROC
+BANK      CHECKPOINT.bank of a training on DATA (differnet train keeps it until the training is complete;
+          dn_train_options.checkpoint)
+WORK      folder for the test images' features (computed once) and the trained flows
+
+Both sides train the same flow with the same optimiser, batches and number of epochs on the same standardised bank; each
+has its own random numbers, so that the comparison is between distributions: mean and deviation over the seeds.  AUROC is
+of the last epoch, never of the best.  Needs numpy, torch, scikit-learn and Pillow.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests", "golden"))
+sys.path.insert(0, os.path.join(ROOT, "bindings", "python"))
+import differnet  # noqa: E402
+import safetensors_io  # noqa: E402
+
+BATCH_IMAGES, BATCH_VIEWS, BLOCKS, CLAMP = 24, 4, 8, 3.0
+
+
+class Subnet(torch.nn.Sequential):
+    def __init__(self, inputs, outputs, hidden):
+        sizes = [inputs, hidden, hidden, hidden, outputs]
+        layers = []
+        for i in range(4):
+            layers += [torch.nn.Linear(sizes[i], sizes[i + 1]), torch.nn.ReLU()]
+        super().__init__(*layers[:-1])
+
+
+class Flow(torch.nn.Module):
+    """The reference's flow: permutation, then both halves coupled (paper figure 3)."""
+
+    def __init__(self, dimension, hidden):
+        super().__init__()
+        self.half = dimension // 2
+        self.permutations = [torch.randperm(dimension) for _ in range(BLOCKS)]
+        self.net1 = torch.nn.ModuleList(Subnet(self.half, dimension, hidden) for _ in range(BLOCKS))
+        self.net2 = torch.nn.ModuleList(Subnet(self.half, dimension, hidden) for _ in range(BLOCKS))
+
+    def couple(self, x, net_output):
+        s, t = net_output[:, :self.half], net_output[:, self.half:]
+        log_scale = CLAMP * 0.636 * torch.atan(s / CLAMP)
+        return x * torch.exp(log_scale) + t, log_scale.sum(1)
+
+    def forward(self, x):
+        logdet = 0
+        for permutation, net1, net2 in zip(self.permutations, self.net1, self.net2):
+            x = x[:, permutation]
+            x1, x2 = x[:, :self.half], x[:, self.half:]
+            y1, part2 = self.couple(x1, net2(x2))
+            y2, part1 = self.couple(x2, net1(y1))
+            x, logdet = torch.cat((y1, y2), 1), logdet + part1 + part2
+        return x, logdet
+
+
+def train_torch(bank, seed, epochs, hidden):
+    """bank: (images, views, dimension), standardised.  Returns the flow and the last epoch's mean loss."""
+    torch.manual_seed(seed)
+    images, views, dimension = bank.shape
+    flow = Flow(dimension, hidden)
+    adam = torch.optim.Adam(flow.parameters(), lr=2e-4, betas=(0.8, 0.8), eps=1e-4, weight_decay=1e-5)
+    loss_sum = 0.0
+    for _ in range(epochs):
+        order, loss_sum = torch.randperm(images), 0.0
+        for first in range(0, images, BATCH_IMAGES):
+            chosen = order[first:first + BATCH_IMAGES]
+            drawn = torch.stack([torch.randperm(views)[:BATCH_VIEWS] for _ in chosen])
+            z, logdet = flow(bank[chosen[:, None], drawn].reshape(-1, dimension))
+            loss = ((0.5 * z ** 2).sum(1) - logdet).mean() / dimension
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            loss_sum += loss.item() * len(chosen)
+    return flow, loss_sum / images
+
+
+def test_images(data):
+    """Paths and labels (1: defective) of DATA/test."""
+    paths, labels = [], []
+    for kind in sorted(os.listdir(os.path.join(data, "test"))):
+        folder = os.path.join(data, "test", kind)
+        for name in sorted(os.listdir(folder)):
+            paths.append(os.path.join(folder, name))
+            labels.append(int(kind not in ("good", "ok")))
+    return paths, np.array(labels)
+
+
+def test_features(arguments, paths, dimension):
+    """Features (images, views, dimension) of the test images at stratified angles; kept in WORK."""
+    kept = os.path.join(arguments.work, f"test_features_{arguments.views}.npy")
+    if os.path.exists(kept):
+        return np.load(kept)
+    extractor = differnet.Extractor.open(arguments.backbone)
+    n = arguments.views
+    angles = -180 + (np.arange(n) + np.random.RandomState(0).uniform(size=n)) * 360 / n
+
+    with concurrent.futures.ThreadPoolExecutor(arguments.threads) as pool:  # calls release the interpreter lock
+        features = list(pool.map(lambda path: extractor.features_image(path, angles), paths))
+    features = np.stack(features).astype(np.float32).reshape(len(paths), n, dimension)
+    np.save(kept, features)
+    return features
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("build", "backbone", "data", "bank", "work"):
+        parser.add_argument(name)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=64)
+    parser.add_argument("--hidden", type=int, default=512)
+    parser.add_argument("--views", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    os.makedirs(arguments.work, exist_ok=True)
+    torch.set_num_threads(arguments.threads)
+    differnet.load(os.path.join(arguments.build, "lib", "libdifferent.so"))
+    differnet.blas_set_threads(1)
+
+    tensors, _ = safetensors_io.load(arguments.bank)
+    bank = np.array(tensors["features"])
+    dimension = bank.shape[-1]
+    rows = bank.reshape(-1, dimension).astype(np.float64)
+    mean, deviation = rows.mean(0), rows.std(0)
+    deviation = np.maximum(deviation, 1e-6 * np.maximum(1, np.abs(mean)))
+    standard = torch.tensor(((bank - mean) / deviation).astype(np.float32))
+    paths, labels = test_images(arguments.data)
+    features = test_features(arguments, paths, dimension)
+    test = ((features - mean) / deviation).astype(np.float32).reshape(-1, dimension)
+
+    def auroc(z):
+        return roc_auc_score(labels, (z.astype(np.float64) ** 2).mean(1).reshape(len(labels), -1).mean(1))
+
+    results = []
+    for seed in range(arguments.seeds):
+        out = os.path.join(arguments.work, f"c_{seed}.flow")
+        command = [os.path.join(arguments.build, "bench", "train_on_bank"), arguments.bank, arguments.backbone, seed,
+                   arguments.epochs, arguments.hidden, arguments.threads, bank.shape[1], out]
+        begun = time.time()
+        lines = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
+        c_seconds, c_loss = time.time() - begun, float(lines.split("\n")[-2].split()[1])
+        c_auroc = auroc(differnet.Flow.open(out).forward(test)[0])
+        begun = time.time()
+        flow, torch_loss = train_torch(standard, seed, arguments.epochs, arguments.hidden)
+        torch_seconds = time.time() - begun
+        with torch.no_grad():
+            torch_auroc = auroc(np.concatenate([flow(part)[0].numpy() for part in torch.tensor(test).split(1024)]))
+        results.append({"seed": seed, "c_loss": c_loss, "torch_loss": torch_loss, "c_auroc": c_auroc,
+                        "torch_auroc": torch_auroc, "c_seconds": c_seconds, "torch_seconds": torch_seconds})
+        print(json.dumps(results[-1]), flush=True)
+    for key in ("loss", "auroc", "seconds"):
+        c, t = ([result[f"{side}_{key}"] for result in results] for side in ("c", "torch"))
+        print(f"{key}: C {np.mean(c):.4f} +- {np.std(c):.4f}, PyTorch {np.mean(t):.4f} +- {np.std(t):.4f}, "
+              f"ratio {np.mean(c) / np.mean(t):.4f}")
+
+
+if __name__ == "__main__":
+    main()
