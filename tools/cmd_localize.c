@@ -54,17 +54,13 @@ static void write_boxes(FILE *file, const char *path, const mapped_image *pictur
                         const dn_box *boxes, int32_t count)
 {
     json_writer json = {file, false};
-    float peak = 0;
-    size_t pixels = (size_t)picture->view.width * (size_t)picture->view.height;
 
-    for (size_t i = 0; i < pixels; i++)
-        peak = picture->map[i] > peak ? picture->map[i] : peak;
     emit_open_object(&json, NULL);
     emit_text(&json, "path", path);
     emit_integer(&json, "width", picture->view.width);
     emit_integer(&json, "height", picture->view.height);
     emit_real(&json, "threshold", threshold);
-    emit_real(&json, "peak", (double)peak);
+    emit_real(&json, "peak", (double)picture_peak(picture));
     emit_open_array(&json, "boxes");
     for (int32_t i = 0; i < count; i++) {
         emit_open_object(&json, NULL);
@@ -115,7 +111,7 @@ static bool write_picture(const dn_image_view *view, const char *output)
 /* DIR/NAME_overlay.png, DIR/NAME_map.png */
 static bool write_pictures(const localize_job *job, const char *path, const char *stem, const mapped_image *picture)
 {
-    uint8_t *rgb = picture_overlay(picture, path, 0);
+    uint8_t *rgb = picture_overlay(picture, path);
     uint16_t *gray = picture_map16(picture);
     char *overlay = need_text("%s/%s_overlay.png", job->folder, stem);
     char *map = need_text("%s/%s_map.png", job->folder, stem);

@@ -201,7 +201,7 @@ static bool write_thumbnail(FILE *page, const char *path, dn_localizer *localize
 
     if (!picture_open(&picture, path))
         return false;
-    uint8_t *rgb = picture_localize(&picture, path, localizer) ? picture_overlay(&picture, path, 0) : NULL;
+    uint8_t *rgb = picture_localize(&picture, path, localizer) ? picture_overlay(&picture, path) : NULL;
     bool drawn = rgb != NULL;
     if (rgb) {
         uint8_t *small = shrink(rgb, picture.view.width, picture.view.height, &width, &height);

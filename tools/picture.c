@@ -36,9 +36,20 @@ bool picture_localize(mapped_image *picture, const char *path, dn_localizer *loc
     return status == DN_OK;
 }
 
-uint8_t *picture_overlay(const mapped_image *picture, const char *path, float full)
+float picture_peak(const mapped_image *picture)
+{
+    size_t pixels = (size_t)picture->view.width * (size_t)picture->view.height;
+    float peak = 0;
+
+    for (size_t i = 0; i < pixels; i++)
+        peak = picture->map[i] > peak ? picture->map[i] : peak;
+    return peak;
+}
+
+uint8_t *picture_overlay(const mapped_image *picture, const char *path)
 {
     dn_error error;
+    float peak = picture_peak(picture), full = peak > DN_OVERLAY_FULL ? peak : DN_OVERLAY_FULL;
     uint8_t *rgb = need_memory((size_t)picture->view.width * (size_t)picture->view.height, 3);
     dn_status status = dn_image_overlay(&picture->view, picture->map, full, rgb, &error);
 

@@ -17,8 +17,12 @@ bool picture_open(mapped_image *picture, const char *path); /* complains on fail
 void picture_close(mapped_image *picture);
 bool picture_localize(mapped_image *picture, const char *path, dn_localizer *localizer); /* complains on failure */
 
-/* The image with its map drawn over it, RGB8, as new memory.  NULL, with a message, on failure. */
-uint8_t *picture_overlay(const mapped_image *picture, const char *path, float full);
+/* The map's largest value. */
+float picture_peak(const mapped_image *picture);
+/* The image with its map drawn over it, RGB8, as new memory.  The peak gets the hottest colour, if it is not below
+ * DN_OVERLAY_FULL: so good parts stay clean, and a map that is far above what is usual still tells where.  NULL, with a
+ * message, on failure. */
+uint8_t *picture_overlay(const mapped_image *picture, const char *path);
 /* The map as 16-bit gray, as new memory. */
 uint16_t *picture_map16(const mapped_image *picture);
 
