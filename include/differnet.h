@@ -6,10 +6,12 @@
  *     image -> N rotated views -> multi-scale CNN features y -> flow z = f(y) -> score -> verdict, heat map
  *
  * Conventions, valid for every function below
- * - A call that can fail returns a dn_status: DN_OK (0) or a negative DN_E_... number.
- * - Calls that make a handle take a nullable `dn_error *error` of the caller, filled on failure only; on
- *   failure `*out` is NULL.  Calls on a mutable handle (scorer, localizer, trainer) keep the detail text in
- *   that handle: dn_scorer_error() and its siblings.  There is no global error state.
+ * - A call that can fail returns a dn_status: DN_OK (0) or a negative DN_E_... number.  Comments name the ones
+ *   that are particular to a call; DN_E_ARGUMENT (NULL where it is not allowed, a number out of range) and
+ *   DN_E_MEMORY can come from nearly all.
+ * - Calls take a nullable `dn_error *error` of the caller, filled on failure only; on failure `*out` is NULL, and
+ *   arrays of numbers may hold anything.  Calls on a mutable handle (scorer, localizer, trainer) keep the detail
+ *   text in that handle: dn_scorer_error() and its siblings.  There is no global error state.
  * - Option structs start with `struct_size` and are filled with defaults by their init macro, for instance
  *   dn_train_options_init(&options).  A NULL option pointer means all defaults.  A struct longer than this
  *   library knows is accepted if the bytes it does not know are all zero (else DN_E_ARGUMENT).
@@ -19,7 +21,8 @@
  * - Handles keep a reference to what they were made from: it is fine to unref a model while a scorer uses it.
  * - Pointers passed in are read during the call only, unless a comment says otherwise.
  * - Paths are byte strings passed to the operating system as they are (UTF-8 on any usual system).
- * - Callbacks run on the calling thread only; a non-zero return cancels (DN_E_CANCELLED).
+ * - Callbacks run on the calling thread only; a non-zero return cancels (DN_E_CANCELLED).  Allocator hooks are
+ *   called from any thread.
  * - The library never prints, exits, changes process-wide state or touches the network.
  */
 #ifndef DIFFERNET_H
@@ -62,11 +65,12 @@ typedef int32_t dn_status;
 #define DN_E_FORMAT      (-4)  /* a file is truncated, corrupt or not of the expected format */
 #define DN_E_KIND        (-5)  /* a valid file, but of another kind: a model where a backbone is expected, ... */
 #define DN_E_VERSION     (-6)  /* a file written by a newer version of this library */
-#define DN_E_LIMIT       (-7)  /* a file or image exceeds a limit (pixels, bytes) set in the options */
+#define DN_E_LIMIT       (-7)  /* a file or image exceeds a limit of the options or of the library */
 #define DN_E_UNSUPPORTED (-8)  /* a valid file that uses a feature this library does not handle */
-#define DN_E_NUMERIC     (-9)  /* NaN or infinity in weights, in an image's result or in training */
+#define DN_E_NUMERIC     (-9)  /* NaN or infinity in weights, in the caller's arrays, in a result or in training */
 #define DN_E_CANCELLED  (-10)  /* a callback asked to stop; the object stays valid */
-#define DN_E_STATE      (-11)  /* the call does not fit the handle's state: training without images, ... */
+#define DN_E_STATE      (-11)  /* the call does not fit the handle's state: training without images, ...; a
+                                  checkpoint that does not fit, an image's file that changed since it was added */
 #define DN_E_THREAD     (-12)  /* a thread could not be started */
 
 /* Short English name of a status ("out of memory").  Static string; "unknown status" for other numbers. */
@@ -81,7 +85,9 @@ typedef struct dn_error {
  * Memory, threads
  */
 
-/* Allocator hooks, copied into the handle that gets them.  Both functions must be thread-safe. */
+/* Allocator hooks, copied into the handle that gets them; `user` must outlive it and what is made from it (a model's
+ * blobs, a trainer's models).  Both functions must be thread-safe.  OpenBLAS, libjpeg and jansson allocate on their
+ * own. */
 typedef struct dn_allocator {
     /* `size` > 0 bytes aligned to `alignment` (a power of two, 64 at most), or NULL. */
     void *(*alloc)(size_t alignment, size_t size, void *user);
@@ -133,34 +139,37 @@ typedef struct dn_image dn_image;
 typedef struct dn_image_options {
     uint32_t struct_size;
     uint32_t reserved;
-    int64_t max_pixels; /* width x height refused above this (DN_E_LIMIT), before allocating; default 64 x 2^20 */
-    int64_t max_bytes;  /* size of the encoded file refused above this; default 2^30 */
+    int64_t max_pixels; /* width x height refused above this (DN_E_LIMIT), before allocating: >= 1, default 64 x 2^20 */
+    int64_t max_bytes;  /* size of the encoded file refused above this: >= 1, default 2^30 */
     const dn_allocator *allocator; /* default NULL: malloc */
 } dn_image_options;
 DN_API void dn_image_options_init_size(dn_image_options *options, size_t size);
 #define dn_image_options_init(options) dn_image_options_init_size((options), sizeof *(options))
 
 /* Decodes a PNG (1 to 16 bit, gray, palette, colour, alpha, interlaced) or JPEG (baseline, progressive, gray,
- * YCbCr; EXIF orientation applied; CMYK is refused with DN_E_UNSUPPORTED).  The kind is told from the bytes, not
- * the name.  16-bit gray becomes DN_GRAY16, other gray DN_GRAY8, everything else DN_RGB8 (alpha dropped).
- * Truncated or corrupt input is an error (DN_E_FORMAT) that names the file; nothing is guessed. */
+ * YCbCr, RGB; EXIF orientation applied; CMYK is refused with DN_E_UNSUPPORTED).  The kind is told from the bytes, not
+ * the name.  16-bit gray becomes DN_GRAY16, other gray DN_GRAY8, everything else DN_RGB8 (alpha dropped, 16-bit colour
+ * rounded to 8).  Truncated or corrupt input is an error (DN_E_FORMAT) that names the file; nothing is guessed.
+ * Errors: DN_E_IO, DN_E_LIMIT (the options' limits; a JPEG of more than 100 scans), DN_E_FORMAT, DN_E_UNSUPPORTED. */
 DN_API DN_CHECK_RESULT dn_status dn_image_open_path(const char *path, const dn_image_options *options,
                                                     dn_image **out, dn_error *error);
 /* Like dn_image_open_path, but from `size` bytes in memory, which are not kept. */
 DN_API DN_CHECK_RESULT dn_status dn_image_open_memory(const void *bytes, size_t size, const dn_image_options *options,
                                                       dn_image **out, dn_error *error);
-/* Describes the image's pixels.  They live as long as the image. */
+/* Describes the image's pixels, tightly packed.  They live as long as the image.  All zeros for a NULL image. */
 DN_API void dn_image_pixels(const dn_image *image, dn_image_view *out);
 DN_API void dn_image_free(dn_image *image); /* NULL is allowed */
 
-/* Writes a PNG of any dn_image_view (DN_GRAY16 as 16 bit), atomically: the file appears complete or not at all. */
+/* Writes a PNG of any dn_image_view (DN_GRAY16 as 16 bit, alpha dropped), atomically: the file appears complete or not
+ * at all.  Errors: DN_E_IO, DN_E_UNSUPPORTED (a size that PNG cannot have). */
 DN_API DN_CHECK_RESULT dn_status dn_image_write_png(const dn_image_view *image, const char *path, dn_error *error);
 /* Like dn_image_write_png, but to memory. */
 DN_API DN_CHECK_RESULT dn_status dn_image_encode_png(const dn_image_view *image, dn_blob **out, dn_error *error);
 
 /* Draws a heat map over an image, as RGB8 of the image's size.
  * map: (height, width) floats as dn_localizer_map gives them (1 = the most that good images show).
- * full: the map value that gets the hottest colour; <= 0 means the default DN_OVERLAY_FULL.
+ * NaN or infinity in it is DN_E_NUMERIC.
+ * full: the map value that gets the hottest colour: > 1; <= 0 means the default DN_OVERLAY_FULL.
  * rgb: (height, width, 3) bytes of the caller.  Values up to 1 stay uncoloured; above, a perceptually uniform
  * colour map is blended in with growing weight. */
 #define DN_OVERLAY_FULL 4.0f
@@ -186,11 +195,14 @@ DN_API void dn_extractor_options_init_size(dn_extractor_options *options, size_t
 /* Loads a backbone from a safetensors file.  AlexNet is recognised by torchvision's names and shapes
  * (features.{0,3,6,8,10}.{weight,bias}, the prefix "features." optional, classifier tensors ignored); any other
  * sequential CNN needs a layer list under "differnet.layers" in the file's __metadata__ (docs/format.md).
- * float32 and float16 tensors.  Errors: DN_E_IO, DN_E_FORMAT, DN_E_KIND (a model or flow file), DN_E_NUMERIC (NaN in
- * the weights), DN_E_ARGUMENT (an input size at which the smallest scale does not fit through the network). */
+ * float32, float16 and float64 tensors.  Errors: DN_E_IO, DN_E_FORMAT, DN_E_KIND (a model, flow or checkpoint),
+ * DN_E_UNSUPPORTED (an unknown network, or a layer list with what this library does not know; a feature of more than
+ * 65536 numbers), DN_E_LIMIT (a file above 2^32 bytes; a layer whose output at this input size exceeds 2^28 numbers),
+ * DN_E_NUMERIC (NaN or infinity in the weights), DN_E_ARGUMENT (also an input size at which the smallest scale does not
+ * fit through the network). */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_open_path(const char *path, const dn_extractor_options *options,
                                                         dn_extractor **out, dn_error *error);
-/* Like dn_extractor_open_path, but from `size` bytes in memory, which are copied. */
+/* Like dn_extractor_open_path, but from `size` bytes in memory, which are not kept. */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_open_memory(const void *bytes, size_t size,
                                                           const dn_extractor_options *options,
                                                           dn_extractor **out, dn_error *error);
@@ -199,7 +211,7 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_open_memory(const void *bytes, siz
 DN_API DN_CHECK_RESULT dn_status dn_extractor_default(const dn_extractor_options *options,
                                                       dn_extractor **out, dn_error *error);
 /* AlexNet with seeded random weights (He normal, zero bias) and the given numbers of output channels of its five
- * convolutions; NULL means AlexNet's own: 64, 192, 384, 256, 256.  For tests and as a baseline. */
+ * convolutions, 1 .. 4096 each; NULL means AlexNet's own: 64, 192, 384, 256, 256.  For tests and as a baseline. */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_random(const int32_t channels[5], uint64_t seed,
                                                      const dn_extractor_options *options,
                                                      dn_extractor **out, dn_error *error);
@@ -213,9 +225,9 @@ typedef struct dn_extractor_info {
     int32_t taps;        /* layers whose mean activation goes into the feature (AlexNet: 1) */
     int32_t feature_dim; /* scales x sum of the taps' channels; AlexNet at 3 scales: 768 */
     int32_t random;      /* 1: random weights that stand in for trained ones */
-    uint32_t id;         /* crc32 of topology and weights */
-    int32_t layers;
-    int64_t parameters;
+    uint32_t id;         /* crc32 of layer list, mean, std and weights (docs/format.md) */
+    int32_t layers;      /* up to the last tap: the others are dropped */
+    int64_t parameters;  /* weights and biases of these layers */
     float mean[3], std[3]; /* a view is (rgb in 0..1 - mean) / std */
     char name[64];
 } dn_extractor_info;
@@ -225,12 +237,14 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_get_info(const dn_extractor *extra
 /* Name of tap 0 .. taps-1 ("features.12").  Lives as long as the extractor; NULL if out of range. */
 DN_API const char *dn_extractor_tap_name(const dn_extractor *extractor, int32_t tap);
 
-/* Renders n views of an image: stretched to the input size (bilinear, antialiased), rotated by angles[i] degrees
- * counter-clockwise about the centre (nearest, corners black), normalised.  views: (n, size, size, 3) floats. */
+/* Renders n views (here and below: 1 .. 65536) of an image: stretched to the input size (bilinear, antialiased),
+ * rotated by angles[i] degrees (finite) counter-clockwise about the centre (nearest, corners black), normalised.
+ * views: (n, size, size, 3) floats. */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_views(const dn_extractor *extractor, const dn_image_view *image,
                                                     const double *angles, int32_t n, float *views, dn_error *error);
 /* Features of n views.  views: (n, size, size, 3); features: (n, feature_dim), largest scale first, within a scale
- * tap by tap; each the mean of one map over its positions.  Scratch is allocated and freed within the call. */
+ * tap by tap; each the mean of one map over its positions.  Scratch is allocated and freed within the call.
+ * DN_E_NUMERIC if a view or a feature is not finite. */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_features(const dn_extractor *extractor, const float *views, int32_t n,
                                                        float *features, dn_error *error);
 /* Features of one image seen under n angles: dn_extractor_views and dn_extractor_features in one. */
@@ -238,7 +252,8 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_features_image(const dn_extractor 
                                                              const double *angles, int32_t n, float *features,
                                                              dn_error *error);
 /* Gradient of sum_j feature_gradient[i][j] * feature[i][j] with respect to the normalised pixels of view i.
- * views: (n, size, size, 3); feature_gradient: (n, feature_dim); pixel_gradient: (n, size, size, 3). */
+ * views: (n, size, size, 3); feature_gradient: (n, feature_dim); pixel_gradient: (n, size, size, 3).
+ * DN_E_NUMERIC if something in them is not finite. */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_gradient(const dn_extractor *extractor, const float *views, int32_t n,
                                                        const float *feature_gradient, float *pixel_gradient,
                                                        dn_error *error);
@@ -248,6 +263,10 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_gradient(const dn_extractor *extra
  *
  * Block: a fixed permutation, then both halves are coupled: y1 = x1 * exp(l(s2)) + t2, (s2, t2) = net2(x2);
  * y2 = x2 * exp(l(s1)) + t1, (s1, t1) = net1(y1); l(s) = clamp * 0.636 * atan(s / clamp) (paper equation 5).
+ * A block's output is limited to +-10^6.
+ *
+ * For the calls that take rows: n >= 1; scratch is allocated and freed within the call; DN_E_NUMERIC if something that
+ * goes in or comes out is not finite.
  */
 
 typedef struct dn_flow dn_flow;
@@ -266,16 +285,19 @@ DN_API void dn_flow_options_init_size(dn_flow_options *options, size_t size);
 
 /* A flow with seeded permutations and initial weights U(-1/sqrt(inputs), 1/sqrt(inputs)). */
 DN_API DN_CHECK_RESULT dn_status dn_flow_create(const dn_flow_options *options, dn_flow **out, dn_error *error);
-/* Reads a flow file (dn_flow_save).  allocator: NULL for malloc. */
+/* Reads a flow file (dn_flow_save).  allocator: NULL for malloc.  Errors: DN_E_IO, DN_E_FORMAT, DN_E_KIND (a model or
+ * backbone), DN_E_VERSION, DN_E_NUMERIC. */
 DN_API DN_CHECK_RESULT dn_status dn_flow_open_path(const char *path, const dn_allocator *allocator,
                                                    dn_flow **out, dn_error *error);
 DN_API DN_CHECK_RESULT dn_status dn_flow_open_memory(const void *bytes, size_t size, const dn_allocator *allocator,
                                                      dn_flow **out, dn_error *error);
+/* Writes the flow (float32), atomically: an existing file is replaced by a complete one or left as it is. */
 DN_API DN_CHECK_RESULT dn_status dn_flow_save(const dn_flow *flow, const char *path, dn_error *error);
 DN_API DN_CHECK_RESULT dn_status dn_flow_save_memory(const dn_flow *flow, dn_blob **out, dn_error *error);
 DN_API dn_flow *dn_flow_ref(dn_flow *flow);
 DN_API void dn_flow_unref(dn_flow *flow); /* NULL is allowed */
-/* Fills dimension, blocks, hidden, clamp and seed. */
+/* Fills dimension, blocks, hidden, clamp and seed; allocator becomes NULL.  `info` is set up by
+ * dn_flow_options_init() before the call. */
 DN_API DN_CHECK_RESULT dn_status dn_flow_get_info(const dn_flow *flow, dn_flow_options *info);
 
 /* z = f(x) and log |det df/dx|.  x, z: (n, dimension), may be the same array; logdet: (n) or NULL.
@@ -319,17 +341,20 @@ typedef struct dn_model_options {
 DN_API void dn_model_options_init_size(dn_model_options *options, size_t size);
 #define dn_model_options_init(options) dn_model_options_init_size((options), sizeof *(options))
 
-/* Opens a model file (.dnm).  The file is mapped: it must not be changed in place while the model lives (replacing
- * it by rename, as dn_model_save does, is fine). */
+/* Opens a model file (.dnm).  The file is mapped: it must not be changed in place while the model, or its flow, lives
+ * (replacing it by rename, as dn_model_save does, is fine).  Errors: DN_E_IO, DN_E_FORMAT (also a checksum that
+ * differs), DN_E_KIND (a backbone, flow or checkpoint), DN_E_VERSION, DN_E_NUMERIC, DN_E_UNSUPPORTED and DN_E_LIMIT
+ * (its backbone, see dn_extractor_open_path). */
 DN_API DN_CHECK_RESULT dn_status dn_model_open_path(const char *path, const dn_model_options *options,
                                                     dn_model **out, dn_error *error);
 /* Like dn_model_open_path, but from `size` bytes in memory, which are copied. */
 DN_API DN_CHECK_RESULT dn_status dn_model_open_memory(const void *bytes, size_t size, const dn_model_options *options,
                                                       dn_model **out, dn_error *error);
 /* Writes the model, atomically: an existing file is replaced by a complete one or left as it is.
- * storage: DN_STORAGE_F32 or DN_STORAGE_F16. */
+ * storage: DN_STORAGE_F32 or DN_STORAGE_F16, which is DN_E_NUMERIC where a weight is too large for it. */
 DN_API DN_CHECK_RESULT dn_status dn_model_save(const dn_model *model, const char *path, int32_t storage,
                                                dn_error *error);
+/* Like dn_model_save, but to memory. */
 DN_API DN_CHECK_RESULT dn_status dn_model_save_memory(const dn_model *model, int32_t storage, dn_blob **out,
                                                       dn_error *error);
 DN_API dn_model *dn_model_ref(dn_model *model);
@@ -337,7 +362,7 @@ DN_API void dn_model_unref(dn_model *model); /* NULL is allowed */
 
 typedef struct dn_model_info {
     uint32_t struct_size;
-    uint32_t id;            /* crc32 of the model's tensors: equal bits, equal id */
+    uint32_t id;            /* crc32 of the tensors in its file, DN_STORAGE_F32 for a new model: equal bits, equal id */
     int32_t input_size;     /* pixels */
     int32_t scales;
     int32_t feature_dim;
@@ -355,7 +380,7 @@ typedef struct dn_model_info {
     uint64_t seed;
     double clamp;
     double final_loss;      /* mean training loss of the last epoch; NaN if not known */
-    double heatmap_scale;   /* gradient-map value that good images reach at most; 0: not known */
+    double heatmap_scale;   /* gradient-map value that good images hardly exceed (docs/numerics.md); 0: not known */
     int64_t parameters;     /* backbone and flow */
     char backbone[64];
     char library[16];       /* version of the library that trained it */
@@ -363,8 +388,8 @@ typedef struct dn_model_info {
 DN_API void dn_model_info_init_size(dn_model_info *info, size_t size);
 #define dn_model_info_init(info) dn_model_info_init_size((info), sizeof *(info))
 DN_API DN_CHECK_RESULT dn_status dn_model_get_info(const dn_model *model, dn_model_info *info);
-/* Scores of the held-out good images, ascending; `*count` gets their number (0 is possible).  Lives as long as the
- * model. */
+/* Scores of the held-out good images, ascending; `*count` gets their number (0 is possible, the pointer may then be
+ * NULL).  Lives as long as the model. */
 DN_API const double *dn_model_holdout_scores(const dn_model *model, int32_t *count);
 /* The model's parts, for use on their own.  Borrowed: they live as long as the model; ref them to keep them. */
 DN_API dn_extractor *dn_model_extractor(const dn_model *model);
@@ -394,9 +419,10 @@ typedef struct dn_score {
     uint32_t struct_size;
     int32_t anomalous;       /* 1 anomalous, 0 normal, -1 no verdict: the model holds no scores of good images */
     double score;            /* mean of z^2 over views and dimensions, >= 0; about 1 for good images */
-    double log_likelihood;   /* mean over views of log p(y) of the (standardised) features */
+    double log_likelihood;   /* mean over views of log p of the features as the flow gets them (standardised) */
     double p_value;          /* (1 + held-out scores >= score) / (held-out scores + 1); NaN without them */
-    double threshold;        /* anomalous means score > threshold; NaN without held-out scores */
+    double threshold;        /* anomalous means score > threshold; -1 where every score is; NaN without held-out
+                                scores */
     double false_alarm_rate; /* the rate the verdict keeps: the one asked for, or the smallest the model can promise,
                                 1 / (held-out scores + 1), if that is larger; NaN without held-out scores */
     int32_t views;
@@ -408,11 +434,13 @@ DN_API void dn_score_init_size(dn_score *score, size_t size);
 /* Allocates all scratch and starts the threads asked for. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_create(dn_model *model, const dn_scorer_options *options,
                                                   dn_scorer **out, dn_error *error);
-/* Scores an image of at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite. */
+/* Scores an image of at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite.  *score is
+ * written on success only. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score(dn_scorer *scorer, const dn_image_view *image, dn_score *score);
-/* Like dn_scorer_score, but decodes a file (with default dn_image_options). */
+/* Like dn_scorer_score, but decodes a file (with default dn_image_options; errors as in dn_image_open_path). */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score_path(dn_scorer *scorer, const char *path, dn_score *score);
-/* Mean of z^2 of each view of the last scored image; `*count` gets their number.  Valid until the next call. */
+/* Mean of z^2 of each view of the last scored image; `*count` gets their number.  Valid until the next call; NULL and 0
+ * before the first one and after one that failed. */
 DN_API const double *dn_scorer_view_scores(const dn_scorer *scorer, int32_t *count);
 DN_API const dn_error *dn_scorer_error(const dn_scorer *scorer);
 DN_API void dn_scorer_free(dn_scorer *scorer); /* NULL is allowed */
@@ -428,7 +456,7 @@ typedef struct dn_localizer_options {
     int32_t views;   /* 1 .. 1024, default 16 */
     int32_t angles;  /* DN_ANGLES_...; -1 (default): the model's own */
     int32_t threads; /* 1 .. 256, default 1 */
-    double sigma;    /* Gaussian blur of the gradient, in pixels of a view: 0 .. 64, default 3 */
+    double sigma;    /* Gaussian blur of the gradient, in pixels of a view: 0 (none) .. 64, default 3 */
     const dn_allocator *allocator; /* default NULL: malloc */
 } dn_localizer_options;
 DN_API void dn_localizer_options_init_size(dn_localizer_options *options, size_t size);
@@ -438,7 +466,9 @@ DN_API DN_CHECK_RESULT dn_status dn_localizer_create(dn_model *model, const dn_l
                                                      dn_localizer **out, dn_error *error);
 /* Heat map in the image's own pixels.  map: (height, width) floats, >= 0.  The gradient of the training loss with
  * respect to each view is rotated back and blurred; |.| is averaged over views and channels, squared, and divided by
- * the model's heatmap_scale, so that 1 is the most that good images show (unscaled if the model holds no scale). */
+ * the model's heatmap_scale, so that 1 is what good images hardly exceed (unscaled if the model holds no scale).  The
+ * scale was measured with the default views and sigma: fewer views or less blur give larger values.
+ * The image has at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite. */
 DN_API DN_CHECK_RESULT dn_status dn_localizer_map(dn_localizer *localizer, const dn_image_view *image, float *map);
 
 typedef struct dn_box {
@@ -447,8 +477,8 @@ typedef struct dn_box {
     int32_t area;                /* pixels at or above the threshold */
 } dn_box;
 /* Bounding boxes of the 8-connected regions of map values >= threshold (> 0; 1 is a sensible value), strongest peak
- * first.  map: (height, width).  boxes: room for `capacity`; `*count` gets the number written.  Regions beyond
- * `capacity` (the weakest) are left out. */
+ * first.  map: (height, width), up to 2^31 - 1 values (DN_E_LIMIT above), NaN counts as below.  boxes: room for
+ * `capacity` (0: may be NULL); `*count` gets the number written.  Regions beyond it (the weakest) are left out. */
 DN_API DN_CHECK_RESULT dn_status dn_localizer_boxes(dn_localizer *localizer, const float *map, int32_t width,
                                                     int32_t height, float threshold, dn_box *boxes, int32_t capacity,
                                                     int32_t *count);
@@ -487,13 +517,15 @@ typedef struct dn_train_options {
                                 if it is > 0 and there are three or more; none with fewer */
     int32_t views;           /* default number of views the model scores with: 1 .. 1024, default 64 */
     int32_t angles;          /* DN_ANGLES_... the model scores with, default DN_ANGLES_STRATIFIED */
-    int32_t heatmap_images;  /* good images (held-out ones first) that set the heat map's scale: 0 .. 1024, default 16 */
+    int32_t heatmap_images;  /* good images (held-out ones first) that set the heat map's scale: 0 .. 1024, default
+                                16 */
     int32_t threads;         /* 1 .. 256, default 1.  The model has the same bits for any value */
     const char *checkpoint;  /* path of a file to save the state to, so that training can go on; NULL (default): none.
                                 The feature bank goes to the same path with ".bank" appended.  Copied. */
-    int32_t checkpoint_epochs; /* save every so many epochs and at a cancel: 1 .. 1000000, default 16 */
-    int32_t resume;          /* 1: go on from `checkpoint` if it exists and fits images and options (else an error);
-                                0 (default): start anew */
+    int32_t checkpoint_epochs; /* save every so many epochs, after the last one and when training is cancelled:
+                                1 .. 1000000, default 16 */
+    int32_t resume;          /* 1: go on from `checkpoint` if there is one (it must fit images and options, else
+                                DN_E_STATE), needs `checkpoint`; 0 (default): start anew */
     const dn_allocator *allocator; /* default NULL: malloc */
 } dn_train_options;
 DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
@@ -502,7 +534,7 @@ DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
 DN_API DN_CHECK_RESULT dn_status dn_train_options_preset(dn_train_options *options, int32_t preset);
 
 #define DN_PHASE_FEATURES 1 /* done, total: views.  Computing the feature bank */
-#define DN_PHASE_TRAIN    2 /* done, total: epochs.  `loss` is the last epoch's mean */
+#define DN_PHASE_TRAIN    2 /* done, total: epochs; told after each step.  `loss` is the last epoch's mean */
 #define DN_PHASE_HOLDOUT  3 /* done, total: images.  Scoring the held-out images */
 #define DN_PHASE_HEATMAP  4 /* done, total: images.  Setting the heat map's scale */
 
@@ -518,13 +550,17 @@ typedef int32_t (*dn_progress_fn)(const dn_progress *progress, void *user);
 
 DN_API DN_CHECK_RESULT dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *options,
                                                    dn_trainer **out, dn_error *error);
-/* Adds a good image by path.  The file is decoded now, so that a bad one is found early, and again when needed. */
+/* Adds a good image of at least DN_MIN_SIDE pixels each side by path.  The file is decoded now, so that a bad one is
+ * found early (errors as in dn_image_open_path), and again when needed.  DN_E_STATE after the first dn_trainer_run. */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_add_path(dn_trainer *trainer, const char *path);
-/* Adds a good image; what is needed of its pixels is copied. */
+/* Likewise from memory; what is needed of the pixels is copied. */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_add_view(dn_trainer *trainer, const dn_image_view *image);
-/* Trains (paper section 3.2, equation 3) and makes a model.  progress: may be NULL.  DN_E_STATE without images.
- * DN_E_CANCELLED: the state is kept (and saved, if there is a checkpoint path); a further call goes on.
- * DN_E_NUMERIC: NaN or infinity came up; the weights of the last good epoch are kept, see dn_trainer_model. */
+/* Trains (paper section 3.2, equation 3) and makes a model.  progress: may be NULL.
+ * DN_E_STATE: no images, a file that changed since it was added, or a checkpoint that does not fit.
+ * DN_E_CANCELLED: the state is kept (and saved, if training has begun and there is a checkpoint path); a further call
+ * goes on.
+ * DN_E_NUMERIC: NaN or infinity came up; the weights of the last good epoch are kept, see dn_trainer_model.
+ * Errors of the images' files and the checkpoint's (DN_E_IO, DN_E_FORMAT, DN_E_KIND, DN_E_VERSION, ...) as well. */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_run(dn_trainer *trainer, dn_progress_fn progress, void *user,
                                                 dn_model **out);
 /* A model from the last epoch that went well, after dn_trainer_run failed or was cancelled (DN_E_STATE if there is
