@@ -226,7 +226,7 @@ static dn_status load_facts(const st_file *file, loaded_facts *facts, dn_error *
 {
     const char *text = st_metadata(file, "differnet.facts");
 
-    json_error_t problem;
+    json_error_t problem = {0};
 
     *facts = (loaded_facts){.storage = DN_STORAGE_F32};
     json_t *object = text ? json_loads(text, JSON_REJECT_DUPLICATES, &problem) : NULL;

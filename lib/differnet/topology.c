@@ -300,7 +300,7 @@ static dn_status read_list(dn_extractor *extractor, const json_t *list, const ch
 /* Parses JSON that is `what`. */
 static dn_status load_json(const char *text, const char *what, const char *label, json_t **out, dn_error *error)
 {
-    json_error_t problem;
+    json_error_t problem = {0};
 
     *out = json_loads(text, JSON_REJECT_DUPLICATES, &problem);
     if (*out)

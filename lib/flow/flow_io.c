@@ -146,7 +146,7 @@ static dn_status read_configuration(const st_file *file, const json_t *object, d
 static dn_status load_configuration(const st_file *file, dn_flow_options *configuration, dn_error *error)
 {
     const char *text = st_metadata(file, CONFIGURATION_KEY);
-    json_error_t problem;
+    json_error_t problem = {0};
     json_t *object = text ? json_loads(text, JSON_REJECT_DUPLICATES, &problem) : NULL;
 
     if (text && !object && json_error_code(&problem) == json_error_out_of_memory)
