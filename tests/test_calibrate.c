@@ -53,18 +53,19 @@ START_TEST(definition)
 }
 END_TEST
 
-/* Every rate m / (n + 1) must allow exactly m - 1 scores above, however it rounds. */
+/* Every rate m / (n + 1) must allow exactly m - 1 scores above, however it rounds: 0.29 * 100 is below 29. */
 START_TEST(exact_rates)
 {
+    static const int counts[] = {1, 2, 9, 19, 48, 99, 999, 4095};
     static double scores[4096];
 
     for (int i = 0; i < 4096; i++)
         scores[i] = i + 1;
-    for (int count = 1; count < 4096; count = count * 4 + 3)
-        for (int m = 1; m <= count; m += 1 + m / 8) {
+    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++)
+        for (int m = 1; m <= counts[k]; m++) {
             dn_score score = {.score = 0};
-            calibrate_verdict(scores, count, (double)m / (count + 1), &score);
-            ck_assert_double_eq(score.threshold, scores[count - m]);
+            calibrate_verdict(scores, counts[k], (double)m / (counts[k] + 1), &score);
+            ck_assert_double_eq(score.threshold, scores[counts[k] - m]);
         }
 }
 END_TEST
