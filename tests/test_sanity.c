@@ -57,7 +57,7 @@ static dn_model *train_on_squares(void)
     options.learning_rate = 2e-3;
     options.holdout = 0.3;
     options.views = 16;
-    options.heatmap_images = 2;
+    options.heatmap_images = 8;
     ck_ok(dn_trainer_create(extractor, &options, &trainer, NULL));
     dn_extractor_unref(extractor);
     for (uint32_t i = 0; i < TRAIN; i++) {
@@ -83,6 +83,34 @@ static dn_score score_shape(dn_scorer *scorer, _Bool circle, uint32_t seed)
     return score;
 }
 
+/* Share of an image's pixels that its heat map shows above what good images do. */
+static double hot_share(dn_localizer *localizer, _Bool circle, uint32_t seed)
+{
+    static float map[SIDE * SIDE];
+    uint8_t gray[SIDE * SIDE];
+    int hot = 0;
+
+    draw_shape(gray, circle, seed);
+    dn_image_view view = shape_view(gray);
+    ck_ok(dn_localizer_map(localizer, &view, map));
+    for (int i = 0; i < SIDE * SIDE; i++)
+        hot += map[i] > 1;
+    return (double)hot / (SIDE * SIDE);
+}
+
+/* Good parts are not red, the others are. */
+static void check_heat_maps(dn_model *model)
+{
+    dn_localizer *localizer = NULL;
+
+    ck_ok(dn_localizer_create(model, NULL, &localizer, NULL));
+    for (uint32_t i = 0; i < 3; i++) {
+        double square = hot_share(localizer, 0, 100 + i), circle = hot_share(localizer, 1, 200 + i);
+        ck_assert_msg(square < 0.02 && circle > 0.1, "hot pixels: square %.3f, circle %.3f", square, circle);
+    }
+    dn_localizer_free(localizer);
+}
+
 START_TEST(squares_against_circles)
 {
     dn_model *model = train_on_squares();
@@ -105,6 +133,7 @@ START_TEST(squares_against_circles)
     ck_assert_msg(square_p > circle_p, "mean p-value of squares %.3f, of circles %.3f", square_p, circle_p);
     for (int i = 0; i < TEST; i++)
         ck_assert_int_eq(circles[i].anomalous, 1);
+    check_heat_maps(model);
     dn_scorer_free(scorer);
     dn_model_unref(model);
 }

@@ -148,7 +148,7 @@ static dn_status compute_views(dn_trainer *t, const view_request *requests, int3
     for (int32_t i = 0; i < count; i++)
         for (size_t j = 0; j < dimension; j++)
             if (!isfinite(features[(size_t)i * dimension + j]))
-                return fail(error, DN_E_NUMERIC, "%s: the features are not finite: the backbone's weights are too large",
+                return fail(error, DN_E_NUMERIC, "%s: the features are not finite: the backbone's numbers overflow",
                             train_image_label(t, t->slots[requests[i].slot].image, label));
     return DN_OK;
 }

@@ -23,8 +23,8 @@
 enum { BANK_FIELDS = 10, FIELDS = 21 };
 static const char *const field_names[FIELDS] = {
     "backbone", "input_size", "scales", "images", "seed", "holdout", "bank", "brightness", "contrast", "saturation",
-    "standardize", "hidden", "blocks", "clamp", "batch_images", "batch_views", "learning_rate", "beta1", "beta2", "epsilon",
-    "weight_decay",
+    "standardize", "hidden", "blocks", "clamp", "batch_images", "batch_views", "learning_rate", "beta1", "beta2",
+    "epsilon", "weight_decay",
 };
 
 static uint64_t bits_of(double value)
@@ -80,8 +80,8 @@ static dn_status check_fields(const dn_trainer *t, const st_file *file, int32_t 
     TRY(read_bits(file, "belongs_to", ST_I64, sizeof *theirs, count, theirs, error));
     for (int32_t i = 0; i < count; i++)
         if (own[i] != theirs[i])
-            return fail(error, DN_E_STATE, "%s does not belong to these images and options (it was made with other %s): "
-                        "remove it or train without resume", st_label(file), field_names[i]);
+            return fail(error, DN_E_STATE, "%s does not belong to these images and options (it was made with other "
+                        "%s): remove it or train without resume", st_label(file), field_names[i]);
     return DN_OK;
 }
 
@@ -228,8 +228,8 @@ static dn_status read_counters(dn_trainer *t, const st_file *file, dn_error *err
         counters[2] < 0)
         return fail(error, DN_E_FORMAT, "%s: its counters are invalid: remove it to train anew", st_label(file));
     if (counters[0] + (counters[1] > 0) > t->options.epochs)
-        return fail(error, DN_E_STATE, "%s is at epoch %" PRId64 ", beyond epochs = %d: ask for more epochs, or remove it",
-                    st_label(file), counters[0] + (counters[1] > 0), t->options.epochs);
+        return fail(error, DN_E_STATE, "%s is at epoch %" PRId64 ", beyond epochs = %d: ask for more epochs, or "
+                    "remove it", st_label(file), counters[0] + (counters[1] > 0), t->options.epochs);
     t->state.epoch = (int32_t)counters[0];
     t->state.position = (int32_t)counters[1];
     t->optimiser->step = counters[2];

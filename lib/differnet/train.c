@@ -199,7 +199,7 @@ static dn_status diverge(dn_trainer *t, dn_error *error)
     t->state.position = 0;
     t->diverged = 1;
     return fail(error, DN_E_NUMERIC,
-                "training diverged in epoch %d (the loss is not finite): use a learning_rate below %g; %s",
+                "training diverged in epoch %d (loss or weights are not finite): use a learning_rate below %g; %s",
                 t->state.epoch + 1, t->options.learning_rate,
                 t->state.epoch > 0 ? "dn_trainer_model gives the epoch before" : "no epoch went well");
 }
