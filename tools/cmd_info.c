@@ -140,11 +140,11 @@ static void write_extractor_json(const char *path, const dn_extractor *extractor
     emit_integer(&json, "feature_dim", info.feature_dim);
     emit_open_array(&json, "mean");
     for (int i = 0; i < 3; i++)
-        emit_real(&json, NULL, (double)info.mean[i]);
+        emit_single(&json, NULL, info.mean[i]);
     emit_close_array(&json);
     emit_open_array(&json, "std");
     for (int i = 0; i < 3; i++)
-        emit_real(&json, NULL, (double)info.std[i]);
+        emit_single(&json, NULL, info.std[i]);
     emit_close_array(&json);
     emit_close_object(&json);
     putchar('\n');

@@ -60,7 +60,7 @@ static void write_boxes(FILE *file, const char *path, const mapped_image *pictur
     emit_integer(&json, "width", picture->view.width);
     emit_integer(&json, "height", picture->view.height);
     emit_real(&json, "threshold", threshold);
-    emit_real(&json, "peak", (double)picture_peak(picture));
+    emit_single(&json, "peak", picture_peak(picture));
     emit_open_array(&json, "boxes");
     for (int32_t i = 0; i < count; i++) {
         emit_open_object(&json, NULL);
@@ -68,7 +68,7 @@ static void write_boxes(FILE *file, const char *path, const mapped_image *pictur
         emit_integer(&json, "y", boxes[i].y);
         emit_integer(&json, "width", boxes[i].width);
         emit_integer(&json, "height", boxes[i].height);
-        emit_real(&json, "peak", (double)boxes[i].peak);
+        emit_single(&json, "peak", boxes[i].peak);
         emit_integer(&json, "area", boxes[i].area);
         emit_close_object(&json);
     }

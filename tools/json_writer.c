@@ -105,7 +105,8 @@ void emit_unsigned(json_writer *json, const char *key, uint64_t value)
     fprintf(json->file, "%" PRIu64, value);
 }
 
-void emit_real(json_writer *json, const char *key, double value)
+/* The first of `low` .. `high` digits with which the number reads back the same. */
+static void write_number(json_writer *json, const char *key, double value, int low, int high)
 {
     char text[40];
 
@@ -114,14 +115,24 @@ void emit_real(json_writer *json, const char *key, double value)
         return;
     }
     begin_value(json, key);
-    for (int digits = 9; digits <= 17; digits += 2) { /* the shortest of these that reads back the same */
+    for (int digits = low; digits <= high; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
+        if (high > 9 ? strtod(text, NULL) == value : (double)strtof(text, NULL) == value)
             break;
     }
     fputs(text, json->file);
     if (!strpbrk(text, ".e")) /* a real number stays one for readers that tell them apart */
         fputs(".0", json->file);
+}
+
+void emit_real(json_writer *json, const char *key, double value)
+{
+    write_number(json, key, value, 15, 17);
+}
+
+void emit_single(json_writer *json, const char *key, float value)
+{
+    write_number(json, key, (double)value, 6, 9);
 }
 
 void emit_bool(json_writer *json, const char *key, bool value)
