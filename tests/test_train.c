@@ -453,12 +453,32 @@ START_TEST(heatmap_scale_is_what_most_good_pixels_stay_below)
 }
 END_TEST
 
+START_TEST(an_odd_feature_is_refused_at_once)
+{
+    const int32_t channels[5] = {4, 4, 6, 6, 5};
+    dn_extractor_options options;
+    dn_extractor *extractor = NULL;
+    dn_trainer *trainer = (dn_trainer *)1;
+    dn_error error = {0};
+
+    dn_extractor_options_init(&options);
+    options.input_size = 64;
+    options.scales = 1;
+    ck_ok(dn_extractor_random(channels, 1, &options, &extractor, NULL));
+    ck_status(dn_trainer_create(extractor, NULL, &trainer, &error), DN_E_ARGUMENT);
+    ck_assert_ptr_null(trainer);
+    ck_assert_msg(strstr(error.message, "gives 5 numbers per view"), "%s", error.message);
+    dn_extractor_unref(extractor);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("train");
     TCase *core = tcase_create("core");
 
     tcase_set_timeout(core, 60);
+    tcase_add_test(core, an_odd_feature_is_refused_at_once);
     tcase_add_test(core, share_of_held_out_images);
     tcase_add_test(core, seed_chooses_held_out_images);
     tcase_add_loop_test(core, bank_rows_are_features_of_random_views, 0, 4);

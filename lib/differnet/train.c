@@ -29,9 +29,13 @@ static dn_status copy_paths(dn_trainer *t, dn_error *error)
 dn_status trainer_create(dn_extractor *extractor, const dn_train_options *options, dn_trainer **out, dn_error *error)
 {
     dn_allocator allocator = mem_allocator(options->allocator);
-    dn_trainer *t = mem_zalloc(&allocator, 1, sizeof *t);
 
     *out = NULL;
+    if (extractor->feature_dim % 2 != 0)
+        return fail(error, DN_E_ARGUMENT,
+                    "the backbone %s gives %d numbers per view, but the flow couples two halves: an even number is "
+                    "needed; use another number of scales", extractor->name, extractor->feature_dim);
+    dn_trainer *t = mem_zalloc(&allocator, 1, sizeof *t);
     if (!t)
         return fail_memory(error, "a trainer");
     t->allocator = allocator;
@@ -237,13 +241,16 @@ static dn_status end_epoch(dn_trainer *t, dn_error *error)
     return DN_OK;
 }
 
-/* Tells the watcher; a cancelled training is saved first. */
+/* Tells the watcher; a cancelled training is saved first, unless the epoch in progress has gone wrong already. */
 static dn_status report_epoch(dn_trainer *t, const train_watch *watch, dn_error *error)
 {
     dn_status status = train_report(watch, DN_PHASE_TRAIN, t->state.epoch, t->options.epochs, t->state.loss, error);
 
-    if (status != DN_OK && t->options.checkpoint)
-        TRY(checkpoint_save(t, error));
+    if (status == DN_OK || !t->options.checkpoint)
+        return status;
+    if (!weights_finite(t->flow->weights, parameters_of(t)))
+        return diverge(t, error);
+    TRY(checkpoint_save(t, error));
     return status;
 }
 
