@@ -18,17 +18,14 @@
 #define M COOK_TOOM_OUTPUTS
 #define LEAST_CHANNELS 32
 
-/* Floats in the transformed tiles of a group, and the least tiles in one: few tiles leave little work for each pass
- * over the weights.  Groups depend on the layer's shape only. */
-#ifndef GROUP_FLOATS
+/* Floats in the transformed tiles of a group (4 MB), and the least tiles in one: few tiles leave little work for each
+ * pass over the weights.  Groups depend on the layer's shape only.  The figures are the best of those that
+ * bench/bench_conv.c was run with. */
 #define GROUP_FLOATS ((size_t)1024 * 1024)
-#endif
-#ifndef GROUP_LEAST
 #define GROUP_LEAST 64
-#endif
-#ifndef PAYS_TILES
-#define PAYS_TILES 16
-#endif
+
+/* Fewer tiles than this are slower than the direct method: all weights are read for little work. */
+#define LEAST_TILES 16
 
 /* Floats between the products of a tile: a line more than dense, so that they do not fall on the same cache sets. */
 #define SKEW 16
@@ -99,7 +96,7 @@ static struct plan plan_of(const conv_spec *spec, int32_t in_h, int32_t in_w)
 
 _Bool winograd_pays(const conv_spec *spec, int32_t in_h, int32_t in_w)
 {
-    return plan_of(spec, in_h, in_w).tiles >= PAYS_TILES;
+    return plan_of(spec, in_h, in_w).tiles >= LEAST_TILES;
 }
 
 /* ---- weights ---- */
@@ -161,7 +158,8 @@ size_t winograd_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w)
 
 /* ---- pixels to blocks ---- */
 
-/* Whether block (y, x) of the map, a window of stride x stride pixels, is copied to or added from the blocks. */
+/* Each block is a window of stride x stride pixels.  With x, copies its pixels to the blocks; without, adds the blocks
+ * to the pixels of dx. */
 static void move_blocks(const conv_spec *spec, const struct plan *p, int32_t in_h, int32_t in_w, const float *x,
                         float *dx, float *blocks)
 {
@@ -238,8 +236,8 @@ void winograd_forward(const conv_spec *spec, int32_t in_h, int32_t in_w, const f
         for (size_t i = 0; i < count; i++)
             tile_forward_in(&p, patch, first + i, x, in_products + i * p.channels);
         for (size_t k = 0; k < p.n2; k++)
-            blas_gemm(BLAS_N, BLAS_N, (int64_t)count, spec->out_c, (int64_t)p.channels, 1, in_products + k * p.in_step,
-                      (int64_t)p.channels, spec->packed + k * p.channels * p.out_c, spec->out_c, 0,
+            blas_gemm(BLAS_N, BLAS_N, (int64_t)count, spec->out_c, (int64_t)p.channels, 1,
+                      in_products + k * p.in_step, (int64_t)p.channels, spec->packed + k * p.channels * p.out_c, spec->out_c, 0,
                       out_products + k * p.out_step, spec->out_c);
         for (size_t i = 0; i < count; i++)
             tile_forward_out(&p, patch, first + i, out_products + i * p.out_c, activation, spec->bias, y);
