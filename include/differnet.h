@@ -548,6 +548,7 @@ typedef struct dn_progress {
 /* Called on the thread that called dn_trainer_run.  Non-zero: stop (DN_E_CANCELLED). */
 typedef int32_t (*dn_progress_fn)(const dn_progress *progress, void *user);
 
+/* Starts the threads asked for.  DN_E_ARGUMENT also if the extractor's feature_dim is odd: the flow couples halves. */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *options,
                                                    dn_trainer **out, dn_error *error);
 /* Adds a good image of at least DN_MIN_SIDE pixels each side by path.  The file is decoded now, so that a bad one is
