@@ -412,8 +412,8 @@ START_TEST(fast_is_direct)
 }
 END_TEST
 
-/* The digits lost: rms error relative to the values, and to the direct method's (which depends on the processor's matrix
- * product).  The transforms' points magnify the rounding of the products, for 5 taps more than for 3. */
+/* The digits lost: rms error relative to the values, and to the direct method's (which depends on the processor's
+ * matrix product).  The transforms' points magnify the rounding of the products, for 5 taps more than for 3. */
 START_TEST(fast_is_accurate)
 {
     static const struct {

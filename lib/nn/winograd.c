@@ -19,8 +19,8 @@
 #define LEAST_CHANNELS 32
 
 /* Floats in the transformed tiles of a group (4 MB), and the least tiles in one: few tiles leave little work for each
- * pass over the weights.  Groups depend on the layer's shape only.  The figures are the best of those that
- * bench/bench_conv.c was run with. */
+ * pass over the weights.  Groups depend on the layer's shape only.  Both figures were chosen by
+ * measurement (bench/bench_conv.c). */
 #define GROUP_FLOATS ((size_t)1024 * 1024)
 #define GROUP_LEAST 64
 
@@ -237,8 +237,8 @@ void winograd_forward(const conv_spec *spec, int32_t in_h, int32_t in_w, const f
             tile_forward_in(&p, patch, first + i, x, in_products + i * p.channels);
         for (size_t k = 0; k < p.n2; k++)
             blas_gemm(BLAS_N, BLAS_N, (int64_t)count, spec->out_c, (int64_t)p.channels, 1,
-                      in_products + k * p.in_step, (int64_t)p.channels, spec->packed + k * p.channels * p.out_c, spec->out_c, 0,
-                      out_products + k * p.out_step, spec->out_c);
+                      in_products + k * p.in_step, (int64_t)p.channels, spec->packed + k * p.channels * p.out_c,
+                      spec->out_c, 0, out_products + k * p.out_step, spec->out_c);
         for (size_t i = 0; i < count; i++)
             tile_forward_out(&p, patch, first + i, out_products + i * p.out_c, activation, spec->bias, y);
     }
@@ -286,9 +286,9 @@ void winograd_gradient(const conv_spec *spec, int32_t in_h, int32_t in_w, const 
         for (size_t i = 0; i < count; i++)
             tile_gradient_in(&p, patch, first + i, dy, out_products + i * p.out_c);
         for (size_t k = 0; k < p.n2; k++)
-            blas_gemm(BLAS_N, BLAS_T, (int64_t)count, (int64_t)p.channels, spec->out_c, 1, out_products + k * p.out_step,
-                      spec->out_c, spec->packed + k * p.channels * p.out_c, spec->out_c, 0,
-                      in_products + k * p.in_step, (int64_t)p.channels);
+            blas_gemm(BLAS_N, BLAS_T, (int64_t)count, (int64_t)p.channels, spec->out_c, 1,
+                      out_products + k * p.out_step, spec->out_c, spec->packed + k * p.channels * p.out_c,
+                      spec->out_c, 0, in_products + k * p.in_step, (int64_t)p.channels);
         for (size_t i = 0; i < count; i++)
             tile_gradient_out(&p, patch, first + i, in_products + i * p.channels, target);
     }
