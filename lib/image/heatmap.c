@@ -108,6 +108,8 @@ void map_blur(float *map, int32_t height, int32_t width, int32_t channels, doubl
     if (!(sigma > 0))
         return;
     int32_t radius = gaussian(sigma < BLUR_MAX_SIGMA ? sigma : BLUR_MAX_SIGMA, weights);
+    if (radius == 0) /* nothing to mix; and the square of a tiny sigma is 0, so that the weight is no number */
+        return;
     blur_columns(map, height, row, weights, radius, scratch);
     for (int32_t y = 0; y < height; y++)
         blur_row(scratch + (size_t)y * row, width, channels, weights, radius, map + (size_t)y * row);
