@@ -62,7 +62,10 @@ static dn_status score_image(dn_scorer *scorer, const dn_image_view *image, dn_s
 
     TRY(image_view_check(image, DN_MIN_SIDE, &scorer->error));
     TRY(scorer_score(scorer, image, &own, &scorer->error));
-    return output_write(score, &own, sizeof own, "dn_score", &scorer->error);
+    dn_status status = output_write(score, &own, sizeof own, "dn_score", &scorer->error);
+    if (status != DN_OK)
+        scorer->scored = 0; /* a failed call leaves no view scores either */
+    return status;
 }
 
 /* Starts a call: no error yet, no view scores. */

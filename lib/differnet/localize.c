@@ -200,17 +200,22 @@ static void view_map(void *context, int32_t task, int32_t worker)
 }
 
 /* Gradient of each view's loss with respect to its features as they come from the CNN. */
-static void features_to_gradients(dn_localizer *self)
+static dn_status features_to_gradients(dn_localizer *self, dn_error *error)
 {
     const dn_model *model = self->model;
     int32_t dim = model->extractor->feature_dim;
 
     pool_run(self->workers, self->views, view_features, self);
+    /* The flow limits its blocks' outputs: infinite features could come out of it as finite numbers. */
+    if (!flow_finite(self->features, (size_t)self->views * (size_t)dim))
+        return fail(error, DN_E_NUMERIC, "the image's features are not finite: the model's numbers overflow; train it "
+                    "anew");
     flow_gradient(model->flow, self->features, self->views, loss_gradient, self, NULL, NULL,
                   self->feature_gradient, self->flow_scratch, self->workers);
     for (int32_t i = 0; i < self->views; i++)
         for (int32_t j = 0; j < dim; j++) /* y' = (y - mean) / deviation */
             self->feature_gradient[(size_t)i * (size_t)dim + (size_t)j] /= model->deviation[j];
+    return DN_OK;
 }
 
 /* The raw map of what self->canvas holds. */
@@ -218,7 +223,7 @@ static dn_status map_canvas(dn_localizer *self, const float **map, dn_error *err
 {
     size_t pixels = view_floats(self) / 3;
 
-    features_to_gradients(self);
+    TRY(features_to_gradients(self, error));
     memset(self->map, 0, pixels * sizeof *self->map);
     for (self->first = 0; self->first < self->views; self->first += BLOCK) {
         int32_t count = self->views - self->first < BLOCK ? self->views - self->first : BLOCK;

@@ -127,6 +127,10 @@ static dn_status score_canvas(dn_scorer *scorer, dn_score *score, dn_error *erro
 
     scorer->scored = 0;
     pool_run(scorer->workers, views, score_view, scorer);
+    /* The flow limits its blocks' outputs: infinite features could come out of it as finite numbers. */
+    if (!flow_finite(scorer->features, (size_t)views * (size_t)dim))
+        return fail(error, DN_E_NUMERIC, "the image's features are not finite: the model's numbers overflow; train it "
+                    "anew");
     flow_forward(model->flow, scorer->features, views, scorer->features, scorer->logdet, scorer->flow_scratch,
                  scorer->workers);
     for (int32_t i = 0; i < views; i++) {
