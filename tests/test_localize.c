@@ -288,6 +288,30 @@ START_TEST(overflow_is_an_error)
 }
 END_TEST
 
+/* All hidden units closed: the flow passes nothing on of what comes in, and its limit hides infinity. */
+START_TEST(infinite_features_are_an_error)
+{
+    dn_model *model = small_model();
+    dn_image_view view = image();
+    dn_localizer *localizer;
+    dn_error error = {0};
+    const float *raw;
+
+    for (int i = 0; i < model->extractor->feature_dim; i++) {
+        model->mean[i] = 0;
+        model->deviation[i] = 1e-45f;
+    }
+    for (size_t i = 0; i < flow_parameters(4, 2, 8); i++)
+        model->flow->owned[i] = -fabsf(model->flow->owned[i]);
+    ck_ok(localizer_create(model, &plain, &localizer, NULL));
+    ck_status(localizer_raw_map(localizer, &view, &raw, &error), DN_E_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(error.message, "features"));
+    ck_assert_ptr_null(raw);
+    localizer_free(localizer);
+    model_unref(model);
+}
+END_TEST
+
 START_TEST(failing_allocations)
 {
     static float map[PIXELS];
@@ -466,6 +490,7 @@ static Suite *make_suite(void)
     tcase_add_test(maps, map_of_many_views);
     tcase_add_test(maps, map_of_another_size);
     tcase_add_test(maps, overflow_is_an_error);
+    tcase_add_test(maps, infinite_features_are_an_error);
     tcase_add_test(maps, failing_allocations);
     suite_add_tcase(suite, maps);
     tcase_set_timeout(regions, 60);
