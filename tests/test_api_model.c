@@ -244,6 +244,7 @@ START_TEST(scorer_short_struct)
     score.struct_size = 0;
     ck_status(dn_scorer_score(scorer, &view, &score), DN_E_ARGUMENT);
     check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "struct_size");
+    ck_assert_ptr_null(dn_scorer_view_scores(scorer, NULL));
     dn_scorer_free(scorer);
     dn_model_unref(model);
 }

@@ -203,6 +203,29 @@ START_TEST(overflow_is_an_error)
 }
 END_TEST
 
+/* The flow limits its blocks' outputs, so that infinite features can come out of it as finite numbers. */
+START_TEST(infinite_features_are_an_error)
+{
+    dn_model *model = small_model();
+    dn_image_view view = image();
+    dn_scorer *scorer;
+    dn_score score;
+    dn_error error = {0};
+
+    for (int i = 0; i < model->extractor->feature_dim; i++) {
+        model->mean[i] = 0;
+        model->deviation[i] = 1e-45f; /* features, which are >= 0, become 0 or infinity */
+    }
+    for (size_t i = 0; i < flow_parameters(4, 2, 8); i++) /* all hidden units closed, whatever comes in */
+        model->flow->owned[i] = -fabsf(model->flow->owned[i]);
+    ck_ok(scorer_create(model, &plain, &scorer, NULL));
+    ck_status(scorer_score(scorer, &view, &score, &error), DN_E_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(error.message, "features"));
+    scorer_free(scorer);
+    model_unref(model);
+}
+END_TEST
+
 START_TEST(without_holdout)
 {
     dn_model *model = open_model();
@@ -261,6 +284,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, views_are_independent);
     tcase_add_test(tests, shared_model);
     tcase_add_test(tests, overflow_is_an_error);
+    tcase_add_test(tests, infinite_features_are_an_error);
     tcase_add_test(tests, without_holdout);
     tcase_add_test(tests, failing_allocations);
     suite_add_tcase(suite, tests);
