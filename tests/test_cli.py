@@ -39,6 +39,15 @@ def read(name):
 
 # ---- files to work with ----
 
+def png_file(width, height, data, depth=8, colour=2):
+    """A PNG of rows as they are, each behind its filter's byte."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data, 1))
+            + chunk(b"IEND", b""))
+
+
 def png(width, height, pixel, depth=8, colour=2):
     """A PNG whose samples come from pixel(x, y): a tuple for colour 2, a number for colour 0 (gray)."""
     rows = []
@@ -48,11 +57,7 @@ def png(width, height, pixel, depth=8, colour=2):
             value = pixel(x, y)
             row += bytes(value) if colour == 2 else value.to_bytes(depth // 8, "big")
         rows.append(bytes(row))
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"".join(rows), 1))
-            + chunk(b"IEND", b""))
+    return png_file(width, height, b"".join(rows), depth, colour)
 
 
 def part(seed, size=40, defect=False):
@@ -362,9 +367,9 @@ class Train(CommandTest):
         self.assertEqual(os.listdir(self.folder), ["m.dnm"])
         self.assertEqual(read(self.at("m.dnm")), b"the old model")
 
-    def interrupt(self, output, more, wait_for):
+    def interrupt(self, output, more, wait_for, data=None):
         """Starts training, sends SIGINT once `wait_for` was printed; returns what was printed."""
-        process = subprocess.Popen([COMMAND, "train", path("set"), "-o", output, "--backbone",
+        process = subprocess.Popen([COMMAND, "train", data or path("set"), "-o", output, "--backbone",
                                     path("backbone.safetensors"), *SMALL, *more], stderr=subprocess.PIPE)
         text = ""
         for line in process.stderr:
@@ -389,6 +394,17 @@ class Train(CommandTest):
         self.train(path("set"), self.at("m.dnm"), "--resume", "--quiet", *more)
         self.assertEqual(read(self.at("m.dnm")), read(self.at("whole.dnm")))
         self.assertEqual(sorted(os.listdir(self.folder)), ["m.dnm", "whole.dnm"])
+
+    def test_interrupt_while_reading_images(self):
+        folder = self.at("large")
+        write(os.path.join(folder, "0.png"), png_file(3000, 3000, bytes(3000 * 9001))) # takes a while to decode
+        for number in range(1, 60):
+            os.link(os.path.join(folder, "0.png"), os.path.join(folder, "%d.png" % number))
+        write(self.at("m.dnm.ckpt"), b"of an earlier run")
+        text = self.interrupt(self.at("m.dnm"), ["--resume"], "reading images ...", folder)
+        self.assertIn("interrupted", text)
+        self.assertNotIn("m.dnm.ckpt", text) # the images read so far do not belong to it, and must not be blamed
+        self.assertEqual(read(self.at("m.dnm.ckpt")), b"of an earlier run")
 
     def test_interrupt_while_computing_features(self):
         more = ["--bank", "3000"]

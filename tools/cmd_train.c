@@ -107,14 +107,19 @@ static dn_extractor *open_backbone(const train_job *job)
     return extractor;
 }
 
-/* Adds all images; names every one that cannot be read. */
+/* Adds all images; names every one that cannot be read.  False as well if it was interrupted: what was added so far is
+ * not what was asked for, and no checkpoint would fit it. */
 static bool add_images(dn_trainer *trainer, const image_list *images, bool quiet)
 {
     size_t failed = 0;
     progress_bar bar;
 
     progress_begin(&bar, quiet, "reading images", "images", 0);
-    for (size_t i = 0; i < images->count && !interrupted; i++) {
+    for (size_t i = 0; i < images->count; i++) {
+        if (interrupted) {
+            complain("interrupted before anything was learned");
+            return false;
+        }
         dn_status status = dn_trainer_add_path(trainer, images->paths[i]);
         if (status != DN_OK) {
             complain_status(images->paths[i], status, dn_trainer_error(trainer)->message);
