@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <zlib.h>
@@ -100,23 +99,14 @@ static void add_frame(const dn_trainer *t, st_writer *writer, const char *kind, 
 
 static dn_status check_frame(const st_file *file, const char *kind, dn_error *error)
 {
-    const char *found = st_metadata(file, "differnet.kind"), *format = st_metadata(file, "differnet.format");
-    const char *crc = st_metadata(file, "differnet.crc32");
-    char computed[16];
+    const char *found = st_metadata(file, "differnet.kind");
+    uint32_t crc;
 
     if (!found || strcmp(found, kind) != 0)
-        return fail(error, DN_E_KIND, "%s: not a %s file but %s", st_label(file), kind, found ? found : "another");
-    long version = format ? strtol(format, NULL, 10) : 0;
-    if (version > FORMAT)
-        return fail(error, DN_E_VERSION, "%s: %s of format %ld; this library reads format %d", st_label(file), kind,
-                    version, FORMAT);
-    if (version < 1)
-        return fail(error, DN_E_FORMAT, "%s: %s without a valid format number", st_label(file), kind);
-    snprintf(computed, sizeof computed, "%08" PRIx32, st_data_crc32(file));
-    if (!crc || strcmp(crc, computed) != 0)
-        return fail(error, DN_E_FORMAT, "%s: damaged (its crc32 does not match): remove it to train anew",
-                    st_label(file));
-    return DN_OK;
+        return fail(error, DN_E_KIND, "%s: not a %s file: remove it or choose another name", st_label(file),
+                    kind);
+    TRY(st_check_version(file, FORMAT, error));
+    return st_check_sum(file, 1, "remove it to train anew", &crc, error);
 }
 
 /* A file being read. */

@@ -102,51 +102,11 @@ static dn_status fail_kind(const st_file *file, const char *kind, dn_error *erro
     return fail(error, DN_E_KIND, "%s: holds tensors, but is not a model; train one with: differnet train", label);
 }
 
-/* Digits only, no sign, blank or overflow; locale-independent.  base: 10 or 16. */
-static _Bool parse_unsigned(const char *text, unsigned base, uint64_t *value)
+static dn_status check_kind(const st_file *file, dn_error *error)
 {
-    static const char digits[] = "0123456789abcdef";
+    const char *kind = st_metadata(file, "differnet.kind");
 
-    if (!text || !*text)
-        return 0;
-    *value = 0;
-    for (; *text; text++) {
-        const char *digit = memchr(digits, *text, base);
-        if (!digit || __builtin_mul_overflow(*value, base, value) ||
-            __builtin_add_overflow(*value, (uint64_t)(digit - digits), value))
-            return 0;
-    }
-    return 1;
-}
-
-static dn_status check_format(const st_file *file, dn_error *error)
-{
-    const char *kind = st_metadata(file, "differnet.kind"), *format = st_metadata(file, "differnet.format");
-    uint64_t version;
-
-    if (!kind || strcmp(kind, "model") != 0)
-        return fail_kind(file, kind, error);
-    if (!parse_unsigned(format, 10, &version) || version == 0)
-        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.format is missing or no version number",
-                    st_label(file));
-    if (version > MODEL_FORMAT)
-        return fail(error, DN_E_VERSION,
-                    "%s: written by a newer version of the library (format %llu, this version reads up to %d); "
-                    "update the library", st_label(file), (unsigned long long)version, MODEL_FORMAT);
-    return DN_OK;
-}
-
-static dn_status check_sum(const st_file *file, _Bool verify, uint32_t *id, dn_error *error)
-{
-    const char *text = st_metadata(file, "differnet.crc32");
-    uint64_t stored;
-
-    if (!text || strlen(text) != 8 || !parse_unsigned(text, 16, &stored))
-        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.crc32 is missing or no checksum", st_label(file));
-    if (verify && st_data_crc32(file) != stored)
-        return fail(error, DN_E_FORMAT, "%s: checksum differs: the file is damaged; copy it again", st_label(file));
-    *id = (uint32_t)stored;
-    return DN_OK;
+    return kind && !strcmp(kind, "model") ? DN_OK : fail_kind(file, kind, error);
 }
 
 /* ---- reading: facts ---- */
@@ -180,7 +140,7 @@ static dn_status read_strings(const st_file *file, const json_t *object, loaded_
     const char *storage = json_string_value(json_object_get(object, "storage"));
     const char *library = json_string_value(json_object_get(object, "library"));
 
-    if (!parse_unsigned(json_string_value(json_object_get(object, "seed")), 10, &facts->model.seed))
+    if (!st_parse_unsigned(json_string_value(json_object_get(object, "seed")), 10, &facts->model.seed))
         return fail_fact(file, "seed", error);
     if (!storage || (strcmp(storage, "float32") != 0 && strcmp(storage, "float16") != 0))
         return fail_fact(file, "storage", error);
@@ -369,9 +329,11 @@ static dn_status load(const uint8_t *data, size_t size, const char *label, file_
     uint32_t id = 0;
 
     TRY(st_parse(data, size, label, allocator, &file, error));
-    dn_status status = check_format(file, error);
+    dn_status status = check_kind(file, error);
     if (status == DN_OK)
-        status = check_sum(file, verify, &id, error);
+        status = st_check_version(file, MODEL_FORMAT, error);
+    if (status == DN_OK)
+        status = st_check_sum(file, verify, "copy it again", &id, error);
     if (status == DN_OK)
         status = load_facts(file, &facts, error);
     if (status == DN_OK)

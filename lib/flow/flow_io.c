@@ -103,23 +103,6 @@ st_writer *flow_writer(const dn_flow *flow)
 
 /* ---- reading: the configuration ---- */
 
-/* Digits only, no sign, blank or overflow.  base: 10 or 16. */
-static _Bool parse_unsigned(const char *text, unsigned base, uint64_t *value)
-{
-    static const char digits[] = "0123456789abcdef";
-
-    if (!text || !*text)
-        return 0;
-    *value = 0;
-    for (; *text; text++) {
-        const char *digit = memchr(digits, *text, base);
-        if (!digit || __builtin_mul_overflow(*value, base, value) ||
-            __builtin_add_overflow(*value, (uint64_t)(digit - digits), value))
-            return 0;
-    }
-    return 1;
-}
-
 /* false: missing, no integer, or no int32_t. */
 static _Bool get_integer(const json_t *object, const char *name, int32_t *value)
 {
@@ -137,7 +120,7 @@ static dn_status read_configuration(const st_file *file, const json_t *object, d
     c->clamp = json_number_value(clamp);
     if (!get_integer(object, "dimension", &c->dimension) || !get_integer(object, "blocks", &c->blocks) ||
         !get_integer(object, "hidden", &c->hidden) || !json_is_number(clamp) ||
-        !parse_unsigned(json_string_value(json_object_get(object, "seed")), 10, &c->seed))
+        !st_parse_unsigned(json_string_value(json_object_get(object, "seed")), 10, &c->seed))
         return fail(error, DN_E_FORMAT, "%s: the metadata " CONFIGURATION_KEY " lacks dimension, blocks, hidden, clamp "
                     "or seed", st_label(file));
     return flow_check(c, DN_E_FORMAT, st_label(file), error);
@@ -305,26 +288,15 @@ static dn_status fail_kind(const st_file *file, const char *kind, dn_error *erro
     return fail(error, DN_E_KIND, "%s: holds tensors, but is not a flow", label);
 }
 
-/* Kind, version, checksum. */
 static dn_status check_file(const st_file *file, dn_error *error)
 {
-    const char *kind = st_metadata(file, "differnet.kind"), *label = st_label(file);
-    const char *sum = st_metadata(file, "differnet.crc32");
-    uint64_t version, stored;
+    const char *kind = st_metadata(file, "differnet.kind");
+    uint32_t crc;
 
     if (!kind || strcmp(kind, FLOW_KIND) != 0)
         return fail_kind(file, kind, error);
-    if (!parse_unsigned(st_metadata(file, "differnet.format"), 10, &version) || version == 0)
-        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.format is missing or no version number", label);
-    if (version > FLOW_FORMAT)
-        return fail(error, DN_E_VERSION,
-                    "%s: written by a newer version of the library (format %llu, this version reads up to %d); "
-                    "update the library", label, (unsigned long long)version, FLOW_FORMAT);
-    if (!sum || strlen(sum) != 8 || !parse_unsigned(sum, 16, &stored))
-        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.crc32 is missing or no checksum", label);
-    if (st_data_crc32(file) != stored)
-        return fail(error, DN_E_FORMAT, "%s: checksum differs: the file is damaged; copy it again", label);
-    return DN_OK;
+    TRY(st_check_version(file, FLOW_FORMAT, error));
+    return st_check_sum(file, 1, "copy it again", &crc, error);
 }
 
 dn_status flow_read(const uint8_t *bytes, size_t size, const char *label, const dn_allocator *allocator, dn_flow **out,

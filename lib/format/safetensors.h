@@ -44,6 +44,16 @@ dn_status st_require(const st_file *file, const char *name, int32_t rank, const 
 dn_status st_read_f32(const st_file *file, const st_tensor *tensor, float *out, dn_error *error);
 dn_status st_read_f64(const st_file *file, const st_tensor *tensor, double *out, dn_error *error);
 
+/* ---- what this library's own files say about themselves (frame.c) ---- */
+
+/* Digits only, no sign, blank or overflow; whatever the locale.  base: 10 or 16 (small letters).  False for NULL. */
+_Bool st_parse_unsigned(const char *text, unsigned base, uint64_t *value);
+/* The metadata "differnet.format" is a number from 1 to `highest`: else DN_E_FORMAT, above it DN_E_VERSION. */
+dn_status st_check_version(const st_file *file, int32_t highest, dn_error *error);
+/* *crc: the metadata "differnet.crc32"; with `verify` compared with the data.  DN_E_FORMAT; advice: what to do with a
+ * damaged file ("copy it again"). */
+dn_status st_check_sum(const st_file *file, _Bool verify, const char *advice, uint32_t *crc, dn_error *error);
+
 /* ---- writing ---- */
 
 typedef struct st_writer st_writer;
