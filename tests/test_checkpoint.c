@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "differnet/trainer.h"
+#include "differnet/checkpoint.h"
 #include "training.h"
 
 #define IMAGES 6 /* 5 to train on in steps of 2, 2 and 1; 1 held out */
@@ -289,7 +289,7 @@ START_TEST(another_kind_of_file)
     uint8_t *bank = read_file(bank_of(o.checkpoint), &size);
     write_file(o.checkpoint, bank, size);
     free(bank);
-    expect_failure(&o, IMAGES, DN_E_KIND, "not a checkpoint file but bank");
+    expect_failure(&o, IMAGES, DN_E_KIND, "not a checkpoint file");
     write_file(o.checkpoint, "", 0);
     expect_failure(&o, IMAGES, DN_E_FORMAT, "state");
 }
@@ -347,13 +347,33 @@ START_TEST(damage_is_found)
     trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_VERSION, "format 2");
     patch(changed, size, "\"differnet.format\":\"2\"", "\"differnet.format\":\"x\"");
     write_file(path, changed, size);
-    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_FORMAT, "format number");
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_FORMAT, "version number");
     write_file(path, bytes, size); /* the trainer itself was not harmed */
     trainer_ok(trainer, dn_trainer_run(trainer, NULL, NULL, &model));
     dn_model_unref(model);
     dn_trainer_free(trainer);
     free(bytes);
     free(changed);
+}
+END_TEST
+
+/* Values that a good file never holds: a generator of zeros would draw zeros for ever. */
+START_TEST(impossible_state)
+{
+    dn_train_options o = options_at(new_checkpoint(), 0);
+    dn_trainer *trainer = tiny_trainer(&o, IMAGES);
+    watcher w = {.cancel_phase = DN_PHASE_TRAIN, .cancel_call = 4};
+    dn_model *model = NULL;
+
+    trainer_fails(trainer, dn_trainer_run(trainer, watch, &w, &model), DN_E_CANCELLED, "cancelled");
+    if (_i == 0)
+        memset(&trainer->state.generator, 0, sizeof trainer->state.generator);
+    else
+        trainer->optimiser->step = INT64_MAX;
+    ck_ok(checkpoint_save(trainer, NULL));
+    dn_trainer_free(trainer);
+    o.resume = 1;
+    expect_failure(&o, IMAGES, DN_E_FORMAT, "counters are invalid");
 }
 END_TEST
 
@@ -517,6 +537,7 @@ static Suite *make_suite(void)
     tcase_add_test(foreign, a_foreign_bank_is_refused);
     tcase_add_test(foreign, another_kind_of_file);
     tcase_add_loop_test(foreign, damage_is_found, 0, 2);
+    tcase_add_loop_test(foreign, impossible_state, 0, 2);
     tcase_add_checked_fixture(failing, replace_system, restore_system);
     tcase_add_loop_test(failing, every_system_call_can_fail, 0, 2);
     tcase_add_test(failing, disk_full_loses_nothing);

@@ -143,6 +143,7 @@ static dn_status open_file(const dn_trainer *t, const char *path, const char *ki
 /* ---- the training state ---- */
 
 enum { COUNTERS = 7 }; /* epoch, position, step, generator's state */
+#define MAX_STEP ((int64_t)1 << 53) /* more than any training makes */
 
 static void add_state(const dn_trainer *t, st_writer *writer, int64_t counters[COUNTERS], double losses[2])
 {
@@ -214,8 +215,9 @@ static dn_status read_counters(dn_trainer *t, const st_file *file, dn_error *err
     TRY(read_bits(file, "counters", ST_I64, sizeof *counters, COUNTERS, counters, error));
     TRY(st_require(file, "losses", 1, &two, &tensor, error));
     TRY(st_read_f64(file, tensor, losses, error));
+    /* A generator of zeros only would give zeros for ever, and so hang who waits for another number. */
     if (counters[0] < 0 || counters[0] > INT32_MAX || counters[1] < 0 || counters[1] >= t->train_count ||
-        counters[2] < 0)
+        counters[2] < 0 || counters[2] > MAX_STEP || !(counters[3] | counters[4] | counters[5] | counters[6]))
         return fail(error, DN_E_FORMAT, "%s: its counters are invalid: remove it to train anew", st_label(file));
     if (counters[0] + (counters[1] > 0) > t->options.epochs)
         return fail(error, DN_E_STATE, "%s is at epoch %" PRId64 ", beyond epochs = %d: ask for more epochs, or "
