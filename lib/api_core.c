@@ -69,6 +69,13 @@ const char *dn_blas_corename(void)
     return blas_corename();
 }
 
+dn_status allocator_check(const dn_allocator *allocator, const char *what, dn_error *error)
+{
+    if (allocator && (!allocator->alloc || !allocator->free))
+        return fail(error, DN_E_ARGUMENT, "%s: the allocator lacks alloc or free", what);
+    return DN_OK;
+}
+
 /* ---- structs that carry their size ---- */
 
 void options_init(void *callers, size_t size, const void *own, size_t own_size)

@@ -35,9 +35,7 @@ static dn_status read_options(const dn_extractor_options *options, dn_extractor_
     TRY(options_read(own, sizeof *own, options, "dn_extractor_options", error));
     if (own->reserved != 0)
         return fail(error, DN_E_ARGUMENT, "dn_extractor_options: reserved is %d; it must be 0", own->reserved);
-    if (own->allocator && (!own->allocator->alloc || !own->allocator->free))
-        return fail(error, DN_E_ARGUMENT, "dn_extractor_options: the allocator lacks a function");
-    return DN_OK;
+    return allocator_check(own->allocator, "dn_extractor_options", error);
 }
 
 static dn_status open_bytes(const uint8_t *bytes, size_t size, const char *label, const dn_extractor_options *options,

@@ -20,13 +20,6 @@ void dn_flow_options_init_size(dn_flow_options *options, size_t size)
 
 /* ---- handles and files ---- */
 
-static dn_status check_allocator(const dn_allocator *allocator, const char *what, dn_error *error)
-{
-    if (allocator && (!allocator->alloc || !allocator->free))
-        return fail(error, DN_E_ARGUMENT, "%s: the allocator lacks a function", what);
-    return DN_OK;
-}
-
 dn_status dn_flow_create(const dn_flow_options *options, dn_flow **out, dn_error *error)
 {
     dn_flow_options own = default_options;
@@ -34,7 +27,7 @@ dn_status dn_flow_create(const dn_flow_options *options, dn_flow **out, dn_error
     REQUIRE(out, error);
     *out = NULL;
     TRY(options_read(&own, sizeof own, options, "dn_flow_options", error));
-    TRY(check_allocator(own.allocator, "dn_flow_options", error));
+    TRY(allocator_check(own.allocator, "dn_flow_options", error));
     TRY(flow_check(&own, DN_E_ARGUMENT, "dn_flow_options", error));
     return flow_create(&own, out, error);
 }
@@ -46,7 +39,7 @@ dn_status dn_flow_open_path(const char *path, const dn_allocator *allocator, dn_
     REQUIRE(out, error);
     *out = NULL;
     REQUIRE(path, error);
-    TRY(check_allocator(allocator, __func__, error));
+    TRY(allocator_check(allocator, __func__, error));
     dn_allocator own = mem_allocator(allocator);
     TRY(file_map(path, &mapping, error));
     dn_status status = flow_read(mapping.bytes, mapping.size, path, &own, out, error);
@@ -60,7 +53,7 @@ dn_status dn_flow_open_memory(const void *bytes, size_t size, const dn_allocator
     REQUIRE(out, error);
     *out = NULL;
     REQUIRE(bytes, error);
-    TRY(check_allocator(allocator, __func__, error));
+    TRY(allocator_check(allocator, __func__, error));
     dn_allocator own = mem_allocator(allocator);
     return flow_read(bytes, size, "(memory)", &own, out, error);
 }

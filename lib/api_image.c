@@ -29,9 +29,7 @@ static dn_status read_options(const dn_image_options *callers, dn_image_options 
     if (own->max_bytes < 1)
         return fail(error, DN_E_ARGUMENT, "dn_image_options: max_bytes is %lld; it must be at least 1",
                     (long long)own->max_bytes);
-    if (own->allocator && (!own->allocator->alloc || !own->allocator->free))
-        return fail(error, DN_E_ARGUMENT, "dn_image_options: the allocator lacks alloc or free");
-    return DN_OK;
+    return allocator_check(own->allocator, "dn_image_options", error);
 }
 
 dn_status dn_image_open_path(const char *path, const dn_image_options *options, dn_image **out, dn_error *error)

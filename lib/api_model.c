@@ -26,9 +26,7 @@ static dn_status read_options(const dn_model_options *options, dn_model_options 
     TRY(options_read(own, sizeof *own, options, "dn_model_options", error));
     if (own->verify != 0 && own->verify != 1)
         return fail(error, DN_E_ARGUMENT, "dn_model_options: verify is %d, must be 0 or 1", own->verify);
-    if (own->allocator && (!own->allocator->alloc || !own->allocator->free))
-        return fail(error, DN_E_ARGUMENT, "dn_model_options: allocator lacks a function");
-    return DN_OK;
+    return allocator_check(own->allocator, "dn_model_options", error);
 }
 
 dn_status dn_model_open_path(const char *path, const dn_model_options *options, dn_model **out, dn_error *error)

@@ -38,9 +38,7 @@ static dn_status check_options(const dn_scorer_options *options, dn_error *error
     if (!(options->false_alarm_rate > 0 && options->false_alarm_rate <= 1)) /* refuses NaN, too */
         return fail(error, DN_E_ARGUMENT, "dn_scorer_options: false_alarm_rate is %g, must be > 0 .. 1",
                     options->false_alarm_rate);
-    if (options->allocator && (!options->allocator->alloc || !options->allocator->free))
-        return fail(error, DN_E_ARGUMENT, "dn_scorer_options: allocator lacks a function");
-    return DN_OK;
+    return allocator_check(options->allocator, "dn_scorer_options", error);
 }
 
 dn_status dn_scorer_create(dn_model *model, const dn_scorer_options *options, dn_scorer **out, dn_error *error)

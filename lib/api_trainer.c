@@ -138,9 +138,7 @@ static dn_status check_paths(const dn_train_options *options, dn_error *error)
                     "go on from");
     if (options->checkpoint && options->checkpoint[0] == '\0')
         return fail(error, DN_E_ARGUMENT, "dn_train_options: checkpoint is an empty path");
-    if (options->allocator && (!options->allocator->alloc || !options->allocator->free))
-        return fail(error, DN_E_ARGUMENT, "dn_train_options: allocator lacks a function");
-    return DN_OK;
+    return allocator_check(options->allocator, "dn_train_options", error);
 }
 
 /* ---- the handle ---- */
