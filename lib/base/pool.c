@@ -61,14 +61,18 @@ static void *helper_main(void *argument)
     return NULL;
 }
 
-/* Starts the helpers with all signals blocked: the host's handlers run on the host's threads. */
+/* Starts the helpers with signals blocked: the host's handlers run on the host's threads.  Faults of a thread itself
+ * cannot go elsewhere: those stay open, for the host's crash handler. */
 static dn_status start_helpers(pool *p, dn_error *error)
 {
-    sigset_t all, before;
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
+    sigset_t others, before;
     int failed = 0;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&others, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &others, &before);
     for (int32_t i = 0; i < p->threads - 1 && !failed; i++) {
         p->arguments[i] = (struct helper){p, i + 1};
         failed = pthread_create(&p->helpers[i], NULL, helper_main, &p->arguments[i]);

@@ -122,6 +122,11 @@ struct view_job {
     float *features; /* (count, dim) */
 };
 
+static _Bool wants_jitter(const dn_train_options *options)
+{
+    return options->brightness > 0 || options->contrast > 0 || options->saturation > 0;
+}
+
 static void compute_view(void *context, int32_t task, int32_t worker)
 {
     const struct view_job *job = context;
@@ -130,8 +135,8 @@ static void compute_view(void *context, int32_t task, int32_t worker)
     const view_request *request = &job->requests[task];
     float *view = t->scratch[worker].view;
 
-    view_render(t->slots[request->slot].canvas, extractor->input_size, request->angle, &request->jitter,
-                extractor->mean, extractor->std, view);
+    view_render(t->slots[request->slot].canvas, extractor->input_size, request->angle,
+                wants_jitter(&t->options) ? &request->jitter : NULL, extractor->mean, extractor->std, view);
     features_forward(extractor, view, 1, job->features + (size_t)task * (size_t)extractor->feature_dim,
                      t->scratch[worker].scratch);
 }
@@ -166,7 +171,7 @@ static view_jitter draw_jitter(const dn_train_options *options, rng *generator)
 {
     view_jitter jitter = {1, 1, 1};
 
-    if (options->brightness > 0 || options->contrast > 0 || options->saturation > 0) {
+    if (wants_jitter(options)) {
         jitter.brightness = jitter_factor(generator, options->brightness);
         jitter.contrast = jitter_factor(generator, options->contrast);
         jitter.saturation = jitter_factor(generator, options->saturation);
