@@ -144,7 +144,7 @@ START_TEST(refuses_bad_rows)
 {
     enum { N = 3 };
     dn_flow *flow = small_flow();
-    float x[N * 6], z[N * 6], logdet[N];
+    float x[N * 6], z[N * 6], logdet[N] = {0};
     double likelihood[N];
     dn_error error = {0};
 

@@ -5,8 +5,6 @@
 #include "base/simd.h"
 
 #define CLAMP_SCALE 0.636f /* about 2 / pi: |l(s)| stays below a */
-#define LANES 8
-#define CHUNK 64
 
 /* exp and atan without a call or a branch, so that the compiler can work on many elements at once; the C library's
  * would take longer than the matrix products of a small flow.  Both are accurate to about 2 units in the last place
@@ -56,60 +54,35 @@ SIMD_INLINE float soft_clamp(float s, float a)
     return a * CLAMP_SCALE * arctangent(s / a);
 }
 
-/* Sum in double, in an order that depends on n alone. */
-SIMD_INLINE double sum_lanes(const float *values, int32_t n)
+SIMD_CLONES void coupling_forward(const float *restrict x, float *restrict s, float *restrict t, float *restrict y,
+                                  int32_t half, int64_t stride, float a, double *restrict logdet)
 {
-    double lanes[LANES] = {0};
-    double sum = 0;
-    int32_t i = 0;
-
-    for (; i + LANES <= n; i += LANES)
-        for (int32_t k = 0; k < LANES; k++)
-            lanes[k] += (double)values[i + k];
-    for (; i < n; i++)
-        sum += (double)values[i];
-    for (int32_t k = 0; k < LANES; k++)
-        sum += lanes[k];
-    return sum;
-}
-
-SIMD_CLONES double coupling_forward(const float *restrict x, float *restrict net, float *restrict y, int32_t half, float a)
-{
-    double sum = 0;
-    float l[CHUNK];
-
-    for (int32_t first = 0; first < half; first += CHUNK) {
-        int32_t n = half - first < CHUNK ? half - first : CHUNK;
-        const float *x_part = x + first;
-        float *s = net + first, *t = net + half + first, *y_part = y + first;
-        for (int32_t i = 0; i < n; i++) {
-            float ratio = s[i] / a;
-            l[i] = soft_clamp(s[i], a);
-            float factor = exponential(l[i]);
-            y_part[i] = x_part[i] * factor + t[i];
-            s[i] = factor;
-            t[i] = CLAMP_SCALE / (1.0f + ratio * ratio); /* l'(s) */
+    for (int32_t i = 0; i < half; i++, x += stride, s += stride, t += stride, y += stride)
+        for (int k = 0; k < COUPLING_LANES; k++) {
+            float ratio = s[k] / a, l = soft_clamp(s[k], a), factor = exponential(l);
+            y[k] = x[k] * factor + t[k];
+            logdet[k] += (double)l;
+            s[k] = factor;
+            t[k] = CLAMP_SCALE / (1.0f + ratio * ratio); /* l'(s) */
         }
-        sum += sum_lanes(l, n);
-    }
-    return sum;
 }
 
-SIMD_CLONES void coupling_inverse(float *restrict y, const float *restrict net, int32_t half, float a)
+SIMD_CLONES void coupling_inverse(float *restrict y, const float *restrict s, const float *restrict t, int32_t half,
+                                  int64_t stride, float a)
 {
-    for (int32_t i = 0; i < half; i++)
-        y[i] = (y[i] - net[half + i]) * exponential(-soft_clamp(net[i], a));
+    for (int32_t i = 0; i < half; i++, y += stride, s += stride, t += stride)
+        for (int k = 0; k < COUPLING_LANES; k++)
+            y[k] = (y[k] - t[k]) * exponential(-soft_clamp(s[k], a));
 }
 
-SIMD_CLONES void coupling_gradient(const float *restrict x, float *restrict d, float *restrict net, int32_t half,
-                       float logdet_gradient)
+SIMD_CLONES void coupling_gradient(const float *restrict x, float *restrict d, float *restrict s, float *restrict t,
+                                   int32_t half, int64_t stride, const float *restrict logdet_gradient)
 {
-    float *restrict s = net, *restrict t = net + half;
-
-    for (int32_t i = 0; i < half; i++) {
-        float dy = d[i], factor = s[i], slope = t[i];
-        d[i] = dy * factor;                                    /* dy/dx = exp(l) */
-        s[i] = (dy * x[i] * factor + logdet_gradient) * slope; /* dy/ds = x exp(l) l', dlogdet/ds = l' */
-        t[i] = dy;                                             /* dy/dt = 1 */
-    }
+    for (int32_t i = 0; i < half; i++, x += stride, d += stride, s += stride, t += stride)
+        for (int k = 0; k < COUPLING_LANES; k++) {
+            float dy = d[k], factor = s[k], slope = t[k];
+            d[k] = dy * factor;                                       /* dy/dx = exp(l) */
+            s[k] = (dy * x[k] * factor + logdet_gradient[k]) * slope; /* dy/ds = x exp(l) l', dlogdet/ds = l' */
+            t[k] = dy;                                                /* dy/dt = 1 */
+        }
 }

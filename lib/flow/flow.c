@@ -131,9 +131,16 @@ _Bool flow_finite(const float *values, size_t n)
 
 /* ---- use, in blocks of FLOW_ROWS ---- */
 
+_Static_assert(FLOW_ROWS % COUPLING_LANES == 0, "a whole block needs no filling up");
+
 static int32_t block_rows(int32_t n, int32_t first)
 {
     return n - first < FLOW_ROWS ? n - first : FLOW_ROWS;
+}
+
+static flow_pass block_pass(const dn_flow *flow, int32_t rows, _Bool keep, float *scratch, pool *workers)
+{
+    return pass_make(flow, pass_rows(rows), LINEAR_GROUP, keep, scratch, workers);
 }
 
 size_t flow_scratch(const dn_flow *flow)
@@ -144,11 +151,10 @@ size_t flow_scratch(const dn_flow *flow)
 void flow_forward(const dn_flow *flow, const float *x, int32_t n, float *z, float *logdet, float *scratch,
                   pool *workers)
 {
-    flow_pass pass = pass_make(flow, FLOW_ROWS, 0, scratch, workers);
-
     for (int32_t first = 0; first < n; first += FLOW_ROWS) {
         size_t start = (size_t)first * (size_t)flow->dimension;
         int32_t rows = block_rows(n, first);
+        flow_pass pass = block_pass(flow, rows, 0, scratch, workers);
         pass_forward(&pass, x + start, rows, z + start);
         for (int32_t r = 0; logdet && r < rows; r++)
             logdet[first + r] = (float)pass.logdet[r];
@@ -157,11 +163,11 @@ void flow_forward(const dn_flow *flow, const float *x, int32_t n, float *z, floa
 
 void flow_inverse(const dn_flow *flow, const float *z, int32_t n, float *x, float *scratch, pool *workers)
 {
-    flow_pass pass = pass_make(flow, FLOW_ROWS, 0, scratch, workers);
-
     for (int32_t first = 0; first < n; first += FLOW_ROWS) {
         size_t start = (size_t)first * (size_t)flow->dimension;
-        pass_inverse(&pass, z + start, block_rows(n, first), x + start);
+        int32_t rows = block_rows(n, first);
+        flow_pass pass = block_pass(flow, rows, 0, scratch, workers);
+        pass_inverse(&pass, z + start, rows, x + start);
     }
 }
 
@@ -184,11 +190,11 @@ void flow_gradient(const dn_flow *flow, const float *x, int32_t n, flow_chain ch
     size_t block = FLOW_ROWS * (size_t)flow->dimension;
     float *block_z = scratch, *z_gradient = block_z + block;
     float *block_logdet = z_gradient + block, *logdet_gradient = block_logdet + FLOW_ROWS;
-    flow_pass pass = pass_make(flow, FLOW_ROWS, 1, scratch + chain_floats(flow), workers);
 
     for (int32_t first = 0; first < n; first += FLOW_ROWS) {
         size_t start = (size_t)first * (size_t)flow->dimension;
         int32_t rows = block_rows(n, first);
+        flow_pass pass = block_pass(flow, rows, 1, scratch + chain_floats(flow), workers);
         pass_forward(&pass, x + start, rows, block_z);
         for (int32_t r = 0; r < rows; r++)
             block_logdet[r] = (float)pass.logdet[r];

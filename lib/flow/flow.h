@@ -38,7 +38,7 @@ size_t flow_parameters(int32_t dimension, int32_t blocks, int32_t hidden); /* fl
 /* DN_OK if the configuration is within differnet.h's ranges; otherwise `status`, the message starting with `label`. */
 dn_status flow_check(const dn_flow_options *configuration, dn_status status, const char *label, dn_error *error);
 dn_status flow_create(const dn_flow_options *options, dn_flow **out, dn_error *error);
-/* A flow of this (checked) configuration with unset permutations; its weights unset too, or not there (`allocate` 0). */
+/* A flow of this (checked) configuration with unset permutations; its weights unset too, or absent (`allocate` 0). */
 dn_status flow_allocate(const dn_flow_options *configuration, _Bool allocate, dn_flow **out, dn_error *error);
 
 /* Adds the configuration as a JSON object under the metadata key "differnet.flow", the weights in the layout's order
@@ -58,7 +58,8 @@ st_writer *flow_writer(const dn_flow *flow);
 dn_flow *flow_ref(dn_flow *flow);
 void flow_unref(dn_flow *flow);
 
-/* Rows are processed in blocks of FLOW_ROWS, the last one padded with zeros, so that a row's bits never depend on n. */
+/* Rows are processed in blocks of at most FLOW_ROWS.  A row's bits depend on the row alone, not on n, its place or the
+ * number of threads. */
 #define FLOW_ROWS 64
 
 /* Floats of scratch (64-byte aligned) for flow_forward and flow_inverse. */

@@ -1,5 +1,6 @@
 #include "flow/flow_train.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -27,7 +28,8 @@ static adam_step prepare_step(const adam_options *options, int64_t step)
         .beta2 = (float)options->beta2,
         .keep1 = (float)(1 - options->beta1),
         .keep2 = (float)(1 - options->beta2),
-        .epsilon = (float)options->epsilon,
+        /* Not 0 as float: a parameter whose gradient is 0 would become 0 / 0. */
+        .epsilon = fmaxf((float)options->epsilon, FLT_MIN),
         .rate = (float)(options->learning_rate / (1 - pow(options->beta1, t))),
         .rescale = (float)(1 / sqrt(1 - pow(options->beta2, t))),
     };
@@ -77,7 +79,7 @@ static size_t head_floats(const dn_flow *flow, int32_t max_rows)
 
 static size_t scratch_floats(const dn_flow *flow, int32_t max_rows, int32_t threads)
 {
-    size_t pass = pass_floats(flow, max_rows, 1), tiles, total;
+    size_t pass = pass_floats(flow, pass_rows(max_rows), 1), tiles, total;
 
     if (pass == 0 || !size_mul((size_t)threads, LINEAR_SCRATCH, &tiles) ||
         !size_add(pass + head_floats(flow, max_rows), tiles, &total))
@@ -142,8 +144,9 @@ double flow_train_step(flow_optimiser *optimiser, const float *x, int32_t rows, 
     dn_flow *flow = optimiser->flow;
     float *z = optimiser->scratch, *logdet_gradient = z + (size_t)rows * (size_t)flow->dimension;
     float *tiles = optimiser->scratch + head_floats(flow, optimiser->max_rows);
+    int32_t computed = pass_rows(rows);
     flow_pass pass =
-        pass_make(flow, rows, 1, tiles + (size_t)optimiser->threads * LINEAR_SCRATCH, workers);
+        pass_make(flow, computed, computed, 1, tiles + (size_t)optimiser->threads * LINEAR_SCRATCH, workers);
 
     pass_forward(&pass, x, rows, z);
     double loss = loss_and_gradient(z, pass.logdet, rows, flow->dimension, logdet_gradient);

@@ -1,12 +1,11 @@
 #include "flow/pass.h"
 
-#include <string.h>
-
 #include "base/memory.h"
-#include "flow/coupling.h"
+#include "base/simd.h"
 
-/* Between the nets everything is done row by row, in tasks of so many rows. */
-#define ROWS_PER_TASK 8
+#define LANES COUPLING_LANES
+
+_Static_assert(LANES % LINEAR_GROUP == 0, "rows come in whole groups");
 
 /* A block's output is limited to +-FLOW_LIMIT, as in the reference implementation; the gradient of a limited value
  * is 0. */
@@ -20,12 +19,12 @@ static size_t padded(size_t floats)
     return (floats + 15) / 16 * 16;
 }
 
-static size_t wide(const dn_flow *flow, int32_t rows) /* (R, D) */
+static size_t wide(const dn_flow *flow, int32_t rows) /* (D, R) */
 {
     return padded((size_t)rows * (size_t)flow->dimension);
 }
 
-static size_t narrow(const dn_flow *flow, int32_t rows) /* (R, hidden) */
+static size_t narrow(const dn_flow *flow, int32_t rows) /* (hidden, R) */
 {
     return padded((size_t)rows * (size_t)flow->hidden);
 }
@@ -38,6 +37,11 @@ static size_t trace_floats(const dn_flow *flow, int32_t rows)
 static size_t common_floats(const dn_flow *flow, int32_t rows)
 {
     return padded(2 * (size_t)rows) + 2 * wide(flow, rows) + 2 * narrow(flow, rows);
+}
+
+int32_t pass_rows(int32_t rows)
+{
+    return (rows + LANES - 1) / LANES * LANES;
 }
 
 size_t pass_floats(const dn_flow *flow, int32_t rows, _Bool keep)
@@ -59,9 +63,9 @@ static float *take(float **memory, size_t floats)
     return taken;
 }
 
-flow_pass pass_make(const dn_flow *flow, int32_t rows, _Bool keep, float *memory, pool *workers)
+flow_pass pass_make(const dn_flow *flow, int32_t rows, int32_t group, _Bool keep, float *memory, pool *workers)
 {
-    flow_pass pass = {.flow = flow, .workers = workers, .rows = rows, .keep = keep};
+    flow_pass pass = {.flow = flow, .workers = workers, .rows = rows, .group = group, .keep = keep};
 
     pass.logdet = (double *)(void *)take(&memory, padded(2 * (size_t)rows));
     for (int i = 0; i < 2; i++) {
@@ -88,38 +92,31 @@ static block_trace trace_of(const flow_pass *pass, int32_t block)
     return trace;
 }
 
-/* ---- row by row ---- */
+/* ---- between the nets: LANES rows at a time, all features of theirs ---- */
 
-/* What a row function gets to know. */
-typedef struct row_job {
+/* What a lane function gets to know. */
+typedef struct lane_job {
     flow_pass *pass;
-    void (*function)(const struct row_job *job, int32_t row);
+    void (*function)(const struct lane_job *job, int32_t row);
     int32_t block;
     const block_trace *trace; /* of `block` */
     const float *in;          /* (used, D) of the caller */
     float *out;               /* (used, D) of the caller */
     const float *logdet_gradient;
-} row_job;
+} lane_job;
 
-static void row_task(void *context, int32_t task, int32_t worker)
+static void lane_task(void *context, int32_t task, int32_t worker)
 {
-    const row_job *job = context;
-    int32_t last = (task + 1) * ROWS_PER_TASK;
+    const lane_job *job = context;
 
     (void)worker;
-    for (int32_t row = task * ROWS_PER_TASK; row < last && row < job->pass->rows; row++)
-        job->function(job, row);
+    job->function(job, task * LANES);
 }
 
-static void for_rows(row_job *job, void (*function)(const row_job *job, int32_t row))
+static void for_lanes(lane_job *job, void (*function)(const lane_job *job, int32_t row))
 {
     job->function = function;
-    pool_run(job->pass->workers, (job->pass->rows + ROWS_PER_TASK - 1) / ROWS_PER_TASK, row_task, job);
-}
-
-static size_t at(const flow_pass *pass, int32_t row)
-{
-    return (size_t)row * (size_t)pass->flow->dimension;
+    pool_run(job->pass->workers, job->pass->rows / LANES, lane_task, job);
 }
 
 static const uint32_t *permutation_of(const flow_pass *pass, int32_t block)
@@ -127,142 +124,205 @@ static const uint32_t *permutation_of(const flow_pass *pass, int32_t block)
     return pass->flow->permutation + (size_t)block * (size_t)pass->flow->dimension;
 }
 
-static rows_view half_rows(const flow_pass *pass, const float *rows, int which)
+/* Floats of half of a (D, R) array: where its second half starts. */
+static size_t half_floats(const flow_pass *pass)
 {
-    return (rows_view){rows + (which ? pass->flow->half : 0), pass->flow->dimension};
+    return (size_t)pass->flow->half * (size_t)pass->rows;
 }
 
 /* NaN passes: it must reach the result. */
-static float limited(float value)
+SIMD_INLINE float limited(float value)
 {
     return value > FLOW_LIMIT ? FLOW_LIMIT : value < -FLOW_LIMIT ? -FLOW_LIMIT : value;
 }
 
+/* to[i] = limited(from[permutation[i]]) for `dimension` features of LANES rows. */
+SIMD_CLONES static void permute(const float *restrict from, const uint32_t *permutation, int32_t dimension,
+                                int64_t stride, float *restrict to)
+{
+    for (int32_t i = 0; i < dimension; i++, to += stride)
+        for (int k = 0; k < LANES; k++)
+            to[k] = limited(from[permutation[i] * stride + k]);
+}
+
+/* to[permutation[i]] = from[i] */
+SIMD_CLONES static void permute_back(const float *restrict from, const uint32_t *permutation, int32_t dimension,
+                                     int64_t stride, float *restrict to)
+{
+    for (int32_t i = 0; i < dimension; i++, from += stride)
+        for (int k = 0; k < LANES; k++)
+            to[permutation[i] * stride + k] = from[k];
+}
+
+/* values = limited(values) */
+SIMD_CLONES static void limit(float *values, int32_t dimension, int64_t stride)
+{
+    for (int32_t i = 0; i < dimension; i++, values += stride)
+        for (int k = 0; k < LANES; k++)
+            values[k] = limited(values[k]);
+}
+
+/* gradient = 0 where y was limited. */
+SIMD_CLONES static void limit_gradient(const float *restrict y, int32_t dimension, int64_t stride,
+                                       float *restrict gradient)
+{
+    for (int32_t i = 0; i < dimension; i++, y += stride, gradient += stride)
+        for (int k = 0; k < LANES; k++)
+            gradient[k] = y[k] > FLOW_LIMIT || y[k] < -FLOW_LIMIT ? 0.0f : gradient[k];
+}
+
+/* LANES of the caller's rows (used, D), from `row` on, as columns of a (D, R) array, whose entry i is the caller's
+ * feature order[i] (NULL: i).  Behind the `used` rows the first one is repeated, so that what is computed there is
+ * finite if the results are: its gradients are 0, and 0 times infinity would not be. */
+static void load_rows(const lane_job *job, int32_t row, const uint32_t *order, float *lanes)
+{
+    int32_t dimension = job->pass->flow->dimension, stride = job->pass->rows;
+
+    for (int32_t k = 0; k < LANES; k++) {
+        const float *from = job->in + (row + k < job->pass->used ? (size_t)(row + k) * (size_t)dimension : 0);
+        for (int32_t i = 0; i < dimension; i++)
+            lanes[(size_t)i * (size_t)stride + (size_t)k] = from[order ? order[i] : (uint32_t)i];
+    }
+}
+
+/* The gradient of the rows behind the `used` ones: 0. */
+static void clear_unused(const flow_pass *pass, int32_t row, float *lanes)
+{
+    for (int32_t k = 0; k < LANES; k++)
+        for (int32_t i = 0; i < pass->flow->dimension && row + k >= pass->used; i++)
+            lanes[(size_t)i * (size_t)pass->rows + (size_t)k] = 0;
+}
+
+/* The other way: the caller's feature order[i] gets entry i. */
+static void store_rows(const lane_job *job, int32_t row, const uint32_t *order, const float *lanes)
+{
+    int32_t dimension = job->pass->flow->dimension, stride = job->pass->rows;
+
+    for (int32_t k = 0; k < LANES && row + k < job->pass->used; k++) {
+        float *to = job->out + (size_t)(row + k) * (size_t)dimension;
+        for (int32_t i = 0; i < dimension; i++)
+            to[order[i]] = lanes[(size_t)i * (size_t)stride + (size_t)k];
+    }
+}
+
 /* ---- forward ---- */
 
-/* Block 0's permutation of the caller's rows; rows beyond `used` are zeros. */
-static void enter_row(const row_job *job, int32_t row)
+/* Block 0's permutation of the caller's rows. */
+static void enter(const lane_job *job, int32_t row)
+{
+    for (int k = 0; k < LANES; k++)
+        job->pass->logdet[row + k] = 0;
+    load_rows(job, row, permutation_of(job->pass, 0), job->trace->permuted + row);
+}
+
+/* Half 0: y1 = x1 * exp(l(s2)) + t2.  Half 1: y2 = x2 * exp(l(s1)) + t1. */
+static void couple(const lane_job *job, int32_t row, int which)
 {
     const flow_pass *pass = job->pass;
-    const uint32_t *permutation = permutation_of(pass, 0);
-    const float *x = job->in + at(pass, row);
-    float *permuted = job->trace->permuted + at(pass, row);
+    size_t start = (which == NET1 ? half_floats(pass) : 0) + (size_t)row;
+    float *s = job->trace->net[which].output + row;
 
-    pass->logdet[row] = 0;
-    if (row >= pass->used) {
-        memset(permuted, 0, (size_t)pass->flow->dimension * sizeof *permuted);
+    coupling_forward(job->trace->permuted + start, s, s + half_floats(pass), job->trace->coupled + start,
+                     pass->flow->half, pass->rows, (float)pass->flow->clamp, pass->logdet + row);
+}
+
+static void couple_first(const lane_job *job, int32_t row)
+{
+    couple(job, row, NET2);
+}
+
+/* The second half; then the limit, and the next block's permutation or the way out. */
+static void couple_second(const lane_job *job, int32_t row)
+{
+    const flow_pass *pass = job->pass;
+    int32_t dimension = pass->flow->dimension, next = job->block + 1;
+    float *y = job->trace->coupled + row;
+
+    couple(job, row, NET1);
+    if (next < pass->flow->blocks) {
+        permute(y, permutation_of(pass, next), dimension, pass->rows, trace_of(pass, next).permuted + row);
         return;
     }
-    for (int32_t i = 0; i < pass->flow->dimension; i++)
-        permuted[i] = x[permutation[i]];
-}
-
-/* y1 = x1 * exp(l(s2)) + t2 */
-static void couple_first_row(const row_job *job, int32_t row)
-{
-    const flow_pass *pass = job->pass;
-    const block_trace *trace = job->trace;
-    size_t start = at(pass, row);
-
-    pass->logdet[row] += coupling_forward(trace->permuted + start, trace->net[NET2].output + start,
-                                          trace->coupled + start, pass->flow->half, (float)pass->flow->clamp);
-}
-
-/* y2 = x2 * exp(l(s1)) + t1; then the limit, and the next block's permutation or the way out. */
-static void couple_second_row(const row_job *job, int32_t row)
-{
-    const flow_pass *pass = job->pass;
-    const block_trace *trace = job->trace;
-    int32_t half = pass->flow->half, dimension = pass->flow->dimension;
-    size_t start = at(pass, row);
-    const float *y = trace->coupled + start;
-
-    pass->logdet[row] += coupling_forward(trace->permuted + start + half, trace->net[NET1].output + start,
-                                          trace->coupled + start + half, half, (float)pass->flow->clamp);
-    if (job->block + 1 < pass->flow->blocks) {
-        const uint32_t *permutation = permutation_of(pass, job->block + 1);
-        float *next = trace_of(pass, job->block + 1).permuted + start;
+    for (int32_t k = 0; k < LANES && row + k < pass->used; k++) /* y stays: the gradient needs to know its size */
         for (int32_t i = 0; i < dimension; i++)
-            next[i] = limited(y[permutation[i]]);
-    } else if (row < pass->used) {
-        for (int32_t i = 0; i < dimension; i++)
-            job->out[start + (size_t)i] = limited(y[i]);
-    }
+            job->out[(size_t)(row + k) * (size_t)dimension + (size_t)i] = limited(y[i * (int64_t)pass->rows + k]);
 }
 
-static void net_forward(flow_pass *pass, int32_t block, int which, rows_view x, const block_trace *trace)
+static void net_forward(flow_pass *pass, int32_t block, int which, const float *x, const block_trace *trace)
 {
     subnet net = subnet_of(pass->flow, block, which);
 
-    subnet_forward(&net, x, pass->rows, &trace->net[which], pass->workers);
+    subnet_forward(&net, x, (row_batch){pass->rows, pass->group}, &trace->net[which], pass->workers);
 }
 
 void pass_forward(flow_pass *pass, const float *x, int32_t used, float *z)
 {
     block_trace trace = trace_of(pass, 0);
-    row_job job = {.pass = pass, .trace = &trace, .in = x, .out = z};
+    lane_job job = {.pass = pass, .trace = &trace, .in = x, .out = z};
 
     pass->used = used;
-    for_rows(&job, enter_row);
+    for_lanes(&job, enter);
     for (job.block = 0; job.block < pass->flow->blocks; job.block++) {
         trace = trace_of(pass, job.block);
-        net_forward(pass, job.block, NET2, half_rows(pass, trace.permuted, 1), &trace);
-        for_rows(&job, couple_first_row);
-        net_forward(pass, job.block, NET1, half_rows(pass, trace.coupled, 0), &trace);
-        for_rows(&job, couple_second_row);
+        net_forward(pass, job.block, NET2, trace.permuted + half_floats(pass), &trace);
+        for_lanes(&job, couple_first);
+        net_forward(pass, job.block, NET1, trace.coupled, &trace);
+        for_lanes(&job, couple_second);
     }
 }
 
-/* ---- inverse: works in trace->coupled ---- */
+/* ---- inverse: from trace->coupled to trace->permuted, which then change places ---- */
 
-static void enter_inverse_row(const row_job *job, int32_t row)
+static void enter_inverse(const lane_job *job, int32_t row)
 {
-    size_t start = at(job->pass, row), size = (size_t)job->pass->flow->dimension * sizeof(float);
-
-    if (row < job->pass->used)
-        memcpy(job->trace->coupled + start, job->in + start, size);
-    else
-        memset(job->trace->coupled + start, 0, size);
+    load_rows(job, row, NULL, job->trace->coupled + row);
 }
 
-/* x2 = (y2 - t1) * exp(-l(s1)) */
-static void uncouple_second_row(const row_job *job, int32_t row)
+/* x = (y - t) * exp(-l(s)) of one half, in place. */
+static void uncouple(const lane_job *job, int32_t row, int which)
 {
-    const dn_flow *flow = job->pass->flow;
-    size_t start = at(job->pass, row);
+    const flow_pass *pass = job->pass;
+    const float *s = job->trace->net[which].output + row;
 
-    coupling_inverse(job->trace->coupled + start + flow->half, job->trace->net[NET1].output + start, flow->half,
-                     (float)flow->clamp);
+    coupling_inverse(job->trace->coupled + (which == NET1 ? half_floats(pass) : 0) + row, s, s + half_floats(pass),
+                     pass->flow->half, pass->rows, (float)pass->flow->clamp);
 }
 
-/* x1 = (y1 - t2) * exp(-l(s2)), then the permutation backwards, and the limit. */
-static void uncouple_first_row(const row_job *job, int32_t row)
+static void uncouple_second(const lane_job *job, int32_t row)
+{
+    uncouple(job, row, NET1);
+}
+
+/* The first half; then the limit, and the permutation backwards. */
+static void uncouple_first(const lane_job *job, int32_t row)
 {
     const flow_pass *pass = job->pass;
     const uint32_t *permutation = permutation_of(pass, job->block);
-    size_t start = at(pass, row);
-    float *y = job->trace->coupled + start, *x = job->trace->permuted + start;
+    float *x = job->trace->coupled + row;
 
-    coupling_inverse(y, job->trace->net[NET2].output + start, pass->flow->half, (float)pass->flow->clamp);
-    for (int32_t i = 0; i < pass->flow->dimension; i++)
-        x[permutation[i]] = limited(y[i]);
-    float *target = job->block > 0 ? y : row < pass->used ? job->out + start : NULL;
-    if (target)
-        memcpy(target, x, (size_t)pass->flow->dimension * sizeof *target);
+    uncouple(job, row, NET2);
+    limit(x, pass->flow->dimension, pass->rows);
+    if (job->block > 0)
+        permute_back(x, permutation, pass->flow->dimension, pass->rows, job->trace->permuted + row);
+    else
+        store_rows(job, row, permutation, x);
 }
 
 void pass_inverse(flow_pass *pass, const float *z, int32_t used, float *x)
 {
     block_trace trace = trace_of(pass, 0);
-    row_job job = {.pass = pass, .trace = &trace, .in = z, .out = x};
+    lane_job job = {.pass = pass, .trace = &trace, .in = z, .out = x};
 
     pass->used = used;
-    for_rows(&job, enter_inverse_row);
+    for_lanes(&job, enter_inverse);
     for (job.block = pass->flow->blocks - 1; job.block >= 0; job.block--) {
-        net_forward(pass, job.block, NET1, half_rows(pass, trace.coupled, 0), &trace);
-        for_rows(&job, uncouple_second_row);
-        net_forward(pass, job.block, NET2, half_rows(pass, trace.coupled, 1), &trace);
-        for_rows(&job, uncouple_first_row);
+        net_forward(pass, job.block, NET1, trace.coupled, &trace);
+        for_lanes(&job, uncouple_second);
+        net_forward(pass, job.block, NET2, trace.coupled + half_floats(pass), &trace);
+        for_lanes(&job, uncouple_first);
+        float *previous = trace.permuted;
+        trace.permuted = trace.coupled;
+        trace.coupled = previous;
     }
 }
 
@@ -273,80 +333,75 @@ static float *gradient_of(const flow_pass *pass, int32_t block)
     return pass->gradient[block % 2];
 }
 
-/* From the gradient behind a block to the one before its second coupling: first the permutation that follows is
- * undone (or the caller's gradient fetched), then the limit, then the coupling. */
-static void uncouple_gradient_row(const row_job *job, int32_t row)
+/* Through one half's coupling. */
+static void couple_gradient(const lane_job *job, int32_t row, int which)
 {
     const flow_pass *pass = job->pass;
-    const block_trace *trace = job->trace;
-    int32_t half = pass->flow->half, dimension = pass->flow->dimension;
-    size_t start = at(pass, row);
-    const float *y = trace->coupled + start;
-    float *gradient = gradient_of(pass, job->block) + start;
+    size_t start = (which == NET1 ? half_floats(pass) : 0) + (size_t)row;
+    float *s = job->trace->net[which].output + row, logdet_gradient[LANES];
 
-    if (job->block + 1 < pass->flow->blocks) {
-        const uint32_t *permutation = permutation_of(pass, job->block + 1);
-        const float *behind = gradient_of(pass, job->block + 1) + start;
-        for (int32_t i = 0; i < dimension; i++)
-            gradient[permutation[i]] = behind[i];
-    } else if (row < pass->used) {
-        memcpy(gradient, job->in + start, (size_t)dimension * sizeof *gradient);
-    } else {
-        memset(gradient, 0, (size_t)dimension * sizeof *gradient);
-    }
-    for (int32_t i = 0; i < dimension; i++)
-        gradient[i] = y[i] > FLOW_LIMIT || y[i] < -FLOW_LIMIT ? 0.0f : gradient[i];
-    coupling_gradient(trace->permuted + start + half, gradient + half, trace->net[NET1].output + start, half,
-                      row < pass->used ? job->logdet_gradient[row] : 0.0f);
+    for (int32_t k = 0; k < LANES; k++)
+        logdet_gradient[k] = row + k < pass->used ? job->logdet_gradient[row + k] : 0.0f;
+    coupling_gradient(job->trace->permuted + start, gradient_of(pass, job->block) + start, s, s + half_floats(pass),
+                      pass->flow->half, pass->rows, logdet_gradient);
 }
 
-static void uncouple_gradient_first_row(const row_job *job, int32_t row)
+/* From the gradient behind a block to the one before its second coupling: first the permutation that follows is
+ * undone (or the caller's gradient fetched), then the limit, then the coupling. */
+static void couple_second_gradient(const lane_job *job, int32_t row)
 {
     const flow_pass *pass = job->pass;
-    size_t start = at(pass, row);
+    int32_t dimension = pass->flow->dimension, next = job->block + 1;
+    float *gradient = gradient_of(pass, job->block) + row;
 
-    coupling_gradient(job->trace->permuted + start, gradient_of(pass, job->block) + start,
-                      job->trace->net[NET2].output + start, pass->flow->half,
-                      row < pass->used ? job->logdet_gradient[row] : 0.0f);
+    if (next < pass->flow->blocks) {
+        permute_back(gradient_of(pass, next) + row, permutation_of(pass, next), dimension, pass->rows, gradient);
+    } else {
+        load_rows(job, row, NULL, gradient);
+        clear_unused(pass, row, gradient);
+    }
+    limit_gradient(job->trace->coupled + row, dimension, pass->rows, gradient);
+    couple_gradient(job, row, NET1);
+}
+
+static void couple_first_gradient(const lane_job *job, int32_t row)
+{
+    couple_gradient(job, row, NET2);
 }
 
 /* Block 0's permutation undone. */
-static void leave_gradient_row(const row_job *job, int32_t row)
+static void leave_gradient(const lane_job *job, int32_t row)
 {
-    const flow_pass *pass = job->pass;
-    const uint32_t *permutation = permutation_of(pass, 0);
-    size_t start = at(pass, row);
-    const float *gradient = gradient_of(pass, 0) + start;
-
-    if (row < pass->used)
-        for (int32_t i = 0; i < pass->flow->dimension; i++)
-            job->out[start + permutation[i]] = gradient[i];
+    store_rows(job, row, permutation_of(job->pass, 0), gradient_of(job->pass, 0) + row);
 }
 
-/* Adds the net's part to the gradient of its input: the first or second half of the gradient. */
-static void net_backward(flow_pass *pass, int32_t block, int which, rows_view x, const block_trace *trace, int half,
-                         const subnet_sink *sink)
+/* Adds the net's part to the gradient of its input x, the half of the block that dx belongs to. */
+static void net_backward(flow_pass *pass, int32_t block, int which, const float *x, const block_trace *trace,
+                         float *dx, const subnet_sink *sink)
 {
     subnet net = subnet_of(pass->flow, block, which);
 
-    subnet_backward(&net, x, pass->rows, &trace->net[which], gradient_of(pass, block) + (half ? pass->flow->half : 0),
-                    pass->flow->dimension, pass->work, sink, pass->workers);
+    subnet_backward(&net, x, (row_batch){pass->rows, pass->group}, &trace->net[which], dx, pass->work, sink,
+                    pass->workers);
 }
 
 void pass_backward(flow_pass *pass, const float *z_gradient, const float *logdet_gradient, float *x_gradient,
                    const subnet_sink *sink)
 {
     block_trace trace;
-    row_job job = {
+    lane_job job = {
         .pass = pass, .trace = &trace, .in = z_gradient, .out = x_gradient, .logdet_gradient = logdet_gradient};
 
     for (job.block = pass->flow->blocks - 1; job.block >= 0; job.block--) {
+        float *gradient = gradient_of(pass, job.block);
+        size_t half = half_floats(pass);
         trace = trace_of(pass, job.block);
-        for_rows(&job, uncouple_gradient_row);
-        net_backward(pass, job.block, NET1, half_rows(pass, trace.coupled, 0), &trace, 0, sink);
-        for_rows(&job, uncouple_gradient_first_row);
-        net_backward(pass, job.block, NET2, half_rows(pass, trace.permuted, 1), &trace, 1, sink);
+        for_lanes(&job, couple_second_gradient);
+        net_backward(pass, job.block, NET1, trace.coupled, &trace, gradient, sink);
+        for_lanes(&job, couple_first_gradient);
+        net_backward(pass, job.block, NET2, trace.permuted + half, &trace, gradient + half, sink);
     }
+    job.block = 0;
     if (x_gradient)
-        for_rows(&job, leave_gradient_row);
+        for_lanes(&job, leave_gradient);
 }

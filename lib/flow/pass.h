@@ -2,31 +2,36 @@
 #ifndef DN_FLOW_PASS_H
 #define DN_FLOW_PASS_H
 
+#include "flow/coupling.h"
 #include "flow/subnet.h"
 
 /* What one block leaves behind.  R rows; D = dimension. */
 typedef struct block_trace {
-    float *permuted;     /* (R, D): x1, x2 */
-    float *coupled;      /* (R, D): y1, y2, not yet limited to +-FLOW_LIMIT */
+    float *permuted;     /* (D, R): x1, x2 */
+    float *coupled;      /* (D, R): y1, y2, not yet limited to +-FLOW_LIMIT */
     subnet_trace net[2]; /* NET2, NET1 */
 } block_trace;
 
 typedef struct flow_pass {
     const dn_flow *flow;
     pool *workers;
-    int32_t rows;        /* R: rows that are computed */
-    int32_t used;        /* the first rows hold data, the others zeros */
+    int32_t rows;        /* R: rows that are computed, a multiple of COUPLING_LANES */
+    int32_t group;       /* rows per matrix product */
+    int32_t used;        /* the first rows hold data, the others repeat row 0 */
     _Bool keep;          /* every block has its own trace; otherwise all share one, and there is no way back */
     float *traces;
     double *logdet;      /* (R) */
-    float *gradient[2];  /* (R, D); two, because undoing a permutation needs a second */
-    float *work[2];      /* (R, hidden) */
+    float *gradient[2];  /* (D, R); two, because undoing a permutation needs a second */
+    float *work[2];      /* (hidden, R) */
 } flow_pass;
 
-/* Floats of memory for a pass of `rows` rows; 0 if it overflows. */
+/* `rows` rounded up to a multiple of COUPLING_LANES. */
+int32_t pass_rows(int32_t rows);
+/* Floats of memory for a pass of R rows; 0 if it overflows. */
 size_t pass_floats(const dn_flow *flow, int32_t rows, _Bool keep);
-/* Lays a pass out in `memory` (64-byte aligned). */
-flow_pass pass_make(const dn_flow *flow, int32_t rows, _Bool keep, float *memory, pool *workers);
+/* Lays a pass of R rows out in `memory` (64-byte aligned), which may be made for more.  group: LINEAR_GROUP, so that
+ * a row's bits depend on the row alone, or R. */
+flow_pass pass_make(const dn_flow *flow, int32_t rows, int32_t group, _Bool keep, float *memory, pool *workers);
 
 /* x: (used, D) -> z: (used, D), may be equal to x; pass->logdet. */
 void pass_forward(flow_pass *pass, const float *x, int32_t used, float *z);

@@ -23,12 +23,12 @@ subnet subnet_of(const dn_flow *flow, int32_t block, int which);
 
 /* What the forward pass computes, and the backward pass needs. */
 typedef struct subnet_trace {
-    float *hidden[FLOW_LAYERS - 1]; /* (rows, hidden), after the ReLU */
-    float *output;                  /* (rows, 2 * half): s, t */
+    float *hidden[FLOW_LAYERS - 1]; /* (hidden, rows), after the ReLU */
+    float *output;                  /* (2 * half, rows): s, t */
 } subnet_trace;
 
-/* x: (rows, half) -> trace. */
-void subnet_forward(const subnet *net, rows_view x, int32_t rows, const subnet_trace *trace, pool *workers);
+/* x: (half, rows) -> trace. */
+void subnet_forward(const subnet *net, const float *x, row_batch batch, const subnet_trace *trace, pool *workers);
 
 /* Where the parameters' gradients go. */
 typedef struct subnet_sink {
@@ -38,10 +38,10 @@ typedef struct subnet_sink {
 } subnet_sink;
 
 /* dx += gradient towards x, given trace->output replaced by the gradient towards s and t.
- * dx: (rows, half), dx_stride floats from row to row; work: two of (rows, hidden).
+ * dx: (half, rows); work: two of (hidden, rows).
  * sink: NULL if only dx is wanted.  A layer's weights are used for the last time before they are given to the sink,
  * which may then change them. */
-void subnet_backward(const subnet *net, rows_view x, int32_t rows, const subnet_trace *trace, float *dx,
-                     int64_t dx_stride, float *const work[2], const subnet_sink *sink, pool *workers);
+void subnet_backward(const subnet *net, const float *x, row_batch batch, const subnet_trace *trace, float *dx,
+                     float *const work[2], const subnet_sink *sink, pool *workers);
 
 #endif
