@@ -6,12 +6,12 @@
 
 #include "differnet.h"
 
-#define CELL 240 /* pixels */
+#define CELL 180 /* pixels */
 #define GAP  6
 
 static const char usage[] =
     "usage: differnet-contact-sheet OUT.png COLUMNS IMAGE...\n\n"
-    "Writes a PNG with the images row by row, COLUMNS to a row, each made to fit 240 x 240 pixels.\n";
+    "Writes a PNG with the images row by row, COLUMNS to a row, each made to fit 180 x 180 pixels.\n";
 
 /* Channel c (0 .. 2) of a pixel; decoded images are DN_GRAY8, DN_GRAY16 or DN_RGB8, rows `stride` bytes apart. */
 static int channel(const dn_image_view *view, int64_t stride, int32_t x, int32_t y, int c)
