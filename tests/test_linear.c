@@ -14,7 +14,7 @@ struct sample {
 
 /* Below, at and above the size of a tile, in both directions. */
 static const struct sample samples[] = {{1, 1, 1, 1},      {5, 3, 2, 2},      {128, 128, 32, 16},
-                                        {130, 257, 7, 7},  {64, 300, 48, 16}, {1030, 20, 5, 5}};
+                                        {130, 257, 7, 7},  {64, 300, 48, 16}, {2060, 20, 5, 5}};
 #define SAMPLES ((int)(sizeof samples / sizeof samples[0]))
 
 #define SMALL 1e-4
@@ -206,16 +206,16 @@ static void run_all(struct data *d, int32_t threads)
 
 START_TEST(threads_do_not_change_bits)
 {
-    const struct sample sample = {1100, 300, 6, 6};
+    const struct sample sample = {2100, 150, 6, 6};
     struct data alone = make_data(&sample);
 
     run_all(&alone, 1);
     for (int32_t threads = 2; threads <= 3; threads++) {
         struct data d = make_data(&sample);
         run_all(&d, threads);
-        ck_assert_mem_eq(d.y, alone.y, (size_t)(6 * 300) * sizeof(float));
-        ck_assert_mem_eq(d.dx, alone.dx, (size_t)(6 * 1100) * sizeof(float));
-        ck_assert_mem_eq(d.gradient, alone.gradient, (size_t)(1101 * 300) * sizeof(float));
+        ck_assert_mem_eq(d.y, alone.y, (size_t)(6 * 150) * sizeof(float));
+        ck_assert_mem_eq(d.dx, alone.dx, (size_t)(6 * 2100) * sizeof(float));
+        ck_assert_mem_eq(d.gradient, alone.gradient, (size_t)(2101 * 150) * sizeof(float));
         free_data(&d);
     }
     free_data(&alone);

@@ -14,9 +14,10 @@
 
 #define LINEAR_GROUP 16
 
-/* Weights of one tile of the weight's gradient. */
-#define LINEAR_TILE 128
-#define LINEAR_TILE_COLUMNS 1024
+/* Weights of one tile of the weight's gradient: few whole rows, so that an update walks through memory in order, and
+ * small enough to stay in the cache until then. */
+#define LINEAR_TILE 64
+#define LINEAR_TILE_COLUMNS 2048
 
 /* Floats of scratch per worker for linear_weight_gradient: one tile, and the bias' part. */
 #define LINEAR_SCRATCH ((size_t)LINEAR_TILE * LINEAR_TILE_COLUMNS + LINEAR_TILE)
