@@ -197,9 +197,11 @@ dn_status dn_flow_log_likelihood(const dn_flow *flow, const float *x, int32_t n,
     TRY(check_call(flow, "x", x, n, error));
     size_t dimension = (size_t)flow->dimension, work = flow_scratch(flow);
     TRY(make_scratch(flow, work + FLOW_ROWS * dimension, &scratch, error));
-    for (int32_t first = 0; first < n; first += FLOW_ROWS)
-        log_likelihood_block(flow, x + (size_t)first * dimension, n - first < FLOW_ROWS ? n - first : FLOW_ROWS,
-                             scratch + work, scratch, log_likelihood + first);
+    for (int64_t first = 0; first < n; first += FLOW_ROWS) {
+        int32_t rows = n - first < FLOW_ROWS ? (int32_t)(n - first) : FLOW_ROWS;
+        log_likelihood_block(flow, x + (size_t)first * dimension, rows, scratch + work, scratch,
+                             log_likelihood + first);
+    }
     mem_free(&flow->allocator, scratch);
     for (int32_t r = 0; r < n; r++)
         if (!isfinite(log_likelihood[r]))

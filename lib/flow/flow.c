@@ -133,9 +133,9 @@ _Bool flow_finite(const float *values, size_t n)
 
 _Static_assert(FLOW_ROWS % COUPLING_LANES == 0, "a whole block needs no filling up");
 
-static int32_t block_rows(int32_t n, int32_t first)
+static int32_t block_rows(int32_t n, int64_t first)
 {
-    return n - first < FLOW_ROWS ? n - first : FLOW_ROWS;
+    return n - first < FLOW_ROWS ? (int32_t)(n - first) : FLOW_ROWS;
 }
 
 static flow_pass block_pass(const dn_flow *flow, int32_t rows, _Bool keep, float *scratch, pool *workers)
@@ -151,7 +151,7 @@ size_t flow_scratch(const dn_flow *flow)
 void flow_forward(const dn_flow *flow, const float *x, int32_t n, float *z, float *logdet, float *scratch,
                   pool *workers)
 {
-    for (int32_t first = 0; first < n; first += FLOW_ROWS) {
+    for (int64_t first = 0; first < n; first += FLOW_ROWS) {
         size_t start = (size_t)first * (size_t)flow->dimension;
         int32_t rows = block_rows(n, first);
         flow_pass pass = block_pass(flow, rows, 0, scratch, workers);
@@ -163,7 +163,7 @@ void flow_forward(const dn_flow *flow, const float *x, int32_t n, float *z, floa
 
 void flow_inverse(const dn_flow *flow, const float *z, int32_t n, float *x, float *scratch, pool *workers)
 {
-    for (int32_t first = 0; first < n; first += FLOW_ROWS) {
+    for (int64_t first = 0; first < n; first += FLOW_ROWS) {
         size_t start = (size_t)first * (size_t)flow->dimension;
         int32_t rows = block_rows(n, first);
         flow_pass pass = block_pass(flow, rows, 0, scratch, workers);
@@ -191,7 +191,7 @@ void flow_gradient(const dn_flow *flow, const float *x, int32_t n, flow_chain ch
     float *block_z = scratch, *z_gradient = block_z + block;
     float *block_logdet = z_gradient + block, *logdet_gradient = block_logdet + FLOW_ROWS;
 
-    for (int32_t first = 0; first < n; first += FLOW_ROWS) {
+    for (int64_t first = 0; first < n; first += FLOW_ROWS) {
         size_t start = (size_t)first * (size_t)flow->dimension;
         int32_t rows = block_rows(n, first);
         flow_pass pass = block_pass(flow, rows, 1, scratch + chain_floats(flow), workers);

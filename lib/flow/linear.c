@@ -86,7 +86,7 @@ struct input_gradient {
 SIMD_CLONES static void close_gates(const float *restrict gate, float *restrict dx, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dx[i] = gate[i] > 0.0f ? dx[i] : 0.0f;
+        dx[i] = gate[i] <= 0.0f ? 0.0f : dx[i]; /* a NaN opens the gate, so that it is seen */
 }
 
 static void input_gradient_tile(void *context, int32_t task, int32_t worker)
