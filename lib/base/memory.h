@@ -25,6 +25,14 @@ char *mem_strdup(const dn_allocator *allocator, const char *text);
 /* NULL is allowed. */
 void mem_free(const dn_allocator *allocator, void *pointer);
 
+/* Floats rounded up to a multiple of MEM_ALIGNMENT bytes, so that what follows in one block is aligned too. */
+static inline size_t mem_padded_floats(size_t floats)
+{
+    const size_t unit = MEM_ALIGNMENT / sizeof(float);
+
+    return (floats + unit - 1) / unit * unit;
+}
+
 /* *out = a * b; false if that overflows. */
 _Bool size_mul(size_t a, size_t b, size_t *out);
 _Bool size_add(size_t a, size_t b, size_t *out);

@@ -10,7 +10,6 @@
 #include "base/status.h"
 #include "differnet/topology.h"
 
-#define ALIGNMENT_FLOATS (MEM_ALIGNMENT / sizeof(float))
 #define MAX_KERNEL 64
 #define TENSOR_NAME 128 /* prefix and name */
 
@@ -45,11 +44,6 @@ static const char *metadata(const struct source *source, const char *key)
 static int64_t weight_floats(const conv_spec *conv)
 {
     return (int64_t)conv->kernel_h * conv->kernel_w * (conv->in_c / conv->groups) * conv->out_c;
-}
-
-static size_t padded(size_t floats)
-{
-    return (floats + ALIGNMENT_FLOATS - 1) / ALIGNMENT_FLOATS * ALIGNMENT_FLOATS;
 }
 
 static dn_status check_conv(const cnn_layer *layer, const char *label, dn_error *error)
@@ -133,7 +127,8 @@ static dn_status allocate_weights(dn_extractor *extractor, size_t *largest, dn_e
         if (layer->kind != LAYER_CONV)
             continue;
         size_t weight = (size_t)weight_floats(&layer->conv);
-        total += padded(weight) + padded((size_t)layer->conv.out_c) + padded(conv_packed_floats(&layer->conv));
+        total += mem_padded_floats(weight) + mem_padded_floats((size_t)layer->conv.out_c) +
+                 mem_padded_floats(conv_packed_floats(&layer->conv));
         extractor->parameters += (int64_t)weight + (layer->bias_name[0] ? layer->conv.out_c : 0);
         if (weight > *largest)
             *largest = weight;
@@ -182,8 +177,8 @@ static dn_status fill_weights(dn_extractor *extractor, const struct source *sour
         if (layer->kind != LAYER_CONV)
             continue;
         size_t count = (size_t)weight_floats(conv);
-        float *weight = next, *bias = weight + padded(count);
-        next = bias + padded((size_t)conv->out_c);
+        float *weight = next, *bias = weight + mem_padded_floats(count);
+        next = bias + mem_padded_floats((size_t)conv->out_c);
         if (source) {
             const st_tensor *tensor = st_find(source->file, tensor_name(source, layer->weight_name, name));
             TRY(st_read_f32(source->file, tensor, oihw, error));
@@ -202,7 +197,7 @@ static dn_status fill_weights(dn_extractor *extractor, const struct source *sour
         if (conv_packed_floats(conv) > 0) {
             conv_pack(conv, next);
             conv->packed = next;
-            next += padded(conv_packed_floats(conv));
+            next += mem_padded_floats(conv_packed_floats(conv));
         }
     }
     return DN_OK;

@@ -5,8 +5,6 @@
 #include "base/memory.h"
 #include "nn/activation.h"
 
-#define ALIGNMENT_FLOATS (MEM_ALIGNMENT / sizeof(float))
-
 /* One step of the network at one scale: a layer, and the activation behind it where that is done in one go. */
 struct step {
     const cnn_layer *layer;
@@ -14,11 +12,6 @@ struct step {
     _Bool tapped;
     int32_t in_h, in_w, out_h, out_w;
 };
-
-static size_t padded(size_t floats)
-{
-    return (floats + ALIGNMENT_FLOATS - 1) / ALIGNMENT_FLOATS * ALIGNMENT_FLOATS;
-}
 
 static size_t larger(size_t a, size_t b)
 {
@@ -141,11 +134,11 @@ static struct forward_layout forward_layout(const dn_extractor *extractor)
     struct forward_layout layout = {0, 0, 0};
 
     if (extractor->scales > 1)
-        layout.small = padded(view_floats(scale_side(extractor, 1)));
+        layout.small = mem_padded_floats(view_floats(scale_side(extractor, 1)));
     for (int32_t scale = 0; scale < extractor->scales; scale++) {
         int32_t count = plan(extractor, scale_side(extractor, scale), steps);
         for (int32_t i = 0; i < count; i++) {
-            layout.output = larger(layout.output, padded(out_floats(&steps[i])));
+            layout.output = larger(layout.output, mem_padded_floats(out_floats(&steps[i])));
             if (steps[i].layer->kind == LAYER_CONV)
                 layout.operator = larger(layout.operator, conv_forward_scratch(&steps[i].layer->conv, steps[i].in_h,
                                                                              steps[i].in_w));
@@ -158,7 +151,7 @@ size_t features_forward_scratch(const dn_extractor *extractor)
 {
     struct forward_layout layout = forward_layout(extractor);
 
-    return layout.small + 2 * layout.output + padded(layout.operator);
+    return layout.small + 2 * layout.output + mem_padded_floats(layout.operator);
 }
 
 static void view_forward(const dn_extractor *extractor, const struct forward_layout *layout, const float *view,
@@ -207,24 +200,24 @@ struct gradient_layout {
 /* Floats that stay from the forward pass at one scale: the view, unless it is the caller's, and all outputs. */
 static size_t kept_floats(const struct step *steps, int32_t count, int32_t scale)
 {
-    size_t total = scale > 0 ? padded(in_floats(&steps[0])) : 0;
+    size_t total = scale > 0 ? mem_padded_floats(in_floats(&steps[0])) : 0;
 
     for (int32_t i = 0; i < count; i++)
-        total += padded(out_floats(&steps[i]));
+        total += mem_padded_floats(out_floats(&steps[i]));
     return total;
 }
 
 static struct gradient_layout gradient_layout(const dn_extractor *extractor)
 {
     struct step steps[EXTRACTOR_MAX_LAYERS];
-    struct gradient_layout layout = {2 * padded((size_t)extractor->feature_dim), 0, 0, 0};
+    struct gradient_layout layout = {2 * mem_padded_floats((size_t)extractor->feature_dim), 0, 0, 0};
 
     for (int32_t scale = 0; scale < extractor->scales; scale++) {
         int32_t count = plan(extractor, scale_side(extractor, scale), steps);
         layout.kept += kept_floats(steps, count, scale);
         for (int32_t i = 0; i < count; i++) {
             const struct step *step = &steps[i];
-            layout.turned = larger(layout.turned, padded(larger(in_floats(step), out_floats(step))));
+            layout.turned = larger(layout.turned, mem_padded_floats(larger(in_floats(step), out_floats(step))));
             if (step->layer->kind != LAYER_CONV)
                 continue;
             size_t forward = conv_forward_scratch(&step->layer->conv, step->in_h, step->in_w);
@@ -239,7 +232,7 @@ size_t features_gradient_scratch(const dn_extractor *extractor)
 {
     struct gradient_layout layout = gradient_layout(extractor);
 
-    return layout.feature + layout.kept + 2 * layout.turned + padded(layout.operator);
+    return layout.feature + layout.kept + 2 * layout.turned + mem_padded_floats(layout.operator);
 }
 
 /* Forward pass at one scale that keeps every output, one behind the other. */
@@ -253,13 +246,13 @@ static float *keep_forward(const dn_extractor *extractor, const float *view, int
     if (scale > 0) {
         shrink(view, extractor->input_size, scale, kept);
         x = kept;
-        kept += padded(in_floats(&steps[0]));
+        kept += mem_padded_floats(in_floats(&steps[0]));
     }
     for (int32_t i = 0; i < count; i++) {
         step_forward(&steps[i], x, kept, operator);
         features = tap_forward(&steps[i], kept, features);
         x = kept;
-        kept += padded(out_floats(&steps[i]));
+        kept += mem_padded_floats(out_floats(&steps[i]));
     }
     return features;
 }
@@ -301,8 +294,8 @@ static void scale_gradient(const dn_extractor *extractor, const float *view, int
     memset(dy, 0, out_floats(&steps[count - 1]) * sizeof *dy);
     for (int32_t i = count - 1; i >= 0; i--) {
         const struct step *step = &steps[i];
-        y -= padded(out_floats(step));
-        const float *x = i > 0 ? y - padded(in_floats(step)) : scale > 0 ? kept : view;
+        y -= mem_padded_floats(out_floats(step));
+        const float *x = i > 0 ? y - mem_padded_floats(in_floats(step)) : scale > 0 ? kept : view;
         if (step->tapped) {
             feature_gradient -= step->layer->out_channels;
             global_mean_gradient(feature_gradient, step->out_h * step->out_w, step->layer->out_channels, dy);

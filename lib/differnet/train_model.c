@@ -22,7 +22,9 @@ static dn_status good_flow(dn_trainer *t, dn_flow **out, dn_error *error)
     dn_flow_options options = {.struct_size = sizeof options, .dimension = t->flow->dimension,
                                .blocks = t->flow->blocks, .hidden = t->flow->hidden, .clamp = t->options.clamp,
                                .seed = t->options.seed, .allocator = &t->allocator};
-    TRY(flow_create(&options, out, error));
+    TRY(flow_allocate(&options, 1, out, error));
+    memcpy((*out)->permutation, t->flow->permutation,
+           (size_t)t->flow->blocks * (size_t)t->flow->dimension * sizeof *t->flow->permutation);
     size_t parameters = flow_parameters(t->flow->dimension, t->flow->blocks, t->flow->hidden);
     memcpy((*out)->owned, t->state.good, parameters * sizeof(float));
     return DN_OK;

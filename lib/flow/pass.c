@@ -13,20 +13,14 @@ _Static_assert(LANES % LINEAR_GROUP == 0, "rows come in whole groups");
 
 /* ---- memory ---- */
 
-/* Floats rounded up to a multiple of 64 bytes. */
-static size_t padded(size_t floats)
-{
-    return (floats + 15) / 16 * 16;
-}
-
 static size_t wide(const dn_flow *flow, int32_t rows) /* (D, R) */
 {
-    return padded((size_t)rows * (size_t)flow->dimension);
+    return mem_padded_floats((size_t)rows * (size_t)flow->dimension);
 }
 
 static size_t narrow(const dn_flow *flow, int32_t rows) /* (hidden, R) */
 {
-    return padded((size_t)rows * (size_t)flow->hidden);
+    return mem_padded_floats((size_t)rows * (size_t)flow->hidden);
 }
 
 static size_t trace_floats(const dn_flow *flow, int32_t rows)
@@ -36,7 +30,7 @@ static size_t trace_floats(const dn_flow *flow, int32_t rows)
 
 static size_t common_floats(const dn_flow *flow, int32_t rows)
 {
-    return padded(2 * (size_t)rows) + 2 * wide(flow, rows) + 2 * narrow(flow, rows);
+    return mem_padded_floats(2 * (size_t)rows) + 2 * wide(flow, rows) + 2 * narrow(flow, rows);
 }
 
 int32_t pass_rows(int32_t rows)
@@ -67,7 +61,7 @@ flow_pass pass_make(const dn_flow *flow, int32_t rows, int32_t group, _Bool keep
 {
     flow_pass pass = {.flow = flow, .workers = workers, .rows = rows, .group = group, .keep = keep};
 
-    pass.logdet = (double *)(void *)take(&memory, padded(2 * (size_t)rows));
+    pass.logdet = (double *)(void *)take(&memory, mem_padded_floats(2 * (size_t)rows));
     for (int i = 0; i < 2; i++) {
         pass.gradient[i] = take(&memory, wide(flow, rows));
         pass.work[i] = take(&memory, narrow(flow, rows));
