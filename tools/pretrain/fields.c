@@ -1,8 +1,10 @@
 /* The fields of textures, a row at a time.  x, y: (n) in units of the field; out: (n) in 0..1. */
 #include "texture.h"
 
-ROW_CLONES static void noise_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+ROW_CLONES static void noise_row(const struct field *given, int32_t n, const float *restrict x,
+                                 const float *restrict y, float *restrict out)
 {
+    const struct field copy = *given, *f = &copy;
     float weight = 1, scale = 1, total = 0, ridged = (float)(f->mode & 1);
 
     for (int32_t i = 0; i < n; i++)
@@ -29,7 +31,7 @@ struct cells {
 };
 
 /* metric: 0 round, 1 diamond, 2 square. */
-ROW_CLONES static void nearest_cells(int32_t n, float jitter, int32_t metric, uint32_t seed, struct cells *c)
+ROW_CLONES static void nearest_cells(int32_t n, float jitter, int32_t metric, uint32_t seed, struct cells *restrict c)
 {
     float diamond = metric == 1, square = metric == 2;
 
@@ -57,8 +59,10 @@ ROW_CLONES static void nearest_cells(int32_t n, float jitter, int32_t metric, ui
     }
 }
 
-ROW_CLONES static void cells_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+ROW_CLONES static void cells_row(const struct field *given, int32_t n, const float *restrict x,
+                                 const float *restrict y, float *restrict out)
 {
+    const struct field copy = *given, *f = &copy;
     struct cells c;
 
     for (int32_t i = 0; i < n; i++) {
@@ -87,8 +91,11 @@ ROW_CLONES static void cells_row(const struct field *f, int32_t n, const float *
 }
 
 /* Crystals, each in one tone, under a fine grid: solar cells.  The grid is in units of 1 / count of the field's. */
-ROW_CLONES static void crystal_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+ROW_CLONES static void crystal_row(const struct field *given, int32_t n, const float *restrict x,
+                                   const float *restrict y, float *restrict out)
 {
+    const struct field copy = *given, *f = &copy;
+    float barred = f->mode != 0;
     struct cells c;
     float lines = (float)f->count, pixel = f->pixel * lines, bars = 1.0f / (float)(f->count * f->step);
 
@@ -102,30 +109,36 @@ ROW_CLONES static void crystal_row(const struct field *f, int32_t n, const float
         float across = fabsf(fraction(x[i] * lines) - 0.5f), along = fabsf(fraction(y[i] * lines * bars * 4) - 0.5f);
         float line = inside(across - f->width * 0.35f, pixel);
         float bar = inside(along - f->width * 0.12f, pixel * bars * 4);
-        float grid = f->mode == 0 ? line : most(line * 0.7f, bar);
+        float grid = blend(line, most(line * 0.7f, bar), barred);
         out[i] = clamp01(tone + (1 - tone) * grid);
     }
 }
 
-ROW_CLONES static void grating_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+ROW_CLONES static void grating_row(const struct field *given, int32_t n, const float *restrict x,
+                                   const float *restrict y, float *restrict out)
 {
+    const struct field copy = *given, *f = &copy;
+    struct wave wave = wave_of(f->shape, f->width);
+    struct gaps gaps = gaps_of(f->missing);
+
     for (int32_t i = 0; i < n; i++)
         out[i] = 0;
     for (int32_t k = 0; k < f->count; k++) {
-        const float *w = f->wave[k];
+        const float w[3] = {f->wave[k][0], f->wave[k][1], f->wave[k][2]};
         float share = 1.0f / (float)f->count;
         for (int32_t i = 0; i < n; i++) {
             float phase = x[i] * w[0] + y[i] * w[1] + w[2] + f->warp * value_noise(x[i] * 0.2f, y[i] * 0.2f, f->grain);
             int32_t stripe = floor_int(phase);
-            float gone = f->missing > 0 && modulo(stripe, f->missing ? f->missing : 1) == 0 ? 0.25f : 1.0f;
-            out[i] += share * gone * wave_profile(phase, f->shape, f->width);
+            out[i] += share * (1 - 0.75f * gap_at(gaps, stripe)) * wave_at(wave, phase);
         }
     }
 }
 
 /* Threads of two directions.  Warp threads run along y, weft threads along x; which is on top follows the bond. */
-ROW_CLONES static void weave_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+ROW_CLONES static void weave_row(const struct field *given, int32_t n, const float *restrict x,
+                                 const float *restrict y, float *restrict out)
 {
+    const struct field copy = *given, *f = &copy;
     float fill = f->width; /* of a thread, of the pitch: < 1 leaves gaps */
 
     for (int32_t i = 0; i < n; i++) {
@@ -144,8 +157,12 @@ ROW_CLONES static void weave_row(const struct field *f, int32_t n, const float *
     }
 }
 
-ROW_CLONES static void marble_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+ROW_CLONES static void marble_row(const struct field *given, int32_t n, const float *restrict x,
+                                  const float *restrict y, float *restrict out)
 {
+    const struct field copy = *given, *f = &copy;
+    struct wave wave = wave_of(f->shape, 0.5f);
+    float plain = f->mode == 0, veined = f->mode == 1, wooden = f->mode == 2;
     for (int32_t i = 0; i < n; i++) {
         float a = x[i] * 0.3f, b = y[i] * 0.3f;
         float wx = value_noise(a, b, f->grain) + 0.4f * value_noise(a * 2.7f, b * 2.7f, f->grain + 1);
@@ -153,9 +170,9 @@ ROW_CLONES static void marble_row(const struct field *f, int32_t n, const float 
         float u = x[i] * 0.5f + f->warp * wx, v = y[i] * 0.5f + f->warp * wy;
         float marble = value_noise(u, v, f->grain + 4);
         float ring = sqrtf((u - 20) * (u - 20) + v * v * 0.1f);
-        float wood = wave_profile(ring * (1 + 2 * f->gain) + 0.5f * marble, f->shape, 0.5f);
+        float wood = wave_at(wave, ring * (1 + 2 * f->gain) + 0.5f * marble);
         float veins = 0.5f + 0.5f * sine(marble * (1 + 4 * f->gain));
-        out[i] = f->mode == 0 ? marble : f->mode == 1 ? veins : wood;
+        out[i] = plain * marble + veined * veins + wooden * wood;
     }
 }
 
@@ -180,23 +197,53 @@ ROW_INLINE float element(float u, float v, int32_t shape, float r)
     }
 }
 
-ROW_CLONES static void shapes_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+ROW_INLINE void shape_row(const struct field *given, int32_t n, const float *restrict x, const float *restrict y,
+                          float *restrict out, int32_t shape)
 {
+    const struct field copy = *given, *f = &copy;
+    struct gaps gaps = gaps_of(f->missing);
+
     for (int32_t i = 0; i < n; i++) {
         int32_t row = floor_int(y[i]);
         float shifted = x[i] + 0.5f * (float)(f->mode & row & 1);
         int32_t column = floor_int(shifted);
         float u = shifted - (float)column - 0.5f + f->jitter * 0.3f * (hash01(column, row, f->grain) - 0.5f);
         float v = y[i] - (float)row - 0.5f + f->jitter * 0.3f * (hash01(column, row, f->grain + 1) - 0.5f);
-        float cover = inside(element(u, v, f->shape, f->width), f->pixel + f->soft * 0.3f);
+        float cover = inside(element(u, v, shape, f->width), f->pixel + f->soft * 0.3f);
         float tint = 1 - f->gain * hash01(column, row, f->grain + 2);
-        int gone = f->missing > 0 && modulo(column + 2 * row, f->missing ? f->missing : 1) == 0;
-        out[i] = gone ? 0.0f : cover * tint;
+        out[i] = (1 - gap_at(gaps, column + 2 * row)) * cover * tint;
     }
 }
 
-ROW_CLONES static void sines_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+/* One loop for each shape, without a branch inside. */
+ROW_CLONES static void shapes_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
 {
+    switch (f->shape) {
+    case 0:
+        shape_row(f, n, x, y, out, 0);
+        break;
+    case 1:
+        shape_row(f, n, x, y, out, 1);
+        break;
+    case 2:
+        shape_row(f, n, x, y, out, 2);
+        break;
+    case 3:
+        shape_row(f, n, x, y, out, 3);
+        break;
+    case 4:
+        shape_row(f, n, x, y, out, 4);
+        break;
+    default:
+        shape_row(f, n, x, y, out, 5);
+    }
+}
+
+ROW_CLONES static void sines_row(const struct field *given, int32_t n, const float *restrict x,
+                                 const float *restrict y, float *restrict out)
+{
+    const struct field copy = *given, *f = &copy;
+    float hard = f->mode != 0;
     for (int32_t i = 0; i < n; i++) {
         float a = x[i], b = y[i];
         for (int32_t k = 0; k < WAVES; k += 2) {
@@ -205,52 +252,65 @@ ROW_CLONES static void sines_row(const struct field *f, int32_t n, const float *
             a = next;
         }
         float v = sine(a * (0.5f + f->gain) + 0.7f * sine(b));
-        out[i] = f->mode ? inside(-v, f->soft + 4 * f->pixel) : 0.5f + 0.5f * v;
+        out[i] = blend(0.5f + 0.5f * v, inside(-v, f->soft + 4 * f->pixel), hard);
     }
 }
 
-ROW_CLONES static void brushed_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+ROW_CLONES static void brushed_row(const struct field *given, int32_t n, const float *restrict x,
+                                   const float *restrict y, float *restrict out)
 {
+    const struct field copy = *given, *f = &copy;
+    float scratched = f->mode != 0;
     for (int32_t i = 0; i < n; i++) {
         float fine = value_noise(x[i] * 0.05f, y[i] * 2.1f, f->grain);
         float middle = value_noise(x[i] * 0.09f, y[i], f->grain + 1);
         float wide = value_noise(x[i] * 0.02f, y[i] * 0.21f, f->grain + 2);
         float v = 0.45f * fine + 0.35f * middle + 0.2f * wide;
         float scratch = 1 - fabsf(2 * v - 1) * (2 + 4 * f->gain);
-        out[i] = f->mode ? clamp01(scratch) : clamp01((v - 0.5f) * 2 + 0.5f);
+        out[i] = clamp01(blend((v - 0.5f) * 2 + 0.5f, scratch, scratched));
     }
 }
 
-ROW_CLONES static void rings_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+ROW_CLONES static void rings_row(const struct field *given, int32_t n, const float *restrict x,
+                                 const float *restrict y, float *restrict out)
 {
+    const struct field copy = *given, *f = &copy;
+    struct wave wave = wave_of(f->shape, f->width);
+    float plain = f->mode == 0, grained = f->mode == 1, spoked = f->mode == 2;
     for (int32_t i = 0; i < n; i++) {
         float r = sqrtf(x[i] * x[i] + y[i] * y[i]), turn = turn_of(y[i], x[i]);
         float wobble = f->warp * 0.5f * value_noise(x[i] * 0.15f, y[i] * 0.15f, f->grain);
         float spiral = r + (float)f->step * turn + wobble;
-        float v = wave_profile(spiral, f->shape, f->width);
+        float v = wave_at(wave, spiral);
         float grain = line_noise(r * 2.3f, 7, f->grain + 1);
-        float spokes = wave_profile(turn * (float)f->count, f->shape, f->width);
-        out[i] = f->mode == 0 ? v : f->mode == 1 ? 0.6f * v + 0.4f * grain : clamp01(v * (0.4f + 0.6f * spokes));
+        float spokes = wave_at(wave, turn * (float)f->count);
+        out[i] = plain * v + grained * (0.6f * v + 0.4f * grain) + spoked * v * (0.4f + 0.6f * spokes);
     }
 }
 
-ROW_CLONES static void speckle_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+ROW_CLONES static void speckle_row(const struct field *given, int32_t n, const float *restrict x,
+                                   const float *restrict y, float *restrict out)
 {
+    const struct field copy = *given, *f = &copy;
+    float salted = f->mode != 0;
     for (int32_t i = 0; i < n; i++) {
         float a = value_noise(x[i], y[i], f->grain), b = value_noise(x[i] * 2.3f, y[i] * 2.3f, f->grain + 1);
         float c = value_noise(x[i] * 0.4f, y[i] * 0.4f, f->grain + 2);
         float soft = 0.05f + 0.3f * f->soft + f->pixel;
         float flakes = 0.5f * inside(f->width - a, soft) + 0.3f * inside(0.62f - b, soft) + 0.2f * c;
         float salt = inside(0.8f - b, soft);
-        out[i] = clamp01(f->mode ? salt + 0.4f * c * f->gain : flakes);
+        out[i] = clamp01(blend(flakes, salt + 0.4f * c * f->gain, salted));
     }
 }
 
-ROW_CLONES static void tiles_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+ROW_CLONES static void tiles_row(const struct field *given, int32_t n, const float *restrict x,
+                                 const float *restrict y, float *restrict out)
 {
+    const struct field copy = *given, *f = &copy;
+    float offset = f->mode ? 1 / (float)f->count : 0;
     for (int32_t i = 0; i < n; i++) {
         int32_t row = floor_int(y[i]);
-        float shifted = x[i] / f->gain + (f->mode ? (float)modulo(row * f->step, f->count) / (float)f->count : 0.0f);
+        float shifted = x[i] / f->gain + offset * (float)modulo(row * f->step, f->count);
         int32_t column = floor_int(shifted);
         float u = (fabsf(shifted - (float)column - 0.5f) - 0.5f) * f->gain, v = fabsf(y[i] - (float)row - 0.5f) - 0.5f;
         float radius = 0.3f * f->soft, joint = f->width * 0.15f;
@@ -262,8 +322,10 @@ ROW_CLONES static void tiles_row(const struct field *f, int32_t n, const float *
     }
 }
 
-ROW_CLONES static void leather_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+ROW_CLONES static void leather_row(const struct field *given, int32_t n, const float *restrict x,
+                                   const float *restrict y, float *restrict out)
 {
+    const struct field copy = *given, *f = &copy;
     struct cells c;
 
     for (int32_t i = 0; i < n; i++) {
@@ -279,8 +341,10 @@ ROW_CLONES static void leather_row(const struct field *f, int32_t n, const float
 }
 
 /* Fibres: a straight piece through every cell of several sheared grids. */
-ROW_CLONES static void fibres_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+ROW_CLONES static void fibres_row(const struct field *given, int32_t n, const float *restrict x,
+                                  const float *restrict y, float *restrict out)
 {
+    const struct field copy = *given, *f = &copy;
     for (int32_t i = 0; i < n; i++)
         out[i] = 0.15f;
     for (int32_t k = 0; k < f->count; k++) {
@@ -298,7 +362,8 @@ ROW_CLONES static void fibres_row(const struct field *f, int32_t n, const float 
 }
 
 /* A mesh is a weave with gaps; a perforated sheet a lattice with the elements dark. */
-static void perforated_row(const struct field *f, int32_t n, const float *x, const float *y, float *out)
+static void perforated_row(const struct field *f, int32_t n, const float *restrict x,
+                                      const float *restrict y, float *restrict out)
 {
     shapes_row(f, n, x, y, out);
     for (int32_t i = 0; i < n; i++)

@@ -137,24 +137,45 @@ ROW_INLINE float line_noise(float x, int32_t line, uint32_t seed)
     return blend(hash01(i, line, seed), hash01(i + 1, line, seed), f * f * (3 - 2 * f));
 }
 
-/* A wave of period 1 from 0 to 1, of a profile: 0 sine, 1 triangle, 2 trapezoid, 3 saw tooth, 4 round crests.
- * Written without branches on x; `shape` is the same for a whole row. */
-ROW_INLINE float wave_profile(float x, int32_t shape, float width)
+/* A wave of period 1 from 0 to 1: weights of the profiles, one of them 1 and the others 0, so that a loop over pixels
+ * has no branch. */
+struct wave {
+    float sine, triangle, trapezoid, saw, crest;
+    float width; /* of the trapezoid's top, 0..1 of the period */
+};
+
+enum wave_shape { WAVE_SINE, WAVE_TRIANGLE, WAVE_TRAPEZOID, WAVE_SAW, WAVE_CREST, WAVE_SHAPES };
+
+static inline struct wave wave_of(int32_t shape, float width)
+{
+    return (struct wave){shape == WAVE_SINE, shape == WAVE_TRIANGLE, shape == WAVE_TRAPEZOID, shape == WAVE_SAW,
+                         shape == WAVE_CREST, width};
+}
+
+ROW_INLINE float wave_at(struct wave w, float x)
 {
     float f = fraction(x), up = 1 - fabsf(2 * f - 1);
+    float top = clamp01((up - 1 + w.width) * 4 + 0.5f), saw = least(f * (1 / 0.85f), (1 - f) * (1 / 0.15f));
+    float crest = sqrtf(most(0.0f, up * (2 - up)));
 
-    switch (shape) {
-    case 0:
-        return 0.5f - 0.5f * sine(x + 0.25f);
-    case 1:
-        return up;
-    case 2:
-        return clamp01((up - 1 + width) * 4 + 0.5f);
-    case 3:
-        return f < 0.85f ? f / 0.85f : (1 - f) / 0.15f;
-    default:
-        return sqrtf(most(0.0f, 1 - (1 - up) * (1 - up)));
-    }
+    return w.sine * (0.5f - 0.5f * sine(f + 0.25f)) + w.triangle * up + w.trapezoid * top + w.saw * saw +
+           w.crest * crest;
+}
+
+/* 1 where `index` is a multiple of `every`, otherwise 0; every 0: 0 everywhere. */
+struct gaps {
+    int32_t every;
+    float any;
+};
+
+static inline struct gaps gaps_of(int32_t every)
+{
+    return (struct gaps){every > 0 ? every : 1, every > 0};
+}
+
+ROW_INLINE float gap_at(struct gaps g, int32_t index)
+{
+    return g.any * (float)(modulo(index, g.every) == 0);
 }
 
 #endif

@@ -7,7 +7,8 @@ ROW_INLINE float edge_height(float in, float bevel, int32_t profile)
 {
     float t = clamp01(in / bevel);
 
-    return profile == 0 ? t : profile == 1 ? sqrtf(most(0.0f, t * (2 - t))) : t * t * (3 - 2 * t);
+    return (float)(profile == 0) * t + (float)(profile == 1) * sqrtf(most(0.0f, t * (2 - t))) +
+           (float)(profile == 2) * t * t * (3 - 2 * t);
 }
 
 ROW_INLINE float box_distance(float x, float y, float half_x, float half_y, float radius)
@@ -18,9 +19,11 @@ ROW_INLINE float box_distance(float x, float y, float half_x, float half_y, floa
     return sqrtf(ox * ox + oy * oy) + least(most(qx, qy), 0.0f) - radius;
 }
 
-ROW_CLONES static void box_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                               float *cover, float *height)
+ROW_CLONES static void box_row(const struct part *given, int32_t n, const float *restrict x,
+                               const float *restrict y, float pixel, float *restrict cover,
+                               float *restrict height)
 {
+    const struct part copy = *given, *p = &copy;
     float bevel = most(p->bevel, pixel);
 
     for (int32_t i = 0; i < n; i++) {
@@ -31,9 +34,14 @@ ROW_CLONES static void box_row(const struct part *p, int32_t n, const float *x, 
 }
 
 /* A helix seen from the side: on the front the thread falls by half a pitch from one silhouette to the other. */
-ROW_CLONES static void rod_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                               float *cover, float *height)
+ROW_CLONES static void rod_row(const struct part *given, int32_t n, const float *restrict x,
+                               const float *restrict y, float pixel, float *restrict cover,
+                               float *restrict height)
 {
+    const struct part copy = *given, *p = &copy;
+    struct wave wave = wave_of(p->profile, p->width);
+    struct gaps gaps = gaps_of(p->missing);
+    float slimming = p->taper > 0 ? 0.75f / p->taper : 0, slim_end = p->taper > 0 ? 0.25f : 1;
     float fade = clamp01((p->pitch / pixel - 1.4f) * 1.2f); /* finer than the pixels: no thread */
 
     for (int32_t i = 0; i < n; i++) {
@@ -41,49 +49,64 @@ ROW_CLONES static void rod_row(const struct part *p, int32_t n, const float *x, 
         float around = turn_of(across, sqrtf(most(0.0f, 1 - across * across)));
         float phase = x[i] / p->pitch + around * p->slant;
         int32_t turn = floor_int(phase);
-        float ridge = blend(0.5f, wave_profile(phase, p->profile, p->width), fade);
-        ridge = p->missing > 0 && modulo(turn, p->missing ? p->missing : 1) == 0 ? 0.15f * ridge : ridge;
-        float slim = p->taper > 0 ? least(1.0f, (p->half_x - x[i]) / (p->taper + 1e-6f) * 0.75f + 0.25f) : 1.0f;
+        float ridge = blend(0.5f, wave_at(wave, phase), fade);
+        ridge *= 1 - 0.85f * gap_at(gaps, turn);
+        float slim = least(1.0f, (p->half_x - x[i]) * slimming + slim_end);
         float r = p->radius * slim - p->depth * (1 - ridge);
         cover[i] = inside(most(fabsf(y[i]) - r, fabsf(x[i]) - p->half_x), pixel);
         height[i] = sqrtf(most(0.0f, r * r - y[i] * y[i]));
     }
 }
 
-ROW_INLINE float ring_grooves(float r, float pitch, float pixel, int32_t shape, float depth)
+ROW_CLONES static void groove_row(const struct part *given, int32_t n, const float *restrict x,
+                                  const float *restrict y, float pixel, float *restrict height)
 {
-    float fade = clamp01((pitch / pixel - 1.4f) * 1.2f);
+    const struct part copy = *given, *p = &copy;
+    struct wave wave = wave_of(p->shape, 0.5f);
+    float depth = p->depth * clamp01((p->pitch / pixel - 1.4f) * 1.2f);
 
-    return depth * fade * (wave_profile(r / pitch, shape, 0.5f) - 0.5f);
+    for (int32_t i = 0; i < n; i++)
+        height[i] += depth * (wave_at(wave, sqrtf(x[i] * x[i] + y[i] * y[i]) / p->pitch) - 0.5f);
 }
 
-ROW_CLONES static void disc_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                                float *cover, float *height)
+ROW_CLONES static void ring_row(const struct part *given, int32_t n, const float *restrict x, const float *restrict y,
+                                float pixel, float *restrict cover, float *restrict height)
 {
+    const struct part copy = *given, *p = &copy;
     float bevel = most(p->bevel, pixel);
 
     for (int32_t i = 0; i < n; i++) {
         float r = sqrtf(x[i] * x[i] + y[i] * y[i]);
         float d = most(r - p->radius, p->inner - r);
-        float groove = p->depth != 0 ? ring_grooves(r, p->pitch, pixel, p->shape, p->depth) : 0.0f;
         cover[i] = inside(d, pixel);
-        height[i] = p->raise * edge_height(-d, bevel, p->profile) + groove;
+        height[i] = p->raise * edge_height(-d, bevel, p->profile);
     }
 }
 
-/* Teeth: 0 round, 1 trapezoid, 2 pointed, 3 saw. */
-ROW_CLONES static void gear_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                                float *cover, float *height)
+static void disc_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel, float *cover,
+                     float *height)
 {
+    ring_row(p, n, x, y, pixel, cover, height);
+    if (p->depth != 0 && p->pitch > 1.4f * pixel)
+        groove_row(p, n, x, y, pixel, height);
+}
+
+/* Teeth: 0 round, 1 trapezoid, 2 pointed, 3 saw. */
+ROW_CLONES static void gear_row(const struct part *given, int32_t n, const float *restrict x,
+                                const float *restrict y, float pixel, float *restrict cover,
+                                float *restrict height)
+{
+    const struct part copy = *given, *p = &copy;
     float bevel = most(p->bevel, pixel), teeth = (float)p->count;
-    int32_t shape = p->shape == 0 ? 0 : p->shape == 1 ? 2 : p->shape == 2 ? 1 : 3;
+    static const int32_t shapes[4] = {WAVE_SINE, WAVE_TRAPEZOID, WAVE_TRIANGLE, WAVE_SAW};
+    struct wave wave = wave_of(shapes[p->shape], p->width);
+    struct gaps gaps = gaps_of(p->missing);
 
     for (int32_t i = 0; i < n; i++) {
         float r = sqrtf(x[i] * x[i] + y[i] * y[i]);
         float phase = (turn_of(y[i], x[i]) + 0.5f) * teeth;
         int32_t tooth = floor_int(phase);
-        float up = wave_profile(phase, shape, p->width);
-        up = p->missing > 0 && modulo(tooth, p->missing ? p->missing : 1) == 0 ? 0.0f : up;
+        float up = wave_at(wave, phase) * (1 - gap_at(gaps, tooth));
         float slope = 2 * 6.2831853f * r / teeth; /* the flank's distance is less than the radial one */
         float d = (r - p->radius + p->depth * (1 - up)) * slope / sqrtf(slope * slope + 16 * p->depth * p->depth);
         d = most(d, p->inner - r);
@@ -92,9 +115,11 @@ ROW_CLONES static void gear_row(const struct part *p, int32_t n, const float *x,
     }
 }
 
-ROW_CLONES static void polygon_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                                   float *cover, float *height)
+ROW_CLONES static void polygon_row(const struct part *given, int32_t n, const float *restrict x,
+                                   const float *restrict y, float pixel, float *restrict cover,
+                                   float *restrict height)
 {
+    const struct part copy = *given, *p = &copy;
     float bevel = most(p->bevel, pixel), sides = (float)p->count;
 
     for (int32_t i = 0; i < n; i++) {
@@ -114,9 +139,11 @@ ROW_INLINE float strand(float x, float pitch, float at, float slope)
     return fabsf(off) / sqrtf(1 + slope * slope);
 }
 
-ROW_CLONES static void coil_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                                float *cover, float *height)
+ROW_CLONES static void coil_row(const struct part *given, int32_t n, const float *restrict x,
+                                const float *restrict y, float pixel, float *restrict cover,
+                                float *restrict height)
 {
+    const struct part copy = *given, *p = &copy;
     float reach = p->radius - p->width;
 
     for (int32_t i = 0; i < n; i++) {
@@ -155,9 +182,12 @@ ROW_INLINE float lattice_element(float u, float v, int32_t shape, float r)
     }
 }
 
-ROW_CLONES static void lattice_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                                   float *cover, float *height)
+ROW_INLINE void elements_row(const struct part *given, int32_t n, const float *restrict x, const float *restrict y,
+                             float pixel, float *restrict cover, float *restrict height, int32_t shape)
 {
+    const struct part copy = *given, *p = &copy;
+    struct gaps gaps = gaps_of(p->missing);
+    float round = p->inner > 0;
     float r = p->width * p->pitch, bevel = most(p->profile == 1 ? r : p->bevel, pixel);
     float margin = 0.5f * p->pitch, squeeze = p->taper > 0 ? p->taper : 1;
 
@@ -168,19 +198,45 @@ ROW_CLONES static void lattice_row(const struct part *p, int32_t n, const float 
         int32_t column = floor_int(a);
         float u = (a - (float)column - 0.5f) * p->pitch, v = (b - (float)row - 0.5f) * p->pitch * squeeze;
         float cx = fabsf(x[i] - u), cy = fabsf(y[i] - v); /* the element's centre must be within the bounds */
-        float far = p->inner > 0 ? sqrtf(cx * cx + cy * cy) - p->inner
-                                 : most(cx - p->half_x + margin, cy - p->half_y + margin * squeeze);
-        float d = lattice_element(u, v, p->shape, r);
-        int present = far <= 1e-4f && hash01(column, row, p->seed) < p->fill;
-        present = present && !(p->missing > 0 && modulo(column + 2 * row, p->missing ? p->missing : 1) == 0);
-        cover[i] = present ? inside(d, pixel) : 0.0f;
+        float far = blend(most(cx - p->half_x + margin, cy - p->half_y + margin * squeeze),
+                          sqrtf(cx * cx + cy * cy) - p->inner, round);
+        float d = lattice_element(u, v, shape, r);
+        float present = (float)(far <= 1e-4f) * (float)(hash01(column, row, p->seed) < p->fill);
+        cover[i] = present * (1 - gap_at(gaps, column + 2 * row)) * inside(d, pixel);
         height[i] = p->raise * edge_height(-d, bevel, p->profile);
     }
 }
 
-ROW_CLONES static void ticks_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                                 float *cover, float *height)
+/* One loop for each shape, without a branch inside. */
+ROW_CLONES static void lattice_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
+                                   float *cover, float *height)
 {
+    switch (p->shape) {
+    case 0:
+        elements_row(p, n, x, y, pixel, cover, height, 0);
+        break;
+    case 1:
+        elements_row(p, n, x, y, pixel, cover, height, 1);
+        break;
+    case 2:
+        elements_row(p, n, x, y, pixel, cover, height, 2);
+        break;
+    case 3:
+        elements_row(p, n, x, y, pixel, cover, height, 3);
+        break;
+    case 4:
+        elements_row(p, n, x, y, pixel, cover, height, 4);
+        break;
+    default:
+        elements_row(p, n, x, y, pixel, cover, height, 5);
+    }
+}
+
+ROW_CLONES static void ticks_row(const struct part *given, int32_t n, const float *restrict x,
+                                 const float *restrict y, float pixel, float *restrict cover,
+                                 float *restrict height)
+{
+    const struct part copy = *given, *p = &copy;
     for (int32_t i = 0; i < n; i++) {
         float a = x[i] / p->pitch;
         int32_t tick = floor_int(a);
@@ -193,9 +249,11 @@ ROW_CLONES static void ticks_row(const struct part *p, int32_t n, const float *x
     }
 }
 
-ROW_CLONES static void bars_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                                float *cover, float *height)
+ROW_CLONES static void bars_row(const struct part *given, int32_t n, const float *restrict x,
+                                const float *restrict y, float pixel, float *restrict cover,
+                                float *restrict height)
 {
+    const struct part copy = *given, *p = &copy;
     for (int32_t i = 0; i < n; i++) {
         float a = x[i] / p->pitch;
         int32_t module = floor_int(a);
@@ -210,18 +268,22 @@ ROW_CLONES static void bars_row(const struct part *p, int32_t n, const float *x,
     }
 }
 
-ROW_CLONES static void fins_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                                float *cover, float *height)
+ROW_CLONES static void fins_row(const struct part *given, int32_t n, const float *restrict x,
+                                const float *restrict y, float pixel, float *restrict cover,
+                                float *restrict height)
 {
+    const struct part copy = *given, *p = &copy;
+    struct wave wave = wave_of(p->profile, p->width);
+    struct gaps gaps = gaps_of(p->missing);
     float fade = clamp01((p->pitch / pixel - 1.4f) * 1.2f), crossed = p->count > 0;
 
     for (int32_t i = 0; i < n; i++) {
         float phase = (x[i] + p->slant * y[i]) / p->pitch, other = (x[i] - p->slant * y[i]) / p->pitch;
         int32_t fin = floor_int(phase);
-        float up = wave_profile(phase, p->profile, p->width);
-        float cross_up = wave_profile(other, p->profile, p->width);
+        float up = wave_at(wave, phase);
+        float cross_up = wave_at(wave, other);
         up = blend(up, up * cross_up, crossed);
-        up = p->missing > 0 && modulo(fin, p->missing ? p->missing : 1) == 0 ? 0.2f * up : up;
+        up *= 1 - 0.8f * gap_at(gaps, fin);
         float d = box_distance(x[i], y[i], p->half_x, p->half_y, p->radius);
         cover[i] = inside(d, pixel);
         height[i] = p->raise * edge_height(-d, most(p->bevel, pixel), 0) + p->depth * blend(0.5f, up, fade);
@@ -229,9 +291,13 @@ ROW_CLONES static void fins_row(const struct part *p, int32_t n, const float *x,
 }
 
 /* Teeth of two tapes that meet at y = 0, half a pitch apart. */
-ROW_CLONES static void teeth_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                                 float *cover, float *height)
+ROW_CLONES static void teeth_row(const struct part *given, int32_t n, const float *restrict x,
+                                 const float *restrict y, float pixel, float *restrict cover,
+                                 float *restrict height)
 {
+    const struct part copy = *given, *p = &copy;
+    float wider = p->shape == 1 ? 0.3f : 0;
+    struct gaps gaps = gaps_of(p->missing);
     float reach = p->half_y * 0.25f, length = 0.5f * (p->half_y + reach);
 
     for (int32_t i = 0; i < n; i++) {
@@ -240,10 +306,9 @@ ROW_CLONES static void teeth_row(const struct part *p, int32_t n, const float *x
             float a = x[i] / p->pitch + 0.5f * (float)side, sign = side ? -1.0f : 1.0f;
             int32_t tooth = floor_int(a);
             float u = (a - (float)tooth - 0.5f) * p->pitch, v = y[i] * sign - (p->half_y - length);
-            float thick = p->width * p->pitch * (v < -0.5f * length && p->shape == 1 ? 1.3f : 1.0f);
+            float thick = p->width * p->pitch * (1 + wider * (float)(v < -0.5f * length));
             float d = box_distance(u, v, thick, length, least(p->radius * p->pitch, thick));
-            int gone = p->missing > 0 && modulo(tooth, p->missing ? p->missing : 1) == 0;
-            best = least(best, gone ? 1e9f : d);
+            best = least(best, d + 1e6f * gap_at(gaps, tooth));
         }
         cover[i] = inside(most(best, fabsf(x[i]) - p->half_x), pixel);
         height[i] = p->raise * edge_height(-best, most(p->bevel, pixel), 1);
@@ -251,9 +316,11 @@ ROW_CLONES static void teeth_row(const struct part *p, int32_t n, const float *x
 }
 
 /* Every other link is seen from its edge. */
-ROW_CLONES static void chain_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                                 float *cover, float *height)
+ROW_CLONES static void chain_row(const struct part *given, int32_t n, const float *restrict x,
+                                 const float *restrict y, float pixel, float *restrict cover,
+                                 float *restrict height)
 {
+    const struct part copy = *given, *p = &copy;
     float wire = p->width, half = 0.5f * p->pitch;
 
     for (int32_t i = 0; i < n; i++) {
@@ -270,9 +337,11 @@ ROW_CLONES static void chain_row(const struct part *p, int32_t n, const float *x
     }
 }
 
-ROW_CLONES static void bristles_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                                    float *cover, float *height)
+ROW_CLONES static void bristles_row(const struct part *given, int32_t n, const float *restrict x,
+                                    const float *restrict y, float pixel, float *restrict cover,
+                                    float *restrict height)
 {
+    const struct part copy = *given, *p = &copy;
     for (int32_t i = 0; i < n; i++) {
         float up = (y[i] + p->half_y) / (2 * p->half_y), best = 0, top = 0;
         for (int32_t layer = 0; layer < 3; layer++) {
@@ -292,14 +361,17 @@ ROW_CLONES static void bristles_row(const struct part *p, int32_t n, const float
     }
 }
 
-ROW_CLONES static void dome_row(const struct part *p, int32_t n, const float *x, const float *y, float pixel,
-                                float *cover, float *height)
+ROW_CLONES static void dome_row(const struct part *given, int32_t n, const float *restrict x,
+                                const float *restrict y, float pixel, float *restrict cover,
+                                float *restrict height)
 {
+    const struct part copy = *given, *p = &copy;
+    float square = p->shape != 0;
     float small = least(p->half_x, p->half_y);
 
     for (int32_t i = 0; i < n; i++) {
         float a = x[i] / p->half_x, b = y[i] / p->half_y;
-        float q = p->shape ? sqrtf(a * a * a * a + b * b * b * b) : a * a + b * b;
+        float q = blend(a * a + b * b, sqrtf(a * a * a * a + b * b * b * b), square);
         float d = (sqrtf(q) - 1) * small;
         cover[i] = inside(d, pixel);
         height[i] = p->raise * sqrtf(most(0.0f, 1 - q));

@@ -13,7 +13,7 @@ struct light {
     float half_x, half_y, half_z; /* half way between light and eye */
     float ambient;             /* 0..1: light that comes from everywhere */
     float gloss;               /* strength of the highlight */
-    int32_t squarings;         /* the highlight's power is 2^squarings */
+    int32_t squarings;         /* 3, 4, 5: the highlight's power is 2^squarings */
     float mirror, mirror_x, mirror_y; /* strength and direction of a striped surrounding that metal reflects */
     float slope_x, slope_y;    /* of brightness over the picture, per side */
     float vignette;            /* darkening of the corners */

@@ -8,10 +8,12 @@ struct line {
 };
 
 /* up, here, down: rows of height, with `here` of n pixels from `left`; per_pixel: 0.5 / pixel side. */
-ROW_CLONES static void light_row(const struct light *l, int32_t n, const float *up, const float *down,
-                                 const float *before, const float *after, float per_pixel, struct line *out)
+ROW_CLONES static void light_row(const struct light *given, int32_t n, const float *restrict up,
+                                 const float *restrict down, const float *restrict before,
+                                 const float *restrict after, float per_pixel, struct line *restrict out)
 {
-    float flat = l->z;
+    const struct light copy = *given, *l = &copy;
+    float flat = l->z, sharper = l->squarings > 3, sharpest = l->squarings > 4;
 
     for (int32_t i = 0; i < n; i++) {
         float gx = (before[i] - after[i]) * per_pixel, gy = (up[i] - down[i]) * per_pixel;
@@ -20,17 +22,23 @@ ROW_CLONES static void light_row(const struct light *l, int32_t n, const float *
         float norm = 1 / sqrtf(1 + gx * gx + gy * gy);
         float towards = most(0.0f, (gx * l->x + gy * l->y + l->z) * norm);
         float half = most(0.0f, (gx * l->half_x + gy * l->half_y + l->half_z) * norm);
-        for (int32_t k = 0; k < l->squarings; k++)
-            half *= half;
+        half *= half; /* power 8, 16 or 32 */
+        half *= half;
+        half *= half;
+        half = blend(half, half * half, sharper);
+        half = blend(half, half * half, sharpest);
         float stripes = sine((gx * l->mirror_x + gy * l->mirror_y) * norm * 0.7f);
         out->diffuse[i] = l->ambient + (1 - l->ambient) * towards / flat + l->mirror * stripes * norm;
         out->highlight[i] = l->gloss * half;
     }
 }
 
-ROW_CLONES static void camera_row(const struct light *l, int32_t n, int32_t left, float v, float side,
-                                  const struct line *line, const float *albedo, float *image)
+ROW_CLONES static void camera_row(const struct light *given, int32_t n, int32_t left, float v, float side,
+                                  const struct line *restrict line, const float *restrict albedo,
+                                  float *restrict image)
 {
+    const struct light copy = *given, *l = &copy;
+
     for (int32_t i = 0; i < n; i++) {
         float u = ((float)(left + i) + 0.5f) * side - 0.5f;
         float lamp = l->exposure * most(0.2f, 1 + l->slope_x * u + l->slope_y * v) *
@@ -102,7 +110,8 @@ void box_blur(float *plane, float *spare, int32_t size, int32_t radius)
     }
 }
 
-ROW_CLONES static void darken_row(int32_t n, const float *shadow, const float *mask, float strength, float *albedo)
+ROW_CLONES static void darken_row(int32_t n, const float *restrict shadow, const float *restrict mask, float strength,
+                                  float *restrict albedo)
 {
     for (int32_t i = 0; i < n; i++)
         albedo[i] *= 1 - strength * shadow[i] * (1 - mask[i]);
