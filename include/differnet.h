@@ -237,6 +237,12 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_get_info(const dn_extractor *extra
 /* Name of tap 0 .. taps-1 ("features.12").  Lives as long as the extractor; NULL if out of range. */
 DN_API const char *dn_extractor_tap_name(const dn_extractor *extractor, int32_t tap);
 
+/* What the backbone's file tells about itself beyond dn_extractor_info (how it was trained, its licence, ...): entry 0,
+ * 1, ... of its __metadata__, in its order, without "name" and the "differnet." keys of docs/format.md.  Returns the
+ * key and sets *value; NULL if there are no more.  UTF-8 that may hold control characters; both texts live as long as
+ * the extractor.  There are none for random weights, nor for a backbone out of a model's file. */
+DN_API const char *dn_extractor_metadata(const dn_extractor *extractor, int32_t index, const char **value);
+
 /* Renders n views (here and below: 1 .. 65536) of an image: stretched to the input size (bilinear, antialiased),
  * rotated by angles[i] degrees (finite) counter-clockwise about the centre (nearest, corners black), normalised.
  * views: (n, size, size, 3) floats. */

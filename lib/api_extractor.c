@@ -137,6 +137,14 @@ const char *dn_extractor_tap_name(const dn_extractor *extractor, int32_t tap)
     return NULL;
 }
 
+const char *dn_extractor_metadata(const dn_extractor *extractor, int32_t index, const char **value)
+{
+    if (!extractor || !value || index < 0 || index >= extractor->note_count)
+        return NULL;
+    *value = extractor->notes[index].value;
+    return extractor->notes[index].key;
+}
+
 /* ---- views and features ---- */
 
 /* Floats in a view. */

@@ -127,7 +127,8 @@ _FUNCTIONS = {
     "dn_extractor_options_init_size": "npz", "dn_extractor_open_path": "isppp",
     "dn_extractor_open_memory": "ipzppp", "dn_extractor_default": "ippp", "dn_extractor_random": "ipuppp",
     "dn_extractor_ref": "pp", "dn_extractor_unref": "np", "dn_extractor_info_init_size": "npz",
-    "dn_extractor_get_info": "ipp", "dn_extractor_tap_name": "spi", "dn_extractor_views": "ipppipp",
+    "dn_extractor_get_info": "ipp", "dn_extractor_tap_name": "spi", "dn_extractor_metadata": "spip",
+    "dn_extractor_views": "ipppipp",
     "dn_extractor_features": "ippipp", "dn_extractor_features_image": "ipppipp", "dn_extractor_gradient": "ippippp",
     "dn_flow_options_init_size": "npz", "dn_flow_create": "ippp", "dn_flow_open_path": "isppp",
     "dn_flow_open_memory": "ipzppp", "dn_flow_save": "ipsp", "dn_flow_save_memory": "ippp", "dn_flow_ref": "pp",
@@ -536,11 +537,18 @@ class Extractor(_Handle):
 
     @property
     def info(self):
-        """The fields of dn_extractor_info, and tap_names."""
+        """The fields of dn_extractor_info, tap_names, and metadata: what the backbone's file tells about itself."""
         info = _initialised(_ExtractorInfo, "dn_extractor_info_init_size")
         _check(_function("dn_extractor_get_info")(self, ctypes.byref(info)))
         result = _namespace(info)
         result.tap_names = [_function("dn_extractor_tap_name")(self, i).decode() for i in range(info.taps)]
+        result.metadata = self._metadata()
+        return result
+
+    def _metadata(self):
+        result, value = {}, ctypes.c_char_p()
+        while key := _function("dn_extractor_metadata")(self, len(result), ctypes.byref(value)):
+            result[key.decode()] = value.value.decode()
         return result
 
     def views(self, image, angles):
