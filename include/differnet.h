@@ -66,7 +66,8 @@ typedef int32_t dn_status;
 #define DN_E_KIND        (-5)  /* a valid file, but of another kind: a model where a backbone is expected, ... */
 #define DN_E_VERSION     (-6)  /* a file written by a newer version of this library */
 #define DN_E_LIMIT       (-7)  /* a file or image exceeds a limit of the options or of the library */
-#define DN_E_UNSUPPORTED (-8)  /* a valid file that uses a feature this library does not handle */
+#define DN_E_UNSUPPORTED (-8)  /* a valid file that uses a feature this library does not handle; a part that this
+                                  build leaves out */
 #define DN_E_NUMERIC     (-9)  /* NaN or infinity in weights, in the caller's arrays, in a result or in training */
 #define DN_E_CANCELLED  (-10)  /* a callback asked to stop; the object stays valid */
 #define DN_E_STATE      (-11)  /* the call does not fit the handle's state: training without images, ...; a
@@ -206,8 +207,8 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_open_path(const char *path, const 
 DN_API DN_CHECK_RESULT dn_status dn_extractor_open_memory(const void *bytes, size_t size,
                                                           const dn_extractor_options *options,
                                                           dn_extractor **out, dn_error *error);
-/* The backbone used where none is named.  This version embeds no trained weights: the default is AlexNet with
- * random weights (seed 0), and dn_extractor_info says so (`random` = 1). */
+/* The built-in backbone, pretrained: its file is compiled into the library, and is read like any other.
+ * Errors: DN_E_UNSUPPORTED if the library was built without it (embed_backbone=false); DN_E_ARGUMENT as above. */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_default(const dn_extractor_options *options,
                                                       dn_extractor **out, dn_error *error);
 /* AlexNet with seeded random weights (He normal, zero bias) and the given numbers of output channels of its five

@@ -2,7 +2,7 @@
 
     import differnet
 
-    trainer = differnet.Trainer(differnet.Extractor.open("alexnet.safetensors"), epochs=192, threads=4)
+    trainer = differnet.Trainer(differnet.Extractor.default(), epochs=192, threads=4)
     for path in good_images:
         trainer.add(path)
     model = trainer.run(lambda progress: print(progress.phase, progress.done, progress.total))
@@ -516,7 +516,7 @@ class Extractor(_Handle):
 
     @classmethod
     def default(cls, **options):
-        """The backbone used where none is named."""
+        """The built-in backbone.  E_UNSUPPORTED if the library was built without it."""
         out = ctypes.c_void_p()
         _call("dn_extractor_default", ctypes.byref(cls._given(options)), ctypes.byref(out))
         return cls(out.value)
