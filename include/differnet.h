@@ -66,7 +66,8 @@ typedef int32_t dn_status;
 #define DN_E_KIND        (-5)  /* a valid file, but of another kind: a model where a backbone is expected, ... */
 #define DN_E_VERSION     (-6)  /* a file written by a newer version of this library */
 #define DN_E_LIMIT       (-7)  /* a file or image exceeds a limit of the options or of the library */
-#define DN_E_UNSUPPORTED (-8)  /* a valid file that uses a feature this library does not handle */
+#define DN_E_UNSUPPORTED (-8)  /* a valid file that uses a feature this library does not handle; a part that this
+                                  build leaves out */
 #define DN_E_NUMERIC     (-9)  /* NaN or infinity in weights, in the caller's arrays, in a result or in training */
 #define DN_E_CANCELLED  (-10)  /* a callback asked to stop; the object stays valid */
 #define DN_E_STATE      (-11)  /* the call does not fit the handle's state: training without images, ...; a
@@ -206,8 +207,8 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_open_path(const char *path, const 
 DN_API DN_CHECK_RESULT dn_status dn_extractor_open_memory(const void *bytes, size_t size,
                                                           const dn_extractor_options *options,
                                                           dn_extractor **out, dn_error *error);
-/* The backbone used where none is named.  This version embeds no trained weights: the default is AlexNet with
- * random weights (seed 0), and dn_extractor_info says so (`random` = 1). */
+/* The built-in backbone, pretrained: its file is compiled into the library, and is read like any other.
+ * Errors: DN_E_UNSUPPORTED if the library was built without it (embed_backbone=false); DN_E_ARGUMENT as above. */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_default(const dn_extractor_options *options,
                                                       dn_extractor **out, dn_error *error);
 /* AlexNet with seeded random weights (He normal, zero bias) and the given numbers of output channels of its five
@@ -236,6 +237,12 @@ DN_API void dn_extractor_info_init_size(dn_extractor_info *info, size_t size);
 DN_API DN_CHECK_RESULT dn_status dn_extractor_get_info(const dn_extractor *extractor, dn_extractor_info *info);
 /* Name of tap 0 .. taps-1 ("features.12").  Lives as long as the extractor; NULL if out of range. */
 DN_API const char *dn_extractor_tap_name(const dn_extractor *extractor, int32_t tap);
+
+/* What the backbone's file tells about itself beyond dn_extractor_info (how it was trained, its licence, ...): entry 0,
+ * 1, ... of its __metadata__, in its order, without "name" and the "differnet." keys of docs/format.md.  Returns the
+ * key and sets *value; NULL if there are no more.  UTF-8 that may hold control characters; both texts live as long as
+ * the extractor.  There are none for random weights, nor for a backbone out of a model's file. */
+DN_API const char *dn_extractor_metadata(const dn_extractor *extractor, int32_t index, const char **value);
 
 /* Renders n views (here and below: 1 .. 65536) of an image: stretched to the input size (bilinear, antialiased),
  * rotated by angles[i] degrees (finite) counter-clockwise about the centre (nearest, corners black), normalised.

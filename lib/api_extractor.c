@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "backbone/embedded.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "differnet/extractor.h"
@@ -82,7 +83,18 @@ dn_status dn_extractor_open_memory(const void *bytes, size_t size, const dn_extr
 
 dn_status dn_extractor_default(const dn_extractor_options *options, dn_extractor **out, dn_error *error)
 {
-    return dn_extractor_random(NULL, 0, options, out, error);
+    dn_extractor_options own;
+
+    REQUIRE(out, error);
+    *out = NULL;
+    TRY(read_options(options, &own, error));
+    if (embedded_backbone_size == 0)
+        return fail(error, DN_E_UNSUPPORTED, "this build of the library has no built-in backbone "
+                    "(embed_backbone=false): give the file of one, with dn_extractor_open_path or the command's option "
+                    "--backbone FILE");
+    dn_allocator allocator = mem_allocator(own.allocator);
+    return open_bytes(embedded_backbone, (size_t)embedded_backbone_size, "(built-in backbone)", &own, &allocator, out,
+                      error);
 }
 
 dn_status dn_extractor_random(const int32_t channels[5], uint64_t seed, const dn_extractor_options *options,
@@ -135,6 +147,14 @@ const char *dn_extractor_tap_name(const dn_extractor *extractor, int32_t tap)
         if (extractor->layers[i].tap && tap-- == 0)
             return extractor->layers[i].name;
     return NULL;
+}
+
+const char *dn_extractor_metadata(const dn_extractor *extractor, int32_t index, const char **value)
+{
+    if (!extractor || !value || index < 0 || index >= extractor->note_count)
+        return NULL;
+    *value = extractor->notes[index].value;
+    return extractor->notes[index].key;
 }
 
 /* ---- views and features ---- */

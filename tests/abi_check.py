@@ -15,6 +15,7 @@ from pathlib import Path
 
 # Folder of lib/ -> folders whose headers it may include.
 LAYERS = {
+    "backbone": {"backbone"},
     "base": {"base"},
     "nn": {"nn", "base"},
     "image": {"image", "base"},

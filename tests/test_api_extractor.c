@@ -258,11 +258,65 @@ START_TEST(damaged_files_do_no_harm)
 }
 END_TEST
 
-START_TEST(default_says_that_it_is_random)
+/* The small network's file with more entries at the start of its metadata; malloc. */
+static uint8_t *annotated_file(size_t *size)
 {
-    dn_extractor *extractor, *same;
+    static const char opening[] = "{\"__metadata__\":{";
+    static const char notes[] = "\"training\":\"\\u00e9poques: 3\\n\",\"differnet.random\":\"0\","
+                                "\"differnet.own\":\"x\",\"\":\"\",";
+    size_t from = 8 + sizeof opening - 1, added = sizeof notes - 1, rest;
+    uint8_t *file = read_file(golden_path("cnn_mobile.safetensors"), size), *longer = malloc(*size + added);
+    uint64_t header;
 
-    ck_ok(dn_extractor_default(NULL, &extractor, NULL));
+    ck_assert_mem_eq(file + 8, opening, sizeof opening - 1);
+    memcpy(&header, file, sizeof header);
+    header += added;
+    rest = *size - from;
+    memcpy(longer, &header, sizeof header);
+    memcpy(longer + 8, opening, sizeof opening - 1);
+    memcpy(longer + from, notes, added);
+    memcpy(longer + from + added, file + from, rest);
+    *size += added;
+    free(file);
+    return longer;
+}
+
+START_TEST(metadata_is_kept)
+{
+    static const char *const expected[][2] = {{"training", "\xC3\xA9poques: 3\n"}, {"differnet.own", "x"}, {"", ""}};
+    dn_extractor_options options = make_options(SIZE, 2, NULL);
+    dn_extractor *extractor, *bare = open_mobile(NULL);
+    const char *value = "untouched";
+    size_t size;
+    uint8_t *bytes = annotated_file(&size);
+
+    ck_ok(dn_extractor_open_memory(bytes, size, &options, &extractor, NULL));
+    memset(bytes, 0, size); /* nothing is kept of them */
+    free(bytes);
+    ck_assert_uint_eq(get_info(extractor).id, get_info(bare).id);
+    ck_assert_str_eq(get_info(extractor).name, get_info(bare).name);
+    ck_assert_ptr_null(dn_extractor_metadata(bare, 0, &value));
+    ck_assert_ptr_null(dn_extractor_metadata(extractor, 3, &value));
+    ck_assert_ptr_null(dn_extractor_metadata(extractor, -1, &value));
+    ck_assert_ptr_null(dn_extractor_metadata(extractor, INT32_MAX, &value));
+    ck_assert_ptr_null(dn_extractor_metadata(extractor, 0, NULL));
+    ck_assert_ptr_null(dn_extractor_metadata(NULL, 0, &value));
+    ck_assert_str_eq(value, "untouched");
+    for (int32_t i = 0; i < 3; i++) {
+        ck_assert_str_eq(dn_extractor_metadata(extractor, i, &value), expected[i][0]);
+        ck_assert_str_eq(value, expected[i][1]);
+    }
+    dn_extractor_unref(bare);
+    dn_extractor_unref(extractor);
+}
+END_TEST
+
+START_TEST(random_is_alexnet)
+{
+    dn_extractor *extractor, *other;
+    const char *value;
+
+    ck_ok(dn_extractor_random(NULL, 0, NULL, &extractor, NULL));
     dn_extractor_info info = get_info(extractor);
     ck_assert_int_eq(info.random, 1);
     ck_assert_int_eq(info.input_size, 448);
@@ -270,9 +324,10 @@ START_TEST(default_says_that_it_is_random)
     ck_assert_int_eq(info.feature_dim, 768);
     ck_assert_int_eq(info.parameters, 2469696);
     ck_assert_str_eq(info.name, "random AlexNet (seed 0)");
-    ck_ok(dn_extractor_random(NULL, 0, NULL, &same, NULL));
-    ck_assert_uint_eq(get_info(same).id, info.id);
-    dn_extractor_unref(same);
+    ck_assert_ptr_null(dn_extractor_metadata(extractor, 0, &value));
+    ck_ok(dn_extractor_random(NULL, 1, NULL, &other, NULL));
+    ck_assert_uint_ne(get_info(other).id, info.id);
+    dn_extractor_unref(other);
     dn_extractor_unref(extractor);
 }
 END_TEST
@@ -515,7 +570,6 @@ START_TEST(arguments_are_checked)
     ck_status(dn_extractor_open_path("x", NULL, NULL, &error), DN_E_ARGUMENT);
     ck_status(dn_extractor_open_memory(NULL, 3, NULL, &out, &error), DN_E_ARGUMENT);
     ck_status(dn_extractor_open_memory("x", 1, NULL, NULL, &error), DN_E_ARGUMENT);
-    ck_status(dn_extractor_default(NULL, NULL, &error), DN_E_ARGUMENT);
     ck_status(dn_extractor_random(NULL, 0, NULL, NULL, NULL), DN_E_ARGUMENT);
 
     ck_status(dn_extractor_views(NULL, &image, &angle, 1, view, &error), DN_E_ARGUMENT);
@@ -599,7 +653,7 @@ START_TEST(allocations_may_fail)
     dn_status status = DN_E_MEMORY;
     long before, fail_at = 0;
 
-    b.bytes = read_file(golden_path("cnn_mobile.safetensors"), &b.size);
+    b.bytes = annotated_file(&b.size);
     b.views = make_views(b.extractor, 1);
     b.pixels = malloc(PIXELS * sizeof *b.pixels);
     before = memory.live;
@@ -637,7 +691,8 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, path_and_memory_agree);
     tcase_add_test(tcase, bad_files_are_refused);
     tcase_add_test(tcase, damaged_files_do_no_harm);
-    tcase_add_test(tcase, default_says_that_it_is_random);
+    tcase_add_test(tcase, metadata_is_kept);
+    tcase_add_test(tcase, random_is_alexnet);
     tcase_add_test(tcase, random_checks_its_channels);
     tcase_add_test(tcase, views_are_normalised);
     tcase_add_test(tcase, features_of_image_and_views_agree);

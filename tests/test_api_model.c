@@ -86,6 +86,7 @@ START_TEST(model_info)
 {
     dn_model *model = open_model();
     dn_model_info info;
+    const char *value;
     int32_t count;
 
     dn_model_info_init(&info);
@@ -114,6 +115,7 @@ START_TEST(model_info)
     dn_extractor_info extractor;
     dn_extractor_info_init(&extractor);
     ck_ok(dn_extractor_get_info(dn_model_extractor(model), &extractor));
+    ck_assert_ptr_null(dn_extractor_metadata(dn_model_extractor(model), 0, &value));
     /* 4 nets of 4 x 8, 8 x 8, 8 x 8 and 8 x 8 weights and 8 biases each */
     ck_assert_int_eq(info.parameters, extractor.parameters + 4 * (4 * 8 + 3 * 8 * 8 + 4 * 8));
     const double *scores = dn_model_holdout_scores(model, &count);

@@ -2,6 +2,7 @@
 """Tests of bindings/python/differnet.py.  usage: test_bindings.py LIBRARY [unittest arguments]"""
 import ctypes
 import gc
+import json
 import os
 import re
 import sys
@@ -17,6 +18,7 @@ import differnet  # noqa: E402
 
 numpy = differnet.numpy
 WIDTH, HEIGHT = 40, 32
+EMBED_BACKBONE = os.environ.get("EMBED_BACKBONE", "1") == "1"
 
 
 def picture(seed, spot=False):
@@ -227,9 +229,27 @@ class NetworkTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "five numbers"):
             differnet.Extractor.random([1])
 
+    @unittest.skipUnless(EMBED_BACKBONE, "the library was built without a backbone")
     def test_default_extractor(self):
         info = differnet.Extractor.default(input_size=64, scales=1).info
-        self.assertEqual((info.feature_dim, info.random), (256, 1))
+        self.assertEqual((info.random, info.input_size, info.scales), (0, 64, 1))
+        self.assertGreater(info.feature_dim, 0)
+
+    @unittest.skipIf(EMBED_BACKBONE, "the library was built with a backbone")
+    def test_no_default_extractor(self):
+        with self.assertRaisesRegex(differnet.Error, "--backbone") as caught:
+            differnet.Extractor.default()
+        self.assertEqual(caught.exception.status, differnet.E_UNSUPPORTED)
+
+    def test_metadata(self):
+        self.assertEqual(tiny_extractor().info.metadata, {})
+        data = (ROOT / "tests/golden/cnn_alexnet.safetensors").read_bytes()
+        start = 8 + int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:start])
+        header["__metadata__"].update({"training": "größe", "differnet.random": "0", "licence": ""})
+        text = json.dumps(header).encode()
+        extractor = differnet.Extractor.open(len(text).to_bytes(8, "little") + text + data[start:])
+        self.assertEqual(list(extractor.info.metadata.items()), [("training", "größe"), ("licence", "")])
 
     def test_backbone_file(self):
         path = ROOT / "tests/golden/cnn_alexnet.safetensors"

@@ -18,6 +18,7 @@ import zlib
 
 COMMAND = os.environ["DIFFERNET"]
 DEMO_PARTS = os.environ["DEMO_PARTS"]
+EMBED_BACKBONE = os.environ["EMBED_BACKBONE"] == "1"
 ROOT = tempfile.mkdtemp(prefix="differnet-cli-")
 SMALL = ["--input-size", "64", "--scales", "1", "--bank", "4", "--epochs", "2", "--hidden", "16", "--views", "4"]
 
@@ -92,7 +93,7 @@ def safetensors(tensors, metadata=None):
     return len(text).to_bytes(8, "little") + text + b"".join(blocks)
 
 
-def backbone(spoil=None):
+def backbone(spoil=None, metadata=None):
     """AlexNet with few channels.  spoil: a value for one of the weights."""
     generator, tensors, inputs = random.Random(1), {}, 3
     for index, (channels, kernel) in zip((0, 3, 6, 8, 10), ((8, 11), (12, 5), (16, 3), (16, 3), (16, 3))):
@@ -104,7 +105,7 @@ def backbone(spoil=None):
         tensors["features.%d.weight" % index] = ([channels, inputs, kernel, kernel], weights)
         tensors["features.%d.bias" % index] = ([channels], [0.0] * channels)
         inputs = channels
-    return safetensors(tensors)
+    return safetensors(tensors, metadata)
 
 
 def header_of(data):
@@ -197,7 +198,8 @@ class Usage(CommandTest):
         self.refused(says=["--help"])
         self.refused("scroe", says=["scroe", "score", "--help"])
         for verb in ("train", "score", "localize", "eval", "info"):
-            self.refused(verb, says=["usage: differnet %s" % verb, "--help"])
+            if verb != "info":
+                self.refused(verb, says=["usage: differnet %s" % verb, "--help"])
             self.refused(verb, "--bogus", "x", says=["--bogus", "differnet %s --help" % verb])
             self.refused(verb, "-y", "x", says=["-y", "differnet %s --help" % verb])
         self.refused("train", path("set"), says=["-o MODEL"])
@@ -206,7 +208,8 @@ class Usage(CommandTest):
         self.refused("train", path("set"), "-o", self.at("m"), "--views", "0", says=["--views", "from 1 to 1024"])
         self.refused("train", path("set"), "-o", self.at("m"), "--seed", "-1", says=["--seed"])
         self.refused("train", path("set"), "-o", self.at("m"), "--preset", "huge", says=["huge", "compact", "paper"])
-        self.refused("train", path("set"), "-o", self.at("m"), "--input-size", "65", says=["65", "32"])
+        self.refused("train", path("set"), "-o", self.at("m"), "--input-size", "65", "--backbone",
+                     path("backbone.safetensors"), says=["65", "32"])
         self.refused("train", path("set"), "-o", self.at("m"), "--images", "13", says=["13", "12"])
         self.refused("score", path("model.dnm"), says=["no images"])
         self.refused("score", path("model.dnm"), "x.png", "--fpr", "0", says=["--fpr"])
@@ -214,6 +217,7 @@ class Usage(CommandTest):
         self.refused("score", path("model.dnm"), "x.png", "--json", "--csv", says=["--json", "--csv"])
         self.refused("localize", path("model.dnm"), "x.png", says=["-o DIR"])
         self.refused("eval", path("model.dnm"), says=["data set"])
+        self.refused("info", path("model.dnm"), path("model.dnm"), says=["more than one file", "usage: differnet info"])
         self.assertEqual(os.listdir(self.folder), [])
 
     def test_output_that_cannot_be_written(self):
@@ -276,13 +280,28 @@ class Train(CommandTest):
         self.assertNotEqual(told[0]["model_id"], told[2]["model_id"])
 
     def test_random_backbone_is_announced(self):
-        """Where no trained weights are built in, the stand-in is announced and marked."""
-        result = self.call("train", path("set"), "-o", self.at("m.dnm"), *SMALL, "--images", "3")
-        if "RANDOM WEIGHTS" not in result.err:
-            self.skipTest("this build has a trained default backbone")
+        """A backbone that says that its weights are random is announced, and the model is marked."""
+        write(self.at("random.safetensors"), backbone(metadata={"differnet.random": "1"}))
+        result = self.call("train", path("set"), "-o", self.at("m.dnm"), "--backbone", self.at("random.safetensors"),
+                           *SMALL, "--images", "3")
+        self.assertIn("RANDOM WEIGHTS", result.err)
         self.assertIn("--backbone", result.err)
-        self.assertIn("RANDOM WEIGHTS", self.call("info", self.at("m.dnm")).out)
+        for name in ("m.dnm", "random.safetensors"):
+            self.assertIn("RANDOM WEIGHTS", self.call("info", self.at(name)).out)
         self.assertTrue(json.loads(self.call("info", "--json", self.at("m.dnm")).out)["backbone_random"])
+
+    @unittest.skipUnless(EMBED_BACKBONE, "built without a backbone")
+    def test_built_in_backbone(self):
+        result = self.call("train", path("set"), "-o", self.at("m.dnm"), *SMALL, "--images", "3", "--json")
+        self.assertNotIn("RANDOM", result.err)
+        told = json.loads(result.out)
+        self.assertFalse(told["backbone_random"])
+        self.assertEqual(told["backbone"], json.loads(self.call("info", "--json").out)["name"])
+
+    @unittest.skipIf(EMBED_BACKBONE, "built with a backbone")
+    def test_no_built_in_backbone(self):
+        self.refused("train", path("set"), "-o", self.at("m.dnm"), *SMALL, says=["no built-in", "--backbone FILE"])
+        self.assertEqual(os.listdir(self.folder), [])
 
     def test_no_images(self):
         os.makedirs(self.at("empty"))
@@ -670,6 +689,35 @@ class Info(CommandTest):
         told = json.loads(self.call("info", path("backbone.safetensors"), "--json").out)
         self.assertEqual((told["kind"], told["random"], told["feature_dim"]), ("backbone", False, 48))
         self.assertEqual(len(told["taps"]), 1)
+        self.assertEqual(told["metadata"], {})
+
+    def test_metadata(self):
+        metadata = {"name": "mine", "training": "100 images\nin \x1b[31m3\u009b31m days", "licence": "MIT"}
+        write(self.at("b.safetensors"), backbone(metadata=metadata))
+        del metadata["name"]
+        told = json.loads(self.call("info", self.at("b.safetensors"), "--json").out)
+        self.assertEqual((told["name"], list(told["metadata"].items())), ("mine", list(metadata.items())))
+        text = self.call("info", self.at("b.safetensors")).out
+        self.assertIn("metadata       training: 100 images in  [31m3 31m days\n               licence: MIT\n", text)
+
+    @unittest.skipUnless(EMBED_BACKBONE, "built without a backbone")
+    def test_built_in_backbone(self):
+        text = self.call("info").out
+        self.assertTrue(text.startswith("built in "), text)
+        self.assertIn("features from", text)
+        self.assertNotIn("RANDOM", text)
+        told = json.loads(self.call("info", "--json").out)
+        self.assertEqual((told["path"], told["kind"], told["bytes"], told["random"], told["input_size"]),
+                         (None, "backbone", None, False, 448))
+        self.assertIn(told["id"], text)
+        self.assertIn(told["name"], text)
+        self.assertGreater(told["parameters"], 0)
+        self.assertGreater(len(told["taps"]), 0)
+
+    @unittest.skipIf(EMBED_BACKBONE, "built with a backbone")
+    def test_no_built_in_backbone(self):
+        self.refused("info", says=["no built-in", "--backbone FILE"])
+        self.refused("info", "--json", says=["no built-in", "--backbone FILE"])
 
     def test_other_files(self):
         self.refused("info", path("set/test/good/0.png"), says=["0.png"])

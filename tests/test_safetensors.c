@@ -317,6 +317,19 @@ static void check_bytes(const st_file *file, const char *name, enum st_type type
     ck_assert_mem_eq(tensor->data, expected, size);
 }
 
+static int count_metadata(const st_file *file)
+{
+    const st_entry *entry = NULL;
+    const char *key, *value;
+    int count = 0;
+
+    while ((entry = st_metadata_next(file, entry, &key, &value))) {
+        ck_assert_str_eq(st_metadata(file, key), value);
+        count++;
+    }
+    return count;
+}
+
 static void check_content(const uint8_t *bytes, size_t size)
 {
     dn_allocator allocator = mem_allocator(NULL);
@@ -339,6 +352,7 @@ static void check_content(const uint8_t *bytes, size_t size)
     ck_assert_str_eq(st_metadata(file, "differnet.kind"), "test");
     ck_assert_str_eq(st_metadata(file, "quoted \"\\\n"), "\xC3\xA9\t\"{}\x1B");
     ck_assert_ptr_null(st_metadata(file, "absent"));
+    ck_assert_int_eq(count_metadata(file), 3); /* crc32, too */
     ck_assert_ptr_null(st_find(file, "absent"));
     ck_assert_ptr_null(st_find(file, "__metadata__"));
     snprintf(digits, sizeof digits, "%08x", (unsigned)st_data_crc32(file));
@@ -496,6 +510,8 @@ START_TEST(test_many_and_large)
     float *values = malloc(FLOATS * sizeof *values), *out = malloc(FLOATS * sizeof *out);
     dn_blob *blob;
     st_file *file;
+    const st_entry *entry;
+    const char *key, *value;
     char name[16];
 
     for (int i = 0; i < FLOATS; i++)
@@ -509,6 +525,8 @@ START_TEST(test_many_and_large)
     st_writer_free(writer);
     ck_ok(st_parse(blob->data, blob->size, "x", &allocator, &file, &error));
     ck_assert_int_eq(st_count(file), TENSORS);
+    entry = st_metadata_next(file, NULL, &key, &value);
+    ck_assert_str_eq(key, "differnet.crc32"); /* the writer's own comes first */
     for (int i = 0; i < TENSORS; i++) {
         snprintf(name, sizeof name, "t%d", i * 37 % TENSORS);
         const st_tensor *tensor = st_find(file, name);
@@ -517,7 +535,11 @@ START_TEST(test_many_and_large)
         ck_ok(st_read_f32(file, tensor, out, &error));
         ck_assert_mem_eq(out, values, (size_t)tensor->elements * sizeof *out);
         ck_assert_str_eq(st_metadata(file, name), name);
+        entry = st_metadata_next(file, entry, &key, &value); /* in the order they were added */
+        ck_assert_str_eq(key, name);
+        ck_assert_str_eq(value, name);
     }
+    ck_assert_ptr_null(st_metadata_next(file, entry, &key, &value));
     st_free(file);
     blob_free(blob);
     free(values);

@@ -1,4 +1,4 @@
-/* differnet info: what a model, backbone or flow file holds. */
+/* differnet info: what a model, backbone or flow file holds, or which backbone is built in. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -113,7 +113,30 @@ static void print_model(const char *path, const dn_model *model)
         printf("heat map       no scale: maps are not comparable between images\n");
 }
 
-/* ---- backbones ---- */
+/* ---- backbones; path: NULL for the built-in one ---- */
+
+static void write_metadata_json(json_writer *json, const dn_extractor *extractor)
+{
+    const char *key, *value;
+
+    emit_open_object(json, "metadata");
+    for (int32_t i = 0; (key = dn_extractor_metadata(extractor, i, &value)); i++)
+        emit_text(json, key, value);
+    emit_close_object(json);
+}
+
+static void write_file_json(json_writer *json, const char *path)
+{
+    if (path)
+        emit_text(json, "path", path);
+    else
+        emit_none(json, "path");
+    emit_text(json, "kind", "backbone");
+    if (path)
+        emit_integer(json, "bytes", file_bytes(path));
+    else
+        emit_none(json, "bytes");
+}
 
 static void write_extractor_json(const char *path, const dn_extractor *extractor)
 {
@@ -123,9 +146,7 @@ static void write_extractor_json(const char *path, const dn_extractor *extractor
 
     snprintf(id, sizeof id, "%08" PRIx32, info.id);
     emit_open_object(&json, NULL);
-    emit_text(&json, "path", path);
-    emit_text(&json, "kind", "backbone");
-    emit_integer(&json, "bytes", file_bytes(path));
+    write_file_json(&json, path);
     emit_text(&json, "id", id);
     emit_text(&json, "name", info.name);
     emit_bool(&json, "random", info.random != 0);
@@ -146,15 +167,43 @@ static void write_extractor_json(const char *path, const dn_extractor *extractor
     for (int i = 0; i < 3; i++)
         emit_single(&json, NULL, info.std[i]);
     emit_close_array(&json);
+    write_metadata_json(&json, extractor);
     emit_close_object(&json);
     putchar('\n');
+}
+
+/* A file's text for a terminal: control characters (C1's, which are C2 80 to C2 9F, too) become blanks. */
+static void print_safely(const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        bool two = c[0] == 0xC2 && c[1] >= 0x80 && c[1] < 0xA0;
+        putchar(two || *c < ' ' || *c == 0x7F ? ' ' : *c);
+        c += two;
+    }
+}
+
+static void print_metadata(const dn_extractor *extractor)
+{
+    const char *key, *value;
+
+    for (int32_t i = 0; (key = dn_extractor_metadata(extractor, i, &value)); i++) {
+        printf("%-15s", i == 0 ? "metadata" : "");
+        print_safely(key);
+        fputs(": ", stdout);
+        print_safely(value);
+        putchar('\n');
+    }
 }
 
 static void print_extractor(const char *path, const dn_extractor *extractor)
 {
     dn_extractor_info info = extractor_info(extractor);
 
-    printf("file           %s: backbone, %.1f MB, id %08" PRIx32 "\n", path, 1e-6 * (double)file_bytes(path), info.id);
+    if (path)
+        printf("file           %s: backbone, %.1f MB, id %08" PRIx32 "\n", path, 1e-6 * (double)file_bytes(path),
+               info.id);
+    else
+        printf("built in       backbone, id %08" PRIx32 "\n", info.id);
     printf("name           %s%s\n", info.name,
            info.random ? ": RANDOM WEIGHTS that stand in for trained ones; expect poor results" : "");
     printf("layers         %d, %" PRId64 " parameters\n", info.layers, info.parameters);
@@ -165,6 +214,16 @@ static void print_extractor(const char *path, const dn_extractor *extractor)
            info.scales, info.feature_dim);
     printf("normalised by  mean %.4g %.4g %.4g, deviation %.4g %.4g %.4g\n", (double)info.mean[0],
            (double)info.mean[1], (double)info.mean[2], (double)info.std[0], (double)info.std[1], (double)info.std[2]);
+    print_metadata(extractor);
+}
+
+static int show_extractor(const char *path, dn_extractor *extractor, bool as_json)
+{
+    if (as_json)
+        write_extractor_json(path, extractor);
+    else
+        print_extractor(path, extractor);
+    return finish_output(0);
 }
 
 /* ---- flows ---- */
@@ -210,12 +269,9 @@ static int show_extractor_or_flow(const char *path, bool as_json)
     dn_status status = dn_extractor_open_path(path, NULL, &extractor, &error);
 
     if (status == DN_OK) {
-        if (as_json)
-            write_extractor_json(path, extractor);
-        else
-            print_extractor(path, extractor);
+        int code = show_extractor(path, extractor, as_json);
         dn_extractor_unref(extractor);
-        return finish_output(0);
+        return code;
     }
     if (status != DN_E_KIND) {
         complain_status(path, status, error.message);
@@ -228,6 +284,21 @@ static int show_extractor_or_flow(const char *path, bool as_json)
     }
     int code = show_flow(path, flow, as_json);
     dn_flow_unref(flow);
+    return code;
+}
+
+static int show_built_in(bool as_json)
+{
+    dn_extractor *extractor;
+    dn_error error;
+    dn_status status = dn_extractor_default(NULL, &extractor, &error);
+
+    if (status != DN_OK) {
+        complain_status(NULL, status, error.message);
+        return EXIT_FAILED;
+    }
+    int code = show_extractor(NULL, extractor, as_json);
+    dn_extractor_unref(extractor);
     return code;
 }
 
@@ -244,8 +315,10 @@ static int run_info(const command_verb *verb, int argc, char **argv)
 
     if (first < 0)
         return code;
+    if (argc == first)
+        return show_built_in(as_json);
     if (argc - first != 1)
-        return wrong_operands(verb, argc == first ? "no file given" : "more than one file given");
+        return wrong_operands(verb, "more than one file given");
     dn_status status = dn_model_open_path(argv[first], NULL, &model, &error);
     if (status == DN_E_KIND)
         return show_extractor_or_flow(argv[first], as_json);
@@ -263,11 +336,13 @@ static int run_info(const command_verb *verb, int argc, char **argv)
 
 const command_verb verb_info = {
     .name = "info",
-    .operands = "FILE",
+    .operands = "[FILE]",
     .summary = "tell what a model, backbone or flow file holds",
-    .description = "Tells the kind of a file (model, backbone or flow) and what it holds.\n",
+    .description = "Tells the kind of a file (model, backbone or flow) and what it holds. Without FILE: the backbone\n"
+                   "that is built in, which `differnet train` uses unless another one is given.\n",
     .examples = "  differnet info parts.dnm\n"
                 "  differnet info --json parts.dnm\n"
-                "  differnet info alexnet.safetensors\n",
+                "  differnet info alexnet.safetensors\n"
+                "  differnet info\n",
     .run = run_info,
 };

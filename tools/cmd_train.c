@@ -100,7 +100,7 @@ static dn_extractor *open_backbone(const train_job *job)
     dn_extractor_info info = extractor_info(extractor);
     if (info.random)
         complain("WARNING: the backbone has RANDOM WEIGHTS that stand in for trained ones; expect poor results. Give a "
-                 "trained one with --backbone FILE");
+                 "trained one with --backbone FILE, or leave the option out for the built-in one");
     if (!job->quiet)
         fprintf(stderr, "backbone: %s, %d x %d pixels, %d scales, %d features\n", info.name, info.input_size,
                 info.input_size, info.scales, info.feature_dim);
@@ -318,7 +318,7 @@ static int run_train(const command_verb *verb, int argc, char **argv)
     job.training.threads = usable_processors();
     const command_option options[] = {
         {"output", 'o', OPTION_TEXT, &job.output, 0, 0, "MODEL", "file to write the model to (required)"},
-        {"backbone", 0, OPTION_TEXT, &job.backbone, 0, 0, "FILE", 
+        {"backbone", 0, OPTION_TEXT, &job.backbone, 0, 0, "FILE",
          "CNN weights, safetensors; default: the built-in one"},
         {"preset", 0, OPTION_TEXT, &given.preset, 0, 0, "NAME",
          "compact (default): hidden width 512;\npaper: hidden width 2048, as published, slower"},

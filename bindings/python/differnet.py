@@ -2,7 +2,7 @@
 
     import differnet
 
-    trainer = differnet.Trainer(differnet.Extractor.open("alexnet.safetensors"), epochs=192, threads=4)
+    trainer = differnet.Trainer(differnet.Extractor.default(), epochs=192, threads=4)
     for path in good_images:
         trainer.add(path)
     model = trainer.run(lambda progress: print(progress.phase, progress.done, progress.total))
@@ -127,7 +127,8 @@ _FUNCTIONS = {
     "dn_extractor_options_init_size": "npz", "dn_extractor_open_path": "isppp",
     "dn_extractor_open_memory": "ipzppp", "dn_extractor_default": "ippp", "dn_extractor_random": "ipuppp",
     "dn_extractor_ref": "pp", "dn_extractor_unref": "np", "dn_extractor_info_init_size": "npz",
-    "dn_extractor_get_info": "ipp", "dn_extractor_tap_name": "spi", "dn_extractor_views": "ipppipp",
+    "dn_extractor_get_info": "ipp", "dn_extractor_tap_name": "spi", "dn_extractor_metadata": "spip",
+    "dn_extractor_views": "ipppipp",
     "dn_extractor_features": "ippipp", "dn_extractor_features_image": "ipppipp", "dn_extractor_gradient": "ippippp",
     "dn_flow_options_init_size": "npz", "dn_flow_create": "ippp", "dn_flow_open_path": "isppp",
     "dn_flow_open_memory": "ipzppp", "dn_flow_save": "ipsp", "dn_flow_save_memory": "ippp", "dn_flow_ref": "pp",
@@ -515,7 +516,7 @@ class Extractor(_Handle):
 
     @classmethod
     def default(cls, **options):
-        """The backbone used where none is named."""
+        """The built-in backbone.  E_UNSUPPORTED if the library was built without it."""
         out = ctypes.c_void_p()
         _call("dn_extractor_default", ctypes.byref(cls._given(options)), ctypes.byref(out))
         return cls(out.value)
@@ -536,11 +537,18 @@ class Extractor(_Handle):
 
     @property
     def info(self):
-        """The fields of dn_extractor_info, and tap_names."""
+        """The fields of dn_extractor_info, tap_names, and metadata: what the backbone's file tells about itself."""
         info = _initialised(_ExtractorInfo, "dn_extractor_info_init_size")
         _check(_function("dn_extractor_get_info")(self, ctypes.byref(info)))
         result = _namespace(info)
         result.tap_names = [_function("dn_extractor_tap_name")(self, i).decode() for i in range(info.taps)]
+        result.metadata = self._metadata()
+        return result
+
+    def _metadata(self):
+        result, value = {}, ctypes.c_char_p()
+        while key := _function("dn_extractor_metadata")(self, len(result), ctypes.byref(value)):
+            result[key.decode()] = value.value.decode()
         return result
 
     def views(self, image, angles):

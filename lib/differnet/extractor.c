@@ -346,6 +346,8 @@ static dn_status load(dn_extractor *extractor, struct source *source, dn_error *
     if (!list)
         TRY(recognise_alexnet(source, error));
     TRY(read_metadata(extractor, source, list ? "CNN" : "AlexNet", error));
+    if (!*source->prefix) /* a model keeps none */
+        TRY(notes_read(source->file, &extractor->allocator, &extractor->notes, &extractor->note_count, error));
     TRY(topology_parse(extractor, list ? list : topology_alexnet, source->label, error));
     if (!list)
         TRY(check_alexnet(extractor, source, error));
@@ -472,6 +474,7 @@ void extractor_unref(dn_extractor *extractor)
     if (!extractor || atomic_fetch_sub_explicit(&extractor->references, 1, memory_order_acq_rel) != 1)
         return;
     dn_allocator allocator = extractor->allocator;
+    mem_free(&allocator, extractor->notes);
     mem_free(&allocator, extractor->topology);
     mem_free(&allocator, extractor->weights);
     mem_free(&allocator, extractor->layers);

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "differnet.h"
+#include "differnet/notes.h"
 #include "format/safetensors.h"
 #include "nn/conv.h"
 #include "nn/pooling.h"
@@ -50,6 +51,8 @@ struct dn_extractor {
     float mean[3], std[3];
     char name[64];
     char *topology;        /* canonical JSON layer list, as docs/format.md describes it */
+    note *notes;           /* (note_count), of the file it was loaded from */
+    int32_t note_count;
 };
 
 /* Builds an extractor from parsed tensors whose names start with `prefix` ("" for a backbone file, "backbone." inside

@@ -33,6 +33,10 @@ int32_t st_count(const st_file *file);
 const st_tensor *st_at(const st_file *file, int32_t index); /* in file order */
 const st_tensor *st_find(const st_file *file, const char *name);   /* NULL: absent */
 const char *st_metadata(const st_file *file, const char *key);     /* NULL: absent */
+/* Walks the metadata in the file's order: from NULL to the first entry, from an entry to the next, to NULL at the
+ * end. */
+typedef struct st_entry st_entry;
+const st_entry *st_metadata_next(const st_file *file, const st_entry *entry, const char **key, const char **value);
 const char *st_label(const st_file *file);
 uint32_t st_data_crc32(const st_file *file); /* of all tensor bytes, in file order; computed at each call */
 

@@ -332,6 +332,18 @@ const char *st_metadata(const st_file *file, const char *key)
     return json_string_value(json_object_get(file->metadata, key));
 }
 
+/* An entry is one of jansson's iterators, which point into the object. */
+const st_entry *st_metadata_next(const st_file *file, const st_entry *entry, const char **key, const char **value)
+{
+    void *next = entry ? json_object_iter_next(file->metadata, (void *)entry) : json_object_iter(file->metadata);
+
+    if (next) {
+        *key = json_object_iter_key(next);
+        *value = json_string_value(json_object_iter_value(next));
+    }
+    return next;
+}
+
 const char *st_label(const st_file *file)
 {
     return file->label;

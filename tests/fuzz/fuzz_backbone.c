@@ -1,6 +1,7 @@
 /* Fuzz target: backbone files, and the network that a valid one describes. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "differnet.h"
 #include "fuzz.h"
@@ -12,6 +13,7 @@ static void use(const dn_extractor *extractor)
 {
     dn_extractor_info info;
     dn_error error = {0};
+    const char *value;
     float *view = calloc(SIDE * SIDE * 3, sizeof *view), *gradient = calloc(SIDE * SIDE * 3, sizeof *gradient);
 
     dn_extractor_info_init(&info);
@@ -19,6 +21,8 @@ static void use(const dn_extractor *extractor)
     fuzz_require(info.feature_dim >= 1 && info.input_size == SIDE, "sizes");
     for (int32_t i = 0; i < info.taps; i++)
         fuzz_require(dn_extractor_tap_name(extractor, i) != NULL, "name of each tap");
+    for (int32_t i = 0; dn_extractor_metadata(extractor, i, &value); i++)
+        fuzz_require(strlen(value) < UINT32_MAX, "metadata are texts");
     float *features = malloc((size_t)info.feature_dim * sizeof *features);
     fuzz_require(view && gradient && features, "memory");
     for (size_t i = 0; i < SIDE * SIDE * 3; i++)
@@ -61,7 +65,7 @@ uint8_t *fuzz_seed(int index, size_t *size)
 {
     /* Convolution, depthwise convolution, both poolings, two taps. */
     static const char listed[] =
-        "{\"__metadata__\":{\"differnet.layers\":\"["
+        "{\"__metadata__\":{\"note\":\"\\u00e9\",\"differnet.layers\":\"["
         "{\\\"op\\\":\\\"conv\\\",\\\"weight\\\":\\\"a\\\",\\\"bias\\\":\\\"ab\\\","
         "\\\"stride\\\":2,\\\"pad\\\":[0,1,0,1]},"
         "{\\\"op\\\":\\\"relu6\\\"},"

@@ -11,6 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dn_allocator allocator = mem_allocator(NULL);
     dn_error error = {0};
     st_file *file;
+    const st_entry *entry = NULL;
+    const char *key, *value;
     size_t total = 0;
 
     dn_status status = st_parse(data, size, "input", &allocator, &file, &error);
@@ -30,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         free(values);
     }
     fuzz_require(total < size, "tensors do not overlap");
-    (void)st_metadata(file, "differnet.kind");
+    while ((entry = st_metadata_next(file, entry, &key, &value)))
+        fuzz_require(st_metadata(file, key) == value, "metadata are found by their key");
     (void)st_data_crc32(file);
     st_free(file);
     return 0;
