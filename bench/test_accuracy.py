@@ -126,6 +126,9 @@ class TrainOnBankTest(unittest.TestCase):
             self.assertEqual(done.returncode, 2, setting)
             self.assertIn(message, done.stderr)
         self.assertFalse(os.path.exists(path("no.dnm")))
+        done = subprocess.run([TRAIN_ON_BANK, path("few.bank"), BACKBONE, path("none", "no.dnm")], capture_output=True,
+                              text=True)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))  # refused before hours of training
 
 
 class FeatureStoreTest(unittest.TestCase):

@@ -234,6 +234,8 @@ int main(int argc, char **argv)
             return EXIT_FAILED;
         }
     }
+    if (!check_output_path(job.output))
+        return EXIT_FAILED;
     blas_set_threads(1);
     if (run(&job, &error) != DN_OK) {
         fprintf(stderr, "%s\n", error.message);
