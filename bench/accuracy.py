@@ -61,16 +61,14 @@ def default_options():
     return vars(differnet._namespace(differnet._options(differnet._TrainOptions, "dn_train_options_init_size", {})))
 
 
-def identify(program, backbone, train, settings):
+def identify(program, backbone, settings):
     """What a training's result depends on."""
     options = {**default_options(), "bank": backbone.bank.shape[1], "heatmap_images": 0}
     ignored = ("threads", "checkpoint", "checkpoint_epochs", "resume", "views", "angles")
-    unknown = set(settings) - set(options) - {"images"}
-    if unknown:
-        raise SystemExit(f"not a setting of the training: {', '.join(sorted(unknown))}")
     return {"options": {name: value for name, value in {**options, **settings}.items() if name not in ignored},
             "program_crc32": file_crc(program), "library": differnet.version(), "corename": differnet.blas_corename(),
-            "backbone_id": backbone.id, "features": [os.path.basename(train), os.path.basename(backbone.test_path)]}
+            "backbone_id": backbone.id,
+            "features": [os.path.basename(part) for part in (backbone.bank_path, backbone.test_path)]}
 
 
 def run_training(program, backbone, settings, threads, model_path):
@@ -131,7 +129,7 @@ def result_of(backbone, images, seed, arguments):
     """One training and its scores, from WORK if they are there."""
     program = os.path.join(arguments.build, "bench", "train_on_bank")
     settings = {"images": images, "seed": seed, **arguments.settings}
-    identity = identify(program, backbone, backbone.bank_path, settings)
+    identity = identify(program, backbone, settings)
     crc = zlib.crc32(json.dumps(identity, sort_keys=True).encode())
     path = os.path.join(arguments.work, "runs", f"{backbone.id}-{images}-{seed}-{crc:08x}.json")
     if os.path.exists(path):
@@ -242,7 +240,7 @@ def data_sets(data):
     data = os.path.normpath(data)
     if os.path.isdir(os.path.join(data, "train")):
         return [(os.path.basename(data), data)]
-    inside = [(name, os.path.join(data, name)) for name in sorted(os.listdir(data))]
+    inside = [(name, os.path.join(data, name)) for name in sorted(os.listdir(data) if os.path.isdir(data) else [])]
     found = [(name, folder) for name, folder in inside if os.path.isdir(os.path.join(folder, "train"))]
     if not found:
         raise SystemExit(f"{data}: neither a data set in MVTec layout nor a folder of such data sets")
@@ -317,16 +315,23 @@ def parse_arguments():
             setattr(arguments, name, value)
     if min(arguments.seeds, arguments.bank, arguments.views, arguments.threads) < 1:
         parser.error("--seeds, --bank, --views and --threads are at least 1")
-    if any("=" not in text for text in arguments.settings):
-        parser.error("--set: NAME=VALUE is needed")
-    arguments.settings = dict(text.split("=", 1) for text in arguments.settings)
+    arguments.settings = dict(text.partition("=")[::2] for text in arguments.settings)
     return arguments
+
+
+def check_settings(settings):
+    """Refuses what is no option of the training, and what this command decides itself."""
+    allowed = set(default_options()) - {"seed", "bank", "threads", "views", "heatmap_images"}
+    for name, value in settings.items():
+        if name not in allowed or not value:
+            raise SystemExit(f"--set {name}={value}: NAME=VALUE is needed, NAME one of {', '.join(sorted(allowed))}")
 
 
 def main():
     arguments = parse_arguments()
     differnet.load(os.path.join(arguments.build, "lib", "libdifferent.so"))
     differnet.blas_set_threads(1)
+    check_settings(arguments.settings)
     extractors, results = list(open_backbones(arguments)), []
     for name, data in data_sets(arguments.data):
         rows, wanted, kinds = run_set(name, data, extractors, arguments)
@@ -345,4 +350,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (differnet.Error, OSError) as error:
+        sys.exit(str(error))

@@ -244,12 +244,16 @@ class TableTest(unittest.TestCase):
         for arguments, message in (
                 ([path("none")], "none"), ([path("set", "test")], "MVTec"),
                 ([path("set"), "--kinds", "dent"], "dent"), ([path("set"), "--images", "x"], "--images: x"),
-                ([path("set"), "--set", "depth=3"], "depth"), ([path("set"), "--backbone", "a.st"], "NAME=FILE"),
+                ([path("set"), "--set", "depth=3"], "depth"), ([path("set"), "--set", "seed=3"], "seed"),
+                ([path("set"), "--set", "clamp=2"], "not a setting"),
+                ([path("set"), "--backbone", "a.st"], "NAME=FILE"),
+                ([path("set"), "--backbone", "a=none.safetensors"], "none.safetensors"),
                 ([path("set"), "--built-in", "best"], "best")):
             code, _, err = run(arguments[0], path("work"), *self.OPTIONS[:4], "--bank", "1", "--views", "1",
                                *arguments[1:])
             self.assertNotEqual(code, 0, arguments)
             self.assertIn(message, err)
+            self.assertNotIn("Traceback", err)
 
 
 if __name__ == "__main__":
