@@ -150,13 +150,15 @@ def main():
 
     results = []
     for seed in range(arguments.seeds):
-        out = os.path.join(arguments.work, f"c_{seed}.flow")
-        command = [os.path.join(arguments.build, "bench", "train_on_bank"), arguments.bank, arguments.backbone, seed,
-                   arguments.epochs, arguments.hidden, arguments.threads, bank.shape[1], out]
+        out = os.path.join(arguments.work, f"c_{seed}.dnm")
+        command = [os.path.join(arguments.build, "bench", "train_on_bank"), arguments.bank, arguments.backbone, out,
+                   f"seed={seed}", f"epochs={arguments.epochs}", f"hidden={arguments.hidden}", "holdout=0",
+                   f"threads={arguments.threads}"]
         begun = time.time()
-        lines = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
-        c_seconds, c_loss = time.time() - begun, float(lines.split("\n")[-2].split()[1])
-        c_auroc = auroc(differnet.Flow.open(out).forward(test)[0])
+        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        epochs = [line for line in lines if line[0].isdigit()]
+        c_seconds, c_loss = time.time() - begun, float(epochs[-1].split()[1])
+        c_auroc = auroc(differnet.Model.open(out).flow.forward(test)[0])
         begun = time.time()
         flow, torch_loss = train_torch(standard, seed, arguments.epochs, arguments.hidden)
         torch_seconds = time.time() - begun

@@ -1,110 +1,245 @@
-/* Trains a flow on a feature bank that an earlier training left behind (CHECKPOINT.bank), with another seed: the C side
- * of compare_training.py.
+/* Trains a flow as `differnet train` does, but on features that are there already: for compare_training.py and
+ * accuracy.py.
  *
- *   train_on_bank BANK BACKBONE SEED EPOCHS HIDDEN THREADS VIEWS OUT.flow
+ *   train_on_bank BANK BACKBONE OUT.dnm [NAME=VALUE ...]
  *
- * Prints one line per epoch: epoch, mean loss, seconds.  Looks inside the trainer, which has no public way in. */
+ * BANK      safetensors with the tensor `features`, (images, views, feature_dim), not standardised: what
+ *           feature_store.py writes, or what a training leaves behind (CHECKPOINT.bank)
+ * BACKBONE  what the features were computed with: a file, or `default` or `random` for the library's own
+ * NAME      images: learn from so many of the images only, drawn as `differnet train --images` does; 0: all
+ *           seed, epochs, hidden, learning_rate, weight_decay, holdout, threads: as in dn_train_options, default the
+ *           library's
+ *
+ * Prints one line per epoch (epoch, mean loss, seconds), then "holdout" and the indices of the images kept out.  The
+ * model has no scores of them and no scale for heat maps: both would need the images.  Looks inside the trainer, which
+ * has no public way in. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/blas.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "differnet/trainer.h"
+#include "format/safetensors.h"
 
-static double started;
+#include "../tools/command.h"
+#include "../tools/dataset.h"
 
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+typedef struct bank_job {
+    const char *bank_path, *backbone, *output;
+    int32_t images; /* 0: all */
+    dn_train_options options;
+    double started;
+    int64_t shown; /* epochs */
+} bank_job;
 
 static int32_t show(const dn_progress *progress, void *user)
 {
-    int64_t *shown = user;
+    bank_job *job = user;
 
-    if (progress->phase == DN_PHASE_TRAIN && progress->done > *shown) {
-        *shown = progress->done;
-        printf("%lld %.6f %.1f\n", (long long)progress->done, progress->loss, now() - started);
+    if (progress->phase == DN_PHASE_TRAIN && progress->done > job->shown) {
+        job->shown = progress->done;
+        printf("%lld %.6f %.1f\n", (long long)progress->done, progress->loss, seconds_now() - job->started);
         fflush(stdout);
     }
     return 0;
 }
 
-/* Gives the trainer a bank as if it had just been filled: (images, views, dim) floats. */
-static dn_status adopt_bank(dn_trainer *trainer, const char *path, dn_error *error)
+/* ---- the bank ---- */
+
+/* Numbers, ascending, of the images to learn from: `count` of `total`. */
+static uint32_t *choose_numbers(size_t total, size_t count, uint64_t seed)
 {
+    image_list list = {0};
+    uint32_t *numbers = need_memory(count, sizeof *numbers);
+
+    list.paths = need_memory(total, sizeof *list.paths);
+    list.count = list.capacity = total;
+    for (size_t i = 0; i < total; i++)
+        list.paths[i] = need_text("%zu", i);
+    choose_images(&list, count, seed);
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = (uint32_t)strtoul(list.paths[i], NULL, 10);
+    image_list_free(&list);
+    return numbers;
+}
+
+/* Copies the rows of the images to learn from into the trainer, as if it had just computed them. */
+static dn_status fill_trainer(dn_trainer *t, const float *features, const uint32_t *chosen, int32_t count,
+                              dn_error *error)
+{
+    size_t floats = (size_t)t->options.bank * (size_t)t->extractor->feature_dim;
+
+    t->images = mem_zalloc(&t->allocator, (size_t)count, sizeof *t->images);
+    if (!t->images)
+        return fail_memory(error, "the images");
+    t->count = t->capacity = count;
+    TRY(train_images_split(t, error));
+    t->bank = mem_alloc(&t->allocator, (size_t)t->train_count * floats, sizeof *t->bank);
+    if (!t->bank)
+        return fail_memory(error, "the bank");
+    for (int32_t i = 0; i < t->train_count; i++)
+        memcpy(t->bank + (size_t)i * floats, features + (size_t)chosen[t->split[i]] * floats, floats * sizeof *t->bank);
+    t->banked = t->train_count;
+    return DN_OK;
+}
+
+static void print_holdout(const dn_trainer *t, const uint32_t *chosen)
+{
+    printf("holdout");
+    for (int32_t i = 0; i < t->holdout_count; i++)
+        printf(" %u", (unsigned)chosen[t->split[t->train_count + i]]);
+    putchar('\n');
+}
+
+/* ---- training ---- */
+
+static dn_status train(bank_job *job, dn_extractor *extractor, const float *features, int32_t total, dn_error *error)
+{
+    dn_trainer *trainer;
+    dn_model *model;
+    int32_t count = job->images ? job->images : total;
+
+    if (count > total)
+        return fail(error, DN_E_ARGUMENT, "%s: images=%d, but there are only %d", job->bank_path, count, total);
+    TRY(dn_trainer_create(extractor, &job->options, &trainer, error));
+    uint32_t *chosen = choose_numbers((size_t)total, (size_t)count, job->options.seed);
+    dn_status status = fill_trainer(trainer, features, chosen, count, error);
+    job->started = seconds_now();
+    if (status == DN_OK) {
+        int32_t held = trainer->holdout_count;
+        trainer->holdout_count = 0; /* nothing to score: there are no pixels */
+        status = trainer_run(trainer, show, job, &model, error);
+        trainer->holdout_count = held;
+    }
+    if (status == DN_OK) {
+        print_holdout(trainer, chosen);
+        status = dn_model_save(model, job->output, DN_STORAGE_F32, error);
+        dn_model_unref(model);
+    }
+    free(chosen);
+    trainer_free(trainer);
+    return status;
+}
+
+static dn_status train_on_file(bank_job *job, dn_extractor *extractor, const st_file *file, dn_error *error)
+{
+    const int64_t shape[] = {-1, -1, extractor->feature_dim};
+    dn_allocator allocator = mem_allocator(NULL);
+    const st_tensor *tensor;
+
+    TRY(st_require(file, "features", 3, shape, &tensor, error));
+    if (tensor->shape[0] < 1 || tensor->shape[0] > INT32_MAX || tensor->shape[1] < 1 || tensor->shape[1] > INT32_MAX)
+        return fail(error, DN_E_FORMAT, "%s: no features, or too many", job->bank_path);
+    job->options.bank = (int32_t)tensor->shape[1];
+    float *features = mem_alloc(&allocator, (size_t)tensor->elements, sizeof *features);
+    if (!features)
+        return fail_memory(error, "the features");
+    dn_status status = st_read_f32(file, tensor, features, error);
+    if (status == DN_OK)
+        status = train(job, extractor, features, (int32_t)tensor->shape[0], error);
+    mem_free(&allocator, features);
+    return status;
+}
+
+static dn_status open_backbone(const char *name, dn_extractor **out, dn_error *error)
+{
+    if (strcmp(name, "default") == 0)
+        return dn_extractor_default(NULL, out, error);
+    if (strcmp(name, "random") == 0)
+        return dn_extractor_random(NULL, 0, NULL, out, error);
+    return dn_extractor_open_path(name, NULL, out, error);
+}
+
+static dn_status run(bank_job *job, dn_error *error)
+{
+    dn_extractor *extractor;
     file_mapping mapping;
     st_file *file = NULL;
-    const st_tensor *features;
-    const int64_t shape[] = {-1, trainer->options.bank, trainer->extractor->feature_dim};
+    dn_allocator allocator = mem_allocator(NULL);
 
-    TRY(file_map(path, &mapping, error));
-    dn_status status = st_parse(mapping.bytes, mapping.size, path, &trainer->allocator, &file, error);
+    TRY(file_map(job->bank_path, &mapping, error));
+    dn_status status = st_parse(mapping.bytes, mapping.size, job->bank_path, &allocator, &file, error);
     if (status == DN_OK)
-        status = st_require(file, "features", 3, shape, &features, error);
+        status = open_backbone(job->backbone, &extractor, error);
     if (status == DN_OK) {
-        trainer->train_count = trainer->banked = trainer->count = (int32_t)features->shape[0];
-        trainer->bank = mem_alloc(&trainer->allocator, (size_t)features->elements, sizeof *trainer->bank);
-        trainer->split = mem_zalloc(&trainer->allocator, (size_t)trainer->train_count, sizeof *trainer->split);
-        trainer->images = mem_zalloc(&trainer->allocator, (size_t)trainer->train_count, sizeof *trainer->images);
-        status = trainer->bank && trainer->split && trainer->images ? st_read_f32(file, features, trainer->bank, error)
-                                                                    : fail_memory(error, "the bank");
+        status = train_on_file(job, extractor, file, error);
+        dn_extractor_unref(extractor);
     }
     st_free(file);
     file_unmap(&mapping);
     return status;
 }
 
-static dn_status run(char **argv, dn_error *error)
-{
-    dn_train_options options;
-    dn_extractor *extractor;
-    dn_trainer *trainer;
-    dn_model *model;
-    int64_t shown = 0;
+/* ---- settings ---- */
 
-    dn_train_options_init(&options);
-    options.seed = strtoull(argv[3], NULL, 10);
-    options.epochs = atoi(argv[4]);
-    options.hidden = atoi(argv[5]);
-    options.threads = atoi(argv[6]);
-    options.bank = atoi(argv[7]);
-    options.holdout = 0;
-    options.heatmap_images = 0;
-    TRY(dn_extractor_open_path(argv[2], NULL, &extractor, error));
-    dn_status status = dn_trainer_create(extractor, &options, &trainer, error);
-    dn_extractor_unref(extractor);
-    TRY(status);
-    status = adopt_bank(trainer, argv[1], error);
-    started = now();
-    if (status == DN_OK)
-        status = trainer_run(trainer, show, &shown, &model, error);
-    trainer_free(trainer);
-    TRY(status);
-    status = dn_flow_save(dn_model_flow(model), argv[8], error);
-    dn_model_unref(model);
-    return status;
+/* Applies "NAME=VALUE".  Ranges are checked where the options are used. */
+static bool apply_setting(bank_job *job, const char *text)
+{
+    const struct {
+        const char *name;
+        int32_t *whole;
+        double *real;
+    } settings[] = {
+        {"images", &job->images, NULL}, {"epochs", &job->options.epochs, NULL},
+        {"hidden", &job->options.hidden, NULL}, {"threads", &job->options.threads, NULL},
+        {"learning_rate", NULL, &job->options.learning_rate}, {"weight_decay", NULL, &job->options.weight_decay},
+        {"holdout", NULL, &job->options.holdout},
+    };
+    const char *equals = strchr(text, '=');
+    size_t length = equals ? (size_t)(equals - text) : 0;
+    char *end = NULL;
+    double value = equals ? strtod(equals + 1, &end) : 0;
+
+    if (!equals || end == equals + 1 || *end || !isfinite(value))
+        return false;
+    if (length == 4 && strncmp(text, "seed", length) == 0 && value >= 0 && value <= 0x1p53 && floor(value) == value) {
+        job->options.seed = (uint64_t)value;
+        return true;
+    }
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        if (strlen(settings[i].name) != length || strncmp(text, settings[i].name, length) != 0)
+            continue;
+        if (settings[i].real)
+            *settings[i].real = value;
+        else if (value >= 0 && value <= INT32_MAX && floor(value) == value)
+            *settings[i].whole = (int32_t)value;
+        else
+            return false;
+        return true;
+    }
+    return false;
 }
 
 int main(int argc, char **argv)
 {
+    bank_job job = {0};
     dn_error error;
 
-    if (argc != 9) {
-        fprintf(stderr, "usage: %s BANK BACKBONE SEED EPOCHS HIDDEN THREADS VIEWS OUT.flow\n", argv[0]);
-        return 2;
+    if (argc < 4) {
+        fprintf(stderr, "usage: %s BANK BACKBONE OUT.dnm [NAME=VALUE ...]\n", argv[0]);
+        return EXIT_FAILED;
     }
+    job.bank_path = argv[1];
+    job.backbone = argv[2];
+    job.output = argv[3];
+    dn_train_options_init(&job.options);
+    job.options.heatmap_images = 0;
+    for (int i = 4; i < argc; i++) {
+        if (!apply_setting(&job, argv[i])) {
+            fprintf(stderr, "%s: not a setting, or out of range\n", argv[i]);
+            return EXIT_FAILED;
+        }
+    }
+    if (!check_output_path(job.output))
+        return EXIT_FAILED;
     blas_set_threads(1);
-    if (run(argv, &error) != DN_OK) {
+    if (run(&job, &error) != DN_OK) {
         fprintf(stderr, "%s\n", error.message);
-        return 2;
+        return EXIT_FAILED;
     }
-    return 0;
+    return finish_output(0);
 }
