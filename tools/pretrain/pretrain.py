@@ -147,7 +147,7 @@ class Run:
         self.step, self.seconds = 0, 0.0
         self.checkpoint = os.path.join(options.work, "checkpoint.pt")
         self.recipe = {key: value for key, value in sorted(vars(options).items())
-                       if key not in ("generator", "out", "work", "threads", "device", "log_steps", "make_batch")}
+                       if key not in ("generator", "out", "work", "threads", "device", "log_steps", "stop_after")}
 
     def autocast(self):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self.options.bf16))
@@ -185,8 +185,14 @@ class Run:
         return figures
 
     def train(self, make_batch, log):
-        """make_batch(step) -> Batch."""
+        """make_batch(step) -> Batch.  False if it stopped at --stop-after."""
         ahead = Prefetch(make_batch, self.step)
+        try:
+            return self.train_from(ahead, log)
+        finally:
+            ahead.close()
+
+    def train_from(self, ahead, log):
         sums, begun = {}, time.time()
         first, seconds = self.step, self.seconds
         self.backbone.train()
@@ -201,10 +207,12 @@ class Run:
                 log({"step": self.step, "of": self.steps, "images_per_s": round(rate, 1), "left_s": round(left),
                      **{key: round(value / count, 4) for key, value in sums.items()}})
                 sums = {}
-            if self.step % (10 * self.options.log_steps) == 0:
+            stop = self.step == self.options.stop_after
+            if self.step % (10 * self.options.log_steps) == 0 or self.step == self.steps or stop:
                 self.save()
-        ahead.close()
-        self.save()
+            if stop:
+                return False
+        return True
 
 
 def make_log(path):
@@ -239,6 +247,7 @@ def parse():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--bf16", type=int, default=1, help="1: bfloat16 where it is safe; 0: float32")
     parser.add_argument("--log-steps", type=int, default=50)
+    parser.add_argument("--stop-after", type=int, default=0, help="stop behind this step, exit status 3, to go on later")
     options = parser.parse_args()
     options.work = options.work or options.out + ".work"
     if options.batch % (GROUP * CHUNKS) != 0:
@@ -256,7 +265,8 @@ def main():
     run.resume()
     log = make_log(os.path.join(options.work, "log.jsonl"))
     log({"recipe": run.recipe, "torch": torch.__version__, "device": str(run.device), "from_step": run.step})
-    run.train(lambda step: draw_batch(generator, options, step), log)
+    if not run.train(lambda step: draw_batch(generator, options, step), log):
+        raise SystemExit(3)
     network.export(run.backbone.eval(), options.out, {
         "name": "AlexNet, procedural", "differnet.kind": "backbone", "differnet.random": "0",
         "training.recipe": json.dumps(run.recipe), "training.torch": torch.__version__,
