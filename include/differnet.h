@@ -102,6 +102,10 @@ DN_API const void *dn_blob_data(const dn_blob *blob); /* NULL for NULL */
 DN_API size_t dn_blob_size(const dn_blob *blob);      /* 0 for NULL */
 DN_API void dn_blob_free(dn_blob *blob);              /* NULL is allowed */
 
+/* How weights are stored in a file.  In memory they are always float32. */
+#define DN_STORAGE_F32 0
+#define DN_STORAGE_F16 1 /* half the size; weights rounded to 11 bits */
+
 /* OpenBLAS keeps one thread count for the whole process, and this library never changes it on its own.
  * Handles with threads > 1 run best with OpenBLAS set to 1.  This is the explicit way to say so; it is
  * openblas_set_num_threads() and concerns every user of OpenBLAS in the process.  threads: 1 .. 1024. */
@@ -216,6 +220,15 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_default(const dn_extractor_options
 DN_API DN_CHECK_RESULT dn_status dn_extractor_random(const int32_t channels[5], uint64_t seed,
                                                      const dn_extractor_options *options,
                                                      dn_extractor **out, dn_error *error);
+/* Writes the backbone to a safetensors file that dn_extractor_open_path reads as the same network: layer list, mean,
+ * standard deviation, name, whether it is random, and the tensors that the layers use, whatever it was made from.
+ * Atomic: an existing file is replaced by a complete one or left as it is.  Input size and scales are not part of it.
+ * storage: DN_STORAGE_F32, or DN_STORAGE_F16, which is DN_E_NUMERIC where a weight is too large for it. */
+DN_API DN_CHECK_RESULT dn_status dn_extractor_save(const dn_extractor *extractor, const char *path, int32_t storage,
+                                                   dn_error *error);
+/* Like dn_extractor_save, but to memory. */
+DN_API DN_CHECK_RESULT dn_status dn_extractor_save_memory(const dn_extractor *extractor, int32_t storage,
+                                                          dn_blob **out, dn_error *error);
 DN_API dn_extractor *dn_extractor_ref(dn_extractor *extractor);
 DN_API void dn_extractor_unref(dn_extractor *extractor); /* NULL is allowed */
 
@@ -332,9 +345,6 @@ DN_API DN_CHECK_RESULT dn_status dn_flow_gradient(const dn_flow *flow, const flo
  */
 
 typedef struct dn_model dn_model;
-
-#define DN_STORAGE_F32 0
-#define DN_STORAGE_F16 1 /* half the size; weights rounded to 11 bits */
 
 /* Which angles the views have (degrees, counter-clockwise). */
 #define DN_ANGLES_STRATIFIED 0 /* one seeded random angle from each N-th of the circle: like training's (default) */

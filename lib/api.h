@@ -23,6 +23,9 @@ dn_status output_write(void *callers, const void *own, size_t own_size, const ch
 /* Writes defaults `own` into a caller's struct of `size` bytes and sets struct_size; the unknown tail is zeroed. */
 void options_init(void *callers, size_t size, const void *own, size_t own_size);
 
+/* Refuses a storage that is neither DN_STORAGE_F32 nor DN_STORAGE_F16. */
+dn_status storage_check(int32_t storage, dn_error *error);
+
 /* Refuses an allocator (nullable) that lacks one of its functions.  what: the struct or function it was given to. */
 dn_status allocator_check(const dn_allocator *allocator, const char *what, dn_error *error);
 

@@ -76,6 +76,13 @@ dn_status allocator_check(const dn_allocator *allocator, const char *what, dn_er
     return DN_OK;
 }
 
+dn_status storage_check(int32_t storage, dn_error *error)
+{
+    if (storage != DN_STORAGE_F32 && storage != DN_STORAGE_F16)
+        return fail(error, DN_E_ARGUMENT, "storage is %d, must be DN_STORAGE_F32 or DN_STORAGE_F16", storage);
+    return DN_OK;
+}
+
 /* ---- structs that carry their size ---- */
 
 void options_init(void *callers, size_t size, const void *own, size_t own_size)

@@ -108,6 +108,44 @@ dn_status dn_extractor_random(const int32_t channels[5], uint64_t seed, const dn
     return extractor_random(channels, seed, &own, out, error);
 }
 
+/* Saves to `path`, or to *blob if path is NULL. */
+static dn_status save(const dn_extractor *extractor, const char *path, int32_t storage, dn_blob **blob,
+                      dn_error *error)
+{
+    enum st_type stored = storage == DN_STORAGE_F16 ? ST_F16 : ST_F32;
+    float *scratch = NULL;
+    st_writer *writer = st_writer_create(&extractor->allocator);
+
+    if (!writer)
+        return fail_memory(error, "the backbone's file");
+    st_writer_metadata(writer, "differnet.kind", "backbone");
+    dn_status status = extractor_to_tensors(extractor, "", stored, writer, &scratch, error);
+    for (int32_t i = 0; i < extractor->note_count; i++)
+        st_writer_metadata(writer, extractor->notes[i].key, extractor->notes[i].value);
+    if (status == DN_OK)
+        status = path ? st_writer_save(writer, path, error) : st_writer_save_memory(writer, blob, error);
+    st_writer_free(writer);
+    mem_free(&extractor->allocator, scratch);
+    return status;
+}
+
+dn_status dn_extractor_save(const dn_extractor *extractor, const char *path, int32_t storage, dn_error *error)
+{
+    REQUIRE(extractor, error);
+    REQUIRE(path, error);
+    TRY(storage_check(storage, error));
+    return save(extractor, path, storage, NULL, error);
+}
+
+dn_status dn_extractor_save_memory(const dn_extractor *extractor, int32_t storage, dn_blob **out, dn_error *error)
+{
+    REQUIRE(out, error);
+    *out = NULL;
+    REQUIRE(extractor, error);
+    TRY(storage_check(storage, error));
+    return save(extractor, NULL, storage, out, error);
+}
+
 dn_extractor *dn_extractor_ref(dn_extractor *extractor)
 {
     return extractor ? extractor_ref(extractor) : NULL;

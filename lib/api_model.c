@@ -52,18 +52,11 @@ dn_status dn_model_open_memory(const void *bytes, size_t size, const dn_model_op
     return model_open_memory(bytes, size, &own, out, error);
 }
 
-static dn_status check_storage(int32_t storage, dn_error *error)
-{
-    if (storage != DN_STORAGE_F32 && storage != DN_STORAGE_F16)
-        return fail(error, DN_E_ARGUMENT, "storage is %d, must be DN_STORAGE_F32 or DN_STORAGE_F16", storage);
-    return DN_OK;
-}
-
 dn_status dn_model_save(const dn_model *model, const char *path, int32_t storage, dn_error *error)
 {
     REQUIRE(model, error);
     REQUIRE(path, error);
-    TRY(check_storage(storage, error));
+    TRY(storage_check(storage, error));
     return model_save(model, path, storage, error);
 }
 
@@ -72,7 +65,7 @@ dn_status dn_model_save_memory(const dn_model *model, int32_t storage, dn_blob *
     REQUIRE(out, error);
     *out = NULL;
     REQUIRE(model, error);
-    TRY(check_storage(storage, error));
+    TRY(storage_check(storage, error));
     return model_save_memory(model, storage, out, error);
 }
 

@@ -258,6 +258,20 @@ class NetworkTest(unittest.TestCase):
         self.assertEqual(by_path.info.id, by_bytes.info.id)
         self.assertEqual(by_path.info.random, 0)
 
+    def test_backbone_is_saved(self):
+        extractor = tiny_extractor()
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a.safetensors")
+            extractor.save(path)
+            for again in (differnet.Extractor.open(path, input_size=64, scales=1),
+                          differnet.Extractor.open(extractor.to_bytes(), input_size=64, scales=1)):
+                self.assertEqual(again.info, extractor.info)
+            half = extractor.to_bytes(differnet.STORAGE_F16)
+            self.assertLess(len(half), os.path.getsize(path))
+            self.assertNotEqual(differnet.Extractor.open(half).info.id, extractor.info.id)
+            with self.assertRaisesRegex(differnet.Error, "storage is 7"):
+                extractor.save(path, 7)
+
     def test_flow(self):
         flow = differnet.Flow.create(dimension=4, blocks=2, hidden=5, seed=3)
         x = flow.sample(6, seed=1)

@@ -73,6 +73,6 @@ int parse_options(const command_verb *verb, const command_option *options, int a
 /* Complains about operands that are missing or too many; returns EXIT_FAILED. */
 int wrong_operands(const command_verb *verb, const char *what);
 
-extern const command_verb verb_train, verb_score, verb_localize, verb_eval, verb_info;
+extern const command_verb verb_train, verb_score, verb_localize, verb_eval, verb_info, verb_convert;
 
 #endif

@@ -126,6 +126,7 @@ _FUNCTIONS = {
     "dn_image_overlay": "ippfpp",
     "dn_extractor_options_init_size": "npz", "dn_extractor_open_path": "isppp",
     "dn_extractor_open_memory": "ipzppp", "dn_extractor_default": "ippp", "dn_extractor_random": "ipuppp",
+    "dn_extractor_save": "ipsip", "dn_extractor_save_memory": "ipipp",
     "dn_extractor_ref": "pp", "dn_extractor_unref": "np", "dn_extractor_info_init_size": "npz",
     "dn_extractor_get_info": "ipp", "dn_extractor_tap_name": "spi", "dn_extractor_metadata": "spip",
     "dn_extractor_views": "ipppipp",
@@ -534,6 +535,15 @@ class Extractor(_Handle):
     @staticmethod
     def _given(options):
         return _options(_ExtractorOptions, "dn_extractor_options_init_size", options)
+
+    def save(self, path, storage=STORAGE_F32):
+        """Writes the backbone (safetensors); an existing file is replaced by a complete one or left as it is."""
+        _call("dn_extractor_save", self, os.fsencode(path), storage)
+
+    def to_bytes(self, storage=STORAGE_F32):
+        blob = ctypes.c_void_p()
+        _call("dn_extractor_save_memory", self, storage, ctypes.byref(blob))
+        return _take_blob(blob)
 
     @property
     def info(self):
