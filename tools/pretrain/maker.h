@@ -73,6 +73,18 @@ static inline float make_angle(struct maker *m, float low, float high)
     return angle;
 }
 
+/* The maker for element `index` of `count` alike: of their own dice, so that one more or less leaves the others as
+ * they are; a twin differs in one of them only. */
+static inline struct maker make_element(const struct maker *m, uint64_t stream, int32_t index, int32_t count)
+{
+    struct maker one = *m;
+    struct dice choice = m->twin;
+
+    one.parent = dice_of(m->parent.state, stream, (uint64_t)index);
+    one.changes = dice_below(&choice, count) == index ? m->changes : 0;
+    return one;
+}
+
 /* k: every k-th element is missing; mostly 0, none is. */
 static inline int32_t make_missing(struct maker *m)
 {

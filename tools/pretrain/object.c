@@ -68,11 +68,9 @@ static void make_grain(struct object *o, struct maker *m)
 }
 
 /* The point of the object in the middle of the picture, so that as little as possible of the picture is empty. */
-static float make_anchor(struct dice *d, float half, float unit)
+static float anchor_at(float share, float half, float unit)
 {
-    float room = most(0.0f, half - 0.42f / unit);
-
-    return dice_range(d, -room, room);
+    return share * most(0.0f, half - 0.42f / unit);
 }
 
 void make_object(struct object *o, struct maker *m, build_function *build)
@@ -85,10 +83,11 @@ void make_object(struct object *o, struct maker *m, build_function *build)
     o->unit = m->unit = dice_log(d, 0.3f, 1.8f);
     float turn = dice_chance(d, 0.5f) ? dice_below(d, 4) * 0.25f : dice_uniform(d);
     o->turn = (struct frame){0, 0, cosf(two_pi * turn), sinf(two_pi * turn), 1};
+    make_grain(o, m); /* before the parts: twins may need more or fewer numbers for those */
+    float share_x = dice_range(d, -1, 1), share_y = dice_range(d, -1, 1);
     build(&b);
-    o->anchor_x = make_anchor(d, o->half_x, o->unit);
-    o->anchor_y = make_anchor(d, o->half_y, o->unit);
-    make_grain(o, m);
+    o->anchor_x = anchor_at(share_x, o->half_x, o->unit);
+    o->anchor_y = anchor_at(share_y, o->half_y, o->unit);
 }
 
 /* ---- drawing ---- */

@@ -12,7 +12,8 @@ enum part_kind {
     PART_GEAR,     /* radius, depth (of a tooth), count, width, shape, inner, bevel, raise, missing */
     PART_POLYGON,  /* count corners, radius (to the sides), inner, bevel, raise */
     PART_COIL,     /* along x: half_x, radius (of the coil), width (radius of the wire), pitch */
-    PART_LATTICE,  /* elements: half_x, half_y, pitch, slant (shift per row), shape, width, raise, profile, fill */
+    PART_LATTICE,  /* elements: half_x, half_y, pitch, slant (shift per row), shape, width, raise, profile, fill,
+                    * taper (pitch along y / along x), phase (rows moved by), inner (radius of a round border) */
     PART_TICKS,    /* of a ruler along x: half_x, half_y, pitch, width, count (long ones every ..) */
     PART_BARS,     /* of a bar code along x: half_x, half_y, pitch (of a module) */
     PART_FINS,     /* box with ridges across x: half_x, half_y, pitch, depth, profile, width, slant, count (crossed) */
@@ -35,7 +36,7 @@ struct part {
     float opacity;        /* 0..1 of the colour */
     float base;           /* height of its ground */
     float half_x, half_y; /* bounds, too */
-    float radius, inner, bevel, raise, pitch, depth, width, slant, taper, fill;
+    float radius, inner, bevel, raise, pitch, depth, width, slant, taper, fill, phase;
     int32_t count, shape, profile, missing;
     uint32_t seed;
     struct frame frame;   /* in the object; set by add_part */

@@ -79,15 +79,17 @@ void build_bottle(struct builder *b)
     }
     for (int32_t i = 0; i < rings; i++) {
         struct part p = {.kind = PART_DISC, .radius = radius, .half_x = radius, .half_y = radius, .colour = 3 + i % 3,
-                         .opacity = 1, .pitch = 0.1f, .base = 0.02f * (float)i, .profile = dice_below(d, 3)};
-        p.raise = dice_range(d, -0.15f, 0.2f);
-        p.bevel = radius * make_width(m, 0.03f, 0.2f);
-        if (dice_chance(d, 0.3f)) {
-            p.pitch = make_pitch(m, 2.5f, 9);
+                         .opacity = 1, .pitch = 0.1f, .base = 0.02f * (float)i};
+        struct maker ring = make_element(m, 3, i, rings);
+        p.profile = dice_below(&ring.parent, 3);
+        p.raise = dice_range(&ring.parent, -0.15f, 0.2f);
+        p.bevel = radius * make_width(&ring, 0.03f, 0.2f);
+        if (dice_chance(&ring.parent, 0.3f)) {
+            p.pitch = make_pitch(&ring, 2.5f, 9);
             p.depth = 0.2f * p.pitch;
         }
         add_part(b, p, 0, 0, 0);
-        radius *= make_width(m, 0.6f, 0.93f);
+        radius *= dice_range(&ring.parent, 0.6f, 0.93f) * (ring.changes & CHANGE_WIDTH ? 0.93f : 1.0f);
     }
     set_extent(b, 0.95f, 0.95f);
 }

@@ -105,17 +105,19 @@ void build_turned(struct builder *b)
     for (int32_t i = 0; i < pieces; i++)
         total += shares[i] = dice_range(d, 0.3f, 1);
     for (int32_t i = 0; i < pieces; i++) {
-        float half = shares[i] / total, radius = make_width(m, 0.15f, 0.6f);
-        struct part p = thread(m, half, radius);
-        int32_t sort = dice_below(d, 4);
+        struct maker piece = make_element(m, 1, i, pieces);
+        float half = shares[i] / total, radius = make_width(&piece, 0.15f, 0.6f);
+        struct part p = thread(&piece, half, radius);
+        int32_t sort = dice_below(&piece.parent, 5);
         if (sort == 0)
-            p = smooth_rod(half, radius, dice_int(d, 3, 4));
+            p = smooth_rod(half, radius, dice_int(&piece.parent, 3, 4));
         if (sort == 1) /* lathe marks */
             p.slant = 0, p.depth *= 0.15f;
         if (sort == 2)
-            p.missing = make_missing(m);
-        if (sort == 3 && dice_chance(d, 0.3f))
+            p.missing = make_missing(&piece);
+        if (sort == 3 && dice_chance(&piece.parent, 0.3f))
             p.taper = half;
+        m->used |= piece.used;
         add_part(b, p, at + half, 0, 0);
         at += 2 * half;
         widest = fmaxf(widest, radius);
@@ -217,12 +219,13 @@ void build_flange(struct builder *b)
     p.shape = make_shape(m, 4);
     add_part(b, p, 0, 0, 0);
     for (int32_t i = 0; i < rings; i++) {
-        float outer = make_width(m, 0.35f, 0.8f);
-        struct part step = round_part(PART_DISC, fminf(outer, 0.9f), dice_sign(d) * dice_range(d, 0.02f, 0.12f), 0.02f,
-                                      dice_int(d, 3, 4));
+        struct maker ring = make_element(m, 2, i, rings);
+        float outer = make_width(&ring, 0.35f, 0.8f), raise = dice_range(&ring.parent, 0.02f, 0.12f);
+        struct part step = round_part(PART_DISC, fminf(outer, 0.9f), dice_sign(&ring.parent) * raise, 0.02f,
+                                      dice_int(&ring.parent, 3, 4));
         step.on_surface = true;
-        step.inner = dice_chance(d, 0.5f) ? outer * make_width(m, 0.6f, 0.9f) : 0;
-        step.opacity = dice_chance(d, 0.6f) ? 0 : 0.6f;
+        step.inner = dice_chance(&ring.parent, 0.5f) ? outer * make_width(&ring, 0.6f, 0.9f) : 0;
+        step.opacity = dice_chance(&ring.parent, 0.6f) ? 0 : 0.6f;
         add_part(b, step, 0, 0, 0);
     }
     add_circle_of_holes(b, dice_range(d, 0.6f, 0.8f), fminf(make_width(m, 0.04f, 0.13f), 2.0f / (float)holes), holes,

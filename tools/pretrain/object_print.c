@@ -18,11 +18,10 @@ static void add_ground(struct builder *b, float half_x, float half_y, int32_t co
 }
 
 /* One track: along a grid with turns of 45 degrees, pads at its ends. */
-static void add_track(struct builder *b, const struct part *line, const struct part *pad, float grid, float half_x,
-                      float half_y)
+static void add_track(struct builder *b, struct dice *d, const struct part *line, const struct part *pad, float grid,
+                      float half_x, float half_y)
 {
     static const int8_t steps[8][2] = {{1, 0}, {1, 1}, {0, 1}, {-1, 1}, {-1, 0}, {-1, -1}, {0, -1}, {1, -1}};
-    struct dice *d = &b->m->parent;
     float x = grid * floorf(dice_range(d, -half_x, half_x) / grid);
     float y = grid * floorf(dice_range(d, -half_y, half_y) / grid);
     int32_t direction = 2 * dice_below(d, 4), bends = dice_int(d, 1, 4);
@@ -47,7 +46,6 @@ static void add_chip(struct builder *b, float x, float y, float half, float pitc
     struct dice *d = &b->m->parent;
     struct part body = {.kind = PART_BOX, .half_x = half, .half_y = half * dice_range(d, 0.6f, 1), .radius = 0.01f,
                         .bevel = 0.03f, .raise = 0.08f, .colour = 5, .opacity = 1};
-    struct part pins = {.kind = PART_FINS, .half_y = 0.3f * half, .colour = 4, .opacity = 1};
 
     for (int32_t side = 0; side < sides; side++) {
         bool upright = side >= 2;
@@ -60,7 +58,6 @@ static void add_chip(struct builder *b, float x, float y, float half, float pitc
             add_part(b, p, x + (upright ? out : along), y + (upright ? along : out), upright ? 0 : 0.25f);
         }
     }
-    (void)pins;
     add_part(b, body, x, y, 0);
     struct part mark = {.kind = PART_DISC, .half_x = 0.08f * half, .half_y = 0.08f * half, .radius = 0.08f * half,
                         .on_surface = true, .raise = -0.01f, .bevel = 0.02f, .colour = 4, .opacity = 0.4f};
@@ -85,8 +82,10 @@ void build_board(struct builder *b)
     pad.half_x = pad.half_y = pad.radius;
     pad.radius *= rounded ? 1 : 0.2f;
     pad.on_surface = false;
-    for (int32_t i = 0; i < tracks; i++)
-        add_track(b, &line, &pad, grid, 0.93f, 0.93f * ratio);
+    for (int32_t i = 0; i < tracks; i++) {
+        struct dice own = dice_of(d->state, 4, (uint64_t)i); /* the layout is the same for all twins */
+        add_track(b, &own, &line, &pad, grid, 0.93f, 0.93f * ratio);
+    }
     for (int32_t i = 0; i < chips; i++)
         add_chip(b, dice_range(d, -0.6f, 0.6f), dice_range(d, -0.6f, 0.6f) * ratio, dice_range(d, 0.12f, 0.35f),
                  grid * 0.8f, grid * 0.2f, dice_chance(d, 0.5f) ? 2 : 4);
@@ -119,8 +118,8 @@ void build_connector(struct builder *b)
     cavity.width = make_width(m, 0.3f, 0.42f);
     cavity.raise = -0.3f * pitch;
     cavity.missing = make_missing(m);
-    float off = rows % 2 ? 0.5f * pitch : 0;
-    add_part(b, cavity, 0, off, 0);
+    cavity.phase = rows % 2 ? 0.5f : 0; /* an odd number of rows: one in the middle */
+    add_part(b, cavity, 0, 0, 0);
     pin = cavity;
     pin.colour = 4;
     pin.opacity = 1;
@@ -128,7 +127,7 @@ void build_connector(struct builder *b)
     pin.width = cavity.width * make_width(m, 0.3f, 0.6f);
     pin.profile = dice_below(d, 2);
     pin.raise = 0.4f * pitch;
-    add_part(b, pin, 0, off, 0);
+    add_part(b, pin, 0, 0, 0);
     for (int32_t side = -1; side <= 1; side += 2) { /* latches or terminals */
         struct part fins = {.kind = PART_FINS, .half_x = 0.9f, .half_y = 0.08f, .pitch = pitch, .depth = 0.2f * pitch,
                             .width = 0.5f, .profile = 2, .colour = 4, .opacity = 1, .raise = 0.02f, .bevel = 0.02f};
@@ -177,8 +176,9 @@ void build_text(struct builder *b)
         add_ground(b, 0.98f, half_y, 3);
     for (int32_t r = 0; r < rows; r++) {
         for (int32_t c = 0; c < columns; c++) {
-            uint32_t letter = (uint32_t)dice_below(d, letters) * 7919u + (uint32_t)letters;
-            if (dice_chance(d, 0.12f))
+            struct dice own = dice_of(d->state, (uint64_t)r, (uint64_t)c);
+            uint32_t letter = (uint32_t)dice_below(&own, letters) * 7919u + (uint32_t)letters;
+            if (dice_chance(&own, 0.12f))
                 continue;
             add_glyph(b, &ink, letter, ((float)c - 0.5f * (float)(columns - 1)) * advance,
                       ((float)r - 0.5f * (float)(rows - 1)) * line, 0.32f * advance, 0.4f * tall, stroke);
