@@ -73,15 +73,13 @@ static inline float make_angle(struct maker *m, float low, float high)
     return angle;
 }
 
-/* The maker for element `index` of `count` alike: of their own dice, so that one more or less leaves the others as
- * they are; a twin differs in one of them only. */
-static inline struct maker make_element(const struct maker *m, uint64_t stream, int32_t index, int32_t count)
+/* The maker for element `index` of several alike: with dice of its own, so that one more or less leaves the others as
+ * they are. */
+static inline struct maker make_element(const struct maker *m, uint64_t stream, int32_t index)
 {
     struct maker one = *m;
-    struct dice choice = m->twin;
 
     one.parent = dice_of(m->parent.state, stream, (uint64_t)index);
-    one.changes = dice_below(&choice, count) == index ? m->changes : 0;
     return one;
 }
 

@@ -80,6 +80,7 @@ void make_object(struct object *o, struct maker *m, build_function *build)
 
     o->count = 0;
     o->half_x = o->half_y = 1;
+    o->ring = 0;
     o->unit = m->unit = dice_log(d, 0.3f, 1.8f);
     float turn = dice_chance(d, 0.5f) ? dice_below(d, 4) * 0.25f : dice_uniform(d);
     o->turn = (struct frame){0, 0, cosf(two_pi * turn), sinf(two_pi * turn), 1};
@@ -88,6 +89,11 @@ void make_object(struct object *o, struct maker *m, build_function *build)
     build(&b);
     o->anchor_x = anchor_at(share_x, o->half_x, o->unit);
     o->anchor_y = anchor_at(share_y, o->half_y, o->unit);
+    if (o->ring > 0) {
+        float far = o->ring * anchor_at(1, 1, o->unit) / (1 - 0.42f / 1.8f) * blend(0.8f, 1.1f, fabsf(share_y));
+        o->anchor_x = far * cosf(3.1415927f * share_x);
+        o->anchor_y = far * sinf(3.1415927f * share_x);
+    }
 }
 
 /* ---- drawing ---- */

@@ -48,6 +48,7 @@ struct object {
     int32_t count;
     float half_x, half_y;     /* extent, units of the object's frame */
     float unit;               /* picture sides per unit */
+    float ring;               /* > 0: what matters lies at this distance from the centre */
     float anchor_x, anchor_y; /* the point seen in the middle */
     struct frame turn;        /* of the whole in the class */
     struct field grain;       /* of the surface */

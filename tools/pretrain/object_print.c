@@ -12,7 +12,7 @@ static void set_extent(struct builder *b, float half_x, float half_y)
 static void add_ground(struct builder *b, float half_x, float half_y, int32_t colour)
 {
     struct part p = {.kind = PART_BOX, .half_x = half_x, .half_y = half_y, .bevel = 0.02f, .raise = 0.04f,
-                     .radius = make_width(b->m, 0.005f, 0.08f), .colour = colour, .opacity = 1};
+                     .radius = dice_range(&b->m->parent, 0.005f, 0.08f), .colour = colour, .opacity = 1};
 
     add_part(b, p, 0, 0, 0);
 }
@@ -197,8 +197,10 @@ void build_code(struct builder *b)
                         .colour = 5, .opacity = dice_range(d, 0.5f, 1), .bevel = 0.2f * pitch, .seed = dice_seed(d)};
 
     code.kind = bars ? PART_BARS : PART_LATTICE;
-    code.shape = make_shape(m, 5);
-    code.width = make_width(m, 0.33f, 0.5f);
+    if (!bars) {
+        code.shape = make_shape(m, 5);
+        code.width = make_width(m, 0.33f, 0.5f);
+    }
     code.fill = bars ? 0.5f : dice_range(d, 0.35f, 0.9f);
     code.raise = dice_chance(d, 0.6f) ? 0 : dice_sign(d) * 0.15f * pitch;
     if (dice_chance(d, 0.8f))

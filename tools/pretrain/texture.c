@@ -15,13 +15,20 @@ static void make_numbers(struct field *f, struct maker *m)
     struct dice *d = &m->parent;
 
     f->gain = dice_uniform(d);
-    f->width = make_width(m, 0.2f, 0.8f);
+    f->width = dice_range(d, 0.2f, 0.8f);
     f->jitter = dice_chance(d, 0.5f) ? 0 : dice_uniform(d);
     f->soft = dice_chance(d, 0.5f) ? 0 : dice_uniform(d);
     f->warp = dice_chance(d, 0.5f) ? 0 : dice_uniform(d);
     for (int32_t k = 0; k < WAVES; k++)
         for (int32_t j = 0; j < 3; j++)
             f->wave[k][j] = dice_range(d, -1, 1);
+}
+
+/* Only what shows in the kind and mode counts as a change of a twin. */
+static void vary_width(struct field *f, struct maker *m, bool shows)
+{
+    if (shows)
+        f->width *= maker_vary(m, CHANGE_WIDTH, 0.15f, 0.35f);
 }
 
 static void make_waves(struct field *f, struct maker *m)
@@ -35,6 +42,7 @@ static void make_waves(struct field *f, struct maker *m)
         f->wave[k][1] = cosf(6.2831853f * turn) * dice_range(&m->parent, 0.6f, 1.2f);
     }
     f->warp *= 1.5f;
+    vary_width(f, m, f->shape == WAVE_TRAPEZOID);
 }
 
 /* Bonds: plain, twills, satin.  A thread of the warp is up at `mode` of `count` places, moved by `step` each row. */
@@ -64,12 +72,13 @@ static void make_kind(struct field *f, struct maker *m)
         f->shape = dice_below(d, 3);
         f->mode = dice_below(d, 4);
         f->jitter = dice_range(d, 0.5f, 1);
+        vary_width(f, m, f->mode == 1 || f->mode == 2);
         break;
     case FIELD_CRYSTAL:
         f->shape = dice_below(d, 3);
         f->mode = dice_below(d, 2);
         f->count = make_count(m, 2, 8);
-        f->step = make_count(m, 2, 5);
+        f->step = f->mode ? make_count(m, 2, 5) : dice_int(d, 2, 5);
         f->width = make_width(m, 0.15f, 0.6f);
         f->gain = 0.4f + f->gain;
         break;
@@ -108,23 +117,28 @@ static void make_kind(struct field *f, struct maker *m)
         f->shape = make_shape(m, 5);
         f->mode = dice_below(d, 3);
         f->step = make_count(m, 0, 6);
-        f->count = make_count(m, 5, 60);
+        f->count = f->mode == 2 ? make_count(m, 5, 60) : dice_int(d, 5, 60);
+        vary_width(f, m, f->shape == WAVE_TRAPEZOID);
         break;
     case FIELD_SPECKLE:
         f->mode = dice_below(d, 2);
+        vary_width(f, m, f->mode == 0);
         break;
     case FIELD_TILES:
         f->mode = dice_below(d, 2);
         f->count = dice_int(d, 2, 4);
         f->step = 1;
+        vary_width(f, m, true);
         f->gain = make_width(m, 0.7f, 2.5f);
         break;
     case FIELD_LEATHER:
         f->jitter = dice_range(d, 0.6f, 1);
+        vary_width(f, m, true);
         break;
     default:
         f->count = make_count(m, 3, 6);
         f->warp = dice_range(d, 0.05f, 0.5f);
+        vary_width(f, m, true);
     }
 }
 
@@ -150,7 +164,10 @@ void make_texture(struct texture *t, struct maker *m, enum field_kind kind)
 
     m->unit = 1;
     make_field(&t->base, m, kind);
-    make_field(&t->over, m, (enum field_kind)dice_below(d, FIELD_KINDS));
+    struct maker same = *m; /* twins share the second layer */
+    same.changes = 0;
+    make_field(&t->over, &same, (enum field_kind)dice_below(&same.parent, FIELD_KINDS));
+    m->parent = same.parent;
     t->combine = dice_below(d, 6);
     t->over_strength = dice_chance(d, 0.35f) ? 0 : dice_range(d, 0.15f, 0.7f);
     t->bump = dice_chance(d, 0.4f) ? 0 : dice_log(d, 0.05f, 0.5f) * dice_sign(d);
