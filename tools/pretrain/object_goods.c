@@ -196,8 +196,7 @@ void build_assembly(struct builder *b)
                                             build_ruler, build_pill, build_bottle, build_cable, build_turned};
     struct maker *m = b->m;
     struct dice *d = &m->parent;
-    int32_t count = make_count(m, 2, 5), grid = count > 2 ? 2 : 1;
-    float unit = m->unit;
+    int32_t count = dice_int(d, 2, 5), grid = count > 2 ? 2 : 1;
 
     if (dice_chance(d, 0.5f)) {
         struct part ground = {.kind = PART_BOX, .half_x = 1, .half_y = 1, .radius = 0.05f, .bevel = 0.03f,
@@ -206,12 +205,14 @@ void build_assembly(struct builder *b)
     }
     for (int32_t i = 0; i < count; i++) {
         float x = grid == 1 ? (float)i - 0.5f : (float)(i % 2) - 0.5f, y = grid == 1 ? 0 : (float)(i / 2 % 2) - 0.5f;
+        struct maker own = make_element(m, 5, i);
         float scale = i == 4 ? 0.25f : grid == 1 ? 0.48f : dice_range(d, 0.35f, 0.5f);
         struct builder in = inner_builder(b, i == 4 ? 0 : x, i == 4 ? 0 : y, dice_below(d, 4) * 0.25f, scale);
-        m->unit = unit * scale; /* so that pitches keep their size in the picture */
+        own.unit = m->unit * scale; /* so that pitches keep their size in the picture */
+        in.m = &own;
         inner[dice_below(d, (int32_t)(sizeof inner / sizeof *inner))](&in);
+        m->used |= own.used;
     }
-    m->unit = unit;
     set_extent(b, 1, grid == 1 ? 0.5f : 1);
 }
 
