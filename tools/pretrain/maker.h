@@ -69,7 +69,7 @@ static inline float make_angle(struct maker *m, float low, float high)
 
     m->used |= CHANGE_ANGLE;
     if (m->changes & CHANGE_ANGLE)
-        angle += dice_sign(&m->twin) * dice_range(&m->twin, 4, 9) / 360;
+        angle += dice_signed_log(&m->twin, 4, 9) / 360;
     return angle;
 }
 

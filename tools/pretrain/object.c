@@ -50,9 +50,10 @@ static void make_grain(struct object *o, struct maker *m)
 {
     static const enum field_kind kinds[] = {FIELD_NOISE, FIELD_BRUSHED, FIELD_BRUSHED, FIELD_SPECKLE, FIELD_NOISE};
     struct dice *d = &m->parent;
-    float turn = dice_below(d, 4) * 0.25f + (dice_chance(d, 0.3f) ? dice_uniform(d) : 0);
+    float turn = dice_below(d, 4) * 0.25f;
     struct field *f = &o->grain;
 
+    turn += dice_chance(d, 0.3f) ? dice_uniform(d) : 0;
     f->kind = kinds[dice_below(d, (int32_t)(sizeof kinds / sizeof *kinds))];
     f->pitch = dice_log(d, 1.5f, 12) / 128;
     f->stretch = 1;

@@ -179,13 +179,16 @@ void build_gear(struct builder *b)
     p.missing = make_missing(m);
     add_part(b, p, 0, 0, 0);
     if (dice_chance(d, 0.5f)) { /* a groove or a hub */
-        struct part hub = round_part(PART_DISC, dice_range(d, 0.3f, 0.65f), dice_sign(d) * 0.08f, 0.03f, 4);
+        float radius = dice_range(d, 0.3f, 0.65f), raise = dice_sign(d) * 0.08f;
+        struct part hub = round_part(PART_DISC, radius, raise, 0.03f, 4);
         hub.on_surface = true;
         hub.opacity = dice_uniform(d) * 0.7f;
         add_part(b, hub, 0, 0, 0);
     }
-    if (dice_chance(d, 0.6f))
-        add_circle_of_holes(b, 0.5f, make_width(m, 0.06f, 0.14f), holes, 0, dice_chance(d, 0.3f));
+    if (dice_chance(d, 0.6f)) {
+        float radius = make_width(m, 0.06f, 0.14f);
+        add_circle_of_holes(b, 0.5f, radius, holes, 0, dice_chance(d, 0.3f));
+    }
     add_centre(b, make_width(m, 0.1f, 0.28f));
     set_extent(b, 0.95f, 0.95f);
     set_ring(b, 0.9f);
@@ -232,16 +235,17 @@ void build_flange(struct builder *b)
     for (int32_t i = 0; i < rings; i++) {
         struct maker ring = make_element(m, 2, i);
         float outer = dice_range(&ring.parent, 0.35f, 0.8f), raise = dice_range(&ring.parent, 0.02f, 0.12f);
-        struct part step = round_part(PART_DISC, fminf(outer, 0.9f), dice_sign(&ring.parent) * raise, 0.02f,
-                                      dice_int(&ring.parent, 3, 4));
+        float up = dice_sign(&ring.parent);
+        struct part step = round_part(PART_DISC, outer, up * raise, 0.02f, dice_int(&ring.parent, 3, 4));
         step.on_surface = true;
         step.inner = dice_chance(&ring.parent, 0.5f) ? outer * make_width(&ring, 0.6f, 0.9f) : 0;
         step.opacity = dice_chance(&ring.parent, 0.6f) ? 0 : 0.6f;
         m->used |= ring.used;
         add_part(b, step, 0, 0, 0);
     }
-    add_circle_of_holes(b, dice_range(d, 0.6f, 0.8f), fminf(make_width(m, 0.04f, 0.13f), 2.0f / (float)holes), holes,
-                        dice_chance(d, 0.2f) ? make_missing(m) : 0, dice_chance(d, 0.4f));
+    float around = dice_range(d, 0.6f, 0.8f), hole = fminf(make_width(m, 0.04f, 0.13f), 2.0f / (float)holes);
+    int32_t missing = dice_chance(d, 0.2f) ? make_missing(m) : 0;
+    add_circle_of_holes(b, around, hole, holes, missing, dice_chance(d, 0.4f));
     add_centre(b, bore);
     set_extent(b, 0.95f, 0.95f);
     set_ring(b, 0.7f);
@@ -251,8 +255,8 @@ void build_plate(struct builder *b)
 {
     struct maker *m = b->m;
     struct dice *d = &m->parent;
-    float ratio = dice_range(d, 0.4f, 1);
-    struct part p = {.kind = PART_BOX, .half_x = 0.98f, .half_y = 0.98f * ratio, .radius = make_width(m, 0.01f, 0.2f),
+    float ratio = dice_range(d, 0.4f, 1), corner = make_width(m, 0.01f, 0.2f);
+    struct part p = {.kind = PART_BOX, .half_x = 0.98f, .half_y = 0.98f * ratio, .radius = corner,
                      .bevel = dice_range(d, 0.01f, 0.06f), .raise = 0.1f, .colour = 3, .opacity = 1};
     struct part holes = {.kind = PART_LATTICE, .on_surface = true, .colour = 5, .half_x = 0.9f,
                          .half_y = 0.98f * ratio - 0.08f, .fill = 1};
@@ -266,7 +270,7 @@ void build_plate(struct builder *b)
     holes.width = make_width(m, 0.2f, 0.4f);
     holes.profile = dice_below(d, 3);
     holes.bevel = holes.pitch * 0.12f;
-    holes.raise = holes.pitch * dice_range(d, 0.1f, 0.4f) * dice_sign(d);
+    holes.raise = holes.pitch * dice_signed_log(d, 0.1f, 0.4f);
     holes.opacity = holes.raise < 0 ? dice_range(d, 0.4f, 1) : dice_uniform(d) * 0.5f;
     holes.missing = make_missing(m);
     add_part(b, holes, 0, 0, dice_chance(d, 0.3f) ? make_angle(m, -0.1f, 0.1f) : 0);
@@ -340,7 +344,8 @@ void build_washer_stack(struct builder *b)
         p.pitch = 1;
         p.width = 0.5f;
         p.base = 0.02f * (float)i * radius;
-        add_part(b, p, dice_range(d, -0.9f, 0.9f), dice_range(d, -0.9f, 0.9f), dice_uniform(d));
+        float x = dice_range(d, -0.9f, 0.9f), y = dice_range(d, -0.9f, 0.9f);
+        add_part(b, p, x, y, dice_uniform(d));
     }
     set_extent(b, 0.9f, 0.9f);
 }

@@ -86,9 +86,11 @@ void build_board(struct builder *b)
         struct dice own = dice_of(d->state, 4, (uint64_t)i); /* the layout is the same for all twins */
         add_track(b, &own, &line, &pad, grid, 0.93f, 0.93f * ratio);
     }
-    for (int32_t i = 0; i < chips; i++)
-        add_chip(b, dice_range(d, -0.6f, 0.6f), dice_range(d, -0.6f, 0.6f) * ratio, dice_range(d, 0.12f, 0.35f),
-                 grid * 0.8f, grid * 0.2f, dice_chance(d, 0.5f) ? 2 : 4);
+    for (int32_t i = 0; i < chips; i++) {
+        float x = dice_range(d, -0.6f, 0.6f), y = dice_range(d, -0.6f, 0.6f) * ratio;
+        float half = dice_range(d, 0.12f, 0.35f);
+        add_chip(b, x, y, half, grid * 0.8f, grid * 0.2f, dice_chance(d, 0.5f) ? 2 : 4);
+    }
     for (int32_t i = 0; i < small; i++) { /* resistors: metal ends, a dark body */
         float x = grid * floorf(dice_range(d, -0.9f, 0.9f) / grid), y = dice_range(d, -0.9f, 0.9f) * ratio;
         float turn = dice_below(d, 2) * 0.25f;
@@ -164,8 +166,9 @@ void build_text(struct builder *b)
     float tall = fminf(make_pitch(m, 6, 36), 0.5f), advance = tall * dice_range(d, 0.6f, 0.9f);
     float line = tall * dice_range(d, 1.3f, 2), stroke = 0.5f * tall * make_width(m, 0.09f, 0.24f);
     int32_t style = dice_below(d, 3), letters = dice_int(d, 4, 24), columns, rows;
-    struct part ink = {.on_surface = true, .colour = dice_int(d, 4, 5), .bevel = stroke, .profile = dice_below(d, 3)};
+    struct part ink = {.on_surface = true, .colour = dice_int(d, 4, 5), .bevel = stroke};
 
+    ink.profile = dice_below(d, 3);
     ink.opacity = style == 0 ? 1 : dice_chance(d, 0.4f) ? 0.5f : 0;
     ink.raise = style == 0 ? 0 : (style == 1 ? -1.0f : 1.0f) * stroke * dice_range(d, 0.6f, 1.4f);
     columns = (int32_t)fminf(1.8f / advance, 24);
@@ -194,8 +197,9 @@ void build_code(struct builder *b)
     bool bars = dice_chance(d, 0.4f);
     float pitch = make_pitch(m, 2.5f, 12), ratio = bars ? dice_range(d, 0.3f, 0.6f) : dice_range(d, 0.6f, 1);
     struct part code = {.half_x = 0.85f, .half_y = 0.85f * ratio, .pitch = pitch, .on_surface = true,
-                        .colour = 5, .opacity = dice_range(d, 0.5f, 1), .bevel = 0.2f * pitch, .seed = dice_seed(d)};
+                        .colour = 5, .opacity = dice_range(d, 0.5f, 1), .bevel = 0.2f * pitch};
 
+    code.seed = dice_seed(d);
     code.kind = bars ? PART_BARS : PART_LATTICE;
     if (!bars) {
         code.shape = make_shape(m, 5);

@@ -47,7 +47,7 @@ static void make_palette(struct picture_class *c, struct dice *d)
     for (int32_t k = 0; k < COLOURS; k++) {
         float step = dice_log(d, 0.15f, 0.7f), level = first;
         if (k == 1 || k >= 3)
-            level = first + step < 0.95f && (first - step < 0.05f || dice_chance(d, 0.6f)) ? first + step : first - step;
+            level += first + step < 0.95f && (first - step < 0.05f || dice_chance(d, 0.6f)) ? step : -step;
         if (k == 2)
             level = dice_range(d, 0.1f, 0.9f);
         if (k == 5) /* holes and ink: dark, or light on dark */

@@ -34,7 +34,7 @@ struct scene {
     float palette[COLOURS][3]; /* linear */
 };
 
-/* Where an instance lies: point (u, v) of the class, in picture sides from the centre, is seen at scale * R (u, v) + t. */
+/* Where an instance lies: point p of the class, in picture sides from the centre, is seen at scale * R p + (x, y). */
 struct pose {
     float cosine, sine, scale, x, y;
 };

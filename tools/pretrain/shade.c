@@ -151,7 +151,8 @@ void shade_shadow(struct scene *s, float strength, int32_t radius)
 {
     size_t n = (size_t)s->size;
     float *shadow = s->spare[0];
-    int32_t shift_x = (int32_t)(s->light.x * 1.5f * (float)radius), shift_y = (int32_t)(s->light.y * 1.5f * (float)radius);
+    int32_t shift_x = (int32_t)(s->light.x * 1.5f * (float)radius);
+    int32_t shift_y = (int32_t)(s->light.y * 1.5f * (float)radius);
 
     memcpy(shadow, s->mask, n * n * sizeof *shadow);
     box_blur(shadow, s->spare[1], s->size, radius);
