@@ -110,12 +110,12 @@ static void draw_good(struct worker *w, int64_t i)
 
     make_light(s, &w->class, o->look, &light);
     set_palette(s, &w->class, o->look, &light);
-    draw_texture(&w->class.ground, &pose, grain, s);
+    render_texture(&w->class.ground, &pose, grain, s);
     memset(s->mask, 0, bytes);
     for (int32_t c = 0; c < 3; c++)
         memcpy(s->under[c], s->albedo[c], bytes);
     if (object) {
-        draw_object(&w->class.object, &pose, picture_dice(w->job, i, STREAM_GRAIN), s);
+        render_object(&w->class.object, &pose, picture_dice(w->job, i, STREAM_GRAIN), s);
         if (w->class.shadow > 0)
             shade_shadow(s, w->class.shadow, 1 + s->size / 40);
     }

@@ -244,7 +244,7 @@ static void draw_grain(const struct object *o, const struct frame *whole, struct
     }
 }
 
-void draw_object(const struct object *o, const struct pose *pose, struct dice instance, struct scene *s)
+void render_object(const struct object *o, const struct pose *pose, struct dice instance, struct scene *s)
 {
     struct frame whole = object_frame(o, pose);
 

@@ -88,6 +88,6 @@ extern const int32_t object_family_count;
 
 void make_object(struct object *o, struct maker *m, build_function *build);
 /* Draws over the scene's background. */
-void draw_object(const struct object *o, const struct pose *pose, struct dice instance, struct scene *s);
+void render_object(const struct object *o, const struct pose *pose, struct dice instance, struct scene *s);
 
 #endif

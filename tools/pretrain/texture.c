@@ -263,7 +263,7 @@ static void settle(struct field *f, const struct pose *pose, struct dice *d, int
     }
 }
 
-void draw_texture(const struct texture *t, const struct pose *pose, struct dice instance, struct scene *s)
+void render_texture(const struct texture *t, const struct pose *pose, struct dice instance, struct scene *s)
 {
     float x[MAX_SIDE], y[MAX_SIDE], a[MAX_SIDE], b[MAX_SIDE], shift_a[2], shift_b[2];
     struct field base = t->base, over = t->over;
