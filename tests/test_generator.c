@@ -1,111 +1,12 @@
-/* The generator of pictures for pretraining: repeatable, damaged only where the mask says, twins alike but not equal. */
+/* The generator of pictures for pretraining: repeatable, damaged only where the mask says, twins alike, not equal. */
 #include <math.h>
-#include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../tools/pretrain/generator.h"
-#include "support.h"
+#include "generator_batch.h"
 
 #define SIDE 64
 #define PIXELS (SIDE * SIDE)
-
-/* ---- calloc and pthread_create that fail when told to; the linker puts them before the real ones ---- */
-
-static long fail_calloc_at, callocs, fail_thread_at, threads_started; /* n-th call; 0: never */
-
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return ++callocs == fail_calloc_at ? NULL : __real_calloc(n, size);
-}
-
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
-{
-    return ++threads_started == fail_thread_at ? 11 : __real_pthread_create(thread, attributes, start, argument);
-}
-
-/* ---- batches ---- */
-
-struct batch {
-    struct generator_options options;
-    int64_t count;
-    int32_t *classes, *defects, *kinds;
-    int64_t *instances;
-    uint8_t *images, *masks; /* (count, size, size, 3), (count, size, size) */
-};
-
-static struct generator_options plain_options(int32_t size)
-{
-    return (struct generator_options){.struct_size = sizeof(struct generator_options), .size = size, .seed = 5,
-                                      .siblings = 4, .threads = 1, .zoom = 1};
-}
-
-static void *room(int64_t n, size_t size)
-{
-    void *memory = malloc((size_t)n * size);
-
-    ck_assert_ptr_nonnull(memory);
-    return memory;
-}
-
-/* Class i * step, instance 0, no defect. */
-static struct batch make_batch(int64_t count, int32_t step, struct generator_options options)
-{
-    int64_t pixels = (int64_t)options.size * options.size;
-    struct batch b = {.options = options, .count = count};
-
-    b.classes = room(count, sizeof *b.classes);
-    b.defects = room(count, sizeof *b.defects);
-    b.kinds = room(count, sizeof *b.kinds);
-    b.instances = room(count, sizeof *b.instances);
-    b.images = room(count * pixels, 3);
-    b.masks = room(count * pixels, 1);
-    for (int64_t i = 0; i < count; i++) {
-        b.classes[i] = (int32_t)i * step;
-        b.instances[i] = 0;
-        b.defects[i] = 0;
-    }
-    return b;
-}
-
-static void free_batch(struct batch *b)
-{
-    free(b->classes);
-    free(b->defects);
-    free(b->kinds);
-    free(b->instances);
-    free(b->images);
-    free(b->masks);
-}
-
-static void run_batch(struct batch *b)
-{
-    ck_assert_int_eq(generator_run(&b->options, b->classes, b->instances, b->defects, b->count, b->images, b->kinds,
-                                   b->masks), GENERATOR_OK);
-}
-
-static double mean_difference(const uint8_t *a, const uint8_t *b, size_t n)
-{
-    double sum = 0;
-
-    for (size_t i = 0; i < n; i++)
-        sum += abs(a[i] - b[i]);
-    return sum / (double)n;
-}
-
-static int pixel_difference(const uint8_t *a, const uint8_t *b)
-{
-    int red = abs(a[0] - b[0]), green = abs(a[1] - b[1]), blue = abs(a[2] - b[2]);
-    int more = red > green ? red : green;
-
-    return more > blue ? more : blue;
-}
 
 /* ---- the same picture whatever is around it ---- */
 
@@ -182,7 +83,8 @@ END_TEST
 START_TEST(sizes_show_the_same)
 {
     enum { COUNT = 60 };
-    struct batch small = make_batch(COUNT, 4, plain_options(SIDE)), large = make_batch(COUNT, 4, plain_options(2 * SIDE));
+    struct batch small = make_batch(COUNT, 4, plain_options(SIDE));
+    struct batch large = make_batch(COUNT, 4, plain_options(2 * SIDE));
     double worst = 0, sum = 0;
 
     run_batch(&small);
@@ -387,7 +289,8 @@ START_TEST(defects_are_where_the_mask_is)
         bad.defects[i] = _i;
     run_batch(&bad);
     for (int64_t i = 0; i < bad.count; i++) {
-        const uint8_t *mask = bad.masks + i * PIXELS, *a = good.images + i * PIXELS * 3, *b = bad.images + i * PIXELS * 3;
+        const uint8_t *mask = bad.masks + i * PIXELS;
+        const uint8_t *a = good.images + i * PIXELS * 3, *b = bad.images + i * PIXELS * 3;
         int64_t area = masked(mask, PIXELS);
         int outside, within;
         ck_assert_int_eq(bad.kinds[i], _i);
@@ -473,117 +376,10 @@ START_TEST(names_and_families)
 }
 END_TEST
 
-/* ---- errors ---- */
-
-static int32_t run_with(struct generator_options options)
-{
-    int32_t class_number = 0;
-    int64_t instance = 0;
-    static uint8_t image[1024 * 1024 * 3];
-
-    return generator_run(&options, &class_number, &instance, NULL, 1, image, NULL, NULL);
-}
-
-START_TEST(options_out_of_range)
-{
-    struct generator_options good = plain_options(32), o;
-
-    ck_assert_int_eq(run_with(good), GENERATOR_OK);
-#define REFUSED(field, value)                             \
-    do {                                                  \
-        o = good;                                         \
-        o.field = (value);                                \
-        ck_assert_int_eq(run_with(o), GENERATOR_E_ARGUMENT); \
-    } while (0)
-    REFUSED(struct_size, 0);
-    REFUSED(struct_size, sizeof good + 1);
-    REFUSED(size, 31);
-    REFUSED(size, 1025);
-    REFUSED(size, -1);
-    REFUSED(siblings, -1);
-    REFUSED(siblings, 65);
-    REFUSED(threads, -1);
-    REFUSED(threads, 257);
-    REFUSED(pose, -0.01f);
-    REFUSED(pose, 1.01f);
-    REFUSED(pose, NAN);
-    REFUSED(look, 2);
-    REFUSED(look, NAN);
-    REFUSED(degrade, -1);
-    REFUSED(degrade, NAN);
-    REFUSED(zoom, 0.01f);
-    REFUSED(zoom, INFINITY);
-    REFUSED(zoom, NAN);
-#undef REFUSED
-}
-END_TEST
-
-START_TEST(arrays_out_of_range)
-{
-    struct batch b = make_batch(2, 1, plain_options(32));
-
-#define RUN(classes, instances, defects, count, images) \
-    generator_run(&b.options, classes, instances, defects, count, images, NULL, NULL)
-    ck_assert_int_eq(generator_run(NULL, b.classes, b.instances, NULL, 1, b.images, NULL, NULL), GENERATOR_E_ARGUMENT);
-    ck_assert_int_eq(RUN(NULL, b.instances, NULL, 1, b.images), GENERATOR_E_ARGUMENT);
-    ck_assert_int_eq(RUN(b.classes, NULL, NULL, 1, b.images), GENERATOR_E_ARGUMENT);
-    ck_assert_int_eq(RUN(b.classes, b.instances, NULL, 1, NULL), GENERATOR_E_ARGUMENT);
-    ck_assert_int_eq(RUN(b.classes, b.instances, NULL, -1, b.images), GENERATOR_E_ARGUMENT);
-    ck_assert_int_eq(RUN(b.classes, b.instances, NULL, INT64_MAX, b.images), GENERATOR_E_ARGUMENT);
-    ck_assert_int_eq(RUN(NULL, NULL, NULL, 0, NULL), GENERATOR_OK);
-    b.classes[1] = -1;
-    ck_assert_int_eq(RUN(b.classes, b.instances, NULL, 2, b.images), GENERATOR_E_ARGUMENT);
-    b.classes[1] = INT32_MAX;
-    ck_assert_int_eq(RUN(b.classes, b.instances, NULL, 2, b.images), GENERATOR_OK);
-    b.defects[1] = -2;
-    ck_assert_int_eq(RUN(b.classes, b.instances, b.defects, 2, b.images), GENERATOR_E_ARGUMENT);
-    b.defects[1] = generator_defect_kinds() + 1;
-    ck_assert_int_eq(RUN(b.classes, b.instances, b.defects, 2, b.images), GENERATOR_E_ARGUMENT);
-#undef RUN
-    free_batch(&b);
-}
-END_TEST
-
-START_TEST(memory_runs_out)
-{
-    struct batch b = make_batch(8, 1, plain_options(32));
-    int32_t error = GENERATOR_E_MEMORY;
-    long n = 0;
-
-    b.options.threads = 4;
-    while (error == GENERATOR_E_MEMORY) {
-        callocs = 0;
-        fail_calloc_at = ++n;
-        error = generator_run(&b.options, b.classes, b.instances, NULL, b.count, b.images, NULL, NULL);
-    }
-    fail_calloc_at = 0;
-    ck_assert_int_eq(error, GENERATOR_OK);
-    ck_assert_int_eq(n, 6); /* the workers, and the planes of each of four */
-    free_batch(&b);
-}
-END_TEST
-
-START_TEST(threads_run_out)
-{
-    struct batch b = make_batch(8, 1, plain_options(32));
-
-    b.options.threads = 4;
-    for (fail_thread_at = 1; fail_thread_at <= 3; fail_thread_at++) {
-        threads_started = 0;
-        ck_assert_int_eq(generator_run(&b.options, b.classes, b.instances, NULL, b.count, b.images, NULL, NULL),
-                         GENERATOR_E_THREAD);
-    }
-    fail_thread_at = 0;
-    ck_assert_int_eq(generator_run(&b.options, b.classes, b.instances, NULL, b.count, b.images, NULL, NULL),
-                     GENERATOR_OK);
-    free_batch(&b);
-}
-END_TEST
-
 static Suite *generator_suite(void)
 {
     Suite *suite = suite_create("generator");
-    TCase *pictures = tcase_create("pictures"), *defects = tcase_create("defects"), *errors = tcase_create("errors");
+    TCase *pictures = tcase_create("pictures"), *defects = tcase_create("defects");
 
     tcase_set_timeout(pictures, 240);
     tcase_add_test(pictures, threads_change_nothing);
@@ -602,11 +398,6 @@ static Suite *generator_suite(void)
     tcase_add_test(defects, degradation_is_the_same_with_a_defect);
     tcase_add_test(defects, random_kinds_are_all_kinds);
     suite_add_tcase(suite, defects);
-    tcase_add_test(errors, options_out_of_range);
-    tcase_add_test(errors, arrays_out_of_range);
-    tcase_add_test(errors, memory_runs_out);
-    tcase_add_test(errors, threads_run_out);
-    suite_add_tcase(suite, errors);
     return suite;
 }
 

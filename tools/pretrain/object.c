@@ -197,8 +197,10 @@ static void draw_part(const struct part *p, const struct frame *whole, struct sc
         float left = 0, right = (float)s->size - 1;
         clip_span(m.b * (float)row + m.cx, m.a, p->half_x + 1.5f * m.pixel, &left, &right);
         clip_span(m.a * (float)row + m.cy, -m.b, p->half_y + 1.5f * m.pixel, &left, &right);
+        if (!(right >= left))
+            continue;
         int32_t from = (int32_t)ceilf(left), n = (int32_t)floorf(right) - from + 1;
-        if (!(right >= left) || n <= 0)
+        if (n <= 0)
             continue;
         span_points(&m, from, row, n, &w);
         part_function(p->kind)(p, n, w.x, w.y, m.pixel, w.cover, w.height);
