@@ -2,9 +2,10 @@
 
 #include "defect_spot.h"
 
+/* Of a pixel, 0..1. */
 typedef float weight_function(const struct spot *p, int32_t x, int32_t y);
 
-/* image = image moved towards `colour` values by weight * strength, or plus amplitude if colour is NULL. */
+/* Adds weight * amplitude * tint to the image within the box. */
 static void paint(struct scene *s, const struct spot *p, weight_function *weight)
 {
     for (int32_t y = p->box.top; y < p->box.bottom; y++) {
@@ -27,6 +28,7 @@ static void turn_amplitude(const struct scene *s, struct spot *p)
 }
 
 /* ---- lines ---- */
+
 static float line_weight(const struct spot *p, int32_t x, int32_t y)
 {
     float u, v;
@@ -93,6 +95,7 @@ void paint_crack(struct scene *s, struct spot *p, struct dice *d)
 }
 
 /* ---- spots ---- */
+
 static float stain_weight(const struct spot *p, int32_t x, int32_t y)
 {
     float d = blob_distance(p, x, y), soft = 1 + p->radius * (p->seed & 1 ? 1.2f : 0.1f);
