@@ -81,6 +81,8 @@ static void make_light(struct scene *s, const struct picture_class *c, float loo
     l->slope_y = 0.8f * look * dice_range(d, -1, 1);
     l->vignette = dice_chance(d, 0.4f * look) ? dice_range(d, 0.1f, 1.2f) : 0;
     l->exposure = expf(0.5f * look * dice_range(d, -1, 1));
+    l->gain = 1;
+    l->offset = 0;
 }
 
 static void set_palette(struct scene *s, const struct picture_class *c, float look, struct dice *d)
@@ -108,16 +110,17 @@ static void draw_good(struct worker *w, int64_t i)
 
     make_light(s, &w->class, o->look, &light);
     set_palette(s, &w->class, o->look, &light);
-    draw_texture(&w->class.ground, &pose, grain, s);
+    render_texture(&w->class.ground, &pose, grain, s);
     memset(s->mask, 0, bytes);
     for (int32_t c = 0; c < 3; c++)
         memcpy(s->under[c], s->albedo[c], bytes);
     if (object) {
-        draw_object(&w->class.object, &pose, picture_dice(w->job, i, STREAM_GRAIN), s);
+        render_object(&w->class.object, &pose, picture_dice(w->job, i, STREAM_GRAIN), s);
         if (w->class.shadow > 0)
             shade_shadow(s, w->class.shadow, 1 + s->size / 40);
     }
     shade(s, (struct box){0, 0, s->size, s->size});
+    shade_adapt(s);
     for (int32_t c = 0; c < 3; c++)
         memcpy(s->good[c], s->image[c], bytes);
 }

@@ -69,8 +69,18 @@ static inline float make_angle(struct maker *m, float low, float high)
 
     m->used |= CHANGE_ANGLE;
     if (m->changes & CHANGE_ANGLE)
-        angle += dice_sign(&m->twin) * dice_range(&m->twin, 4, 9) / 360;
+        angle += dice_signed_log(&m->twin, 4, 9) / 360;
     return angle;
+}
+
+/* The maker for element `index` of several alike: with dice of its own, so that one more or less leaves the others as
+ * they are. */
+static inline struct maker make_element(const struct maker *m, uint64_t stream, int32_t index)
+{
+    struct maker one = *m;
+
+    one.parent = dice_of(m->parent.state, stream, (uint64_t)index);
+    return one;
 }
 
 /* k: every k-th element is missing; mostly 0, none is. */

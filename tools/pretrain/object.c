@@ -50,9 +50,10 @@ static void make_grain(struct object *o, struct maker *m)
 {
     static const enum field_kind kinds[] = {FIELD_NOISE, FIELD_BRUSHED, FIELD_BRUSHED, FIELD_SPECKLE, FIELD_NOISE};
     struct dice *d = &m->parent;
-    float turn = dice_below(d, 4) * 0.25f + (dice_chance(d, 0.3f) ? dice_uniform(d) : 0);
+    float turn = dice_below(d, 4) * 0.25f;
     struct field *f = &o->grain;
 
+    turn += dice_chance(d, 0.3f) ? dice_uniform(d) : 0;
     f->kind = kinds[dice_below(d, (int32_t)(sizeof kinds / sizeof *kinds))];
     f->pitch = dice_log(d, 1.5f, 12) / 128;
     f->stretch = 1;
@@ -68,11 +69,9 @@ static void make_grain(struct object *o, struct maker *m)
 }
 
 /* The point of the object in the middle of the picture, so that as little as possible of the picture is empty. */
-static float make_anchor(struct dice *d, float half, float unit)
+static float anchor_at(float share, float half, float unit)
 {
-    float room = most(0.0f, half - 0.42f / unit);
-
-    return dice_range(d, -room, room);
+    return share * most(0.0f, half - 0.42f / unit);
 }
 
 void make_object(struct object *o, struct maker *m, build_function *build)
@@ -82,13 +81,20 @@ void make_object(struct object *o, struct maker *m, build_function *build)
 
     o->count = 0;
     o->half_x = o->half_y = 1;
+    o->ring = 0;
     o->unit = m->unit = dice_log(d, 0.3f, 1.8f);
     float turn = dice_chance(d, 0.5f) ? dice_below(d, 4) * 0.25f : dice_uniform(d);
     o->turn = (struct frame){0, 0, cosf(two_pi * turn), sinf(two_pi * turn), 1};
+    make_grain(o, m); /* before the parts: twins may need more or fewer numbers for those */
+    float share_x = dice_range(d, -1, 1), share_y = dice_range(d, -1, 1);
     build(&b);
-    o->anchor_x = make_anchor(d, o->half_x, o->unit);
-    o->anchor_y = make_anchor(d, o->half_y, o->unit);
-    make_grain(o, m);
+    o->anchor_x = anchor_at(share_x, o->half_x, o->unit);
+    o->anchor_y = anchor_at(share_y, o->half_y, o->unit);
+    if (o->ring > 0) {
+        float far = o->ring * anchor_at(1, 1, o->unit) / (1 - 0.42f / 1.8f) * blend(0.8f, 1.1f, fabsf(share_y));
+        o->anchor_x = far * cosf(3.1415927f * share_x);
+        o->anchor_y = far * sinf(3.1415927f * share_x);
+    }
 }
 
 /* ---- drawing ---- */
@@ -191,8 +197,10 @@ static void draw_part(const struct part *p, const struct frame *whole, struct sc
         float left = 0, right = (float)s->size - 1;
         clip_span(m.b * (float)row + m.cx, m.a, p->half_x + 1.5f * m.pixel, &left, &right);
         clip_span(m.a * (float)row + m.cy, -m.b, p->half_y + 1.5f * m.pixel, &left, &right);
+        if (!(right >= left))
+            continue;
         int32_t from = (int32_t)ceilf(left), n = (int32_t)floorf(right) - from + 1;
-        if (!(right >= left) || n <= 0)
+        if (n <= 0)
             continue;
         span_points(&m, from, row, n, &w);
         part_function(p->kind)(p, n, w.x, w.y, m.pixel, w.cover, w.height);
@@ -238,7 +246,7 @@ static void draw_grain(const struct object *o, const struct frame *whole, struct
     }
 }
 
-void draw_object(const struct object *o, const struct pose *pose, struct dice instance, struct scene *s)
+void render_object(const struct object *o, const struct pose *pose, struct dice instance, struct scene *s)
 {
     struct frame whole = object_frame(o, pose);
 

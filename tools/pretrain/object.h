@@ -12,7 +12,8 @@ enum part_kind {
     PART_GEAR,     /* radius, depth (of a tooth), count, width, shape, inner, bevel, raise, missing */
     PART_POLYGON,  /* count corners, radius (to the sides), inner, bevel, raise */
     PART_COIL,     /* along x: half_x, radius (of the coil), width (radius of the wire), pitch */
-    PART_LATTICE,  /* elements: half_x, half_y, pitch, slant (shift per row), shape, width, raise, profile, fill */
+    PART_LATTICE,  /* elements: half_x, half_y, pitch, slant (shift per row), shape, width, raise, profile, fill,
+                    * taper (pitch along y / along x), phase (rows moved by), inner (radius of a round border) */
     PART_TICKS,    /* of a ruler along x: half_x, half_y, pitch, width, count (long ones every ..) */
     PART_BARS,     /* of a bar code along x: half_x, half_y, pitch (of a module) */
     PART_FINS,     /* box with ridges across x: half_x, half_y, pitch, depth, profile, width, slant, count (crossed) */
@@ -35,7 +36,7 @@ struct part {
     float opacity;        /* 0..1 of the colour */
     float base;           /* height of its ground */
     float half_x, half_y; /* bounds, too */
-    float radius, inner, bevel, raise, pitch, depth, width, slant, taper, fill;
+    float radius, inner, bevel, raise, pitch, depth, width, slant, taper, fill, phase;
     int32_t count, shape, profile, missing;
     uint32_t seed;
     struct frame frame;   /* in the object; set by add_part */
@@ -47,6 +48,7 @@ struct object {
     int32_t count;
     float half_x, half_y;     /* extent, units of the object's frame */
     float unit;               /* picture sides per unit */
+    float ring;               /* > 0: what matters lies at this distance from the centre */
     float anchor_x, anchor_y; /* the point seen in the middle */
     struct frame turn;        /* of the whole in the class */
     struct field grain;       /* of the surface */
@@ -86,6 +88,6 @@ extern const int32_t object_family_count;
 
 void make_object(struct object *o, struct maker *m, build_function *build);
 /* Draws over the scene's background. */
-void draw_object(const struct object *o, const struct pose *pose, struct dice instance, struct scene *s);
+void render_object(const struct object *o, const struct pose *pose, struct dice instance, struct scene *s);
 
 #endif

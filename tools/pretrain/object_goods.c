@@ -23,9 +23,10 @@ static void add_imprint(struct builder *b, float width, bool line)
         return;
     }
     float x = dice_range(d, -0.5f, 0.5f) * width, y = dice_range(d, -0.5f, 0.5f) * width;
+    struct builder turned = inner_builder(b, 0, 0, make_angle(b->m, 0, 0), 1);
     for (int32_t i = 0; i < strokes; i++) {
         float nx = dice_range(d, -0.5f, 0.5f) * width, ny = dice_range(d, -0.5f, 0.5f) * width;
-        add_stroke(b, ink, x, y, nx, ny, w);
+        add_stroke(&turned, ink, x, y, nx, ny, w);
         x = nx;
         y = ny;
     }
@@ -39,14 +40,15 @@ void build_pill(struct builder *b)
     float ratio = sort == 0 ? 1 : dice_range(d, 0.35f, 0.7f), size = 1.0f / (float)grid;
 
     for (int32_t i = 0; i < grid * grid; i++) {
-        float x = ((float)(i % grid) - 0.5f * (float)(grid - 1)) * 2 * size;
+        float x = ((float)(i % grid) - 0.5f * (float)(grid - 1)) * 2 * size, bevel = 0.3f + 0.6f * (float)(sort == 1);
         float y = ((float)(i / grid) - 0.5f * (float)(grid - 1)) * 2 * size;
         struct builder in = inner_builder(b, x, y, 0, size * 0.9f);
         struct maker same = *m; /* every pill of a blister is the same */
         struct part body = {.kind = PART_BOX, .half_x = 0.95f, .half_y = 0.95f * ratio, .radius = 0.95f * ratio,
-                            .bevel = (0.3f + 0.6f * (float)(sort == 1)) * ratio, .profile = 1, .raise = 0.4f * ratio,
-                            .colour = 3, .opacity = 1};
+                            .profile = 1, .raise = 0.4f * ratio, .colour = 3, .opacity = 1};
         in.m = i == grid * grid - 1 ? m : &same;
+        body.bevel = bevel * ratio * maker_vary(in.m, CHANGE_WIDTH, 0.25f, 0.5f);
+        body.half_x *= maker_vary(in.m, CHANGE_PITCH, 0.06f, 0.12f);
         add_part(&in, body, 0, 0, 0);
         if (sort == 1) { /* a capsule of two halves */
             struct part half = body;
@@ -79,15 +81,18 @@ void build_bottle(struct builder *b)
     }
     for (int32_t i = 0; i < rings; i++) {
         struct part p = {.kind = PART_DISC, .radius = radius, .half_x = radius, .half_y = radius, .colour = 3 + i % 3,
-                         .opacity = 1, .pitch = 0.1f, .base = 0.02f * (float)i, .profile = dice_below(d, 3)};
-        p.raise = dice_range(d, -0.15f, 0.2f);
-        p.bevel = radius * make_width(m, 0.03f, 0.2f);
-        if (dice_chance(d, 0.3f)) {
-            p.pitch = make_pitch(m, 2.5f, 9);
+                         .opacity = 1, .pitch = 0.1f, .base = 0.02f * (float)i};
+        struct maker ring = make_element(m, 3, i);
+        p.profile = dice_below(&ring.parent, 3);
+        p.raise = dice_range(&ring.parent, -0.15f, 0.2f);
+        p.bevel = radius * make_width(&ring, 0.03f, 0.2f);
+        if (dice_chance(&ring.parent, 0.3f)) {
+            p.pitch = make_pitch(&ring, 2.5f, 9);
             p.depth = 0.2f * p.pitch;
         }
         add_part(b, p, 0, 0, 0);
-        radius *= make_width(m, 0.6f, 0.93f);
+        m->used |= ring.used;
+        radius *= dice_range(&ring.parent, 0.6f, 0.93f);
     }
     set_extent(b, 0.95f, 0.95f);
 }
@@ -102,6 +107,7 @@ void build_cable(struct builder *b)
     struct part sheath = {.kind = PART_DISC, .radius = 0.97f, .half_x = 0.97f, .half_y = 0.97f, .bevel = 0.06f,
                           .raise = 0.1f, .profile = 1, .colour = 3, .opacity = 1};
 
+    strand = fminf(strand, 0.5f * core * wall);
     add_part(b, sheath, 0, 0, 0);
     for (int32_t i = 0; i < cores; i++) {
         float around = cores == 1 || (cores == 7 && i == 6) ? 0 : cores <= 4 ? 0.48f : 0.6f;
@@ -190,8 +196,7 @@ void build_assembly(struct builder *b)
                                             build_ruler, build_pill, build_bottle, build_cable, build_turned};
     struct maker *m = b->m;
     struct dice *d = &m->parent;
-    int32_t count = make_count(m, 2, 5), grid = count > 2 ? 2 : 1;
-    float unit = m->unit;
+    int32_t count = dice_int(d, 2, 5), grid = count > 2 ? 2 : 1;
 
     if (dice_chance(d, 0.5f)) {
         struct part ground = {.kind = PART_BOX, .half_x = 1, .half_y = 1, .radius = 0.05f, .bevel = 0.03f,
@@ -200,12 +205,14 @@ void build_assembly(struct builder *b)
     }
     for (int32_t i = 0; i < count; i++) {
         float x = grid == 1 ? (float)i - 0.5f : (float)(i % 2) - 0.5f, y = grid == 1 ? 0 : (float)(i / 2 % 2) - 0.5f;
+        struct maker own = make_element(m, 5, i);
         float scale = i == 4 ? 0.25f : grid == 1 ? 0.48f : dice_range(d, 0.35f, 0.5f);
         struct builder in = inner_builder(b, i == 4 ? 0 : x, i == 4 ? 0 : y, dice_below(d, 4) * 0.25f, scale);
-        m->unit = unit * scale; /* so that pitches keep their size in the picture */
+        own.unit = m->unit * scale; /* so that pitches keep their size in the picture */
+        in.m = &own;
         inner[dice_below(d, (int32_t)(sizeof inner / sizeof *inner))](&in);
+        m->used |= own.used;
     }
-    m->unit = unit;
     set_extent(b, 1, grid == 1 ? 0.5f : 1);
 }
 

@@ -9,6 +9,12 @@ static void set_extent(struct builder *b, float half_x, float half_y)
     }
 }
 
+static void set_ring(struct builder *b, float radius)
+{
+    if (b->frame.scale == 1)
+        b->object->ring = radius;
+}
+
 static struct part round_part(enum part_kind kind, float radius, float raise, float bevel, int32_t colour)
 {
     return (struct part){.kind = kind, .radius = radius, .half_x = radius * 1.16f, .half_y = radius * 1.16f,
@@ -105,17 +111,20 @@ void build_turned(struct builder *b)
     for (int32_t i = 0; i < pieces; i++)
         total += shares[i] = dice_range(d, 0.3f, 1);
     for (int32_t i = 0; i < pieces; i++) {
-        float half = shares[i] / total, radius = make_width(m, 0.15f, 0.6f);
-        struct part p = thread(m, half, radius);
-        int32_t sort = dice_below(d, 4);
-        if (sort == 0)
-            p = smooth_rod(half, radius, dice_int(d, 3, 4));
-        if (sort == 1) /* lathe marks */
-            p.slant = 0, p.depth *= 0.15f;
+        struct maker piece = make_element(m, 1, i);
+        float half = shares[i] / total, radius = dice_range(&piece.parent, 0.15f, 0.6f);
+        struct part p = thread(&piece, half, radius);
+        int32_t sort = dice_below(&piece.parent, 5);
+        p.colour = dice_chance(&piece.parent, 0.7f) ? 3 : 4;
+        if (sort <= 1) { /* marks of the lathe */
+            p.slant = 0;
+            p.depth *= sort == 0 ? 0.07f : 0.2f;
+        }
         if (sort == 2)
-            p.missing = make_missing(m);
-        if (sort == 3 && dice_chance(d, 0.3f))
+            p.missing = make_missing(&piece);
+        if (sort == 3 && dice_chance(&piece.parent, 0.3f))
             p.taper = half;
+        m->used |= piece.used;
         add_part(b, p, at + half, 0, 0);
         at += 2 * half;
         widest = fmaxf(widest, radius);
@@ -170,15 +179,19 @@ void build_gear(struct builder *b)
     p.missing = make_missing(m);
     add_part(b, p, 0, 0, 0);
     if (dice_chance(d, 0.5f)) { /* a groove or a hub */
-        struct part hub = round_part(PART_DISC, dice_range(d, 0.3f, 0.65f), dice_sign(d) * 0.08f, 0.03f, 4);
+        float radius = dice_range(d, 0.3f, 0.65f), raise = dice_sign(d) * 0.08f;
+        struct part hub = round_part(PART_DISC, radius, raise, 0.03f, 4);
         hub.on_surface = true;
         hub.opacity = dice_uniform(d) * 0.7f;
         add_part(b, hub, 0, 0, 0);
     }
-    if (dice_chance(d, 0.6f))
-        add_circle_of_holes(b, 0.5f, make_width(m, 0.06f, 0.14f), holes, 0, dice_chance(d, 0.3f));
+    if (dice_chance(d, 0.6f)) {
+        float radius = make_width(m, 0.06f, 0.14f);
+        add_circle_of_holes(b, 0.5f, radius, holes, 0, dice_chance(d, 0.3f));
+    }
     add_centre(b, make_width(m, 0.1f, 0.28f));
     set_extent(b, 0.95f, 0.95f);
+    set_ring(b, 0.9f);
 }
 
 void build_nut(struct builder *b)
@@ -202,6 +215,7 @@ void build_nut(struct builder *b)
     add_part(b, p, 0, 0, 0);
     add_hole(b, 0.02f, 0.02f, bore * make_width(m, 0.6f, 0.85f), false);
     set_extent(b, 0.85f, 0.85f);
+    set_ring(b, bore);
 }
 
 void build_flange(struct builder *b)
@@ -212,31 +226,37 @@ void build_flange(struct builder *b)
     int32_t rings = dice_int(d, 1, 4), holes = make_count(m, 3, 16);
     float bore = make_width(m, 0.1f, 0.35f);
 
-    p.pitch = make_pitch(m, 2.5f, 10);
-    p.depth = dice_chance(d, 0.6f) ? p.pitch * dice_log(d, 0.02f, 0.3f) : 0;
-    p.shape = make_shape(m, 4);
+    if (dice_chance(d, 0.6f)) { /* turning marks */
+        p.pitch = make_pitch(m, 2.5f, 10);
+        p.depth = p.pitch * dice_log(d, 0.04f, 0.3f);
+        p.shape = make_shape(m, 4);
+    }
     add_part(b, p, 0, 0, 0);
     for (int32_t i = 0; i < rings; i++) {
-        float outer = make_width(m, 0.35f, 0.8f);
-        struct part step = round_part(PART_DISC, fminf(outer, 0.9f), dice_sign(d) * dice_range(d, 0.02f, 0.12f), 0.02f,
-                                      dice_int(d, 3, 4));
+        struct maker ring = make_element(m, 2, i);
+        float outer = dice_range(&ring.parent, 0.35f, 0.8f), raise = dice_range(&ring.parent, 0.02f, 0.12f);
+        float up = dice_sign(&ring.parent);
+        struct part step = round_part(PART_DISC, outer, up * raise, 0.02f, dice_int(&ring.parent, 3, 4));
         step.on_surface = true;
-        step.inner = dice_chance(d, 0.5f) ? outer * make_width(m, 0.6f, 0.9f) : 0;
-        step.opacity = dice_chance(d, 0.6f) ? 0 : 0.6f;
+        step.inner = dice_chance(&ring.parent, 0.5f) ? outer * make_width(&ring, 0.6f, 0.9f) : 0;
+        step.opacity = dice_chance(&ring.parent, 0.6f) ? 0 : 0.6f;
+        m->used |= ring.used;
         add_part(b, step, 0, 0, 0);
     }
-    add_circle_of_holes(b, dice_range(d, 0.6f, 0.8f), fminf(make_width(m, 0.04f, 0.13f), 2.0f / (float)holes), holes,
-                        dice_chance(d, 0.2f) ? make_missing(m) : 0, dice_chance(d, 0.4f));
+    float around = dice_range(d, 0.6f, 0.8f), hole = fminf(make_width(m, 0.04f, 0.13f), 2.0f / (float)holes);
+    int32_t missing = dice_chance(d, 0.2f) ? make_missing(m) : 0;
+    add_circle_of_holes(b, around, hole, holes, missing, dice_chance(d, 0.4f));
     add_centre(b, bore);
     set_extent(b, 0.95f, 0.95f);
+    set_ring(b, 0.7f);
 }
 
 void build_plate(struct builder *b)
 {
     struct maker *m = b->m;
     struct dice *d = &m->parent;
-    float ratio = dice_range(d, 0.4f, 1);
-    struct part p = {.kind = PART_BOX, .half_x = 0.98f, .half_y = 0.98f * ratio, .radius = make_width(m, 0.01f, 0.2f),
+    float ratio = dice_range(d, 0.4f, 1), corner = make_width(m, 0.01f, 0.2f);
+    struct part p = {.kind = PART_BOX, .half_x = 0.98f, .half_y = 0.98f * ratio, .radius = corner,
                      .bevel = dice_range(d, 0.01f, 0.06f), .raise = 0.1f, .colour = 3, .opacity = 1};
     struct part holes = {.kind = PART_LATTICE, .on_surface = true, .colour = 5, .half_x = 0.9f,
                          .half_y = 0.98f * ratio - 0.08f, .fill = 1};
@@ -250,7 +270,7 @@ void build_plate(struct builder *b)
     holes.width = make_width(m, 0.2f, 0.4f);
     holes.profile = dice_below(d, 3);
     holes.bevel = holes.pitch * 0.12f;
-    holes.raise = holes.pitch * dice_range(d, 0.1f, 0.4f) * dice_sign(d);
+    holes.raise = holes.pitch * dice_signed_log(d, 0.1f, 0.4f);
     holes.opacity = holes.raise < 0 ? dice_range(d, 0.4f, 1) : dice_uniform(d) * 0.5f;
     holes.missing = make_missing(m);
     add_part(b, holes, 0, 0, dice_chance(d, 0.3f) ? make_angle(m, -0.1f, 0.1f) : 0);
@@ -311,19 +331,21 @@ void build_washer_stack(struct builder *b)
     struct maker *m = b->m;
     struct dice *d = &m->parent;
     float radius = make_pitch(m, 8, 30), ratio = make_width(m, 0.4f, 0.75f);
-    int32_t toothed = dice_below(d, 3), count = make_count(m, 8, 24);
+    bool toothed = dice_chance(d, 0.4f);
+    int32_t count = toothed ? make_count(m, 8, 24) : 8;
 
     radius = fminf(radius, 0.6f);
     for (int32_t i = 0; i < 24; i++) {
-        struct part p = round_part(toothed == 2 ? PART_GEAR : PART_DISC, radius, 0.1f * radius, 0.15f * radius,
+        struct part p = round_part(toothed ? PART_GEAR : PART_DISC, radius, 0.1f * radius, 0.15f * radius,
                                    dice_int(d, 3, 4));
         p.inner = radius * ratio;
         p.count = count;
-        p.depth = toothed == 2 ? 0.15f * radius : 0;
+        p.depth = toothed ? 0.15f * radius : 0;
         p.pitch = 1;
         p.width = 0.5f;
         p.base = 0.02f * (float)i * radius;
-        add_part(b, p, dice_range(d, -0.9f, 0.9f), dice_range(d, -0.9f, 0.9f), dice_uniform(d));
+        float x = dice_range(d, -0.9f, 0.9f), y = dice_range(d, -0.9f, 0.9f);
+        add_part(b, p, x, y, dice_uniform(d));
     }
     set_extent(b, 0.9f, 0.9f);
 }

@@ -12,17 +12,16 @@ static void set_extent(struct builder *b, float half_x, float half_y)
 static void add_ground(struct builder *b, float half_x, float half_y, int32_t colour)
 {
     struct part p = {.kind = PART_BOX, .half_x = half_x, .half_y = half_y, .bevel = 0.02f, .raise = 0.04f,
-                     .radius = make_width(b->m, 0.005f, 0.08f), .colour = colour, .opacity = 1};
+                     .radius = dice_range(&b->m->parent, 0.005f, 0.08f), .colour = colour, .opacity = 1};
 
     add_part(b, p, 0, 0, 0);
 }
 
 /* One track: along a grid with turns of 45 degrees, pads at its ends. */
-static void add_track(struct builder *b, const struct part *line, const struct part *pad, float grid, float half_x,
-                      float half_y)
+static void add_track(struct builder *b, struct dice *d, const struct part *line, const struct part *pad, float grid,
+                      float half_x, float half_y)
 {
     static const int8_t steps[8][2] = {{1, 0}, {1, 1}, {0, 1}, {-1, 1}, {-1, 0}, {-1, -1}, {0, -1}, {1, -1}};
-    struct dice *d = &b->m->parent;
     float x = grid * floorf(dice_range(d, -half_x, half_x) / grid);
     float y = grid * floorf(dice_range(d, -half_y, half_y) / grid);
     int32_t direction = 2 * dice_below(d, 4), bends = dice_int(d, 1, 4);
@@ -47,7 +46,6 @@ static void add_chip(struct builder *b, float x, float y, float half, float pitc
     struct dice *d = &b->m->parent;
     struct part body = {.kind = PART_BOX, .half_x = half, .half_y = half * dice_range(d, 0.6f, 1), .radius = 0.01f,
                         .bevel = 0.03f, .raise = 0.08f, .colour = 5, .opacity = 1};
-    struct part pins = {.kind = PART_FINS, .half_y = 0.3f * half, .colour = 4, .opacity = 1};
 
     for (int32_t side = 0; side < sides; side++) {
         bool upright = side >= 2;
@@ -60,7 +58,6 @@ static void add_chip(struct builder *b, float x, float y, float half, float pitc
             add_part(b, p, x + (upright ? out : along), y + (upright ? along : out), upright ? 0 : 0.25f);
         }
     }
-    (void)pins;
     add_part(b, body, x, y, 0);
     struct part mark = {.kind = PART_DISC, .half_x = 0.08f * half, .half_y = 0.08f * half, .radius = 0.08f * half,
                         .on_surface = true, .raise = -0.01f, .bevel = 0.02f, .colour = 4, .opacity = 0.4f};
@@ -85,11 +82,15 @@ void build_board(struct builder *b)
     pad.half_x = pad.half_y = pad.radius;
     pad.radius *= rounded ? 1 : 0.2f;
     pad.on_surface = false;
-    for (int32_t i = 0; i < tracks; i++)
-        add_track(b, &line, &pad, grid, 0.93f, 0.93f * ratio);
-    for (int32_t i = 0; i < chips; i++)
-        add_chip(b, dice_range(d, -0.6f, 0.6f), dice_range(d, -0.6f, 0.6f) * ratio, dice_range(d, 0.12f, 0.35f),
-                 grid * 0.8f, grid * 0.2f, dice_chance(d, 0.5f) ? 2 : 4);
+    for (int32_t i = 0; i < tracks; i++) {
+        struct dice own = dice_of(d->state, 4, (uint64_t)i); /* the layout is the same for all twins */
+        add_track(b, &own, &line, &pad, grid, 0.93f, 0.93f * ratio);
+    }
+    for (int32_t i = 0; i < chips; i++) {
+        float x = dice_range(d, -0.6f, 0.6f), y = dice_range(d, -0.6f, 0.6f) * ratio;
+        float half = dice_range(d, 0.12f, 0.35f);
+        add_chip(b, x, y, half, grid * 0.8f, grid * 0.2f, dice_chance(d, 0.5f) ? 2 : 4);
+    }
     for (int32_t i = 0; i < small; i++) { /* resistors: metal ends, a dark body */
         float x = grid * floorf(dice_range(d, -0.9f, 0.9f) / grid), y = dice_range(d, -0.9f, 0.9f) * ratio;
         float turn = dice_below(d, 2) * 0.25f;
@@ -119,8 +120,8 @@ void build_connector(struct builder *b)
     cavity.width = make_width(m, 0.3f, 0.42f);
     cavity.raise = -0.3f * pitch;
     cavity.missing = make_missing(m);
-    float off = rows % 2 ? 0.5f * pitch : 0;
-    add_part(b, cavity, 0, off, 0);
+    cavity.phase = rows % 2 ? 0.5f : 0; /* an odd number of rows: one in the middle */
+    add_part(b, cavity, 0, 0, 0);
     pin = cavity;
     pin.colour = 4;
     pin.opacity = 1;
@@ -128,7 +129,7 @@ void build_connector(struct builder *b)
     pin.width = cavity.width * make_width(m, 0.3f, 0.6f);
     pin.profile = dice_below(d, 2);
     pin.raise = 0.4f * pitch;
-    add_part(b, pin, 0, off, 0);
+    add_part(b, pin, 0, 0, 0);
     for (int32_t side = -1; side <= 1; side += 2) { /* latches or terminals */
         struct part fins = {.kind = PART_FINS, .half_x = 0.9f, .half_y = 0.08f, .pitch = pitch, .depth = 0.2f * pitch,
                             .width = 0.5f, .profile = 2, .colour = 4, .opacity = 1, .raise = 0.02f, .bevel = 0.02f};
@@ -165,8 +166,9 @@ void build_text(struct builder *b)
     float tall = fminf(make_pitch(m, 6, 36), 0.5f), advance = tall * dice_range(d, 0.6f, 0.9f);
     float line = tall * dice_range(d, 1.3f, 2), stroke = 0.5f * tall * make_width(m, 0.09f, 0.24f);
     int32_t style = dice_below(d, 3), letters = dice_int(d, 4, 24), columns, rows;
-    struct part ink = {.on_surface = true, .colour = dice_int(d, 4, 5), .bevel = stroke, .profile = dice_below(d, 3)};
+    struct part ink = {.on_surface = true, .colour = dice_int(d, 4, 5), .bevel = stroke};
 
+    ink.profile = dice_below(d, 3);
     ink.opacity = style == 0 ? 1 : dice_chance(d, 0.4f) ? 0.5f : 0;
     ink.raise = style == 0 ? 0 : (style == 1 ? -1.0f : 1.0f) * stroke * dice_range(d, 0.6f, 1.4f);
     columns = (int32_t)fminf(1.8f / advance, 24);
@@ -177,8 +179,9 @@ void build_text(struct builder *b)
         add_ground(b, 0.98f, half_y, 3);
     for (int32_t r = 0; r < rows; r++) {
         for (int32_t c = 0; c < columns; c++) {
-            uint32_t letter = (uint32_t)dice_below(d, letters) * 7919u + (uint32_t)letters;
-            if (dice_chance(d, 0.12f))
+            struct dice own = dice_of(d->state, (uint64_t)r, (uint64_t)c);
+            uint32_t letter = (uint32_t)dice_below(&own, letters) * 7919u + (uint32_t)letters;
+            if (dice_chance(&own, 0.12f))
                 continue;
             add_glyph(b, &ink, letter, ((float)c - 0.5f * (float)(columns - 1)) * advance,
                       ((float)r - 0.5f * (float)(rows - 1)) * line, 0.32f * advance, 0.4f * tall, stroke);
@@ -194,11 +197,14 @@ void build_code(struct builder *b)
     bool bars = dice_chance(d, 0.4f);
     float pitch = make_pitch(m, 2.5f, 12), ratio = bars ? dice_range(d, 0.3f, 0.6f) : dice_range(d, 0.6f, 1);
     struct part code = {.half_x = 0.85f, .half_y = 0.85f * ratio, .pitch = pitch, .on_surface = true,
-                        .colour = 5, .opacity = dice_range(d, 0.5f, 1), .bevel = 0.2f * pitch, .seed = dice_seed(d)};
+                        .colour = 5, .opacity = dice_range(d, 0.5f, 1), .bevel = 0.2f * pitch};
 
+    code.seed = dice_seed(d);
     code.kind = bars ? PART_BARS : PART_LATTICE;
-    code.shape = make_shape(m, 5);
-    code.width = make_width(m, 0.33f, 0.5f);
+    if (!bars) {
+        code.shape = make_shape(m, 5);
+        code.width = make_width(m, 0.33f, 0.5f);
+    }
     code.fill = bars ? 0.5f : dice_range(d, 0.35f, 0.9f);
     code.raise = dice_chance(d, 0.6f) ? 0 : dice_sign(d) * 0.15f * pitch;
     if (dice_chance(d, 0.8f))

@@ -192,7 +192,7 @@ ROW_INLINE void elements_row(const struct part *given, int32_t n, const float *r
     float margin = 0.5f * p->pitch, squeeze = p->taper > 0 ? p->taper : 1;
 
     for (int32_t i = 0; i < n; i++) {
-        float b = y[i] / (p->pitch * squeeze);
+        float b = y[i] / (p->pitch * squeeze) + p->phase;
         int32_t row = floor_int(b);
         float a = x[i] / p->pitch + p->slant * (float)(row & 1);
         int32_t column = floor_int(a);

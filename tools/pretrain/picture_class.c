@@ -35,7 +35,8 @@ int32_t class_family_of(uint64_t seed, int32_t siblings, int32_t number)
     return FIELD_KINDS + dice_below(&d, object_family_count);
 }
 
-/* Display values.  The two main colours are never nearer than 0.12. */
+/* Display values.  The colours of objects and of a texture's second level are 0.15 or more from the first,
+ * unless that is near black or white. */
 static void make_palette(struct picture_class *c, struct dice *d)
 {
     float first = dice_range(d, 0.12f, 0.85f), tint[3] = {0};
@@ -47,7 +48,7 @@ static void make_palette(struct picture_class *c, struct dice *d)
     for (int32_t k = 0; k < COLOURS; k++) {
         float step = dice_log(d, 0.15f, 0.7f), level = first;
         if (k == 1 || k >= 3)
-            level = first + step < 0.95f && (first - step < 0.05f || dice_chance(d, 0.6f)) ? first + step : first - step;
+            level += first + step < 0.95f && (first - step < 0.05f || dice_chance(d, 0.6f)) ? step : -step;
         if (k == 2)
             level = dice_range(d, 0.1f, 0.9f);
         if (k == 5) /* holes and ink: dark, or light on dark */

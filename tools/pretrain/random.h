@@ -1,4 +1,5 @@
-/* Small random numbers from a counter: the same seed gives the same numbers on every machine. */
+/* Small random numbers from a counter: the same seed gives the same numbers on every machine.
+ * (Never two of them in one expression: C leaves the order open.) */
 #ifndef DN_PRETRAIN_RANDOM_H
 #define DN_PRETRAIN_RANDOM_H
 
@@ -69,6 +70,14 @@ static inline bool dice_chance(struct dice *d, float probability)
 static inline float dice_sign(struct dice *d)
 {
     return dice_chance(d, 0.5f) ? 1.0f : -1.0f;
+}
+
+/* Log-uniform of either sign. */
+static inline float dice_signed_log(struct dice *d, float low, float high)
+{
+    float sign = dice_sign(d);
+
+    return sign * dice_log(d, low, high);
 }
 
 static inline uint32_t dice_seed(struct dice *d)

@@ -18,6 +18,7 @@ struct light {
     float slope_x, slope_y;    /* of brightness over the picture, per side */
     float vignette;            /* darkening of the corners */
     float exposure;
+    float gain, offset;        /* of the display values at the end: 1 and 0 */
 };
 
 struct scene {
@@ -33,7 +34,7 @@ struct scene {
     float palette[COLOURS][3]; /* linear */
 };
 
-/* Where an instance lies: point (u, v) of the class, in picture sides from the centre, is seen at scale * R (u, v) + t. */
+/* Where an instance lies: point p of the class, in picture sides from the centre, is seen at scale * R p + (x, y). */
 struct pose {
     float cosine, sine, scale, x, y;
 };
@@ -44,6 +45,8 @@ struct box {
 
 /* Computes scene->image inside the box from height and albedo. */
 void shade(struct scene *s, struct box where);
+/* Gain and offset for the picture that was shaded, which is changed accordingly; later calls of shade() follow. */
+void shade_adapt(struct scene *s);
 /* Darkens the albedo of the background beside the object. */
 void shade_shadow(struct scene *s, float strength, int32_t radius);
 /* In place; radius in pixels; `spare`: a plane to work with. */

@@ -44,7 +44,7 @@ ROW_CLONES static void camera_row(const struct light *given, int32_t n, int32_t 
         float lamp = l->exposure * most(0.2f, 1 + l->slope_x * u + l->slope_y * v) *
                      (1 - l->vignette * (u * u + v * v));
         float value = lamp * (albedo[i] * line->diffuse[i] + line->highlight[i]);
-        image[i] = sqrtf(most(value, 0.0f));
+        image[i] = l->offset + l->gain * sqrtf(most(value, 0.0f));
     }
 }
 
@@ -67,6 +67,36 @@ void shade(struct scene *s, struct box where)
             camera_row(&s->light, n, where.left, ((float)row + 0.5f) * side - 0.5f, side, &line, s->albedo[c] + at,
                        s->image[c] + at);
     }
+}
+
+/* What a camera does for a picture that is all black, all white or all the same: exposure first, then contrast. */
+void shade_adapt(struct scene *s)
+{
+    int32_t size = s->size, step = size / 16;
+    float sum = 0, squares = 0, count = 0, mean, contrast;
+
+    for (int32_t row = 1; row < size; row += 2) {
+        const float *line = s->image[1] + (size_t)row * (size_t)size;
+        for (int32_t i = 0; i + step < size; i += 2) {
+            float change = line[i + step] - line[i];
+            sum += line[i];
+            squares += change * change;
+            count++;
+        }
+    }
+    mean = most(sum / count, 0.02f);
+    contrast = most(sqrtf(0.5f * squares / count), 0.002f);
+    s->light.gain = mean < 0.2f ? least(0.2f / mean, 3) : mean > 0.75f ? 0.75f / mean : 1;
+    mean *= s->light.gain;
+    contrast *= s->light.gain;
+    if (contrast < 0.05f) {
+        float more = least(0.05f / contrast, 5);
+        s->light.gain *= more;
+        s->light.offset = mean * (1 - more);
+    }
+    for (int32_t c = 0; c < 3 && (s->light.gain != 1 || s->light.offset != 0); c++)
+        for (size_t i = 0; i < (size_t)size * (size_t)size; i++)
+            s->image[c][i] = s->light.offset + s->light.gain * s->image[c][i];
 }
 
 /* ---- shadow ---- */
@@ -121,7 +151,8 @@ void shade_shadow(struct scene *s, float strength, int32_t radius)
 {
     size_t n = (size_t)s->size;
     float *shadow = s->spare[0];
-    int32_t shift_x = (int32_t)(s->light.x * 1.5f * (float)radius), shift_y = (int32_t)(s->light.y * 1.5f * (float)radius);
+    int32_t shift_x = (int32_t)(s->light.x * 1.5f * (float)radius);
+    int32_t shift_y = (int32_t)(s->light.y * 1.5f * (float)radius);
 
     memcpy(shadow, s->mask, n * n * sizeof *shadow);
     box_blur(shadow, s->spare[1], s->size, radius);

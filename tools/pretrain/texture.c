@@ -15,13 +15,20 @@ static void make_numbers(struct field *f, struct maker *m)
     struct dice *d = &m->parent;
 
     f->gain = dice_uniform(d);
-    f->width = make_width(m, 0.2f, 0.8f);
+    f->width = dice_range(d, 0.2f, 0.8f);
     f->jitter = dice_chance(d, 0.5f) ? 0 : dice_uniform(d);
     f->soft = dice_chance(d, 0.5f) ? 0 : dice_uniform(d);
     f->warp = dice_chance(d, 0.5f) ? 0 : dice_uniform(d);
     for (int32_t k = 0; k < WAVES; k++)
         for (int32_t j = 0; j < 3; j++)
             f->wave[k][j] = dice_range(d, -1, 1);
+}
+
+/* Only what shows in the kind and mode counts as a change of a twin. */
+static void vary_width(struct field *f, struct maker *m, bool shows)
+{
+    if (shows)
+        f->width *= maker_vary(m, CHANGE_WIDTH, 0.15f, 0.35f);
 }
 
 static void make_waves(struct field *f, struct maker *m)
@@ -35,6 +42,7 @@ static void make_waves(struct field *f, struct maker *m)
         f->wave[k][1] = cosf(6.2831853f * turn) * dice_range(&m->parent, 0.6f, 1.2f);
     }
     f->warp *= 1.5f;
+    vary_width(f, m, f->shape == WAVE_TRAPEZOID);
 }
 
 /* Bonds: plain, twills, satin.  A thread of the warp is up at `mode` of `count` places, moved by `step` each row. */
@@ -50,86 +58,109 @@ static void make_bond(struct field *f, struct maker *m)
     f->gain = dice_chance(&m->parent, 0.5f) ? 1 : 0;
 }
 
-static void make_kind(struct field *f, struct maker *m)
+static void make_noise(struct field *f, struct maker *m)
 {
-    struct dice *d = &m->parent;
+    f->count = make_count(m, 1, 5);
+    f->mode = dice_below(&m->parent, 4);
+    f->gain = 0.4f + 0.35f * f->gain;
+}
 
-    switch (f->kind) {
-    case FIELD_NOISE:
-        f->count = make_count(m, 1, 5);
-        f->mode = dice_below(d, 4);
-        f->gain = 0.4f + 0.35f * f->gain;
-        break;
-    case FIELD_CELLS:
-        f->shape = dice_below(d, 3);
-        f->mode = dice_below(d, 4);
-        f->jitter = dice_range(d, 0.5f, 1);
-        break;
-    case FIELD_CRYSTAL:
-        f->shape = dice_below(d, 3);
-        f->mode = dice_below(d, 2);
-        f->count = make_count(m, 2, 8);
-        f->step = make_count(m, 2, 5);
-        f->width = make_width(m, 0.15f, 0.6f);
-        f->gain = 0.4f + f->gain;
-        break;
-    case FIELD_GRATING:
-        make_waves(f, m);
-        break;
-    case FIELD_WEAVE:
-    case FIELD_MESH:
-        make_bond(f, m);
-        break;
-    case FIELD_MARBLE:
-        f->shape = dice_below(d, 4);
-        f->mode = dice_below(d, 3);
-        f->warp = dice_range(d, 0.3f, 3);
-        break;
-    case FIELD_SHAPES:
-    case FIELD_PERFORATED:
-        f->shape = make_shape(m, 6);
-        f->mode = dice_below(d, 2);
-        f->width = make_width(m, 0.2f, 0.36f);
-        f->missing = make_missing(m);
-        f->gain = dice_chance(d, 0.7f) ? 0 : f->gain;
-        f->soft *= 0.6f;
-        break;
-    case FIELD_SINES:
-        f->mode = dice_below(d, 2);
-        for (int32_t k = 0; k < WAVES; k++) {
-            f->wave[k][0] *= 4;
-            f->wave[k][1] *= 4;
-        }
-        break;
-    case FIELD_BRUSHED:
-        f->mode = dice_below(d, 2);
-        break;
-    case FIELD_RINGS:
-        f->shape = make_shape(m, 5);
-        f->mode = dice_below(d, 3);
-        f->step = make_count(m, 0, 6);
-        f->count = make_count(m, 5, 60);
-        break;
-    case FIELD_SPECKLE:
-        f->mode = dice_below(d, 2);
-        break;
-    case FIELD_TILES:
-        f->mode = dice_below(d, 2);
-        f->count = dice_int(d, 2, 4);
-        f->step = 1;
-        f->gain = make_width(m, 0.7f, 2.5f);
-        break;
-    case FIELD_LEATHER:
-        f->jitter = dice_range(d, 0.6f, 1);
-        break;
-    default:
-        f->count = make_count(m, 3, 6);
-        f->warp = dice_range(d, 0.05f, 0.5f);
+static void make_cells(struct field *f, struct maker *m)
+{
+    f->shape = dice_below(&m->parent, 3);
+    f->mode = dice_below(&m->parent, 4);
+    f->jitter = dice_range(&m->parent, 0.5f, 1);
+    vary_width(f, m, f->mode == 1 || f->mode == 2);
+}
+
+static void make_crystal(struct field *f, struct maker *m)
+{
+    f->shape = dice_below(&m->parent, 3);
+    f->mode = dice_below(&m->parent, 2);
+    f->count = make_count(m, 2, 8);
+    f->step = f->mode ? make_count(m, 2, 5) : dice_int(&m->parent, 2, 5);
+    f->width = make_width(m, 0.15f, 0.6f);
+    f->gain = 0.4f + f->gain;
+}
+
+static void make_marble(struct field *f, struct maker *m)
+{
+    f->shape = dice_below(&m->parent, 4);
+    f->mode = dice_below(&m->parent, 3);
+    f->warp = dice_range(&m->parent, 0.3f, 3);
+}
+
+static void make_shapes(struct field *f, struct maker *m)
+{
+    f->shape = make_shape(m, 6);
+    f->mode = dice_below(&m->parent, 2);
+    f->width = make_width(m, 0.2f, 0.36f);
+    f->missing = make_missing(m);
+    f->gain = dice_chance(&m->parent, 0.7f) ? 0 : f->gain;
+    f->soft *= 0.6f;
+}
+
+static void make_sines(struct field *f, struct maker *m)
+{
+    f->mode = dice_below(&m->parent, 2);
+    for (int32_t k = 0; k < WAVES; k++) {
+        f->wave[k][0] *= 4;
+        f->wave[k][1] *= 4;
     }
+}
+
+static void make_brushed(struct field *f, struct maker *m)
+{
+    f->mode = dice_below(&m->parent, 2);
+}
+
+static void make_rings(struct field *f, struct maker *m)
+{
+    f->shape = make_shape(m, 5);
+    f->mode = dice_below(&m->parent, 3);
+    f->step = make_count(m, 0, 6);
+    f->count = f->mode == 2 ? make_count(m, 5, 60) : dice_int(&m->parent, 5, 60);
+    vary_width(f, m, f->shape == WAVE_TRAPEZOID);
+}
+
+static void make_speckle(struct field *f, struct maker *m)
+{
+    f->mode = dice_below(&m->parent, 2);
+    vary_width(f, m, f->mode == 0);
+}
+
+static void make_tiles(struct field *f, struct maker *m)
+{
+    f->mode = dice_below(&m->parent, 2);
+    f->count = dice_int(&m->parent, 2, 4);
+    f->step = 1;
+    f->gain = make_width(m, 0.7f, 2.5f);
+    vary_width(f, m, true);
+}
+
+static void make_leather(struct field *f, struct maker *m)
+{
+    f->jitter = dice_range(&m->parent, 0.6f, 1);
+    vary_width(f, m, true);
+}
+
+static void make_fibres(struct field *f, struct maker *m)
+{
+    f->count = make_count(m, 3, 6);
+    f->warp = dice_range(&m->parent, 0.05f, 0.5f);
+    vary_width(f, m, true);
 }
 
 static void make_field(struct field *f, struct maker *m, enum field_kind kind)
 {
+    static void (*const kinds[FIELD_KINDS])(struct field *f, struct maker *m) = {
+        [FIELD_NOISE] = make_noise, [FIELD_CELLS] = make_cells, [FIELD_CRYSTAL] = make_crystal,
+        [FIELD_GRATING] = make_waves, [FIELD_WEAVE] = make_bond, [FIELD_MARBLE] = make_marble,
+        [FIELD_SHAPES] = make_shapes, [FIELD_SINES] = make_sines, [FIELD_BRUSHED] = make_brushed,
+        [FIELD_RINGS] = make_rings, [FIELD_SPECKLE] = make_speckle, [FIELD_MESH] = make_bond,
+        [FIELD_PERFORATED] = make_shapes, [FIELD_TILES] = make_tiles, [FIELD_LEATHER] = make_leather,
+        [FIELD_FIBRES] = make_fibres,
+    };
     struct dice *d = &m->parent;
     float turn = dice_chance(d, 0.4f) ? dice_below(d, 4) * 0.25f : dice_uniform(d);
 
@@ -141,7 +172,7 @@ static void make_field(struct field *f, struct maker *m, enum field_kind kind)
     f->sine = sinf(6.2831853f * turn);
     f->stretch = dice_chance(d, 0.6f) ? 1 : dice_log(d, 0.6f, kind == FIELD_NOISE ? 5 : 1.6f);
     make_numbers(f, m);
-    make_kind(f, m);
+    kinds[kind](f, m);
 }
 
 void make_texture(struct texture *t, struct maker *m, enum field_kind kind)
@@ -150,10 +181,13 @@ void make_texture(struct texture *t, struct maker *m, enum field_kind kind)
 
     m->unit = 1;
     make_field(&t->base, m, kind);
-    make_field(&t->over, m, (enum field_kind)dice_below(d, FIELD_KINDS));
+    struct maker same = *m; /* twins share the second layer */
+    same.changes = 0;
+    make_field(&t->over, &same, (enum field_kind)dice_below(&same.parent, FIELD_KINDS));
+    m->parent = same.parent;
     t->combine = dice_below(d, 6);
     t->over_strength = dice_chance(d, 0.35f) ? 0 : dice_range(d, 0.15f, 0.7f);
-    t->bump = dice_chance(d, 0.4f) ? 0 : dice_log(d, 0.05f, 0.5f) * dice_sign(d);
+    t->bump = dice_chance(d, 0.4f) ? 0 : dice_signed_log(d, 0.05f, 0.5f);
     t->contrast = dice_log(d, 0.35f, 1);
 }
 
@@ -229,7 +263,7 @@ static void settle(struct field *f, const struct pose *pose, struct dice *d, int
     }
 }
 
-void draw_texture(const struct texture *t, const struct pose *pose, struct dice instance, struct scene *s)
+void render_texture(const struct texture *t, const struct pose *pose, struct dice instance, struct scene *s)
 {
     float x[MAX_SIDE], y[MAX_SIDE], a[MAX_SIDE], b[MAX_SIDE], shift_a[2], shift_b[2];
     struct field base = t->base, over = t->over;

@@ -41,6 +41,6 @@ void make_texture(struct texture *t, struct maker *m, enum field_kind kind);
 /* A quiet one for behind an object. */
 void make_background(struct texture *t, struct maker *m);
 /* Fills height and albedo. */
-void draw_texture(const struct texture *t, const struct pose *pose, struct dice instance, struct scene *s);
+void render_texture(const struct texture *t, const struct pose *pose, struct dice instance, struct scene *s);
 
 #endif
