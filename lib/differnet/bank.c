@@ -257,8 +257,11 @@ static void column_moments(const float *x, size_t rows, size_t dimension, double
 }
 
 /* A dimension that hardly varies on good images must neither be divided by 0 nor have its rounding noise blown up: its
- * deviation counts as at least a thousandth of what is usual (the root mean square over all dimensions), and a
- * millionth of its mean, about float's precision.  Where nothing varies at all the scale is unknown, and stays. */
+ * deviation counts as at least a tenth of what is usual (the root mean square over all dimensions), and a millionth of
+ * its mean, about float's precision.  The tenth is for features that are zero on nearly all training views: new good
+ * images wake some of them up, and must not end up hundreds of deviations away (docs/training.md).  Where nothing varies
+ * at all the scale is unknown, and stays. */
+#define LEAST_DEVIATION 0.1
 static void floor_deviations(const double *mean, double *deviation, size_t dimension)
 {
     double squares = 0;
@@ -267,7 +270,7 @@ static void floor_deviations(const double *mean, double *deviation, size_t dimen
         squares += deviation[j] * deviation[j];
     double usual = sqrt(squares / (double)dimension);
     for (size_t j = 0; j < dimension; j++) {
-        double least = fmax(1e-3 * usual, 1e-6 * fabs(mean[j]));
+        double least = fmax(LEAST_DEVIATION * usual, 1e-6 * fabs(mean[j]));
         if (usual < FLT_MIN)
             deviation[j] = 1;
         else
