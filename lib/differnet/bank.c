@@ -257,8 +257,11 @@ static void column_moments(const float *x, size_t rows, size_t dimension, double
 }
 
 /* A dimension that hardly varies on good images must neither be divided by 0 nor have its rounding noise blown up: its
- * deviation counts as at least a thousandth of what is usual (the root mean square over all dimensions), and a
- * millionth of its mean, about float's precision.  Where nothing varies at all the scale is unknown, and stays. */
+ * deviation counts as at least a tenth of what is usual (the root mean square over all dimensions), and a millionth of
+ * its mean, about float's precision.  The tenth is for features that are zero on nearly all training views: new good
+ * images wake some of them up, and must not end up hundreds of deviations away (docs/training.md).  Where nothing varies
+ * at all the scale is unknown, and stays. */
+#define LEAST_DEVIATION 0.1
 static void floor_deviations(const double *mean, double *deviation, size_t dimension)
 {
     double squares = 0;
@@ -267,7 +270,7 @@ static void floor_deviations(const double *mean, double *deviation, size_t dimen
         squares += deviation[j] * deviation[j];
     double usual = sqrt(squares / (double)dimension);
     for (size_t j = 0; j < dimension; j++) {
-        double least = fmax(1e-3 * usual, 1e-6 * fabs(mean[j]));
+        double least = fmax(LEAST_DEVIATION * usual, 1e-6 * fabs(mean[j]));
         if (usual < FLT_MIN)
             deviation[j] = 1;
         else
@@ -351,6 +354,17 @@ static dn_status draw_fresh(dn_trainer *t, const uint32_t *images, int32_t count
     return DN_OK;
 }
 
+/* Noise keeps the density that the flow learns at least as wide as itself in every direction (Rothfuss et al., 2019,
+ * "Noise regularization for conditional density estimation").  Without it the flow makes the density of a few images
+ * ever narrower, and new good ones end up far outside.  The more images, the less is needed. */
+static void add_noise(const dn_trainer *t, rng *generator, size_t count)
+{
+    double deviation = t->options.feature_noise / sqrt(t->train_count);
+
+    for (size_t i = 0; i < count; i++)
+        t->rows[i] += (float)(deviation * rng_normal(generator));
+}
+
 dn_status bank_draw(dn_trainer *t, const uint32_t *images, int32_t count, rng *generator, dn_error *error)
 {
     size_t dimension = (size_t)t->extractor->feature_dim;
@@ -363,5 +377,7 @@ dn_status bank_draw(dn_trainer *t, const uint32_t *images, int32_t count, rng *g
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < dimension; j++)
             t->rows[i * dimension + j] = (t->rows[i * dimension + j] - t->mean[j]) / t->deviation[j];
+    if (t->options.feature_noise > 0)
+        add_noise(t, generator, rows * dimension);
     return DN_OK;
 }
