@@ -10,13 +10,14 @@ BANK      CHECKPOINT.bank of a training on DATA (differnet train keeps it until 
           dn_train_options.checkpoint)
 WORK      folder for the test images' features (computed once) and the trained flows
 
-Both sides train the same flow with the same optimiser, batches and number of epochs on the same standardised bank; each
-has its own random numbers, so that the comparison is between distributions: mean and deviation over the seeds.  AUROC is
-of the last epoch, never of the best.  Needs numpy, torch, scikit-learn and Pillow.
+Both sides train the same flow with the library's default settings and the same number of epochs on the same
+standardised bank; each has its own random numbers, so that the comparison is between distributions: mean and deviation
+over the seeds.  AUROC is of the last epoch, never of the best.  Needs numpy, torch, scikit-learn and Pillow.
 """
 import argparse
 import concurrent.futures
 import json
+import math
 import os
 import subprocess
 import sys
@@ -33,6 +34,7 @@ import differnet  # noqa: E402
 import safetensors_io  # noqa: E402
 
 BATCH_IMAGES, BATCH_VIEWS, BLOCKS, CLAMP = 24, 4, 8, 3.0
+RATE, NOISE, EPOCH_STEPS = 1e-3, 2.0, 8  # dn_train_options: learning_rate, feature_noise, epoch_steps
 
 
 class Subnet(torch.nn.Sequential):
@@ -70,25 +72,38 @@ class Flow(torch.nn.Module):
         return x, logdet
 
 
+def cosine_rate(step, steps):
+    """Learning rate of a step: the library's default schedule (DN_SCHEDULE_COSINE)."""
+    rise = int(0.05 * steps)
+    if step < rise:
+        return RATE * (step + 1) / rise
+    return RATE * 0.5 * (1 + math.cos(math.pi * (step - rise) / (steps - rise)))
+
+
 def train_torch(bank, seed, epochs, hidden):
-    """bank: (images, views, dimension), standardised.  Returns the flow and the last epoch's mean loss."""
+    """Like the library's default settings.  bank: (images, views, dimension), standardised.  Returns the flow and the
+    last epoch's mean loss."""
     torch.manual_seed(seed)
     images, views, dimension = bank.shape
     flow = Flow(dimension, hidden)
-    adam = torch.optim.Adam(flow.parameters(), lr=2e-4, betas=(0.8, 0.8), eps=1e-4, weight_decay=1e-5)
-    loss_sum = 0.0
+    adam = torch.optim.Adam(flow.parameters(), lr=RATE, betas=(0.8, 0.8), eps=1e-4, weight_decay=1e-5)
+    pass_steps = math.ceil(images / BATCH_IMAGES)
+    passes = math.ceil(EPOCH_STEPS / pass_steps)
+    step, steps, loss_sum = 0, epochs * passes * pass_steps, 0.0
     for _ in range(epochs):
-        order, loss_sum = torch.randperm(images), 0.0
-        for first in range(0, images, BATCH_IMAGES):
-            chosen = order[first:first + BATCH_IMAGES]
+        loss_sum = 0.0
+        for chosen in (part for _ in range(passes) for part in torch.randperm(images).split(BATCH_IMAGES)):
             drawn = torch.stack([torch.randperm(views)[:BATCH_VIEWS] for _ in chosen])
-            z, logdet = flow(bank[chosen[:, None], drawn].reshape(-1, dimension))
+            x = bank[chosen[:, None], drawn].reshape(-1, dimension)
+            z, logdet = flow(x + NOISE / math.sqrt(images) * torch.randn(x.shape))
             loss = ((0.5 * z ** 2).sum(1) - logdet).mean() / dimension
+            adam.param_groups[0]["lr"] = cosine_rate(step, steps)
             adam.zero_grad()
             loss.backward()
             adam.step()
+            step += 1
             loss_sum += loss.item() * len(chosen)
-    return flow, loss_sum / images
+    return flow, loss_sum / (images * passes)
 
 
 def test_images(data):

@@ -32,7 +32,6 @@ static dn_status train(char **paths, int count, dn_model **model)
     }
     dn_train_options_init(&options);
     options.threads = 2;
-    options.epochs = 64;
     status = dn_trainer_create(extractor, &options, &trainer, &error);
     dn_extractor_unref(extractor); /* the trainer holds its own reference */
     if (status != DN_OK) {

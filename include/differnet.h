@@ -492,24 +492,32 @@ DN_API void dn_localizer_free(dn_localizer *localizer); /* NULL is allowed */
 typedef struct dn_trainer dn_trainer;
 
 #define DN_PRESET_COMPACT 0 /* hidden 512: 18 million parameters (default) */
-#define DN_PRESET_PAPER   1 /* hidden 2048: 172 million parameters */
+#define DN_PRESET_PAPER   1 /* hidden 2048: 172 million parameters; the paper's constant learning rate, no noise */
+
+#define DN_SCHEDULE_CONSTANT 0
+#define DN_SCHEDULE_COSINE   1 /* a linear rise over the first 5 % of the steps, then half a cosine down to 0 */
 
 typedef struct dn_train_options {
     uint32_t struct_size;
-    int32_t epochs;          /* 0 .. 1000000, default 192 (the paper: 24 x 8) */
+    int32_t epochs;          /* 0 .. 1000000, default 64 (the paper: 192) */
     uint64_t seed;           /* of everything random, default 0 */
     int32_t hidden;          /* flow: 1 .. 16384, default 512 */
     int32_t blocks;          /* flow: 1 .. 64, default 8 */
     double clamp;            /* flow: > 0 .. 100, default 3 */
     int32_t batch_images;    /* images per step: 1 .. 1024, default 24 */
     int32_t batch_views;     /* views per image and step: 1 .. 64, default 4 */
+    int32_t epoch_steps;     /* an epoch passes over the images again until it has made this many steps, so that few
+                                images are trained on long enough: 1 (one pass) .. 100000, default 8 */
     int32_t bank;            /* views per image whose features are computed once and drawn from: 0 .. 4096, default
                                 64; 0: fresh views for each step, as the paper does, much slower */
     int32_t standardize;     /* 1 (default): features to mean 0, deviation 1 before the flow; 0: as they are */
-    double learning_rate;    /* Adam: > 0 .. 1, default 2e-4 */
+    int32_t schedule;        /* DN_SCHEDULE_... of the learning rate, default DN_SCHEDULE_COSINE */
+    double learning_rate;    /* Adam, the schedule's highest: > 0 .. 1, default 1e-3 */
     double beta1, beta2;     /* Adam: 0 .. < 1, default 0.8, 0.8 */
     double epsilon;          /* Adam: > 0 .. 1, default 1e-4 */
     double weight_decay;     /* L2, added to the gradient: 0 .. 1, default 1e-5 */
+    double feature_noise;    /* normal noise of deviation feature_noise / sqrt(images learned from) is added to each
+                                step's standardised features: 0 (none) .. 100, default 2 */
     double brightness;       /* views' factor from [1 - v, 1 + v]: 0 .. 1, default 0 */
     double contrast;         /* likewise, about the view's mean gray, default 0 */
     double saturation;       /* likewise, about each pixel's gray, default 0 */
@@ -530,7 +538,10 @@ typedef struct dn_train_options {
 } dn_train_options;
 DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
 #define dn_train_options_init(options) dn_train_options_init_size((options), sizeof *(options))
-/* Sets the fields that a preset fixes (hidden, epochs).  DN_E_ARGUMENT for an unknown preset. */
+/* Sets the fields that a preset fixes.  DN_E_ARGUMENT for an unknown preset.
+ *            epochs  hidden  epoch_steps  schedule  learning_rate  feature_noise
+ * compact        64     512            8  cosine             1e-3            2
+ * paper         192    2048            1  constant           2e-4            0 */
 DN_API DN_CHECK_RESULT dn_status dn_train_options_preset(dn_train_options *options, int32_t preset);
 
 #define DN_PHASE_FEATURES 1 /* done, total: views.  Computing the feature bank */

@@ -8,20 +8,23 @@
 
 static const dn_train_options defaults = {
     .struct_size = sizeof(dn_train_options),
-    .epochs = 192,
+    .epochs = 64,
     .seed = 0,
     .hidden = 512,
     .blocks = 8,
     .clamp = 3,
     .batch_images = 24,
     .batch_views = 4,
+    .epoch_steps = 8,
     .bank = 64,
     .standardize = 1,
-    .learning_rate = 2e-4,
+    .schedule = DN_SCHEDULE_COSINE,
+    .learning_rate = 1e-3,
     .beta1 = 0.8,
     .beta2 = 0.8,
     .epsilon = 1e-4,
     .weight_decay = 1e-5,
+    .feature_noise = 2,
     .brightness = 0,
     .contrast = 0,
     .saturation = 0,
@@ -43,14 +46,19 @@ void dn_train_options_init_size(dn_train_options *options, size_t size)
 
 dn_status dn_train_options_preset(dn_train_options *options, int32_t preset)
 {
-    static const int32_t hidden[] = {[DN_PRESET_COMPACT] = 512, [DN_PRESET_PAPER] = 2048};
+    _Bool paper = preset == DN_PRESET_PAPER;
 
-    if (!options || options->struct_size < offsetof(dn_train_options, hidden) + sizeof options->hidden)
+    /* feature_noise is the last field that is set. */
+    if (!options || options->struct_size < offsetof(dn_train_options, feature_noise) + sizeof options->feature_noise)
         return DN_E_ARGUMENT;
-    if (preset != DN_PRESET_COMPACT && preset != DN_PRESET_PAPER)
+    if (!paper && preset != DN_PRESET_COMPACT)
         return DN_E_ARGUMENT;
-    options->hidden = hidden[preset];
-    options->epochs = defaults.epochs;
+    options->epochs = paper ? 192 : defaults.epochs;
+    options->hidden = paper ? 2048 : defaults.hidden;
+    options->epoch_steps = paper ? 1 : defaults.epoch_steps;
+    options->schedule = paper ? DN_SCHEDULE_CONSTANT : defaults.schedule;
+    options->learning_rate = paper ? 2e-4 : defaults.learning_rate;
+    options->feature_noise = paper ? 0 : defaults.feature_noise;
     return DN_OK;
 }
 
@@ -67,8 +75,10 @@ static const struct integer_range {
     INTEGER(blocks, 1, 64),
     INTEGER(batch_images, 1, 1024),
     INTEGER(batch_views, 1, 64),
+    INTEGER(epoch_steps, 1, 100000),
     INTEGER(bank, 0, 4096),
     INTEGER(standardize, 0, 1),
+    INTEGER(schedule, DN_SCHEDULE_CONSTANT, DN_SCHEDULE_COSINE),
     INTEGER(views, 1, 1024),
     INTEGER(angles, DN_ANGLES_STRATIFIED, DN_ANGLES_GRID),
     INTEGER(heatmap_images, 0, 1024),
@@ -94,6 +104,7 @@ static const struct real_range {
     REAL(beta2, 0, 1, BELOW),
     REAL(epsilon, 0, 1, ABOVE),
     REAL(weight_decay, 0, 1, CLOSED),
+    REAL(feature_noise, 0, 100, CLOSED),
     REAL(brightness, 0, 1, CLOSED),
     REAL(contrast, 0, 1, CLOSED),
     REAL(saturation, 0, 1, CLOSED),

@@ -57,16 +57,17 @@ AT(dn_localizer_options, threads, 12); AT(dn_localizer_options, sigma, 16); AT(d
 SIZE(dn_box, 24);
 AT(dn_box, x, 0); AT(dn_box, y, 4); AT(dn_box, width, 8); AT(dn_box, height, 12); AT(dn_box, peak, 16);
 AT(dn_box, area, 20);
-SIZE(dn_train_options, 160);
+SIZE(dn_train_options, 176);
 AT(dn_train_options, struct_size, 0); AT(dn_train_options, epochs, 4); AT(dn_train_options, seed, 8);
 AT(dn_train_options, hidden, 16); AT(dn_train_options, blocks, 20); AT(dn_train_options, clamp, 24);
-AT(dn_train_options, batch_images, 32); AT(dn_train_options, batch_views, 36); AT(dn_train_options, bank, 40);
-AT(dn_train_options, standardize, 44); AT(dn_train_options, learning_rate, 48); AT(dn_train_options, beta1, 56);
-AT(dn_train_options, beta2, 64); AT(dn_train_options, epsilon, 72); AT(dn_train_options, weight_decay, 80);
-AT(dn_train_options, brightness, 88); AT(dn_train_options, contrast, 96); AT(dn_train_options, saturation, 104);
-AT(dn_train_options, holdout, 112); AT(dn_train_options, views, 120); AT(dn_train_options, angles, 124);
-AT(dn_train_options, heatmap_images, 128); AT(dn_train_options, threads, 132); AT(dn_train_options, checkpoint, 136);
-AT(dn_train_options, checkpoint_epochs, 144); AT(dn_train_options, resume, 148); AT(dn_train_options, allocator, 152);
+AT(dn_train_options, batch_images, 32); AT(dn_train_options, batch_views, 36); AT(dn_train_options, epoch_steps, 40);
+AT(dn_train_options, bank, 44); AT(dn_train_options, standardize, 48); AT(dn_train_options, schedule, 52);
+AT(dn_train_options, learning_rate, 56); AT(dn_train_options, beta1, 64); AT(dn_train_options, beta2, 72);
+AT(dn_train_options, epsilon, 80); AT(dn_train_options, weight_decay, 88); AT(dn_train_options, feature_noise, 96);
+AT(dn_train_options, brightness, 104); AT(dn_train_options, contrast, 112); AT(dn_train_options, saturation, 120);
+AT(dn_train_options, holdout, 128); AT(dn_train_options, views, 136); AT(dn_train_options, angles, 140);
+AT(dn_train_options, heatmap_images, 144); AT(dn_train_options, threads, 148); AT(dn_train_options, checkpoint, 152);
+AT(dn_train_options, checkpoint_epochs, 160); AT(dn_train_options, resume, 164); AT(dn_train_options, allocator, 168);
 SIZE(dn_progress, 32);
 AT(dn_progress, struct_size, 0); AT(dn_progress, phase, 4); AT(dn_progress, done, 8); AT(dn_progress, total, 16);
 AT(dn_progress, loss, 24);
@@ -84,6 +85,7 @@ _Static_assert(DN_GRAY8 == 1 && DN_GRAY16 == 2 && DN_RGB8 == 3 && DN_BGR8 == 4 &
 _Static_assert(DN_STORAGE_F32 == 0 && DN_STORAGE_F16 == 1, "storage");
 _Static_assert(DN_ANGLES_STRATIFIED == 0 && DN_ANGLES_GRID == 1, "angles");
 _Static_assert(DN_PRESET_COMPACT == 0 && DN_PRESET_PAPER == 1, "presets");
+_Static_assert(DN_SCHEDULE_CONSTANT == 0 && DN_SCHEDULE_COSINE == 1, "schedules");
 _Static_assert(DN_PHASE_FEATURES == 1 && DN_PHASE_TRAIN == 2 && DN_PHASE_HOLDOUT == 3 && DN_PHASE_HEATMAP == 4,
                "phases");
 

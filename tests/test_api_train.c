@@ -1,5 +1,6 @@
 /* Training through the public interface. */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,9 +14,10 @@ START_TEST(defaults_are_documented)
 
     dn_train_options_init(&o);
     ck_assert_uint_eq(o.struct_size, sizeof o);
-    ck_assert(o.epochs == 192 && o.seed == 0 && o.hidden == 512 && o.blocks == 8 && o.clamp == 3);
+    ck_assert(o.epochs == 64 && o.seed == 0 && o.hidden == 512 && o.blocks == 8 && o.clamp == 3);
     ck_assert(o.batch_images == 24 && o.batch_views == 4 && o.bank == 64 && o.standardize == 1);
-    ck_assert(o.learning_rate == 2e-4 && o.beta1 == 0.8 && o.beta2 == 0.8 && o.epsilon == 1e-4);
+    ck_assert(o.epoch_steps == 8 && o.schedule == DN_SCHEDULE_COSINE && o.feature_noise == 2);
+    ck_assert(o.learning_rate == 1e-3 && o.beta1 == 0.8 && o.beta2 == 0.8 && o.epsilon == 1e-4);
     ck_assert(o.weight_decay == 1e-5 && o.brightness == 0 && o.contrast == 0 && o.saturation == 0);
     ck_assert(o.holdout == 0.1 && o.views == 64 && o.angles == DN_ANGLES_STRATIFIED && o.heatmap_images == 16);
     ck_assert(o.threads == 1 && !o.checkpoint && o.checkpoint_epochs == 16 && o.resume == 0 && !o.allocator);
@@ -29,13 +31,16 @@ START_TEST(presets)
     dn_train_options_init(&o);
     o.epochs = 1;
     ck_ok(dn_train_options_preset(&o, DN_PRESET_PAPER));
-    ck_assert(o.hidden == 2048 && o.epochs == 192);
+    ck_assert(o.hidden == 2048 && o.epochs == 192 && o.epoch_steps == 1 && o.schedule == DN_SCHEDULE_CONSTANT);
+    ck_assert(o.learning_rate == 2e-4 && o.feature_noise == 0);
     ck_ok(dn_train_options_preset(&o, DN_PRESET_COMPACT));
-    ck_assert(o.hidden == 512 && o.epochs == 192);
+    dn_train_options defaults;
+    dn_train_options_init(&defaults);
+    ck_assert(!memcmp(&o, &defaults, sizeof o));
     ck_status(dn_train_options_preset(&o, 2), DN_E_ARGUMENT);
     ck_status(dn_train_options_preset(&o, -1), DN_E_ARGUMENT);
     ck_status(dn_train_options_preset(NULL, 0), DN_E_ARGUMENT);
-    o.struct_size = 8;
+    o.struct_size = offsetof(dn_train_options, feature_noise); /* a field of the preset is missing */
     ck_status(dn_train_options_preset(&o, 0), DN_E_ARGUMENT);
 }
 END_TEST
@@ -79,6 +84,8 @@ START_TEST(integers_out_of_range)
     CHECK(blocks, 1, 64);
     CHECK(batch_images, 1, 1024);
     CHECK(batch_views, 1, 64);
+    CHECK(epoch_steps, 1, 100000);
+    CHECK(schedule, 0, 1);
     CHECK(bank, 0, 4096);
     CHECK(standardize, 0, 1);
     CHECK(views, 1, 1024);
@@ -121,6 +128,8 @@ START_TEST(reals_out_of_range)
     CHECK(epsilon, 1, 0, 1.001);
     CHECK(weight_decay, 0, -1e-9, 1.001);
     CHECK(weight_decay, 1, -1e-9, 1.001);
+    CHECK(feature_noise, 0, -1e-9, 100.001);
+    CHECK(feature_noise, 100, -1e-9, 100.001);
     CHECK(brightness, 1, -1e-9, 1.001);
     CHECK(contrast, 1, -1e-9, 1.001);
     CHECK(saturation, 1, -1e-9, 1.001);

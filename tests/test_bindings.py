@@ -102,7 +102,7 @@ class HeaderTest(unittest.TestCase):
             self.assertEqual(known[name]._fields_, expected, name)
 
     def test_constants(self):
-        constants = re.findall(r"#define DN_((?:E|PRESET|PHASE|STORAGE|ANGLES)_\w+|OK|(?:GRAY|RGB|BGR)A?\d+)\s+"
+        constants = re.findall(r"#define DN_((?:E|PRESET|SCHEDULE|PHASE|STORAGE|ANGLES)_\w+|OK|(?:GRAY|RGB|BGR)A?\d+)\s+"
                                r"\(?(-?\d+)\)?", self.text)
         self.assertGreater(len(constants), 25)
         for name, value in constants:
@@ -326,6 +326,14 @@ class TrainingTest(unittest.TestCase):
         trainer.close()
         with self.assertRaises(differnet.Error):
             differnet.Trainer(tiny_extractor(), preset=7)
+        paper = {"epoch_steps": 1, "schedule": differnet.SCHEDULE_CONSTANT, "learning_rate": 2e-4, "feature_noise": 0}
+        trained = tiny_trainer(preset=differnet.PRESET_PAPER).run().to_bytes()
+        self.assertEqual(trained, tiny_trainer(**paper).run().to_bytes())
+        self.assertEqual(tiny_trainer(preset=differnet.PRESET_COMPACT).run().to_bytes(),
+                         tiny_trainer().run().to_bytes())
+        for name in paper:
+            fewer = {key: value for key, value in paper.items() if key != name}
+            self.assertNotEqual(trained, tiny_trainer(**fewer).run().to_bytes(), name)
 
     def test_cancel(self):
         trainer = tiny_trainer()

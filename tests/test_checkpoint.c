@@ -79,12 +79,40 @@ START_TEST(resume_gives_the_same_bits)
 }
 END_TEST
 
-START_TEST(resume_again_and_again)
+/* A schedule, noise and two passes per epoch, of 3 steps each. */
+static dn_train_options varied_options(void)
 {
     dn_train_options o = options_at(NULL, 0);
+
+    o.epoch_steps = 4;
+    o.schedule = DN_SCHEDULE_COSINE;
+    o.learning_rate = 1e-3;
+    o.feature_noise = 0.1;
+    return o;
+}
+
+START_TEST(resume_within_a_schedule)
+{
+    static const int calls[] = {2, 4, 5, 7, 20, 36}; /* 4: between two passes; 7: between two epochs */
+    dn_train_options o = varied_options();
+    o.bank = _i < 6 ? 6 : 0;
     dn_blob *straight = run_to_bytes(tiny_trainer(&o, IMAGES));
 
-    o = options_at(new_checkpoint(), 1);
+    o.checkpoint = new_checkpoint();
+    train_until(&o, DN_PHASE_TRAIN, calls[_i % 6]);
+    o.resume = 1;
+    expect_bytes(&o, straight);
+    dn_blob_free(straight);
+}
+END_TEST
+
+START_TEST(resume_again_and_again)
+{
+    dn_train_options o = _i ? varied_options() : options_at(NULL, 0);
+    dn_blob *straight = run_to_bytes(tiny_trainer(&o, IMAGES));
+
+    o.checkpoint = new_checkpoint();
+    o.resume = 1;
     for (int round = 0; round < 7; round++)
         train_until(&o, DN_PHASE_TRAIN, 3); /* two steps further each time */
     expect_bytes(&o, straight);
@@ -253,6 +281,9 @@ START_TEST(other_options_and_images_are_refused)
     OTHER(beta2, 0.9);
     OTHER(epsilon, 1e-5);
     OTHER(weight_decay, 0);
+    OTHER(epoch_steps, 4);
+    OTHER(schedule, DN_SCHEDULE_COSINE);
+    OTHER(feature_noise, 0.1);
 #undef OTHER
     expect_failure(&o, IMAGES + 1, DN_E_STATE, "made with other images");
     expect_failure(&o, IMAGES - 1, DN_E_STATE, "remove it or train without resume");
@@ -264,6 +295,21 @@ START_TEST(other_options_and_images_are_refused)
     other.epochs = 2;
     other.checkpoint_epochs = 5;
     dn_blob_free(run_to_bytes(tiny_trainer(&other, IMAGES)));
+}
+END_TEST
+
+/* A schedule depends on the number of epochs, and so does all that was trained by it. */
+START_TEST(a_schedule_is_for_its_number_of_epochs)
+{
+    dn_train_options o = varied_options();
+
+    o.checkpoint = new_checkpoint();
+    train_until(&o, DN_PHASE_TRAIN, 4);
+    o.resume = 1;
+    o.epochs++;
+    expect_failure(&o, IMAGES, DN_E_STATE, "made with other epochs");
+    o.epochs--;
+    dn_blob_free(run_to_bytes(tiny_trainer(&o, IMAGES)));
 }
 END_TEST
 
@@ -368,8 +414,10 @@ START_TEST(impossible_state)
     trainer_fails(trainer, dn_trainer_run(trainer, watch, &w, &model), DN_E_CANCELLED, "cancelled");
     if (_i == 0)
         memset(&trainer->state.generator, 0, sizeof trainer->state.generator);
-    else
+    else if (_i == 1)
         trainer->optimiser->step = INT64_MAX;
+    else
+        trainer->state.position = train_epoch_images(trainer);
     ck_ok(checkpoint_save(trainer, NULL));
     dn_trainer_free(trainer);
     o.resume = 1;
@@ -527,17 +575,19 @@ static Suite *make_suite(void)
     tcase_set_timeout(foreign, 60);
     tcase_set_timeout(failing, 120);
     tcase_add_loop_test(resume, resume_gives_the_same_bits, 0, 12);
-    tcase_add_test(resume, resume_again_and_again);
+    tcase_add_loop_test(resume, resume_within_a_schedule, 0, 12);
+    tcase_add_loop_test(resume, resume_again_and_again, 0, 2);
     tcase_add_test(resume, regular_saves);
     tcase_add_test(resume, good_epoch_is_in_the_checkpoint);
     tcase_add_test(resume, bank_is_saved_before_the_first_epoch);
     tcase_add_test(resume, without_resume_training_starts_anew);
     tcase_add_test(resume, without_a_bank_no_bank_file);
     tcase_add_test(foreign, other_options_and_images_are_refused);
+    tcase_add_test(foreign, a_schedule_is_for_its_number_of_epochs);
     tcase_add_test(foreign, a_foreign_bank_is_refused);
     tcase_add_test(foreign, another_kind_of_file);
     tcase_add_loop_test(foreign, damage_is_found, 0, 2);
-    tcase_add_loop_test(foreign, impossible_state, 0, 2);
+    tcase_add_loop_test(foreign, impossible_state, 0, 3);
     tcase_add_checked_fixture(failing, replace_system, restore_system);
     tcase_add_loop_test(failing, every_system_call_can_fail, 0, 2);
     tcase_add_test(failing, disk_full_loses_nothing);

@@ -30,6 +30,10 @@ static inline dn_train_options tiny_options(void)
 
     dn_train_options_init(&options);
     options.epochs = 6;
+    options.epoch_steps = 1;
+    options.schedule = DN_SCHEDULE_CONSTANT;
+    options.learning_rate = 2e-4;
+    options.feature_noise = 0;
     options.hidden = 8;
     options.blocks = 2;
     options.bank = 6;

@@ -50,6 +50,7 @@ GRAY8, GRAY16, RGB8, BGR8, RGBA8, BGRA8 = 1, 2, 3, 4, 5, 6
 STORAGE_F32, STORAGE_F16 = 0, 1
 ANGLES_STRATIFIED, ANGLES_GRID = 0, 1
 PRESET_COMPACT, PRESET_PAPER = 0, 1
+SCHEDULE_CONSTANT, SCHEDULE_COSINE = 0, 1
 PHASE_FEATURES, PHASE_TRAIN, PHASE_HOLDOUT, PHASE_HEATMAP = 1, 2, 3, 4
 
 _BYTES_PER_PIXEL = {GRAY8: 1, GRAY16: 2, RGB8: 3, BGR8: 3, RGBA8: 4, BGRA8: 4}
@@ -103,11 +104,12 @@ _LocalizerOptions = _struct("dn_localizer_options", (_u32, "struct_size"), (_i32
 _Box = _struct("dn_box", (_i32, "x y width height"), (_float, "peak"), (_i32, "area"))
 _TrainOptions = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "epochs"), (_u64, "seed"),
                         (_i32, "hidden blocks"), (_double, "clamp"),
-                        (_i32, "batch_images batch_views bank standardize"),
-                        (_double, "learning_rate beta1 beta2 epsilon weight_decay brightness contrast saturation "
-                                  "holdout"),
+                        (_i32, "batch_images batch_views epoch_steps bank standardize schedule"),
+                        (_double, "learning_rate beta1 beta2 epsilon weight_decay feature_noise brightness contrast "
+                                  "saturation holdout"),
                         (_i32, "views angles heatmap_images threads"), (_text, "checkpoint"),
                         (_i32, "checkpoint_epochs resume"), (_pointer, "allocator"))
+_PRESET_FIELDS = ("epochs", "hidden", "epoch_steps", "schedule", "learning_rate", "feature_noise")
 _Progress = _struct("dn_progress", (_u32, "struct_size"), (_i32, "phase"), (_i64, "done total"), (_double, "loss"))
 _ProgressFunction = ctypes.CFUNCTYPE(_i32, ctypes.POINTER(_Progress), _pointer)
 
@@ -780,7 +782,7 @@ class Trainer(_Worker):
         given = _options(_TrainOptions, "dn_train_options_init_size", {})
         if preset is not None:
             _check(_function("dn_train_options_preset")(ctypes.byref(given), preset))
-            fixed = {name: getattr(given, name) for name in ("hidden", "epochs")}
+            fixed = {name: getattr(given, name) for name in _PRESET_FIELDS}
             options = {**fixed, **options}
         given = _options(_TrainOptions, "dn_train_options_init_size", options)
         super().__init__(_create("dn_trainer_create", extractor, given))

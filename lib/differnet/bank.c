@@ -354,6 +354,17 @@ static dn_status draw_fresh(dn_trainer *t, const uint32_t *images, int32_t count
     return DN_OK;
 }
 
+/* Noise keeps the density that the flow learns at least as wide as itself in every direction (Rothfuss et al., 2019,
+ * "Noise regularization for conditional density estimation").  Without it the flow makes the density of a few images
+ * ever narrower, and new good ones end up far outside.  The more images, the less is needed. */
+static void add_noise(const dn_trainer *t, rng *generator, size_t count)
+{
+    double deviation = t->options.feature_noise / sqrt(t->train_count);
+
+    for (size_t i = 0; i < count; i++)
+        t->rows[i] += (float)(deviation * rng_normal(generator));
+}
+
 dn_status bank_draw(dn_trainer *t, const uint32_t *images, int32_t count, rng *generator, dn_error *error)
 {
     size_t dimension = (size_t)t->extractor->feature_dim;
@@ -366,5 +377,7 @@ dn_status bank_draw(dn_trainer *t, const uint32_t *images, int32_t count, rng *g
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < dimension; j++)
             t->rows[i * dimension + j] = (t->rows[i * dimension + j] - t->mean[j]) / t->deviation[j];
+    if (t->options.feature_noise > 0)
+        add_noise(t, generator, rows * dimension);
     return DN_OK;
 }

@@ -25,8 +25,8 @@ dn_status bank_fill(dn_trainer *trainer, const train_watch *watch, dn_error *err
 /* Finds mean and deviation of the bank's features (0 and 1 if they are not to be standardised). */
 dn_status bank_standardise(dn_trainer *trainer, dn_error *error);
 
-/* Rows of one training step, standardised, to trainer->rows: batch_views views of each of `count` training images
- * (indices into trainer->split), drawn from the bank or rendered now. */
+/* Rows of one training step, standardised and with noise, to trainer->rows: batch_views views of each of `count`
+ * training images (indices into trainer->split), drawn from the bank or rendered now. */
 dn_status bank_draw(dn_trainer *trainer, const uint32_t *images, int32_t count, rng *generator, dn_error *error);
 
 #endif

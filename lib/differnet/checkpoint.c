@@ -18,12 +18,13 @@
 /* ---- whose checkpoint it is ---- */
 
 /* What features and training depend on, one number each.  The first BANK_FIELDS determine the bank's rows; a bank
- * can be used by trainings that differ in the others.  Threads, epochs and paths have no influence. */
-enum { BANK_FIELDS = 10, FIELDS = 21 };
+ * can be used by trainings that differ in the others.  Threads and paths have no influence, nor have epochs without a
+ * schedule. */
+enum { BANK_FIELDS = 10, FIELDS = 25 };
 static const char *const field_names[FIELDS] = {
     "backbone", "input_size", "scales", "images", "seed", "holdout", "bank", "brightness", "contrast", "saturation",
     "standardize", "hidden", "blocks", "clamp", "batch_images", "batch_views", "learning_rate", "beta1", "beta2",
-    "epsilon", "weight_decay",
+    "epsilon", "weight_decay", "epoch_steps", "schedule", "epochs", "feature_noise",
 };
 
 static uint64_t bits_of(double value)
@@ -53,6 +54,8 @@ static void fill_fields(const dn_trainer *t, uint64_t fields[FIELDS])
         (uint64_t)o->standardize, (uint64_t)o->hidden, (uint64_t)o->blocks, bits_of(o->clamp),
         (uint64_t)o->batch_images, (uint64_t)o->batch_views, bits_of(o->learning_rate),
         bits_of(o->beta1), bits_of(o->beta2), bits_of(o->epsilon), bits_of(o->weight_decay),
+        (uint64_t)o->epoch_steps, (uint64_t)o->schedule,
+        o->schedule == DN_SCHEDULE_CONSTANT ? 0 : (uint64_t)o->epochs, bits_of(o->feature_noise),
     };
 
     memcpy(fields, own, sizeof own);
@@ -216,14 +219,14 @@ static dn_status read_counters(dn_trainer *t, const st_file *file, dn_error *err
     TRY(st_require(file, "losses", 1, &two, &tensor, error));
     TRY(st_read_f64(file, tensor, losses, error));
     /* A generator of zeros only would give zeros for ever, and so hang who waits for another number. */
-    if (counters[0] < 0 || counters[0] > INT32_MAX || counters[1] < 0 || counters[1] >= t->train_count ||
+    if (counters[0] < 0 || counters[0] > INT32_MAX || counters[1] < 0 || counters[1] >= train_epoch_images(t) ||
         counters[2] < 0 || counters[2] > MAX_STEP || !(counters[3] | counters[4] | counters[5] | counters[6]))
         return fail(error, DN_E_FORMAT, "%s: its counters are invalid: remove it to train anew", st_label(file));
     if (counters[0] + (counters[1] > 0) > t->options.epochs)
         return fail(error, DN_E_STATE, "%s is at epoch %" PRId64 ", beyond epochs = %d: ask for more epochs, or "
                     "remove it", st_label(file), counters[0] + (counters[1] > 0), t->options.epochs);
     t->state.epoch = (int32_t)counters[0];
-    t->state.position = (int32_t)counters[1];
+    t->state.position = counters[1];
     t->optimiser->step = counters[2];
     memcpy(t->state.generator.state, counters + 3, sizeof t->state.generator.state);
     t->state.loss = counters[0] > 0 ? losses[0] : NAN;

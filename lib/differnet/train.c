@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "differnet/bank.h"
 #include "differnet/checkpoint.h"
+#include "differnet/schedule.h"
 #include "differnet/trainer.h"
 
 /* ---- life ---- */
@@ -103,6 +104,36 @@ dn_status train_report(const train_watch *watch, int32_t phase, int64_t done, in
     return DN_OK;
 }
 
+/* ---- counting ---- */
+
+/* Steps of one pass over the training images; the last one may be smaller. */
+static int64_t pass_steps(const dn_trainer *t)
+{
+    return ((int64_t)t->train_count + t->options.batch_images - 1) / t->options.batch_images;
+}
+
+/* Passes of one epoch. */
+static int64_t epoch_passes(const dn_trainer *t)
+{
+    return (t->options.epoch_steps + pass_steps(t) - 1) / pass_steps(t);
+}
+
+int64_t train_epoch_images(const dn_trainer *t)
+{
+    return epoch_passes(t) * t->train_count;
+}
+
+/* Steps of the whole training. */
+static int64_t total_steps(const dn_trainer *t)
+{
+    return t->options.epochs * epoch_passes(t) * pass_steps(t);
+}
+
+static _Bool epochs_left(const dn_trainer *t)
+{
+    return t->state.epoch < t->options.epochs;
+}
+
 /* ---- beginning ---- */
 
 static size_t parameters_of(const dn_trainer *t)
@@ -149,11 +180,6 @@ static dn_status begin_training(dn_trainer *t, dn_error *error)
     if (status != DN_OK)
         release_training(t); /* a failure may have left half a state */
     return status;
-}
-
-static _Bool epochs_left(const dn_trainer *t)
-{
-    return t->state.epoch < t->options.epochs;
 }
 
 /* The feature bank and the standardisation, as far as they are needed. */
@@ -213,12 +239,14 @@ static dn_status train_step(dn_trainer *t, dn_error *error)
 {
     train_state *state = &t->state;
     rng generator = state->generator;
-    int32_t left = t->train_count - state->position;
+    int32_t seen = (int32_t)(state->position % t->train_count), left = t->train_count - seen; /* in this pass */
     int32_t count = left < t->options.batch_images ? left : t->options.batch_images;
 
-    if (state->position == 0)
+    if (seen == 0)
         rng_permutation(&generator, state->order, (uint32_t)t->train_count);
-    TRY(bank_draw(t, state->order + state->position, count, &generator, error));
+    TRY(bank_draw(t, state->order + seen, count, &generator, error));
+    t->optimiser->options.learning_rate =
+        schedule_rate(t->options.schedule, t->options.learning_rate, t->optimiser->step, total_steps(t));
     double loss = flow_train_step(t->optimiser, t->rows, count * t->options.batch_views, NULL, t->workers);
     if (!isfinite(loss))
         return diverge(t, error);
@@ -235,7 +263,7 @@ static dn_status end_epoch(dn_trainer *t, dn_error *error)
     if (!weights_finite(t->flow->weights, parameters_of(t)))
         return diverge(t, error);
     memcpy(state->good, t->flow->weights, parameters_of(t) * sizeof *state->good);
-    state->loss = state->loss_sum / t->train_count;
+    state->loss = state->loss_sum / (double)train_epoch_images(t);
     state->position = 0;
     state->epoch++;
     return DN_OK;
@@ -259,7 +287,7 @@ static dn_status train_epoch(dn_trainer *t, const train_watch *watch, dn_error *
 {
     for (;;) {
         TRY(train_step(t, error));
-        if (t->state.position == t->train_count)
+        if (t->state.position == train_epoch_images(t))
             break;
         TRY(report_epoch(t, watch, error));
     }

@@ -20,9 +20,9 @@ typedef struct train_image {
 /* What changes while the flow trains; with its weights and the optimiser's moments, all that a checkpoint holds. */
 typedef struct train_state {
     int32_t epoch;    /* epochs that went well */
-    int32_t position; /* training images that the epoch in progress has seen; 0: between epochs */
-    rng generator;    /* RNG_TRAIN_ORDER: order of images, choice of views */
-    uint32_t *order;  /* (train_count): the training images in the order of the epoch in progress */
+    int64_t position; /* images that the epoch in progress has seen, over all its passes; 0: between epochs */
+    rng generator;    /* RNG_TRAIN_ORDER: order of images, choice of views, noise */
+    uint32_t *order;  /* (train_count): the training images in the order of the pass in progress */
     double loss_sum;  /* of the images that the epoch in progress has seen */
     double loss;      /* mean of the last good epoch; NaN before it */
     float *good;      /* (flow_parameters): the weights after `epoch` epochs */
@@ -53,7 +53,7 @@ struct dn_trainer {
 
     /* Training (train.c) */
     dn_flow *flow;
-    flow_optimiser *optimiser;
+    flow_optimiser *optimiser; /* its options.learning_rate is that of the last step */
     float *rows;      /* (images of a batch * batch_views, dim) */
     train_state state;
     _Bool diverged;   /* the weights are state.good again, the moments are not: no way on */
@@ -69,6 +69,9 @@ typedef struct train_watch {
 /* Tells the watcher; DN_E_CANCELLED if it asks to stop.  loss: NaN where there is none. */
 dn_status train_report(const train_watch *watch, int32_t phase, int64_t done, int64_t total, double loss,
                        dn_error *error);
+
+/* Images that an epoch shows: the training images, once or several times (dn_train_options.epoch_steps). */
+int64_t train_epoch_images(const dn_trainer *trainer);
 
 /* ---- train_images.c ---- */
 
