@@ -327,7 +327,7 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         {"images", 0, OPTION_INTEGER, &job.images, 1, 1000000000, "N",
          "learn from N of the images only, spread evenly,\ndrawn by the seed"},
         {"bank", 0, OPTION_INTEGER, &job.training.bank, 0, 4096, "N",
-         "rotated views of each image whose features are\ncomputed once and drawn from; default 64;\n"
+         "rotated views of each image whose features are\ncomputed once and drawn from; default 32;\n"
          "0: fresh views for each step, much slower"},
         {"views", 0, OPTION_INTEGER, &job.training.views, 1, 1024, "N",
          "views per image the model scores with by default;\ndefault 64"},
