@@ -29,11 +29,12 @@ class Generator:
         self.seed, self.siblings, self.threads = seed, siblings, threads
         self.kinds = [self.library.generator_defect_name(kind).decode()
                       for kind in range(self.library.generator_defect_kinds() + 1)]
+        self.families = [self.library.generator_family_name(family).decode()
+                         for family in range(self.library.generator_families())]
 
     def family(self, index):
         """Name of the family that class `index` belongs to."""
-        number = self.library.generator_family_of(self.seed, self.siblings, index)
-        return self.library.generator_family_name(number).decode()
+        return self.families[self.library.generator_family_of(self.seed, self.siblings, index)]
 
     def __call__(self, size, classes, instances, kinds, pose=1.0, look=1.0, degrade=1.0, zoom=1.0):
         """classes, instances, kinds: (n) integers; kind 0: without a defect, -1: one drawn at random.  Returns a Batch:

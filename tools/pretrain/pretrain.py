@@ -106,8 +106,8 @@ class Heads(nn.Module):
         self.place = nn.Conv2d(network.CONVOLUTIONS[-1][2], 1, 1)
 
 
-def losses(backbone, heads, x, masks, classes, options, autocast):
-    """Returns the loss and a dict of figures."""
+def losses(backbone, heads, x, masks, classes, weights, autocast):
+    """weights: of place and contrast; class counts 1.  Returns the loss and a dict of figures."""
     with autocast():
         last, outputs = backbone(x)
         features = outputs[-1].mean((2, 3))
@@ -118,7 +118,7 @@ def losses(backbone, heads, x, masks, classes, options, autocast):
     target = (F.adaptive_max_pool2d(masks, place.shape[-1]) > 0.5).float()
     loss_place = F.binary_cross_entropy_with_logits(place, target, pos_weight=torch.tensor(3.0, device=x.device))
     loss_contrast, ratio = contrast_loss(features)
-    loss = loss_class + options.place * loss_place + options.contrast * loss_contrast
+    loss = loss_class + weights[0] * loss_place + weights[1] * loss_contrast
     with torch.no_grad():
         accuracy = (logits.argmax(1) == classes).float().mean()
         figures = {"class": loss_class, "place": loss_place, "contrast": loss_contrast, "accuracy": accuracy,
@@ -132,6 +132,11 @@ def learning_rate(options, step, steps):
     """Linear warm-up, then a cosine down to zero."""
     warm = min(1.0, (step + 1) / options.warmup)
     return float(options.rate * warm * 0.5 * (1 + np.cos(np.pi * step / steps)))
+
+
+def contrast_weight(options, step, steps):
+    """Features come first, from telling classes apart; later they are turned towards defects."""
+    return options.contrast if step < options.late * steps else options.late_contrast
 
 
 class Run:
@@ -175,7 +180,8 @@ class Run:
         classes = torch.from_numpy(batch.classes.astype(np.int64)).to(self.device)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.options, self.step, self.steps)
-        loss, figures = losses(self.backbone, self.heads, x, masks, classes, self.options, self.autocast)
+        weights = self.options.place, contrast_weight(self.options, self.step, self.steps)
+        loss, figures = losses(self.backbone, self.heads, x, masks, classes, weights, self.autocast)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
@@ -241,6 +247,8 @@ def parse():
     parser.add_argument("--warmup", type=int, default=200, help="steps")
     parser.add_argument("--place", type=float, default=2.0, help="weight of finding the place")
     parser.add_argument("--contrast", type=float, default=1.0, help="weight of the contrast")
+    parser.add_argument("--late", type=float, default=0.5625, help="share of the steps behind which ...")
+    parser.add_argument("--late-contrast", type=float, default=10.0, help="... the contrast weighs this much")
     parser.add_argument("--black", type=float, default=0.5, help="share turned with black corners")
     parser.add_argument("--decimated", type=float, default=0.15, help="share of steps at every second pixel")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
