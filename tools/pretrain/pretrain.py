@@ -235,7 +235,7 @@ def parse():
     parser.add_argument("generator", help="libdiffernet-generator.so")
     parser.add_argument("out", help="safetensors file to write")
     parser.add_argument("--work", help="folder for checkpoint and log; default OUT.work")
-    parser.add_argument("--images", type=int, default=1000000, help="pictures to train on")
+    parser.add_argument("--images", type=int, default=576000, help="pictures to train on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--classes", type=int, default=1600)
     parser.add_argument("--siblings", type=int, default=4, help="classes per family of near twins")
@@ -280,7 +280,7 @@ def main():
         "training.recipe": json.dumps(run.recipe), "training.torch": torch.__version__,
         "training.device": options.device, "training.seconds": str(round(run.seconds)),
         "training.command": "tools/pretrain/pretrain.py GENERATOR OUT " + " ".join(
-            f"--{key} {value}" for key, value in run.recipe.items())})
+            f"--{key.replace('_', '-')} {value}" for key, value in run.recipe.items())})
     print(options.out)
 
 
