@@ -15,7 +15,8 @@ What is learned, all from one forward pass (docs/backbone.md says why and what e
 * contrast   what a defect changes in the feature, in units of the feature's deviation between good pictures of a class:
              what the flow will have to see.
 
-A step's batch is a table of groups, three pictures each of one class: good, another good one, and that one damaged.
+A step's batch is drawn from all classes, six in ten pictures damaged; or, with --twins 1, it is a table of groups, three
+pictures each of one class: good, another good one, and that one damaged.  The contrast needs those, and is off by default.
 """
 import argparse
 import json
@@ -40,10 +41,14 @@ def draw_batch(generator, options, step):
     """Pictures of a step: a function of (seed, step) alone.  A Batch of groups * GROUP pictures."""
     rng = np.random.default_rng((options.seed, 1, step))
     groups = options.batch // GROUP
-    classes = np.repeat(rng.choice(options.classes, groups, replace=False), GROUP)
     instances = rng.integers(0, 1 << 40, (groups, GROUP))
-    instances[:, 2] = instances[:, 1]
-    kinds = np.tile([0, 0, -1], groups)
+    if options.twins:
+        classes = np.repeat(rng.choice(options.classes, groups, replace=False), GROUP)
+        instances[:, 2] = instances[:, 1]
+        kinds = np.tile([0, 0, -1], groups)
+    else:
+        classes = rng.integers(0, options.classes, options.batch)
+        kinds = -(rng.random(options.batch) < 0.6).astype(int)
     # Now and then twice as large, then every second pixel: the library looks at a view like that.
     factor = 2 if rng.random() < options.decimated else 1
     pose, look, degrade = rng.uniform((0.2, 0.1, 0.1), (1, 0.7, 0.7))
@@ -83,8 +88,9 @@ def augment(batch, options, step, device):
             part = F.interpolate(part, size=(options.crop, options.crop), mode="bilinear", align_corners=False)
         parts.append(part)
     x = rotated(torch.cat(parts), rng, options.black)
-    gain = torch.tensor(rng.uniform(0.85, 1.15, (len(x), 1, 1, 1)), dtype=torch.float32, device=device)
-    return (x[:, :3] * gain).clamp(0, 1), x[:, 3:]
+    gain, shift = (torch.tensor(rng.uniform(low, high, (len(x), 1, 1, 1)), dtype=torch.float32, device=device)
+                   for low, high in ((0.7, 1.3), (-0.15, 0.15)))
+    return (x[:, :3] * gain + shift).clamp(0, 1), x[:, 3:]
 
 
 # ---- losses ----
@@ -235,22 +241,23 @@ def parse():
     parser.add_argument("generator", help="libdiffernet-generator.so")
     parser.add_argument("out", help="safetensors file to write")
     parser.add_argument("--work", help="folder for checkpoint and log; default OUT.work")
-    parser.add_argument("--images", type=int, default=576000, help="pictures to train on")
+    parser.add_argument("--images", type=int, default=201600, help="pictures to train on")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--classes", type=int, default=1600)
+    parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--siblings", type=int, default=4, help="classes per family of near twins")
     parser.add_argument("--batch", type=int, default=144)
     parser.add_argument("--size", type=int, default=128, help="side of a generated picture")
     parser.add_argument("--crop", type=int, default=112, help="side of what the network sees")
-    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--decay", type=float, default=1e-2)
     parser.add_argument("--warmup", type=int, default=200, help="steps")
     parser.add_argument("--place", type=float, default=2.0, help="weight of finding the place")
-    parser.add_argument("--contrast", type=float, default=1.0, help="weight of the contrast")
+    parser.add_argument("--contrast", type=float, default=0.0, help="weight of the contrast; needs --twins 1")
     parser.add_argument("--late", type=float, default=0.5625, help="share of the steps behind which ...")
-    parser.add_argument("--late-contrast", type=float, default=10.0, help="... the contrast weighs this much")
-    parser.add_argument("--black", type=float, default=0.5, help="share turned with black corners")
-    parser.add_argument("--decimated", type=float, default=0.15, help="share of steps at every second pixel")
+    parser.add_argument("--late-contrast", type=float, default=0.0, help="... the contrast weighs this much")
+    parser.add_argument("--twins", type=int, default=0, help="1: batches of groups, which the contrast needs")
+    parser.add_argument("--black", type=float, default=0.0, help="share turned with black corners")
+    parser.add_argument("--decimated", type=float, default=0.0, help="share of steps at every second pixel")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--bf16", type=int, default=1, help="1: bfloat16 where it is safe; 0: float32")
@@ -258,9 +265,11 @@ def parse():
     parser.add_argument("--stop-after", type=int, default=0, help="stop behind this step, exit status 3, to go on later")
     options = parser.parse_args()
     options.work = options.work or options.out + ".work"
+    if (options.contrast or options.late_contrast) and not options.twins:
+        parser.error("--contrast compares twins: give --twins 1")
     if options.batch % (GROUP * CHUNKS) != 0:
         parser.error(f"--batch must be a multiple of {GROUP * CHUNKS}")
-    if options.classes < options.batch // GROUP:
+    if options.twins and options.classes < options.batch // GROUP:
         parser.error("--classes must be at least --batch / 3: the classes of a batch differ")
     return options
 
