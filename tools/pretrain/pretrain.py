@@ -123,12 +123,11 @@ def losses(backbone, heads, x, masks, classes, weights, autocast):
     loss_class = F.cross_entropy(logits, classes, label_smoothing=0.1)
     target = (F.adaptive_max_pool2d(masks, place.shape[-1]) > 0.5).float()
     loss_place = F.binary_cross_entropy_with_logits(place, target, pos_weight=torch.tensor(3.0, device=x.device))
-    loss_contrast, ratio = contrast_loss(features)
-    loss = loss_class + weights[0] * loss_place + weights[1] * loss_contrast
-    with torch.no_grad():
-        accuracy = (logits.argmax(1) == classes).float().mean()
-        figures = {"class": loss_class, "place": loss_place, "contrast": loss_contrast, "accuracy": accuracy,
-                   "ratio": ratio}
+    loss = loss_class + weights[0] * loss_place
+    figures = {"class": loss_class, "place": loss_place, "accuracy": (logits.argmax(1) == classes).float().mean()}
+    if weights[1] > 0:
+        figures["contrast"], figures["ratio"] = contrast_loss(features)
+        loss = loss + weights[1] * figures["contrast"]
     return loss, {key: float(value.detach()) for key, value in figures.items()}
 
 
