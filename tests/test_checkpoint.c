@@ -62,6 +62,18 @@ static void expect_bytes(const dn_train_options *options, const dn_blob *expecte
 
 /* ---- going on ---- */
 
+/* Stopped at a call of DN_PHASE_TRAIN and gone on with, it gives the bytes of a run that was not. */
+static void interrupt_and_resume(dn_train_options o, int call)
+{
+    dn_blob *straight = run_to_bytes(tiny_trainer(&o, IMAGES));
+
+    o.checkpoint = new_checkpoint();
+    train_until(&o, DN_PHASE_TRAIN, call);
+    o.resume = 1;
+    expect_bytes(&o, straight);
+    dn_blob_free(straight);
+}
+
 /* Calls of DN_PHASE_TRAIN: the start, then 3 per epoch; so 10 is the end of epoch 3, 9 and 11 are within epochs. */
 START_TEST(resume_gives_the_same_bits)
 {
@@ -69,13 +81,7 @@ START_TEST(resume_gives_the_same_bits)
     dn_train_options o = options_at(NULL, 0);
     o.bank = _i < 6 ? 6 : 0;
     o.brightness = 0.1;
-    dn_blob *straight = run_to_bytes(tiny_trainer(&o, IMAGES));
-
-    o.checkpoint = new_checkpoint();
-    train_until(&o, DN_PHASE_TRAIN, calls[_i % 6]);
-    o.resume = 1;
-    expect_bytes(&o, straight);
-    dn_blob_free(straight);
+    interrupt_and_resume(o, calls[_i % 6]);
 }
 END_TEST
 
@@ -96,13 +102,7 @@ START_TEST(resume_within_a_schedule)
     static const int calls[] = {2, 4, 5, 7, 20, 36}; /* 4: between two passes; 7: between two epochs */
     dn_train_options o = varied_options();
     o.bank = _i < 6 ? 6 : 0;
-    dn_blob *straight = run_to_bytes(tiny_trainer(&o, IMAGES));
-
-    o.checkpoint = new_checkpoint();
-    train_until(&o, DN_PHASE_TRAIN, calls[_i % 6]);
-    o.resume = 1;
-    expect_bytes(&o, straight);
-    dn_blob_free(straight);
+    interrupt_and_resume(o, calls[_i % 6]);
 }
 END_TEST
 

@@ -55,13 +55,7 @@ static bool read_head(legacy *self)
                               "with PyTorch's number");
     if (!is_integer(unpickle(&self->reader), PROTOCOL))
         return refuse(self, "the checkpoint's version is not 1001");
-    const value *machine = unpickle(&self->reader);
-    if (!machine)
-        return false;
-    const value *little = machine->kind == VALUE_DICT ? dict_find(machine, "little_endian") : NULL;
-    if (!little || little->kind != VALUE_BOOL || !little->integer)
-        return weights_refuse(self->error, DN_E_UNSUPPORTED, "its numbers are not little-endian");
-    return true;
+    return weights_check_machine(unpickle(&self->reader), self->error);
 }
 
 /* ---- the storages ---- */

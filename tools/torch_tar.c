@@ -183,14 +183,8 @@ static bool read_binary(tar *self, unpickler *reader, int64_t *number)
 static bool check_machine(tar *self)
 {
     unpickler reader = open_file(self, SYS_INFO);
-    const value *machine = unpickle(&reader);
 
-    if (!machine)
-        return false;
-    const value *little = machine->kind == VALUE_DICT ? dict_find(machine, "little_endian") : NULL;
-    if (!little || little->kind != VALUE_BOOL || !little->integer)
-        return weights_refuse(self->error, DN_E_UNSUPPORTED, "its numbers are not little-endian");
-    return true;
+    return weights_check_machine(unpickle(&reader), self->error);
 }
 
 static bool read_storage(tar *self, unpickler *reader)

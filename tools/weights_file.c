@@ -123,6 +123,16 @@ static bool holds_tensors(const value *dict)
     return false;
 }
 
+bool weights_check_machine(const value *machine, dn_error *error)
+{
+    if (!machine)
+        return false;
+    const value *little = machine->kind == VALUE_DICT ? dict_find(machine, "little_endian") : NULL;
+    if (!little || little->kind != VALUE_BOOL || !little->integer)
+        return weights_refuse(error, DN_E_UNSUPPORTED, "its numbers are not little-endian");
+    return true;
+}
+
 const value *weights_state_dict(const value *object, dn_error *error)
 {
     static const char *const keys[] = {"state_dict", "model_state_dict", "model"};

@@ -49,6 +49,8 @@ bool read_torch_legacy(weights_file *out, const uint8_t *bytes, size_t size, dn_
 bool read_torch_tar(weights_file *out, const uint8_t *bytes, size_t size, dn_error *error);
 bool read_safetensors(weights_file *out, const uint8_t *bytes, size_t size, dn_error *error);
 
+/* Whether the machine that a former format describes (sys_info) was little-endian; NULL, an unread one, is false. */
+bool weights_check_machine(const value *machine, dn_error *error);
 /* The dictionary of tensors: the object itself, or what it has under a usual key.  NULL: refused. */
 const value *weights_state_dict(const value *object, dn_error *error);
 /* Adds the tensors of a state dict, whose storages' data is known. */

@@ -11,18 +11,6 @@ from PIL import Image
 from generator import Generator
 
 
-def classes_of_families(generator, families, each):
-    """The first `each` parents' first classes of every family, by family."""
-    found = {family: [] for family in families}
-    for number in range(0, 100000 * generator.siblings, generator.siblings):
-        family = generator.family(number)
-        if family in found and len(found[family]) < each:
-            found[family].append(number)
-            if all(len(numbers) == each for numbers in found.values()):
-                break
-    return [number for family in families for number in found[family]]
-
-
 def outline(mask):
     grown = mask.copy()
     grown[1:] |= mask[:-1]
@@ -53,7 +41,7 @@ def main():
         classes = list(range(first, last))
     else:
         first, last = (int(x) for x in a.families.split(":")) if a.families else (0, len(generator.families))
-        classes = classes_of_families(generator, generator.families[first:last], a.each)
+        classes = generator.classes_of(generator.families[first:last], a.each)
     columns = len(generator.kinds) - 1 if a.defects else a.columns
     numbers = np.repeat(classes, columns)
     instances = np.tile(np.arange(columns), len(classes))

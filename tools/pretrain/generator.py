@@ -36,6 +36,17 @@ class Generator:
         """Name of the family that class `index` belongs to."""
         return self.families[self.library.generator_family_of(self.seed, self.siblings, index)]
 
+    def classes_of(self, families, each):
+        """The first `each` parents' first classes of every family, by family."""
+        found = {family: [] for family in families}
+        for number in range(0, 100000 * self.siblings, self.siblings):
+            family = self.family(number)
+            if family in found and len(found[family]) < each:
+                found[family].append(number)
+                if all(len(numbers) == each for numbers in found.values()):
+                    break
+        return [number for family in families for number in found[family]]
+
     def __call__(self, size, classes, instances, kinds, pose=1.0, look=1.0, degrade=1.0, zoom=1.0):
         """classes, instances, kinds: (n) integers; kind 0: without a defect, -1: one drawn at random.  Returns a Batch:
         images (n, size, size, 3) bytes, classes (n), kinds (n) as drawn, masks (n, size, size) bytes."""

@@ -20,14 +20,6 @@ FAMILIES = ["screw", "turned part", "gear", "plate", "circuit board", "text", "s
 POSE, LOOK, DEGRADE = 0.3, 0.15, 0.3
 
 
-def first_class(generator, family):
-    """The first class of the family, counted from the parents' first ones."""
-    for number in range(0, 100000, generator.siblings):
-        if generator.family(number) == family:
-            return number
-    raise SystemExit(f"the generator has no family '{family}'")
-
-
 def write(batch, folder, first=0):
     os.makedirs(folder, exist_ok=True)
     for i, image in enumerate(batch.images):
@@ -45,8 +37,10 @@ def main():
     parser.add_argument("--size", type=int, default=448)
     options = parser.parse_args()
     generator = Generator(options.generator, options.seed)
-    for family in FAMILIES:
-        number = first_class(generator, family)
+    missing = set(FAMILIES) - set(generator.families)
+    if missing:
+        raise SystemExit(f"the generator has no family {', '.join(sorted(missing))}")
+    for family, number in zip(FAMILIES, generator.classes_of(FAMILIES, 1)):
         folder = os.path.join(options.sets, family.replace(" ", "_"))
 
         def draw(first, count, kinds):

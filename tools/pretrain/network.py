@@ -45,14 +45,11 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(STD)[:, None, None])
 
     def forward(self, x):
-        """x: (n, 3, size, size) in 0..1.  Returns the last map before its pool (n, 256, h, w) and the outputs of all
-        stages, each behind its pool."""
+        """x: (n, 3, size, size) in 0..1.  Returns the last map (n, 256, h, w) before and behind its pool."""
         x = (x - self.mean) / self.std
-        outputs, last = [], None
         for stage in self.stages:
             last, x = stage(x)
-            outputs.append(x)
-        return last, outputs
+        return last, x
 
 
 def export(backbone, path, metadata):

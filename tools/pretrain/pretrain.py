@@ -64,6 +64,8 @@ def rotated(x, rng, black):
     angles = rng.uniform(-np.pi, np.pi, (n // GROUP, GROUP))
     angles[:, 2] = angles[:, 1]
     angles[rng.random(n // GROUP) >= black] = 0
+    if not angles.any():
+        return x
     angles = torch.tensor(angles.ravel(), dtype=torch.float32, device=x.device)
     cos, sin, zero = torch.cos(angles), torch.sin(angles), torch.zeros_like(angles)
     matrices = torch.stack([torch.stack([cos, sin, zero], 1), torch.stack([-sin, cos, zero], 1)], 1)
@@ -115,8 +117,8 @@ class Heads(nn.Module):
 def losses(backbone, heads, x, masks, classes, weights, autocast):
     """weights: of place and contrast; class counts 1.  Returns the loss and a dict of figures."""
     with autocast():
-        last, outputs = backbone(x)
-        features = outputs[-1].mean((2, 3))
+        last, pooled = backbone(x)
+        features = pooled.mean((2, 3))
         place = heads.place(last)
     features, place = features.float(), place.float()
     logits = heads.classes(features)

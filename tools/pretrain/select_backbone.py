@@ -21,8 +21,8 @@ import sys
 import numpy as np
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "bindings", "python"))
-import differnet  # noqa: E402
+sys.path.insert(0, os.path.join(ROOT, "bench"))
+from accuracy import auroc, differnet  # noqa: E402
 
 SHRINKAGE = 0.1
 
@@ -36,17 +36,6 @@ def features(extractor, paths, views, seed, pool):
     rng = np.random.default_rng(seed)
     angles = [-180 + (np.arange(views) + rng.random(views)) * 360 / views for _ in paths]
     return np.stack(list(pool.map(extractor.features_image, paths, angles))).astype(np.float64)
-
-
-def auroc(good, bad):
-    """Share of pairs in the right order, ties counting half."""
-    order = np.concatenate([good, bad]).argsort(kind="stable")
-    values = np.concatenate([good, bad])[order]
-    ranks = np.empty(len(values))
-    first = np.searchsorted(values, values, "left")
-    last = np.searchsorted(values, values, "right")
-    ranks[order] = (first + last + 1) / 2
-    return (ranks[len(good):].sum() - len(bad) * (len(bad) + 1) / 2) / (len(good) * len(bad))
 
 
 def gaussian_scores(train, test):
