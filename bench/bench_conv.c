@@ -114,7 +114,7 @@ static double largest_difference(const float *a, const float *b, size_t n)
 struct layer_case {
     const char *name;
     conv_spec specs[2]; /* direct, fast */
-    int32_t side;
+    int32_t side, scale; /* of the layer's input; of the view, 448 and so on */
     size_t inputs, outputs;
     float *x, *dx, *y[2], *scratch[2];
     double seconds[4][MOST_ROUNDS]; /* forward direct, fast, gradient direct, fast */
@@ -180,7 +180,7 @@ static void print_json(const struct layer_case *c, int rounds)
 {
     static const char *const names[4] = {"direct", "fast", "gradient_direct", "gradient_fast"};
 
-    printf("{\"layer\": \"%s\", \"side\": %d, \"error\": %.3e", c->name, c->side,
+    printf("{\"layer\": \"%s\", \"scale\": %d, \"side\": %d, \"error\": %.3e", c->name, c->scale, c->side,
            largest_difference(c->y[0], c->y[1], c->outputs));
     for (int i = 0; i < 4; i++) {
         printf(", \"%s\": [", names[i]);
@@ -191,21 +191,19 @@ static void print_json(const struct layer_case *c, int rounds)
     printf("}\n");
 }
 
-static void measure(const char *name, const conv_spec specs[2], int32_t side, int rounds, int json, rng *generator)
+static void measure(struct layer_case *c, int rounds, int json, rng *generator)
 {
-    struct layer_case c = {.name = name, .specs = {specs[0], specs[1]}, .side = side};
-
-    prepare_case(&c, generator);
+    prepare_case(c, generator);
     for (int i = 0; i < 2; i++) /* touches all memory once */
-        time_method(&c, i, 0);
+        time_method(c, i, 0);
     for (int round = 0; round < rounds; round++)
         for (int i = 0; i < 4; i++)
-            c.seconds[i][round] = time_method(&c, i % 2, i / 2);
+            c->seconds[i][round] = time_method(c, i % 2, i / 2);
     if (json)
-        print_json(&c, rounds);
+        print_json(c, rounds);
     else
-        print_row(&c, rounds);
-    free_case(&c);
+        print_row(c, rounds);
+    free_case(c);
 }
 
 /* A layer at all scales. */
@@ -221,8 +219,11 @@ static void measure_layer(const struct layer *layer, int rounds, int json, rng *
     conv_pack(&specs[0], packed);
     specs[1] = specs[0];
     specs[1].packed = packed;
-    for (int s = 0; s < SCALES; s++)
-        measure(layer->name, specs, layer->sides[s], rounds, json, generator);
+    for (int s = 0; s < SCALES; s++) {
+        struct layer_case c = {.name = layer->name, .specs = {specs[0], specs[1]}, .side = layer->sides[s],
+                               .scale = layers[0].sides[s]};
+        measure(&c, rounds, json, generator);
+    }
     free(weight);
     free(bias);
     free(packed);

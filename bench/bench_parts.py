@@ -6,6 +6,10 @@ import numpy as np
 from bench_common import differnet, safetensors_io
 
 PICTURE_SIDE = 600
+# The network as the peers build it: number, stride, padding, whether a pool of 3 x 3 with stride 2 follows.
+CONVOLUTIONS = ((0, 4, 2, True), (3, 1, 2, True), (6, 1, 1, False), (8, 1, 1, False), (10, 1, 1, True))
+SCALES = (1, 2, 4)
+BLOCKS, CLAMP, LIMIT = 8, 3.0, 1e6
 
 
 def picture(seed, side=PICTURE_SIDE):
@@ -33,7 +37,7 @@ def make_model(path, preset, hidden=None, input_size=448, backbone=None):
     """Saves a model that has learned nothing: built-in backbone (or a file's), a flow with its initial weights."""
     extractor = (differnet.Extractor.open(backbone, input_size=input_size) if backbone
                  else differnet.Extractor.default(input_size=input_size))
-    settings = {"epochs": 0, "bank": 1, "heatmap_images": 0, "angles": differnet.ANGLES_GRID}
+    settings = {"epochs": 0, "bank": 16, "heatmap_images": 0, "angles": differnet.ANGLES_GRID}
     if hidden:
         settings["hidden"] = hidden
     trainer = differnet.Trainer(extractor, preset, **settings)

@@ -29,7 +29,7 @@ class Flow(torch.nn.Module):
             for k in range(len(self.permutations)):
                 self.permutations[k] = torch.tensor(tensors[f"blocks.{k}.permutation"].astype("int64"))
                 for name, net in (("net1", self.net1[k]), ("net2", self.net2[k])):
-                    for i, layer in enumerate(net[::2]):
+                    for i, layer in enumerate(list(net)[::2]):
                         for part in ("weight", "bias"):
                             getattr(layer, part).copy_(torch.tensor(tensors[f"blocks.{k}.{name}.{i}.{part}"]))
         return self
