@@ -91,7 +91,8 @@ def peer_lines(result):
         ways = "; ".join(f"{part}: {fact[part]}" for part in ("features", "flow", "step") if part in fact)
         cells = [duration(times[name][task]) if task in times[name] else "" for task in ("score", "features")]
         lines.append(f"| {name} {fact['version']} | {cells[0]} | {cells[1]} | {ways} |")
-    lines += [f"| {name} | absent: {why} | | |" for name, why in result["absent"].items()]
+    for word in ("absent", "failed"):
+        lines += [f"| {name} | {word}: {why} | | |" for name, why in result[word].items()]
     return lines
 
 

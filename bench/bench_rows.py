@@ -65,7 +65,7 @@ class Bench:
         self.ours = self.library_worker(self.model)
         self.hidden = int(self.ours.facts["hidden"])
         self.settle = 0 if arguments.quick else SETTLE
-        self.rows, self.absent, self._bundle, self._measured = [], {}, None, {}
+        self.absent, self.failed, self._bundle, self._measured = {}, {}, None, {}
 
     # ---- workers ----
 
@@ -114,22 +114,27 @@ class Bench:
                         found[task] = self._pair(name, worker, task)
             except Absent as why:
                 self.absent[name] = str(why)
+            except Failed as why:
+                self.failed[name] = str(why)
             self._measured[(name, *tasks)] = found
         return self._measured[(name, *tasks)]
 
     def _pair(self, name, worker, task):
-        ours = self.ours if task != "step" else self.flow_worker()
-        request = "step" if task == "step" else f"{task} {self.views} {self.threads}"
-        what = {"score": "score", "features": "mean feature", "step": "first loss"}[task]
-        if task == "step":  # both have the same weights at the beginning only
-            check_same(name, what, ours.ask("step")[1], worker.facts["first_loss"])
-        a, b = alternate(self.rounds, (lambda: ours.ask(request), lambda: worker.ask(task)), self.settle)
         if task == "step":
-            ours.close()
-        else:
-            check_same(name, what, a[0][1], b[0][1])
-        return {"a": {"name": "libdifferent", "seconds": [answer[0] for answer in a]},
-                "b": {"name": name, "seconds": [answer[0] for answer in b], "facts": worker.facts}}
+            with self.flow_worker() as ours:  # both have the same weights at the beginning only
+                check_same(name, "first loss", ours.ask("step")[1], worker.facts["first_loss"])
+                return self._turns(name, worker, task, ours, "step")[0]
+        request = f"{task} {self.views} {self.threads}"
+        record, ours, theirs = self._turns(name, worker, task, self.ours, request)
+        check_same(name, "score" if task == "score" else "mean feature", ours, theirs)
+        return record
+
+    def _turns(self, name, worker, task, ours, request):
+        """The record, and what both computed."""
+        a, b = alternate(self.rounds, (lambda: ours.ask(request), lambda: worker.ask(task)), self.settle)
+        record = {"a": {"name": "libdifferent", "seconds": [answer[0] for answer in a]},
+                  "b": {"name": name, "seconds": [answer[0] for answer in b], "facts": worker.facts}}
+        return record, a[0][1], b[0][1]
 
     def fastest_peer(self, task, tasks=("score", "features")):
         """The record of the fastest peer, and all records."""
@@ -175,7 +180,7 @@ def row_against(bench, name, task):
     tasks = ("step",) if task == "step" else ("score", "features")
     record = bench.against(peer[0], tasks).get(task) if peer else None
     if record is None:
-        raise Absent(bench.absent.get(name, "left out"))
+        raise Absent({**bench.absent, **bench.failed}.get(name, "left out"))
     return {**record, "ratio": paired("speedup", record["a"]["seconds"], record["b"]["seconds"])}
 
 

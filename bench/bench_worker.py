@@ -38,6 +38,7 @@ class Worker:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                              stderr=self._errors, env=clean_environment(threads))
         except OSError as problem:
+            self._errors.close()
             raise Absent(f"{command[0]}: {problem.strerror}")
         word, _, rest = self._read().partition(" ")
         if word == "absent":
@@ -54,9 +55,11 @@ class Worker:
         return line.rstrip("\n")
 
     def _failure(self, what):
-        self.close()
+        self._process.kill()
+        self._process.wait()
         self._errors.seek(0)
         told = self._errors.read().strip().splitlines()
+        self.close()
         return Failed(f"{self.name}: {what}{': ' + told[-1] if told else ''}")
 
     def ask(self, request):
@@ -76,8 +79,12 @@ class Worker:
         """Ends the process: it has nothing to lose."""
         self._process.kill()
         self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
+        for stream in (self._process.stdout, self._errors):
+            stream.close()
+        try:
+            self._process.stdin.close()
+        except OSError:  # a request that was never read
+            pass
 
     def __enter__(self):
         return self

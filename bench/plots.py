@@ -34,7 +34,7 @@ def number(value):
 def ticks(low, high):
     """1, 2, 5, 10 ... inside low .. high; powers of ten alone where these are many."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if len(decades) <= 3 else (1,)
+    steps = (1, 2, 5) if high < 500 * low else (1,)
     return [step * 10.0 ** k for k in decades for step in steps if low <= step * 10.0 ** k * (1 + 1e-9) <= high * 1.001]
 
 
