@@ -4,6 +4,8 @@ import statistics
 
 from bench_rows import ROWS
 
+BEGIN, END = "<!-- bench/run begin -->\n", "<!-- bench/run end -->\n"
+
 
 def read_text(path):
     try:
@@ -118,3 +120,13 @@ def markdown(result):
         lines += ["", "| speed over im2row + SGEMM, one thread | " + " | ".join(f"{s} px" for s in sides) + " |",
                   "|---|" + "---|" * len(sides)] + layers
     return "\n".join(lines) + "\n"
+
+
+def write_markdown(path, text):
+    """The report as a file; where there is one with the two marks, it goes between them."""
+    old = read_text(path) + "\n"
+    if BEGIN in old and END in old:
+        text = old[:old.index(BEGIN) + len(BEGIN)] + text + old[old.index(END):]
+    with open(path + ".tmp", "w") as file:
+        file.write(text)
+    os.replace(path + ".tmp", path)

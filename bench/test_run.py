@@ -162,6 +162,20 @@ class FiguresTest(unittest.TestCase):
                          ["2.5 s", "32.1 ms", "45.6 µs", "10 ns"])
 
 
+    def test_markdown_file(self):
+        name = path("page.md")
+        bench_report.write_markdown(name, "alone\n")
+        with open(name) as file:
+            self.assertEqual(file.read(), "alone\n")
+        with open(name, "w") as file:
+            file.write("# Page\n" + bench_report.BEGIN + "old\n" + bench_report.END + "behind\n")
+        for content in ("first\n", "second\n"):
+            bench_report.write_markdown(name, content)
+            with open(name) as file:
+                self.assertEqual(file.read(),
+                                 "# Page\n" + bench_report.BEGIN + content + bench_report.END + "behind\n")
+
+
 class RunTest(unittest.TestCase):
     """bench/run from outside."""
 
