@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: where things are, the binding, the library's defaults, how results are kept."""
+"""What the scripts of this folder share: where things are, the binding, the library's defaults, writing results."""
 import ctypes
 import json
 import os

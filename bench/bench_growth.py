@@ -5,9 +5,9 @@ import statistics
 from bench_parts import make_model
 from bench_worker import Worker
 
-FULL = {"views": (1, 2, 4, 8, 16, 32, 64, 128), "input_size": (224, 320, 448, 544, 672),
+FULL = {"views": (1, 2, 4, 8, 16, 32, 64, 128), "input_size": (256, 320, 448, 576, 672),
         "hidden": (128, 256, 512, 1024, 2048, 4096), "images": (16, 32, 64, 128)}
-QUICK = {"views": (1, 2), "input_size": (224, 448), "hidden": (32, 64), "images": (3, 4)}
+QUICK = {"views": (1, 2), "input_size": (256, 448), "hidden": (32, 64), "images": (3, 4)}
 
 
 def median_of(worker, request, rounds):
@@ -66,6 +66,7 @@ def measure(bench):
         "input_size": {"x": "side of a view, pixels", "y": score,
                        "points": by_model(bench, "input_size", points["input_size"])},
         "hidden": {"x": "hidden width", "y": score, "points": by_model(bench, "hidden", points["hidden"])},
-        "step": {"x": "hidden width", "y": "training step of 96 rows", "points": steps_by_hidden(bench, points["hidden"])},
+        "step": {"x": "hidden width", "y": "training step of 96 rows",
+                 "points": steps_by_hidden(bench, points["hidden"])},
         "images": {"x": "images", "y": "whole training", "points": by_images(bench, points["images"])},
     }

@@ -39,8 +39,8 @@ def machine_lines(result):
              f"{n} thread{'s' if n > 1 else ''}" for n in sorted({1, threads})]
     removed = f" ({' and '.join(machine['removed'])} was set and has been removed)" if machine["removed"] else ""
     return [f"{result['date']}, library {result['library']}, {result['rounds']} rounds, {threads} threads, "
-            f"{result['views']} views, hidden {result['hidden']}. {machine['cpu']}, {machine['processors']} processors, "
-            f"caches {machine['caches']}; {machine['blas']}, core {machine['corename']}{removed}; load "
+            f"{result['views']} views, hidden {result['hidden']}. {machine['cpu']}, {machine['processors']} "
+            f"processors, caches {machine['caches']}; {machine['blas']}, core {machine['corename']}{removed}; load "
             f"{machine['load_before']:.2f} before and {machine['load_after']:.2f} after; " + "; ".join(rates) + "."]
 
 
@@ -110,7 +110,8 @@ def conv_lines(result):
 
 def markdown(result):
     """The whole report."""
-    lines = machine_lines(result) + ["", "| | library | other | ratio (min .. max) | must, aim |", "|---|---|---|---|---|"]
+    lines = machine_lines(result)
+    lines += ["", "| | library | other | ratio (min .. max) | must, aim |", "|---|---|---|---|---|"]
     lines += [table_row(name, row) for name, row in result["rows"].items()]
     peers = peer_lines(result)
     if peers:

@@ -92,12 +92,12 @@ def flow_path(bundle, rows):
     graph, tensors = Graph(), bundle.flow()
     x = graph.node("Sub", "features", graph.constant("mean", bundle.mean))
     x = graph.node("Div", x, graph.constant("deviation", bundle.deviation))
-    low, high = (graph.constant(name, np.array(value, np.float32)) for name, value in (("low", -LIMIT), ("high", LIMIT)))
+    limits = [graph.constant(name, np.array(value, np.float32)) for name, value in (("low", -LIMIT), ("high", LIMIT))]
     for k in range(BLOCKS):
         order = graph.constant(f"order{k}", tensors[f"blocks.{k}.permutation"].astype(np.int64))
         x1, x2 = graph.node("Split", graph.node("Gather", x, order, axis=1), outputs=2, axis=1)
         y1 = add_coupling(graph, x1, add_subnet(graph, x2, tensors, f"blocks.{k}.net2"))
         y2 = add_coupling(graph, x2, add_subnet(graph, y1, tensors, f"blocks.{k}.net1"))
-        x = graph.node("Clip", graph.node("Concat", y1, y2, axis=1), low, high)
+        x = graph.node("Clip", graph.node("Concat", y1, y2, axis=1), *limits)
     graph.save(path, "features", [rows, len(bundle.mean)], x)
     return path
