@@ -41,7 +41,7 @@ static dn_score score_with(dn_model *model, const dn_scorer_options *options, do
     dn_error error = {0};
 
     ck_ok(scorer_create(model, options, &scorer, &error));
-    dn_status status = scorer_score(scorer, &view, &score, &error);
+    dn_status status = scorer_score(scorer, &(scorer_input){.view = &view}, &score, &error);
     ck_assert_msg(status == DN_OK, "%s", error.message);
     if (view_scores)
         memcpy(view_scores, scorer->view_scores, (size_t)scorer->views * sizeof *view_scores);
@@ -158,7 +158,7 @@ static void *score_on_thread(void *argument)
         return NULL;
     model_unref(model); /* the scorer has its own reference */
     for (int i = 0; i < 3; i++)
-        if (scorer_score(scorer, &view, &shared->score, NULL) != DN_OK)
+        if (scorer_score(scorer, &(scorer_input){.view = &view}, &shared->score, NULL) != DN_OK)
             shared->score.score = -1;
     scorer_free(scorer);
     return NULL;
@@ -195,7 +195,7 @@ START_TEST(overflow_is_an_error)
     for (int i = 0; i < GOLDEN_DIM; i++)
         model->deviation[i] = 1e-45f; /* of a model of our own: standardised features become infinite */
     ck_ok(scorer_create(model, &plain, &scorer, NULL));
-    ck_status(scorer_score(scorer, &view, &score, &error), DN_E_NUMERIC);
+    ck_status(scorer_score(scorer, &(scorer_input){.view = &view}, &score, &error), DN_E_NUMERIC);
     ck_assert_ptr_nonnull(strstr(error.message, "overflow"));
     ck_assert_int_eq(scorer->scored, 0);
     scorer_free(scorer);
@@ -219,7 +219,7 @@ START_TEST(infinite_features_are_an_error)
     for (size_t i = 0; i < flow_parameters(4, 2, 8); i++) /* all hidden units closed, whatever comes in */
         model->flow->owned[i] = -fabsf(model->flow->owned[i]);
     ck_ok(scorer_create(model, &plain, &scorer, NULL));
-    ck_status(scorer_score(scorer, &view, &score, &error), DN_E_NUMERIC);
+    ck_status(scorer_score(scorer, &(scorer_input){.view = &view}, &score, &error), DN_E_NUMERIC);
     ck_assert_ptr_nonnull(strstr(error.message, "features"));
     scorer_free(scorer);
     model_unref(model);
@@ -257,7 +257,7 @@ START_TEST(failing_allocations)
         memory = (failing_memory){.fail_at = fail_at};
         status = scorer_create(model, &options, &scorer, &error);
         if (status == DN_OK)
-            status = scorer_score(scorer, &view, &score, &error);
+            status = scorer_score(scorer, &(scorer_input){.view = &view}, &score, &error);
         if (status != DN_OK) {
             ck_assert_int_eq(status, DN_E_MEMORY);
             ck_assert_ptr_nonnull(strstr(error.message, "memory"));
