@@ -121,6 +121,35 @@ START_TEST(same_bits_for_any_threads)
 }
 END_TEST
 
+/* Images of a group that cannot be used take nothing from the others, wherever they are; an earlier picture's canvas is
+ * not scored in their place. */
+START_TEST(group_with_bad_images)
+{
+    dn_model *model = small_model();
+    dn_image_view good = image(), bad = good;
+    dn_score expected = score_with(model, &plain, NULL), scores[4];
+    dn_scorer *scorer;
+    dn_error errors[4];
+
+    bad.width = DN_MIN_SIDE - 1;
+    ck_ok(scorer_create(model, &plain, &scorer, NULL));
+    for (unsigned set = 0; set < 16; set++) {
+        scorer_input images[4];
+        for (unsigned i = 0; i < 4; i++) {
+            images[i] = (scorer_input){.view = set >> i & 1 ? &bad : &good};
+            scores[i] = (dn_score){0};
+        }
+        ck_ok(scorer_score_group(scorer, images, 4, scores, errors, NULL));
+        for (unsigned i = 0; i < 4; i++) {
+            ck_assert_int_eq(errors[i].status, set >> i & 1 ? DN_E_ARGUMENT : DN_OK);
+            ck_assert_double_eq(scores[i].score, set >> i & 1 ? 0 : expected.score);
+        }
+    }
+    scorer_free(scorer);
+    model_unref(model);
+}
+END_TEST
+
 /* A view's score depends on its angle alone, not on the number of views. */
 START_TEST(views_are_independent)
 {
@@ -197,6 +226,8 @@ START_TEST(overflow_is_an_error)
     ck_ok(scorer_create(model, &plain, &scorer, NULL));
     ck_status(scorer_score(scorer, &(scorer_input){.view = &view}, &score, &error), DN_E_NUMERIC);
     ck_assert_ptr_nonnull(strstr(error.message, "overflow"));
+    ck_status(scorer_decide(scorer, &(scorer_input){.view = &view}, &score, &error), DN_E_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(error.message, "overflow"));
     ck_assert_int_eq(scorer->scored, 0);
     scorer_free(scorer);
     model_unref(model);
@@ -220,6 +251,8 @@ START_TEST(infinite_features_are_an_error)
         model->flow->owned[i] = -fabsf(model->flow->owned[i]);
     ck_ok(scorer_create(model, &plain, &scorer, NULL));
     ck_status(scorer_score(scorer, &(scorer_input){.view = &view}, &score, &error), DN_E_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(error.message, "features"));
+    ck_status(scorer_decide(scorer, &(scorer_input){.view = &view}, &score, &error), DN_E_NUMERIC);
     ck_assert_ptr_nonnull(strstr(error.message, "features"));
     scorer_free(scorer);
     model_unref(model);
@@ -281,6 +314,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, angles_of_views);
     tcase_add_test(tests, matches_golden);
     tcase_add_test(tests, same_bits_for_any_threads);
+    tcase_add_test(tests, group_with_bad_images);
     tcase_add_test(tests, views_are_independent);
     tcase_add_test(tests, shared_model);
     tcase_add_test(tests, overflow_is_an_error);
