@@ -490,21 +490,21 @@ DN_API DN_CHECK_RESULT dn_status dn_scorer_decide(dn_scorer *scorer, const dn_im
 /* Likewise of a file. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_decide_path(dn_scorer *scorer, const char *path, dn_score *score);
 
-/* Scores many images, with the bits of dn_scorer_score, faster: views of several images keep all threads busy, and go
- * through the flow together, which reads its weights once for them.
- * images: (count), count >= 0.  scores: (count), each set up by dn_score_init().  errors: (count) or NULL; errors[i] has
- * status DN_OK where scores[i] was written, and tells why where it was not: an image that cannot be scored does not stop
- * the others.
- * Returns DN_OK if all were scored; otherwise the status of the first that was not, and dn_scorer_error() tells which.
- * Only DN_E_MEMORY and DN_E_THREAD of the call as a whole leave the images from there on unscored. */
+/* Scores many images, with the bits of dn_scorer_score, but faster: views of several images keep all threads busy, and
+ * go through the flow together, which reads its weights once for them.
+ * images: (count), count >= 0.  scores: (count), each set up by dn_score_init().  errors: (count) or NULL; the status
+ * of errors[i] is DN_OK where scores[i] was written, and tells why where it was not: an image that cannot be scored
+ * does not stop the others.  Only a failure of the call as a whole (arguments, DN_E_MEMORY for the batch, DN_E_THREAD)
+ * leaves the images from there on unscored.
+ * Returns DN_OK if all were scored; otherwise the status of the first that was not, and dn_scorer_error() names it. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score_batch(dn_scorer *scorer, const dn_image_view *images, int32_t count,
                                                        dn_score *scores, dn_error *errors);
-/* Likewise of files: paths (count).  Files are decoded by all threads; never more than dn_scorer_batch_images() of them,
- * nor more than there are threads, are in memory at once. */
+/* Likewise of files: paths (count).  They are decoded by all threads, so that up to `threads` decoded images are in
+ * memory at once. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score_batch_paths(dn_scorer *scorer, const char *const *paths,
                                                              int32_t count, dn_score *scores, dn_error *errors);
-/* Images that a batch call handles together: 1 .. 16, fewer with many views or large ones.  More are handled in groups of
- * as many, so that who wants results early loses nothing by calls of this size.  0 for NULL. */
+/* Images that a batch call handles together: 1 .. 16, fewer with many views or a large input size.  More of them are
+ * handled in groups of as many, so that calls of this size lose nothing and give results earlier.  0 for NULL. */
 DN_API int32_t dn_scorer_batch_images(const dn_scorer *scorer);
 
 /* Mean of z^2 of each view of the last image, as far as it was looked at; `*count` gets their number.  Valid until the

@@ -129,29 +129,33 @@ static void *score_at(const struct batch *batch, int32_t i)
     return (char *)batch->scores + (size_t)i * batch->stride;
 }
 
-/* Nothing has been scored from image `first` on, for the reason in the scorer. */
-static dn_status fail_rest(const dn_scorer *scorer, const struct batch *batch, int32_t first)
+/* Nothing was scored from image `first` on. */
+static dn_status fail_rest(dn_scorer *scorer, const struct batch *batch, int32_t first, const dn_error *cause)
 {
     for (int32_t i = first; batch->errors && i < batch->count; i++)
-        batch->errors[i] = scorer->error;
+        batch->errors[i] = *cause;
+    if (scorer->error.status == DN_OK)
+        scorer->error = *cause;
     return scorer->error.status;
 }
 
 /* All scores must be set up, and alike. */
-static dn_status check_batch(dn_scorer *scorer, struct batch *batch)
+static dn_status check_batch(struct batch *batch, dn_error *error)
 {
     size_t size;
 
+    if (!batch->scores || (!batch->views && !batch->paths))
+        return fail(error, DN_E_ARGUMENT, "a batch whose list of %s is NULL", batch->scores ? "images" : "scores");
     if (batch->count < 0)
-        return fail(&scorer->error, DN_E_ARGUMENT, "a batch of %d images: count must be >= 0", batch->count);
+        return fail(error, DN_E_ARGUMENT, "a batch of %d images: count must be >= 0", batch->count);
     for (int32_t i = 0; i < batch->count; i++) {
         if (batch->paths && !batch->paths[i])
-            return fail(&scorer->error, DN_E_ARGUMENT, "paths[%d] is NULL", i);
-        TRY(struct_size_check(score_at(batch, i), "scores", &size, &scorer->error));
+            return fail(error, DN_E_ARGUMENT, "paths[%d] is NULL", i);
+        TRY(struct_size_check(score_at(batch, i), "scores", &size, error));
         if (i == 0)
             batch->stride = size;
         if (size != batch->stride)
-            return fail(&scorer->error, DN_E_ARGUMENT, "scores[%d]: struct_size is %zu, that of scores[0] %zu; call "
+            return fail(error, DN_E_ARGUMENT, "scores[%d]: struct_size is %zu, that of scores[0] %zu; call "
                         "dn_score_init for each", i, size, batch->stride);
     }
     return DN_OK;
@@ -174,20 +178,19 @@ static void write_result(dn_scorer *scorer, const struct batch *batch, int32_t i
 }
 
 /* Images first .. first + count - 1, which the scorer handles together. */
-static dn_status score_group(dn_scorer *scorer, const struct batch *batch, int32_t first, int32_t count)
+static dn_status score_group(dn_scorer *scorer, const struct batch *batch, int32_t first, int32_t count,
+                             dn_error *cause)
 {
     scorer_input images[SCORE_IMAGES] = {0};
     dn_score scores[SCORE_IMAGES];
-    dn_error errors[SCORE_IMAGES], cause;
+    dn_error errors[SCORE_IMAGES];
 
     for (int32_t i = 0; i < count; i++) {
         images[i] = batch->paths ? (scorer_input){.path = batch->paths[first + i]}
                                  : (scorer_input){.view = &batch->views[first + i]};
         scores[i] = (dn_score){.struct_size = sizeof *scores};
     }
-    dn_status status = scorer_score_group(scorer, images, count, scores, errors, &cause);
-    if (status != DN_OK)
-        return fail(&scorer->error, status, "%s", cause.message);
+    TRY(scorer_score_group(scorer, images, count, scores, errors, cause));
     for (int32_t i = 0; i < count; i++)
         write_result(scorer, batch, first + i, &scores[i], &errors[i]);
     return DN_OK;
@@ -195,12 +198,14 @@ static dn_status score_group(dn_scorer *scorer, const struct batch *batch, int32
 
 static dn_status score_all(dn_scorer *scorer, struct batch *batch)
 {
-    if (check_batch(scorer, batch) != DN_OK)
-        return fail_rest(scorer, batch, 0);
+    dn_error cause = {0};
+
+    if (check_batch(batch, &cause) != DN_OK)
+        return fail_rest(scorer, batch, 0, &cause);
     for (int32_t first = 0; first < batch->count;) {
         int32_t left = batch->count - first, count = left < scorer->batch ? left : scorer->batch;
-        if (score_group(scorer, batch, first, count) != DN_OK)
-            return fail_rest(scorer, batch, first);
+        if (score_group(scorer, batch, first, count, &cause) != DN_OK)
+            return fail_rest(scorer, batch, first, &cause);
         first += count;
     }
     return scorer->error.status;
@@ -213,11 +218,7 @@ dn_status dn_scorer_score_batch(dn_scorer *scorer, const dn_image_view *images, 
 
     REQUIRE(scorer, NULL);
     begin(scorer);
-    if (count == 0)
-        return DN_OK;
-    REQUIRE(images, &scorer->error);
-    REQUIRE(scores, &scorer->error);
-    return score_all(scorer, &batch);
+    return count == 0 ? DN_OK : score_all(scorer, &batch);
 }
 
 dn_status dn_scorer_score_batch_paths(dn_scorer *scorer, const char *const *paths, int32_t count, dn_score *scores,
@@ -227,11 +228,7 @@ dn_status dn_scorer_score_batch_paths(dn_scorer *scorer, const char *const *path
 
     REQUIRE(scorer, NULL);
     begin(scorer);
-    if (count == 0)
-        return DN_OK;
-    REQUIRE(paths, &scorer->error);
-    REQUIRE(scores, &scorer->error);
-    return score_all(scorer, &batch);
+    return count == 0 ? DN_OK : score_all(scorer, &batch);
 }
 
 int32_t dn_scorer_batch_images(const dn_scorer *scorer)

@@ -199,6 +199,7 @@ START_TEST(runner_broken)
     dn_localizer_options_init(&localizing);
     scoring.threads = localizing.threads = 3;
     scoring.runner = localizing.runner = &runner;
+    localizing.views = 2;
     dn_scorer *scorer = make_scorer(model, &scoring);
     ck_ok(dn_localizer_create(model, &localizing, &localizer, NULL));
     score_alone(scorer, views, 1, &expected);
@@ -273,8 +274,11 @@ START_TEST(batch_same_bits)
     dn_score expected[MANY], scores[MANY];
     dn_error errors[MANY];
     dn_scorer_options options;
-    dn_model *model = open_model();
+    dn_trainer *trainer = make_trainer(NULL, 1, 0.5);
+    dn_model *model;
 
+    ck_ok(dn_trainer_run(trainer, NULL, NULL, &model));
+    dn_trainer_free(trainer);
     draw_pictures(views);
     dn_scorer_options_init(&options);
     options.views = numbers[_i];
@@ -387,6 +391,7 @@ START_TEST(batch_arguments)
     ck_status(dn_scorer_score_batch(scorer, views, 1, NULL, errors), DN_E_ARGUMENT);
     check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "scores is NULL");
     ck_status(dn_scorer_score_batch_paths(scorer, NULL, 1, scores, errors), DN_E_ARGUMENT);
+    check_error(&errors[0], DN_E_ARGUMENT, "images is NULL");
     ck_status(dn_scorer_score_batch_paths(scorer, paths, 2, scores, errors), DN_E_ARGUMENT);
     check_error(&errors[0], DN_E_ARGUMENT, "paths[1] is NULL");
     check_error(&errors[1], DN_E_ARGUMENT, "paths[1] is NULL");
