@@ -130,12 +130,12 @@ static void announce_rate(const dn_model *model, double false_alarm_rate)
                  "verdicts keep that one, not %g", count, count + 1, 1.0 / (count + 1), false_alarm_rate);
 }
 
-static int score_with(const char *model_path, const dn_scorer_options *options, const image_list *images,
-                      enum score_format format)
+static int score_with(const char *model_path, bool trusted, const dn_scorer_options *options,
+                      const image_list *images, enum score_format format)
 {
     dn_scorer *scorer;
     dn_error error;
-    dn_model *model = open_model(model_path);
+    dn_model *model = open_model(model_path, trusted);
 
     if (!model)
         return EXIT_FAILED;
@@ -154,7 +154,7 @@ static int score_with(const char *model_path, const dn_scorer_options *options, 
 
 static int run_score(const command_verb *verb, int argc, char **argv)
 {
-    bool as_json = false, as_csv = false;
+    bool as_json = false, as_csv = false, trusted = false;
     dn_scorer_options scoring;
     dn_scorer_options_init(&scoring);
     scoring.threads = usable_processors();
@@ -164,6 +164,8 @@ static int run_score(const command_verb *verb, int argc, char **argv)
          "share of good images that may be called anomalous;\ndefault 0.05"},
         {"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON object per image and line"},
         {"csv", 0, OPTION_FLAG, &as_csv, 0, 0, NULL, "comma-separated values with a header"},
+        {"no-verify", 0, OPTION_FLAG, &trusted, 0, 0, NULL,
+         "trust the model: skip its checksum, which takes as\nlong as reading the file"},
         {"threads", 0, OPTION_INTEGER, &scoring.threads, 1, 256, "N", "default: all usable processors"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
     };
@@ -179,7 +181,7 @@ static int run_score(const command_verb *verb, int argc, char **argv)
     bool listed = true;
     for (int i = first + 1; i < argc; i++)
         listed = list_operand(argv[i], &images) && listed;
-    code = images.count > 0 ? score_with(argv[first], &scoring, &images,
+    code = images.count > 0 ? score_with(argv[first], trusted, &scoring, &images,
                                          as_json ? SCORE_JSON : as_csv ? SCORE_CSV : SCORE_TEXT)
                             : EXIT_FAILED;
     image_list_free(&images);
