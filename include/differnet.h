@@ -355,7 +355,8 @@ typedef struct dn_model dn_model;
  * A damaged file never makes the library read or write where it should not. */
 #define DN_VERIFY_HEADER 0 /* The flow's float32 weights are not read: a file of any size opens in the time that its
                               backbone takes.  If they are damaged, scores and maps are wrong without a word, or
-                              DN_E_NUMERIC: NaN always is, infinity need not be.  For files that were checked before. */
+                              DN_E_NUMERIC: NaN always is, infinity need not be.  Saving such a model would give the
+                              damage a checksum that fits.  For files that were checked before. */
 #define DN_VERIFY_FULL   1 /* The crc32 of all data is compared, and NaN or infinity anywhere is DN_E_NUMERIC: reads
                               the whole file */
 
