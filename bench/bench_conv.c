@@ -1,8 +1,8 @@
 /* AlexNet's convolutions at the three scales of a 448 pixel view, direct and fast method, one thread.
  *
- *   bench_conv [ROUNDS]     (default 9)
+ *   bench_conv [ROUNDS [VIEWS]]     (default 9 rounds of 4 views together)
  *
- * Both methods alternate in each round; medians are shown.  Times are of this thread's processor time, so that a busy
+ * Both methods alternate in each round; medians are shown.  Times are those of one view, of this thread's processor time, so that a busy
  * machine blurs them less.  "Error" is the largest difference between both, relative to the largest output. */
 #include <math.h>
 #include <stdio.h>
@@ -108,30 +108,30 @@ static double largest_difference(const float *a, const float *b, size_t n)
 }
 
 /* One layer at one scale.  specs: direct, fast. */
-static void measure(const char *name, const conv_spec specs[2], int32_t side, int rounds, rng *generator)
+static void measure(const char *name, const conv_spec specs[2], int32_t side, int rounds, int32_t views,
+                    rng *generator)
 {
     int32_t out = conv_out(side, specs[0].pad_top, specs[0].pad_bottom, specs[0].kernel_h, specs[0].stride);
-    size_t inputs = (size_t)side * (size_t)side * (size_t)specs[0].in_c;
-    size_t outputs = (size_t)out * (size_t)out * (size_t)specs[0].out_c;
+    size_t inputs = (size_t)views * (size_t)side * (size_t)side * (size_t)specs[0].in_c;
+    size_t outputs = (size_t)views * (size_t)out * (size_t)out * (size_t)specs[0].out_c;
     float *x = random_floats(generator, inputs, 1), *dx = random_floats(generator, inputs, 1), *y[2], *scratch[2];
     double seconds[4][MOST_ROUNDS], middle[4]; /* forward direct, fast, gradient direct, fast */
 
     for (int i = 0; i < 2; i++) {
         y[i] = random_floats(generator, outputs, 1);
-        scratch[i] = random_floats(generator, conv_forward_scratch(&specs[i], side, side) +
-                                                  conv_gradient_scratch(&specs[i], side, side), 1);
+        scratch[i] = random_floats(generator, conv_scratch(&specs[i], views, side, side), 1);
     }
     for (int round = 0; round < rounds; round++)
         for (int i = 0; i < 2; i++) {
             double start = now();
-            conv_forward(&specs[i], side, side, x, ACTIVATION_RELU, y[i], scratch[i]);
+            conv_forward(&specs[i], views, side, side, x, ACTIVATION_RELU, y[i], scratch[i]);
             double half = now();
-            conv_gradient(&specs[i], side, side, y[0], dx, scratch[i]);
+            conv_gradient(&specs[i], views, side, side, y[0], dx, scratch[i]);
             seconds[i][round] = half - start;
             seconds[2 + i][round] = now() - half;
         }
     for (int i = 0; i < 4; i++) {
-        middle[i] = median(seconds[i], rounds);
+        middle[i] = median(seconds[i], rounds) / views;
         total[i] += middle[i];
     }
     printf("%s %4d %9.3f %9.3f %6.2f %11.3f %9.3f %6.2f %10.1e\n", name, side, 1e3 * middle[0], 1e3 * middle[1],
@@ -147,11 +147,11 @@ static void measure(const char *name, const conv_spec specs[2], int32_t side, in
 
 int main(int argc, char **argv)
 {
-    int rounds = argc > 1 ? atoi(argv[1]) : 9;
+    int rounds = argc > 1 ? atoi(argv[1]) : 9, views = argc > 2 ? atoi(argv[2]) : 4;
     rng generator;
 
-    if (rounds < 1 || rounds > MOST_ROUNDS) {
-        fprintf(stderr, "bench_conv: rounds must be 1 to %d\n", MOST_ROUNDS);
+    if (rounds < 1 || rounds > MOST_ROUNDS || views < 1 || views > 64) {
+        fprintf(stderr, "bench_conv: rounds must be 1 to %d, views 1 to 64\n", MOST_ROUNDS);
         return 2;
     }
     rng_seed(&generator, 1, RNG_BACKBONE);
@@ -170,7 +170,7 @@ int main(int argc, char **argv)
         specs[1] = specs[0];
         specs[1].packed = packed;
         for (int s = 0; s < SCALES; s++)
-            measure(layer->name, specs, layer->sides[s], rounds, &generator);
+            measure(layer->name, specs, layer->sides[s], rounds, views, &generator);
         free(weight);
         free(bias);
         free(packed);

@@ -264,6 +264,7 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_views(const dn_extractor *extracto
                                                     const double *angles, int32_t n, float *views, dn_error *error);
 /* Features of n views.  views: (n, size, size, 3); features: (n, feature_dim), largest scale first, within a scale
  * tap by tap; each the mean of one map over its positions.  Scratch is allocated and freed within the call.
+ * Views are computed four at a time, as they come: one alone may differ from the same one among others by rounding.
  * DN_E_NUMERIC if a view or a feature is not finite. */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_features(const dn_extractor *extractor, const float *views, int32_t n,
                                                        float *features, dn_error *error);

@@ -20,12 +20,10 @@ void score_angles(int32_t kind, int32_t n, double *angles)
         angles[i] = kind == DN_ANGLES_GRID ? i * 360.0 / n : -180 + (i + rng_uniform(&generator)) * 360.0 / n;
 }
 
-/* Floats of one worker: a view and the CNN's scratch, a multiple of 64 bytes; false if that overflows. */
+/* Floats of one worker: the CNN's scratch, a multiple of 64 bytes; false if that overflows. */
 static _Bool worker_floats(const dn_extractor *extractor, size_t *floats)
 {
-    size_t view = (size_t)extractor->input_size * (size_t)extractor->input_size * 3;
-
-    if (!size_add(view, features_forward_scratch(extractor), floats) || !size_add(*floats, 15, floats))
+    if (!size_add(features_forward_scratch(extractor), 15, floats))
         return 0;
     *floats -= *floats % 16;
     return 1;
@@ -93,19 +91,33 @@ void scorer_free(dn_scorer *scorer)
     mem_free(&allocator, scorer);
 }
 
-/* One view: render -> features (dim) -> standardise. */
-static void score_view(void *context, int32_t task, int32_t worker)
+struct score_views {
+    const dn_scorer *scorer;
+    int32_t first;
+};
+
+static void render(void *context, int32_t index, float *view)
+{
+    const struct score_views *views = context;
+    const dn_scorer *scorer = views->scorer;
+    const dn_extractor *extractor = scorer->model->extractor;
+
+    view_render(scorer->canvas, extractor->input_size, scorer->angles[views->first + index], NULL, extractor->mean,
+                extractor->std, view);
+}
+
+/* One block of views: render -> features (n, dim) -> standardise. */
+static void score_block(void *context, int32_t task, int32_t worker)
 {
     dn_scorer *scorer = context;
-    const dn_extractor *extractor = scorer->model->extractor;
-    size_t side = (size_t)extractor->input_size;
-    float *view = scorer->worker_scratch + (size_t)worker * scorer->worker_stride; /* (size, size, 3) */
-    float *row = scorer->features + (size_t)task * (size_t)extractor->feature_dim;
+    int32_t dim = scorer->model->extractor->feature_dim, n = features_block_views(scorer->views, task);
+    struct score_views views = {scorer, task * FEATURES_BLOCK};
+    float *rows = scorer->features + (size_t)views.first * (size_t)dim;
 
-    view_render(scorer->canvas, extractor->input_size, scorer->angles[task], NULL, extractor->mean, extractor->std,
-                view);
-    features_forward(extractor, view, 1, row, view + side * side * 3);
-    model_standardise(scorer->model, row);
+    features_forward(scorer->model->extractor, render, &views, n, rows,
+                     scorer->worker_scratch + (size_t)worker * scorer->worker_stride);
+    for (int32_t i = 0; i < n; i++)
+        model_standardise(scorer->model, rows + (size_t)i * (size_t)dim);
 }
 
 /* |z|^2 of one view. */
@@ -126,7 +138,7 @@ static dn_status score_canvas(dn_scorer *scorer, dn_score *score, dn_error *erro
     double score_sum = 0, likelihood_sum = 0;
 
     scorer->scored = 0;
-    pool_run(scorer->workers, views, score_view, scorer);
+    pool_run(scorer->workers, features_blocks(views), score_block, scorer);
     /* The flow limits its blocks' outputs: infinite features could come out of it as finite numbers. */
     if (!flow_finite(scorer->features, (size_t)views * (size_t)dim))
         return fail(error, DN_E_NUMERIC, "the image's features are not finite: the model's numbers overflow; train it "

@@ -17,7 +17,7 @@ struct dn_scorer {
     double false_alarm_rate;
     double *angles;        /* (views) */
     uint16_t *canvas;      /* (size, size, 3) */
-    float *worker_scratch; /* per worker: one view (size, size, 3), then the CNN's scratch */
+    float *worker_scratch; /* per worker: the CNN's scratch */
     size_t worker_stride;  /* floats */
     float *features;       /* (views, dim); the flow turns it into z in place */
     float *logdet;         /* (views) */

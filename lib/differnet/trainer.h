@@ -42,7 +42,7 @@ struct dn_trainer {
     int32_t train_count, holdout_count;
 
     /* Views and features (bank.c) */
-    struct bank_worker *scratch; /* per worker */
+    float **scratch;             /* (threads): what the CNN needs, per worker */
     struct bank_slot *slots;     /* (TRAIN_CANVASES) */
     struct view_request *requests;
     float *bank;      /* (train_count, views, dim); NULL if not needed or not yet begun */
