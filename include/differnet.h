@@ -370,16 +370,28 @@ typedef struct dn_model dn_model;
 #define DN_ANGLES_STRATIFIED 0 /* one seeded random angle from each N-th of the circle: like training's (default) */
 #define DN_ANGLES_GRID       1 /* i * 360 / N, as the reference implementation's evaluation */
 
+/* How much of a model file is checked when it is opened.  Either way the header, the tensors' names, shapes and sizes,
+ * and all numbers that are read anyway are checked: those of the backbone, and the flow's where they must be converted.
+ * A damaged file never makes the library read or write where it should not. */
+#define DN_VERIFY_HEADER 0 /* The flow's float32 weights are not read: a file of any size opens in the time that its
+                              backbone takes.  If they are damaged, scores and maps are wrong without a word, or
+                              DN_E_NUMERIC: NaN always is, infinity need not be.  Saving such a model would give the
+                              damage a checksum that fits.  For files that were checked before. */
+#define DN_VERIFY_FULL   1 /* The crc32 of all data is compared, and NaN or infinity anywhere is DN_E_NUMERIC: reads
+                              the whole file */
+
 typedef struct dn_model_options {
     uint32_t struct_size;
-    int32_t verify; /* 1: check the data's crc32 when opening (default); 0: skip it */
+    int32_t verify; /* DN_VERIFY_..., default DN_VERIFY_FULL */
     const dn_allocator *allocator; /* default NULL: malloc */
 } dn_model_options;
 DN_API void dn_model_options_init_size(dn_model_options *options, size_t size);
 #define dn_model_options_init(options) dn_model_options_init_size((options), sizeof *(options))
 
-/* Opens a model file (.dnm).  The file is mapped: it must not be changed in place while the model, or its flow, lives
- * (replacing it by rename, as dn_model_save does, is fine).  Errors: DN_E_IO, DN_E_FORMAT (also a checksum that
+/* Opens a model file (.dnm).  The file is mapped, and float32 weights of the flow are used where they lie: they take no
+ * memory of their own, and processes that open the same file share them.  So it must not be changed in place while the
+ * model, or its flow, lives: results would change, and a file that is cut short kills the process (SIGBUS).  Removing it
+ * or replacing it by rename, as dn_model_save does, is fine.  Errors: DN_E_IO, DN_E_FORMAT (also a checksum that
  * differs), DN_E_KIND (a backbone, flow or checkpoint), DN_E_VERSION, DN_E_NUMERIC, DN_E_UNSUPPORTED and DN_E_LIMIT
  * (its backbone, see dn_extractor_open_path). */
 DN_API DN_CHECK_RESULT dn_status dn_model_open_path(const char *path, const dn_model_options *options,

@@ -87,6 +87,7 @@ _Static_assert(DN_OK == 0 && DN_E_ARGUMENT == -1 && DN_E_MEMORY == -2 && DN_E_IO
                DN_E_NUMERIC == -9 && DN_E_CANCELLED == -10 && DN_E_STATE == -11 && DN_E_THREAD == -12, "statuses");
 _Static_assert(DN_GRAY8 == 1 && DN_GRAY16 == 2 && DN_RGB8 == 3 && DN_BGR8 == 4 && DN_RGBA8 == 5 && DN_BGRA8 == 6,
                "pixel formats");
+_Static_assert(DN_VERIFY_HEADER == 0 && DN_VERIFY_FULL == 1, "verification");
 _Static_assert(DN_STORAGE_F32 == 0 && DN_STORAGE_F16 == 1, "storage");
 _Static_assert(DN_ANGLES_STRATIFIED == 0 && DN_ANGLES_GRID == 1, "angles");
 _Static_assert(DN_PRESET_COMPACT == 0 && DN_PRESET_PAPER == 1, "presets");

@@ -14,6 +14,7 @@
 #include "base/blas.h"
 #include "base/blob.h"
 #include "base/file.h"
+#include "base/finite.h"
 #include "base/memory.h"
 #include "base/pool.h"
 #include "base/rng.h"
@@ -125,6 +126,27 @@ static void *no_memory(size_t alignment, size_t size)
     (void)size;
     return NULL;
 }
+
+/* Every bit pattern's class is told, at any place and alignment. */
+START_TEST(test_finite)
+{
+    static const uint32_t finite[] = {0, 0x80000000, 1, 0x007FFFFF, 0x00800000, 0x7F7FFFFF, 0xFF7FFFFF, 0x3F800000};
+    static const uint32_t others[] = {0x7F800000, 0xFF800000, 0x7F800001, 0x7FC00000, 0xFFFFFFFF};
+    uint8_t bytes[4 * 70 + 3];
+
+    for (size_t shift = 0; shift < 4; shift++) {
+        for (size_t i = 0; i < 70; i++)
+            memcpy(bytes + shift + 4 * i, &finite[i % 8], 4);
+        ck_assert(floats_finite(bytes + shift, 70));
+        for (size_t i = 0; i < 70; i++) {
+            memcpy(bytes + shift + 4 * i, &others[i % 5], 4);
+            ck_assert(!floats_finite(bytes + shift, 70));
+            ck_assert(floats_finite(bytes + shift, i)); /* not looked at */
+            memcpy(bytes + shift + 4 * i, &finite[i % 8], 4);
+        }
+    }
+}
+END_TEST
 
 START_TEST(test_default_allocator)
 {
@@ -1040,6 +1062,7 @@ static Suite *make_suite(void)
     tcase_add_test(plain, test_message_fits);
     tcase_add_test(plain, test_checked_arithmetic);
     tcase_add_test(plain, test_allocation);
+    tcase_add_test(plain, test_finite);
     tcase_add_test(plain, test_default_allocator);
     tcase_add_test(plain, test_blob);
     tcase_add_test(plain, test_rng_known);

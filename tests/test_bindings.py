@@ -336,8 +336,9 @@ class TrainingTest(unittest.TestCase):
             with self.assertRaises(differnet.Error):
                 scorer.score(differnet.Pixels(bytes(12), 2, 2))
         self.check_batch(model, image_path)
-        for source in (model_path, model.to_bytes()):
-            again = differnet.Scorer(differnet.Model.open(source, verify=1))  # the scorer keeps the model
+        for source, verify in ((model_path, differnet.VERIFY_FULL), (model_path, differnet.VERIFY_HEADER),
+                               (model.to_bytes(), differnet.VERIFY_FULL)):
+            again = differnet.Scorer(differnet.Model.open(source, verify=verify))  # the scorer keeps the model
             gc.collect()
             self.assertEqual(again.score(image_path).score, expected.score)
             self.assertEqual(again.score(differnet.Image.open(image_path)).score, expected.score)

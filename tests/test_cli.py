@@ -552,6 +552,22 @@ class Score(CommandTest):
         self.refused("info", self.at("bad.dnm"), says=[self.at("bad.dnm")])
         self.assertEqual(os.listdir(self.folder), ["bad.dnm"])
 
+    def test_no_verify(self):
+        """The same results from a good file; damaged weights are found unless the file is trusted."""
+        images = [path("set/test/good"), path("set/test/spot")]
+        expected = self.call("score", path("model.dnm"), *images, "--json", code=(0, 1)).out
+        self.assertEqual(self.call("score", path("model.dnm"), *images, "--json", "--no-verify", code=(0, 1)).out, expected)
+        data = bytearray(read(path("model.dnm")))
+        header, start = header_of(bytes(data))
+        begin = start + header["flow.blocks.0.net2.0.weight"]["data_offsets"][0]
+        data[begin:begin + 4] = struct.pack("<f", 0.5)
+        write(self.at("bad.dnm"), bytes(data))
+        self.refused("score", self.at("bad.dnm"), *images, says=["bad.dnm", "checksum"])
+        self.refused("localize", self.at("bad.dnm"), images[0], "-o", self.at("maps"), says=["bad.dnm", "checksum"])
+        other = self.call("score", self.at("bad.dnm"), *images, "--json", "--no-verify", code=(0, 1)).out
+        self.assertNotEqual(other, expected)
+        self.call("localize", self.at("bad.dnm"), images[0], "-o", self.at("maps"), "--no-verify", "--quiet")
+
     def test_bad_models(self):
         data = read(path("model.dnm"))
         header, start = header_of(data)

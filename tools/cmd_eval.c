@@ -277,7 +277,7 @@ static int evaluate_set(const eval_job *job, const test_set *set)
     evaluation result = {.data = job->data, .model_path = job->model_path, .set = set,
                          .pixels = set->masks && !job->no_maps, .map_views = job->localizing.views};
 
-    tools.model = open_model(job->model_path);
+    tools.model = open_model(job->model_path, false);
     if (!tools.model)
         return EXIT_FAILED;
     result.model = model_info(tools.model);

@@ -198,11 +198,15 @@ bool make_folder(const char *path)
 
 /* ---- models ---- */
 
-dn_model *open_model(const char *path)
+dn_model *open_model(const char *path, bool trusted)
 {
+    dn_model_options options;
     dn_model *model;
     dn_error error;
-    dn_status status = dn_model_open_path(path, NULL, &model, &error);
+
+    dn_model_options_init(&options);
+    options.verify = trusted ? DN_VERIFY_HEADER : DN_VERIFY_FULL;
+    dn_status status = dn_model_open_path(path, &options, &model, &error);
 
     if (status == DN_OK)
         return model;

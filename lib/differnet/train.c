@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "differnet/bank.h"
@@ -212,19 +213,6 @@ static dn_status prepare_features(dn_trainer *t, const train_watch *watch, dn_er
 
 /* ---- training ---- */
 
-/* True if all weights are finite: no exponent has all bits set. */
-static _Bool weights_finite(const float *weights, size_t count)
-{
-    uint32_t bad = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &weights[i], sizeof bits);
-        bad |= (bits & 0x7F800000u) == 0x7F800000u;
-    }
-    return !bad;
-}
-
 /* Gives up: the weights are those of the last good epoch again, and nothing goes on from here. */
 static dn_status diverge(dn_trainer *t, dn_error *error)
 {
@@ -263,7 +251,7 @@ static dn_status end_epoch(dn_trainer *t, dn_error *error)
 {
     train_state *state = &t->state;
 
-    if (!weights_finite(t->flow->weights, parameters_of(t)))
+    if (!floats_finite(t->flow->weights, parameters_of(t)))
         return diverge(t, error);
     memcpy(state->good, t->flow->weights, parameters_of(t) * sizeof *state->good);
     state->loss = state->loss_sum / (double)train_epoch_images(t);
@@ -280,7 +268,7 @@ static dn_status report_epoch(dn_trainer *t, const train_watch *watch, dn_error 
 
     if (status == DN_OK || !t->options.checkpoint)
         return status;
-    if (!weights_finite(t->flow->weights, parameters_of(t)))
+    if (!floats_finite(t->flow->weights, parameters_of(t)))
         return diverge(t, error);
     TRY(checkpoint_save(t, error));
     return status;

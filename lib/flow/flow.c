@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/finite.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/status.h"
@@ -119,14 +120,7 @@ void flow_unref(dn_flow *flow)
 
 _Bool flow_finite(const float *values, size_t n)
 {
-    uint32_t found = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        found |= (bits & 0x7F800000u) + 0x00800000u; /* an exponent of all ones carries into the sign's place */
-    }
-    return !(found & 0x80000000u);
+    return floats_finite(values, n);
 }
 
 /* ---- use, in blocks of FLOW_ROWS ---- */

@@ -47,9 +47,10 @@ dn_status flow_allocate(const dn_flow_options *configuration, _Bool allocate, dn
 void flow_to_tensors(const dn_flow *flow, const char *prefix, enum st_type stored, st_writer *writer);
 /* The flow that flow_to_tensors wrote.  F32 tensors that are 4-byte aligned and lie in the file in the layout's order
  * are used in place: then the caller sets release/keep_alive so that the bytes outlive the flow (*in_place tells).
- * in_place NULL: the weights are always copied. */
+ * in_place NULL: the weights are always copied.  NaN and infinity are refused (DN_E_NUMERIC) except, without `verify`,
+ * in weights that are used in place: these are not read at all. */
 dn_status flow_from_tensors(const st_file *file, const char *prefix, const dn_allocator *allocator, _Bool *in_place,
-                            dn_flow **out, dn_error *error);
+                            _Bool verify, dn_flow **out, dn_error *error);
 /* A flow file whole: kind, version and checksum are verified, the weights copied.  label: file name for messages. */
 dn_status flow_read(const uint8_t *bytes, size_t size, const char *label, const dn_allocator *allocator, dn_flow **out,
                     dn_error *error);
