@@ -78,15 +78,14 @@ static double scorer_bytes(const dn_extractor *e, double h, double views, double
 {
     double s = e->input_size, d = e->feature_dim;
 
-    return threads * (12 * s * s + 4.0 * (double)features_forward_scratch(e)) + 6 * s * s + 4 * views * d +
-           activations(d, h, 1, 64);
+    return threads * 4.0 * (double)features_forward_scratch(e) + 6 * s * s + 4 * views * d + activations(d, h, 1, 64);
 }
 
 static double localizer_bytes(const dn_extractor *e, double h, double k, double views, double threads)
 {
     double s = e->input_size, d = e->feature_dim, slots = views < 16 ? views : 16;
 
-    return threads * (24 * s * s + 4.0 * (double)features_gradient_scratch(e)) + (10 + 4 * slots) * s * s +
+    return threads * (96 * s * s + 4.0 * (double)features_gradient_scratch(e)) + (10 + 4 * slots) * s * s +
            8 * views * d + activations(d, h, k, 64) + 2 * 64 * 4 * (d + 1);
 }
 
@@ -278,7 +277,7 @@ static double training_bytes(const dn_extractor *e, const training *c)
     double rows = c->batch_images * c->batch_views;
     double views = c->bank > 0 ? c->bank : c->batch_views, together = 64 / views;
     double canvases = !c->paths ? c->images : c->bank == 0 || together > 16 ? 16 : together < 1 ? 1 : (int)together;
-    double worker = 12 * s * s + 4.0 * (double)features_forward_scratch(e);
+    double worker = 4.0 * (double)features_forward_scratch(e);
     double state = 16 * parameters(d, h, k) + activations(d, h, k, rows) + 4 * rows * (2 * d + 1) +
                    threads * 4 * (64 * 2048 + 64);
     double bank = 4 * learned * c->bank * d;
