@@ -760,6 +760,51 @@ START_TEST(test_file_map)
 }
 END_TEST
 
+/* Memory that this process shares with files, in bytes. */
+static double file_memory(void)
+{
+    long total = 0, resident = 0, shared = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fscanf(file, "%ld %ld %ld", &total, &resident, &shared), 3);
+    fclose(file);
+    return (double)shared * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* Forgotten pages take no memory, and are there again when they are read, whether or not the system went along. */
+START_TEST(test_file_map_forget)
+{
+    enum { SIZE = 16 << 20, KEPT = (5 << 20) + 1000, KEPT_SIZE = 8 << 20 };
+    const char *path = path_join(test_folder(), "a");
+    uint8_t *bytes = malloc(SIZE);
+    file_mapping mapping;
+
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 4096);
+    write_file(path, bytes, SIZE);
+    ck_ok(file_map(path, &mapping, &error));
+    double before = file_memory();
+    ck_assert_mem_eq(mapping.bytes, bytes, SIZE);
+    double read = file_memory();
+    file_map_forget(&mapping, mapping.bytes + KEPT, KEPT_SIZE);
+    double forgotten = file_memory();
+    ck_assert_double_ge(read - before, 15e6);
+    ck_assert_double_ge(read - forgotten, 7e6);
+    ck_assert_double_ge(forgotten - before, 3.5e6); /* huge pages of 2 MB that are partly kept may be gone, too */
+    ck_assert_mem_eq(mapping.bytes, bytes, SIZE);
+    files_fail_at(1);
+    file_map_forget(&mapping, mapping.bytes, SIZE); /* nothing to do */
+    ck_assert_int_eq(files_calls(), 0);
+    file_map_forget(&mapping, mapping.bytes + SIZE, 0);
+    ck_assert_str_eq(files_trace(), "a"); /* which failed */
+    files_restore();
+    ck_assert_mem_eq(mapping.bytes, bytes, SIZE);
+    file_unmap(&mapping);
+    free(bytes);
+}
+END_TEST
+
 /* What cannot be read is refused at once, by name; `reason` is part of the message. */
 static void expect_unreadable(const char *path, const char *reason)
 {
@@ -1085,6 +1130,7 @@ static Suite *make_suite(void)
     tcase_add_test(threads, test_pool_out_of_memory);
     tcase_add_test(files, test_file_read);
     tcase_add_test(files, test_file_map);
+    tcase_add_test(files, test_file_map_forget);
     tcase_add_test(files, test_file_unreadable);
     tcase_add_test(files, test_file_read_failures);
     tcase_add_test(files, test_file_cut_while_reading);

@@ -78,8 +78,7 @@ static double scorer_bytes(const dn_extractor *e, double h, double views, double
 {
     double s = e->input_size, d = e->feature_dim;
 
-    return threads * 4.0 * (double)features_forward_scratch(e) + 6 * s * s + 4 * views * d +
-           activations(d, h, 1, 64);
+    return threads * 4.0 * (double)features_forward_scratch(e) + 6 * s * s + 4 * views * d + activations(d, h, 1, 64);
 }
 
 static double localizer_bytes(const dn_extractor *e, double h, double k, double views, double threads)

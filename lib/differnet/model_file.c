@@ -311,6 +311,9 @@ static dn_status load_parts(const st_file *file, const loaded_facts *facts, file
         return fail_part(file, &problem, error);
     }
     if (in_place) {
+        if ((*bytes)->mapping.bytes)
+            file_map_forget(&(*bytes)->mapping, flow->weights,
+                            flow_parameters(flow->dimension, flow->blocks, flow->hidden) * sizeof *flow->weights);
         flow->release = release_bytes;
         flow->keep_alive = *bytes;
         *bytes = NULL;
