@@ -85,7 +85,8 @@ static double localizer_bytes(const dn_extractor *e, double h, double k, double 
 {
     double s = e->input_size, d = e->feature_dim, slots = views < 16 ? views : 16;
 
-    return threads * (FEATURES_BLOCK * 24 * s * s + 4.0 * (double)features_gradient_scratch(e)) + (10 + 4 * slots) * s * s +
+    return threads * (FEATURES_BLOCK * 24 * s * s + 4.0 * (double)features_gradient_scratch(e)) +
+           (10 + 4 * slots) * s * s +
            8 * views * d + activations(d, h, k, 64) + 2 * 64 * 4 * (d + 1);
 }
 
