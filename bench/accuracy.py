@@ -42,7 +42,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 import feature_store
-from feature_store import differnet
+from bench_common import default_options, differnet, load_library, write_json
 
 RATE = 0.05  # of false alarms
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -54,11 +54,6 @@ ROWS_AT_ONCE = 512
 def file_crc(path):
     with open(path, "rb") as file:
         return f"{zlib.crc32(file.read()):08x}"
-
-
-def default_options():
-    """The library's dn_train_options as a dictionary."""
-    return vars(differnet._namespace(differnet._options(differnet._TrainOptions, "dn_train_options_init_size", {})))
 
 
 def identify(program, backbone, settings):
@@ -143,9 +138,7 @@ def result_of(backbone, images, seed, arguments):
         result["test_scores"] = score(model, backbone.test, arguments.threads)
         result["holdout_scores"] = score(model, backbone.bank[result["holdout_images"]], arguments.threads)
     os.remove(model_path)
-    with open(path + ".tmp", "w") as file:
-        json.dump(result, file)
-    os.replace(path + ".tmp", path)
+    write_json(path, result)
     return result
 
 
@@ -329,8 +322,7 @@ def check_settings(settings):
 
 def main():
     arguments = parse_arguments()
-    differnet.load(os.path.join(arguments.build, "lib", "libdifferent.so"))
-    differnet.blas_set_threads(1)
+    load_library(arguments.build)
     check_settings(arguments.settings)
     extractors, results = list(open_backbones(arguments)), []
     for name, data in data_sets(arguments.data):
@@ -343,10 +335,7 @@ def main():
         return
     if arguments.quick:
         print_quick(results)
-    path = os.path.join(arguments.work, "accuracy.json")
-    with open(path + ".tmp", "w") as file:
-        json.dump({"arguments": vars(arguments), "results": results}, file, indent=1)
-    os.replace(path + ".tmp", path)
+    write_json(os.path.join(arguments.work, "accuracy.json"), {"arguments": vars(arguments), "results": results})
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
 /* How long the flow takes, with OpenBLAS' own speed measured in the same run.
  *
  *   bench_flow [HIDDEN ...]      default: 512 2048
+ *   bench_flow --serve HIDDEN THREADS
  *
  * Per width and number of threads (1, 2): forward pass of 64 rows, gradient of 16 rows, training step of 96 rows with
- * Adam's update, and the same step with the gradients computed and thrown away.  Best of several runs. */
+ * Adam's update, and the same step with the gradients computed and thrown away.  Best of several runs.
+ *
+ * --serve: a worker of bench/run (bench_worker.py).  Requests: forward, gradient, step, products (the step without its
+ * update).  The answer: seconds, and the loss where there is one. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/blas.h"
@@ -52,6 +57,7 @@ struct setting {
     float *z;       /* likewise */
     float *logdet;  /* (TRAIN_ROWS) */
     float *scratch;
+    double loss;    /* of the last step */
 };
 
 enum { SIDE = 1024 };
@@ -93,7 +99,7 @@ static void run_step(void *context)
 {
     struct setting *s = context;
 
-    flow_train_step(s->optimiser, s->x, TRAIN_ROWS, NULL, s->workers);
+    s->loss = flow_train_step(s->optimiser, s->x, TRAIN_ROWS, NULL, s->workers);
 }
 
 static void discard(void *context, const float *first, size_t n, const float *gradient)
@@ -127,7 +133,7 @@ static void *need(void *pointer)
     return pointer;
 }
 
-static void measure(int32_t hidden, int32_t threads)
+static struct setting make_setting(int32_t hidden, int32_t threads)
 {
     const adam_options adam = {2e-4, 0.8, 0.8, 1e-4, 1e-5};
     dn_allocator allocator = mem_allocator(NULL);
@@ -147,22 +153,64 @@ static void measure(int32_t hidden, int32_t threads)
     s.logdet = need(mem_zalloc(&allocator, TRAIN_ROWS, sizeof *s.logdet));
     s.scratch = need(mem_alloc(&allocator, flow_gradient_scratch(s.flow), sizeof *s.scratch));
     for (int32_t i = 0; i < TRAIN_ROWS * DIMENSION; i++)
-        s.x[i] = (float)(i * 2654435761u % 1000) / 500.0f - 1.0f;
+        s.x[i] = (float)(i * 2654435761u % 1000) / 500.0f - 1.0f; /* as bench_peer.py's step_rows() */
+    return s;
+}
 
+static void free_setting(struct setting *s)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+
+    mem_free(&allocator, s->x);
+    mem_free(&allocator, s->z);
+    mem_free(&allocator, s->logdet);
+    mem_free(&allocator, s->scratch);
+    pool_free(s->workers);
+    flow_optimiser_free(s->optimiser);
+    flow_unref(s->flow);
+}
+
+static void measure(int32_t hidden, int32_t threads)
+{
+    struct setting s = make_setting(hidden, threads);
     double products = 2e-9 * (double)flow_parameters(DIMENSION, BLOCKS, hidden); /* GFLOP per row and pass */
     double forward = best_of(run_forward, &s), gradient = best_of(run_gradient, &s);
     double without = best_of(run_products, &s), step = best_of(run_step, &s);
+
     printf("hidden %4d, %d thread%s: forward of 64 rows %7.1f ms (%3.0f GFLOP/s), gradient of 16 rows %7.1f ms, "
            "step of 96 rows %7.1f ms (%3.0f GFLOP/s), without update %7.1f ms, ratio %.2f\n",
            hidden, threads, threads > 1 ? "s" : " ", 1e3 * forward, FORWARD_ROWS * products / forward, 1e3 * gradient,
            1e3 * step, 3 * TRAIN_ROWS * products / step, 1e3 * without, step / without);
-    mem_free(&allocator, s.x);
-    mem_free(&allocator, s.z);
-    mem_free(&allocator, s.logdet);
-    mem_free(&allocator, s.scratch);
-    pool_free(s.workers);
-    flow_optimiser_free(s.optimiser);
-    flow_unref(s.flow);
+    free_setting(&s);
+}
+
+static int serve(int32_t hidden, int32_t threads)
+{
+    static const struct request {
+        const char *name;
+        void (*run)(void *context);
+    } requests[] = {{"forward", run_forward}, {"gradient", run_gradient}, {"step", run_step},
+                    {"products", run_products}};
+    enum { COUNT = sizeof requests / sizeof requests[0] };
+    struct setting s = make_setting(hidden, threads);
+    char line[64];
+
+    printf("ready {\"rows\": %d, \"hidden\": %d}\n", TRAIN_ROWS, hidden);
+    while (fgets(line, sizeof line, stdin)) {
+        size_t i = 0;
+        line[strcspn(line, "\n")] = '\0';
+        while (i < COUNT && strcmp(line, requests[i].name) != 0)
+            i++;
+        if (i == COUNT) {
+            fprintf(stderr, "bench_flow: unknown request %s\n", line);
+            return 2;
+        }
+        double start = now();
+        requests[i].run(&s);
+        printf("%.9f %.9g\n", now() - start, s.loss);
+    }
+    free_setting(&s);
+    return 0;
 }
 
 int main(int count, char **arguments)
@@ -171,6 +219,8 @@ int main(int count, char **arguments)
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     blas_set_threads(1);
+    if (count == 4 && strcmp(arguments[1], "--serve") == 0)
+        return serve(atoi(arguments[2]), atoi(arguments[3]));
     float *matrices = need(mem_zalloc(&allocator, (size_t)3 * SIDE * SIDE, sizeof *matrices));
     double seconds = best_of(run_gemm, matrices);
     mem_free(&allocator, matrices);

@@ -20,56 +20,17 @@ import json
 import math
 import os
 import subprocess
-import sys
 import time
 
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests", "golden"))
-sys.path.insert(0, os.path.join(ROOT, "bindings", "python"))
-import differnet  # noqa: E402
-import safetensors_io  # noqa: E402
+from bench_common import differnet, load_library, safetensors_io
+from torch_flow import Flow
 
-BATCH_IMAGES, BATCH_VIEWS, BLOCKS, CLAMP = 24, 4, 8, 3.0
+BATCH_IMAGES, BATCH_VIEWS = 24, 4
 RATE, NOISE, EPOCH_STEPS = 1e-3, 2.0, 8  # dn_train_options: learning_rate, feature_noise, epoch_steps
-
-
-class Subnet(torch.nn.Sequential):
-    def __init__(self, inputs, outputs, hidden):
-        sizes = [inputs, hidden, hidden, hidden, outputs]
-        layers = []
-        for i in range(4):
-            layers += [torch.nn.Linear(sizes[i], sizes[i + 1]), torch.nn.ReLU()]
-        super().__init__(*layers[:-1])
-
-
-class Flow(torch.nn.Module):
-    """The reference's flow: permutation, then both halves coupled (paper figure 3)."""
-
-    def __init__(self, dimension, hidden):
-        super().__init__()
-        self.half = dimension // 2
-        self.permutations = [torch.randperm(dimension) for _ in range(BLOCKS)]
-        self.net1 = torch.nn.ModuleList(Subnet(self.half, dimension, hidden) for _ in range(BLOCKS))
-        self.net2 = torch.nn.ModuleList(Subnet(self.half, dimension, hidden) for _ in range(BLOCKS))
-
-    def couple(self, x, net_output):
-        s, t = net_output[:, :self.half], net_output[:, self.half:]
-        log_scale = CLAMP * 0.636 * torch.atan(s / CLAMP)
-        return x * torch.exp(log_scale) + t, log_scale.sum(1)
-
-    def forward(self, x):
-        logdet = 0
-        for permutation, net1, net2 in zip(self.permutations, self.net1, self.net2):
-            x = x[:, permutation]
-            x1, x2 = x[:, :self.half], x[:, self.half:]
-            y1, part2 = self.couple(x1, net2(x2))
-            y2, part1 = self.couple(x2, net1(y1))
-            x, logdet = torch.cat((y1, y2), 1), logdet + part1 + part2
-        return x, logdet
 
 
 def cosine_rate(step, steps):
@@ -145,8 +106,7 @@ def main():
     arguments = parser.parse_args()
     os.makedirs(arguments.work, exist_ok=True)
     torch.set_num_threads(arguments.threads)
-    differnet.load(os.path.join(arguments.build, "lib", "libdifferent.so"))
-    differnet.blas_set_threads(1)
+    load_library(arguments.build)
 
     tensors, _ = safetensors_io.load(arguments.bank)
     bank = np.array(tensors["features"])

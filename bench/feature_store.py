@@ -20,11 +20,7 @@ import zlib
 
 import numpy as np
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests", "golden"))
-sys.path.insert(0, os.path.join(ROOT, "bindings", "python"))
-import differnet  # noqa: E402
-import safetensors_io  # noqa: E402
+from bench_common import safetensors_io
 
 CHUNK_IMAGES = 32
 TRAIN, TEST = 0, 1  # what a set is for; also its stream of random angles

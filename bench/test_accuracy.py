@@ -19,7 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import accuracy  # noqa: E402
 import feature_store  # noqa: E402
-from feature_store import differnet, safetensors_io  # noqa: E402
+from bench_common import differnet, load_library, safetensors_io  # noqa: E402
 
 BACKBONE = os.path.join(HERE, "..", "tests", "golden", "cnn_alexnet.safetensors")
 TRAIN_ON_BANK = os.path.join(BUILD, "bench", "train_on_bank")
@@ -257,6 +257,5 @@ class TableTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    differnet.load(os.path.join(BUILD, "lib", "libdifferent.so"))
-    differnet.blas_set_threads(1)
+    load_library(BUILD)
     unittest.main()

@@ -456,6 +456,33 @@ START_TEST(rows_do_not_depend_on_company_or_threads)
 }
 END_TEST
 
+/* Nor on the size of the flow's blocks, whether they are whole groups of rows or not. */
+START_TEST(rows_do_not_depend_on_blocks)
+{
+    enum { N = 67 };
+    static const int32_t blocks[] = {1, 7, 16, 50, N, 256};
+    dn_flow *flow = make_flow(140, 2, 150);
+    float *x = normal_rows(N, 140, 5), *z = aligned(N * 140), *logdet = aligned(N);
+    float *other = aligned(N * 140), *other_logdet = aligned(N);
+
+    enlarge(flow, 2);
+    forward(flow, x, N, z, logdet, NULL);
+    for (int i = 0; i < 6; i++) {
+        float *scratch = aligned(flow_rows_scratch(flow, blocks[i]));
+        flow_forward_rows(flow, x, N, blocks[i], other, other_logdet, scratch, NULL);
+        ck_assert_mem_eq(other, z, N * 140 * sizeof *z);
+        ck_assert_mem_eq(other_logdet, logdet, N * sizeof *logdet);
+        drop(scratch);
+    }
+    drop(x);
+    drop(z);
+    drop(logdet);
+    drop(other);
+    drop(other_logdet);
+    flow_unref(flow);
+}
+END_TEST
+
 START_TEST(works_in_place)
 {
     dn_flow *flow = make_flow(6, 3, 4);
@@ -655,6 +682,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, finds_what_is_not_finite);
     tcase_add_test(tests, inverse_undoes_forward);
     tcase_add_test(tests, rows_do_not_depend_on_company_or_threads);
+    tcase_add_test(tests, rows_do_not_depend_on_blocks);
     tcase_add_test(tests, works_in_place);
     tcase_add_test(tests, initial_weights_fill_their_range);
     tcase_add_test(tests, seed_decides);

@@ -52,7 +52,7 @@ static dn_status score_with(dn_model *model, dn_score *score, dn_error *error)
     draw_texture(rgb, SMALL_SIDE, SMALL_SIDE, 3);
     *score = (dn_score){0};
     ck_ok(scorer_create(model, &options, &scorer, NULL));
-    dn_status status = scorer_score(scorer, &view, score, error);
+    dn_status status = scorer_score(scorer, &(scorer_input){.view = &view}, score, error);
     scorer_free(scorer);
     return status;
 }

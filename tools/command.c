@@ -241,3 +241,10 @@ dn_extractor_info extractor_info(const dn_extractor *extractor)
     require_info(dn_extractor_get_info(extractor, &info));
     return info;
 }
+
+size_t batch_images(const dn_scorer *scorer)
+{
+    int32_t together = dn_scorer_batch_images(scorer);
+
+    return together < MAX_BATCH ? (size_t)together : MAX_BATCH;
+}

@@ -43,6 +43,10 @@ dn_model *open_model(const char *path, bool trusted);
 dn_model_info model_info(const dn_model *model);
 dn_extractor_info extractor_info(const dn_extractor *extractor);
 
+/* Images to score with one call: 1 .. MAX_BATCH. */
+#define MAX_BATCH 16
+size_t batch_images(const dn_scorer *scorer);
+
 /* ---- verbs and their options (options.c) ---- */
 
 enum option_kind { OPTION_FLAG, OPTION_INTEGER, OPTION_REAL, OPTION_TEXT, OPTION_SEED };

@@ -37,6 +37,7 @@ struct dn_localizer {
     float *slots;            /* (BLOCK, size, size): mean over channels of the views' absolute gradients */
     int32_t first;           /* view of slot 0 */
     float *map;              /* (size, size) */
+    mem_scratch resampling;  /* between the image's size and the network's */
     dn_error error;
 };
 
@@ -66,7 +67,7 @@ static _Bool worker_floats(const dn_localizer *localizer, size_t *floats)
     return 1;
 }
 
-static dn_status allocate(dn_localizer *self, int32_t threads, dn_error *error)
+static dn_status allocate(dn_localizer *self, const dn_localizer_options *options, dn_error *error)
 {
     const dn_allocator *allocator = &self->allocator;
     size_t views = (size_t)self->views, pixels = view_floats(self) / 3, scratch;
@@ -74,7 +75,7 @@ static dn_status allocate(dn_localizer *self, int32_t threads, dn_error *error)
     size_t slots = views < BLOCK ? views : BLOCK, flow_floats = flow_gradient_scratch(self->model->flow);
 
     if (flow_floats == 0 || !worker_floats(self, &self->worker_stride) ||
-        !size_mul(self->worker_stride, (size_t)threads, &scratch))
+        !size_mul(self->worker_stride, (size_t)options->threads, &scratch))
         return fail_memory(error, "the localizer");
     self->angles = mem_alloc(allocator, views, sizeof *self->angles);
     self->canvas = mem_alloc(allocator, pixels * 3, sizeof *self->canvas);
@@ -87,7 +88,7 @@ static dn_status allocate(dn_localizer *self, int32_t threads, dn_error *error)
     if (!self->angles || !self->canvas || !self->features || !self->feature_gradient || !self->flow_scratch ||
         !self->worker_scratch || !self->slots || !self->map)
         return fail_memory(error, "the localizer");
-    return pool_create(allocator, threads, &self->workers, error);
+    return pool_create_on(options->runner, allocator, options->threads, &self->workers, error);
 }
 
 dn_status localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out, dn_error *error)
@@ -99,10 +100,11 @@ dn_status localizer_create(dn_model *model, const dn_localizer_options *options,
     if (!self)
         return fail_memory(error, "the localizer");
     self->allocator = allocator;
+    self->resampling.allocator = allocator;
     self->model = model_ref(model);
     self->views = options->views;
     self->sigma = options->sigma;
-    dn_status status = allocate(self, options->threads, error);
+    dn_status status = allocate(self, options, error);
     if (status != DN_OK) {
         localizer_free(self);
         return status;
@@ -126,6 +128,7 @@ void localizer_free(dn_localizer *self)
     mem_free(&allocator, self->worker_scratch);
     mem_free(&allocator, self->slots);
     mem_free(&allocator, self->map);
+    mem_release(&self->resampling);
     model_unref(self->model);
     mem_free(&allocator, self);
 }
@@ -248,6 +251,7 @@ static dn_status map_canvas(dn_localizer *self, const float **map, dn_error *err
             for (size_t i = 0; i < pixels; i++)
                 self->map[i] += self->slots[(size_t)k * pixels + i];
     }
+    TRY(pool_check(self->workers, error));
     for (size_t i = 0; i < pixels; i++) {
         float mean = self->map[i] / (float)self->views;
         self->map[i] = mean * mean;
@@ -262,7 +266,7 @@ static dn_status map_canvas(dn_localizer *self, const float **map, dn_error *err
 dn_status localizer_raw_map(dn_localizer *self, const dn_image_view *image, const float **map, dn_error *error)
 {
     *map = NULL;
-    TRY(canvas_fill(image, self->model->extractor->input_size, self->canvas, &self->allocator, error));
+    TRY(canvas_refill(image, self->model->extractor->input_size, self->canvas, &self->resampling, error));
     return map_canvas(self, map, error);
 }
 
@@ -279,7 +283,7 @@ dn_status localizer_map(dn_localizer *self, const dn_image_view *image, float *m
     const float *raw;
 
     TRY(localizer_raw_map(self, image, &raw, error));
-    TRY(map_resize(raw, self->model->extractor->input_size, map, image->height, image->width, &self->allocator,
+    TRY(map_resize(raw, self->model->extractor->input_size, map, image->height, image->width, &self->resampling,
                    error));
     for (size_t i = 0; scale > 0 && i < (size_t)image->height * (size_t)image->width; i++) {
         map[i] = (float)(map[i] / scale);

@@ -44,9 +44,12 @@ dn_status trainer_create(dn_extractor *extractor, const dn_train_options *option
     t->extractor = extractor_ref(extractor);
     t->options = *options;
     t->options.allocator = NULL; /* the caller's; t->allocator is the copy */
+    if (options->runner)
+        t->runner = *options->runner;
+    t->options.runner = options->runner ? &t->runner : NULL;
     dn_status status = copy_paths(t, error);
     if (status == DN_OK)
-        status = pool_create(&allocator, options->threads, &t->workers, error);
+        status = pool_create_on(options->runner, &allocator, options->threads, &t->workers, error);
     if (status != DN_OK) {
         trainer_free(t);
         return status;
@@ -205,7 +208,7 @@ static dn_status prepare_features(dn_trainer *t, const train_watch *watch, dn_er
         mem_free(&t->allocator, t->bank);
         t->bank = NULL;
     }
-    return DN_OK;
+    return pool_check(t->workers, error);
 }
 
 /* ---- training ---- */
@@ -260,6 +263,7 @@ static dn_status end_epoch(dn_trainer *t, dn_error *error)
 /* Tells the watcher; a cancelled training is saved first, unless the epoch in progress has gone wrong already. */
 static dn_status report_epoch(dn_trainer *t, const train_watch *watch, dn_error *error)
 {
+    TRY(pool_check(t->workers, error)); /* here, where a further run can go on */
     dn_status status = train_report(watch, DN_PHASE_TRAIN, t->state.epoch, t->options.epochs, t->state.loss, error);
 
     if (status == DN_OK || !t->options.checkpoint)

@@ -31,7 +31,8 @@ typedef struct train_state {
 struct dn_trainer {
     dn_allocator allocator;
     dn_extractor *extractor;  /* reference */
-    dn_train_options options; /* `checkpoint` is the trainer's own copy */
+    dn_train_options options; /* `checkpoint` and `runner` are the trainer's own copies */
+    dn_runner runner;
     char *bank_path;          /* checkpoint + ".bank"; NULL without a checkpoint */
     pool *workers;            /* own; NULL: the caller alone */
     train_image *images;      /* (count), in order of addition */

@@ -69,6 +69,11 @@ size_t flow_scratch(const dn_flow *flow);
 void flow_forward(const dn_flow *flow, const float *x, int32_t n, float *z, float *logdet, float *scratch,
                   pool *workers);
 void flow_inverse(const dn_flow *flow, const float *z, int32_t n, float *x, float *scratch, pool *workers);
+/* The same in blocks of at most `rows` rows (1 ...): the weights are read once for each block, so that larger ones are
+ * faster where there are many rows.  The bits do not depend on it.  flow_rows_scratch: 0 if it overflows. */
+size_t flow_rows_scratch(const dn_flow *flow, int32_t rows);
+void flow_forward_rows(const dn_flow *flow, const float *x, int32_t n, int32_t rows, float *z, float *logdet,
+                       float *scratch, pool *workers);
 
 /* Floats of scratch (64-byte aligned) for flow_gradient; 0 if it overflows. */
 size_t flow_gradient_scratch(const dn_flow *flow);
