@@ -78,7 +78,8 @@ static double scorer_bytes(const dn_extractor *e, double h, double views, double
 {
     double s = e->input_size, d = e->feature_dim;
 
-    return threads * 4.0 * (double)features_forward_scratch(e) + 6 * s * s + 4 * views * d + activations(d, h, 1, 64);
+    return threads * 4.0 * (double)features_forward_scratch(e) + 6 * s * s + 4 * views * d +
+           activations(d, h, 1, 64);
 }
 
 static double localizer_bytes(const dn_extractor *e, double h, double k, double views, double threads)
@@ -86,8 +87,7 @@ static double localizer_bytes(const dn_extractor *e, double h, double k, double 
     double s = e->input_size, d = e->feature_dim, slots = views < 16 ? views : 16;
 
     return threads * (FEATURES_BLOCK * 24 * s * s + 4.0 * (double)features_gradient_scratch(e)) +
-           (10 + 4 * slots) * s * s +
-           8 * views * d + activations(d, h, k, 64) + 2 * 64 * 4 * (d + 1);
+           (10 + 4 * slots) * s * s + 8 * views * d + activations(d, h, k, 64) + 2 * 64 * 4 * (d + 1);
 }
 
 /* A model's own bytes if its flow is mapped: the backbone as it is, and prepared. */
