@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/blas.h"
+#include "base/simd.h"
 #include "nn/activation.h"
 #include "nn/cook_toom.h"
 #include "nn/window.h"
@@ -128,35 +129,74 @@ static const float *weight_row(const conv_spec *spec, int32_t y, int32_t x, int3
                            (size_t)(channel % spec->in_c)) * (size_t)spec->out_c;
 }
 
-/* One row of U = G g G^T:  packed[o] = sum_y,x G[i][y] G[j][x] g[y][x][channel][o]. */
-static void pack_row(const conv_spec *spec, const cook_toom *t, int32_t i, int32_t j, int32_t channel, float *packed)
-{
-    enum { BLOCK = 16 }; /* out_c is a multiple of COOK_TOOM_LANES */
-    double sum[BLOCK];
+#define PACK_BLOCK 64 /* output channels that are packed together: all taps of theirs stay in the first cache */
+#define PACK_TAPS 27  /* 5 x 5, in nines */
 
-    for (int32_t first = 0; first < spec->out_c; first += BLOCK) {
-        memset(sum, 0, sizeof sum);
-        for (int32_t y = 0; y < t->taps; y++)
-            for (int32_t x = 0; x < t->taps; x++) {
-                const float *row = weight_row(spec, y, x, channel);
-                double factor = t->filter[i][y] * t->filter[j][x];
-                for (int32_t o = 0; row && o < BLOCK; o++)
-                    sum[o] += factor * (double)row[first + o];
-            }
-        for (int32_t o = 0; o < BLOCK; o++)
-            packed[first + o] = (float)sum[o];
+/* sum[o] += f[0] g[0][o] + .. + f[8] g[8][o], one after the other.  (Nine terms at once, because a loop over sums alone
+ * would spend its time on loading and storing them.) */
+SIMD_CLONES static void add_nine(const double *restrict f, const double (*restrict g)[PACK_BLOCK], int32_t n,
+                                 double *restrict sum)
+{
+    for (int32_t o = 0; o < n; o++)
+        sum[o] = sum[o] + f[0] * g[0][o] + f[1] * g[1][o] + f[2] * g[2][o] + f[3] * g[3][o] + f[4] * g[4][o] +
+                 f[5] * g[5][o] + f[6] * g[6][o] + f[7] * g[7][o] + f[8] * g[8][o];
+}
+
+SIMD_CLONES static void to_floats(const double *restrict sum, int32_t n, float *restrict packed)
+{
+    for (int32_t o = 0; o < n; o++)
+        packed[o] = (float)sum[o];
+}
+
+SIMD_CLONES static void to_doubles(const float *restrict row, int32_t n, double *restrict out)
+{
+    for (int32_t o = 0; o < n; o++)
+        out[o] = (double)row[o];
+}
+
+/* All taps of a channel's filters for `n` outputs from `first` on; zeros where the kernel ends, and behind the taps. */
+static void load_taps(const conv_spec *spec, int32_t taps, int32_t channel, int32_t first, int32_t n,
+                      double (*filters)[PACK_BLOCK])
+{
+    for (int32_t k = 0; k < taps * taps || k % 9 != 0; k++) {
+        const float *row = k < taps * taps ? weight_row(spec, k / taps, k % taps, channel) : NULL;
+        if (row)
+            to_doubles(row + first, n, filters[k]);
+        else
+            memset(filters[k], 0, (size_t)n * sizeof **filters);
     }
 }
 
-/* packed: (n, n, channels, out_c) */
+/* U = G g G^T:  packed[i, j][o] = sum_y,x G[i][y] G[j][x] g[y][x][o], `step` floats from one (i, j) to the next. */
+static void pack_filters(const cook_toom *t, const double (*filters)[PACK_BLOCK], int32_t n, float *packed,
+                         size_t step)
+{
+    double sum[PACK_BLOCK], factors[PACK_TAPS] = {0};
+    int32_t taps = t->taps * t->taps;
+
+    for (int32_t point = 0; point < t->tile * t->tile; point++, packed += step) {
+        for (int32_t k = 0; k < taps; k++)
+            factors[k] = t->filter[point / t->tile][k / t->taps] * t->filter[point % t->tile][k % t->taps];
+        memset(sum, 0, sizeof sum);
+        for (int32_t k = 0; k < taps; k += 9)
+            add_nine(factors + k, filters + k, n, sum);
+        to_floats(sum, n, packed);
+    }
+}
+
+/* packed: (n, n, channels, out_c).  Filter by filter, so that the weights are read once. */
 void winograd_pack(const conv_spec *spec, float *packed)
 {
     struct plan p = plan_of(spec, 1, spec->kernel_h, spec->kernel_w);
+    double filters[PACK_TAPS][PACK_BLOCK];
 
-    for (int32_t i = 0; i < p.transform.tile; i++)
-        for (int32_t j = 0; j < p.transform.tile; j++)
-            for (int32_t channel = 0; channel < (int32_t)p.channels; channel++, packed += p.out_c)
-                pack_row(spec, &p.transform, i, j, channel, packed);
+    for (int32_t channel = 0; channel < (int32_t)p.channels; channel++)
+        for (int32_t first = 0; first < spec->out_c; first += PACK_BLOCK) {
+            int32_t n = spec->out_c - first < PACK_BLOCK ? spec->out_c - first : PACK_BLOCK;
+            load_taps(spec, p.transform.taps, channel, first, n, filters);
+            pack_filters(&p.transform, (const double (*)[PACK_BLOCK])filters, n,
+                         packed + (size_t)channel * p.out_c + first, p.channels * p.out_c);
+        }
 }
 
 size_t winograd_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
