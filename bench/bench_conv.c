@@ -4,8 +4,8 @@
  *
  * Direct: im2row and cblas_sgemm.  Both methods alternate in each round; medians are shown, or with --json one object
  * per line with the seconds of all rounds, for bench/run.  Times are of this thread's processor time, so that a busy
- * machine blurs them less.  A figure is the mean of so many calls that they take SHORTEST seconds.  "Error" is the
- * largest difference between both, relative to the largest output. */
+ * machine blurs them less, and per view of FEATURES_BLOCK that are taken together.  A figure is the mean of so many calls
+ * that they take SHORTEST seconds.  "Error" is the largest difference between both, relative to the largest output. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 #include "base/blas.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "differnet/features.h"
 #include "nn/conv.h"
 
 #define MOST_ROUNDS 99
@@ -125,14 +126,13 @@ static void prepare_case(struct layer_case *c, rng *generator)
     const conv_spec *spec = &c->specs[0];
     int32_t out = conv_out(c->side, spec->pad_top, spec->pad_bottom, spec->kernel_h, spec->stride);
 
-    c->inputs = (size_t)c->side * (size_t)c->side * (size_t)spec->in_c;
-    c->outputs = (size_t)out * (size_t)out * (size_t)spec->out_c;
+    c->inputs = (size_t)FEATURES_BLOCK * (size_t)c->side * (size_t)c->side * (size_t)spec->in_c;
+    c->outputs = (size_t)FEATURES_BLOCK * (size_t)out * (size_t)out * (size_t)spec->out_c;
     c->x = random_floats(generator, c->inputs, 1);
     c->dx = random_floats(generator, c->inputs, 1);
     for (int i = 0; i < 2; i++) {
         c->y[i] = random_floats(generator, c->outputs, 1);
-        c->scratch[i] = random_floats(generator, conv_forward_scratch(&c->specs[i], c->side, c->side) +
-                                                     conv_gradient_scratch(&c->specs[i], c->side, c->side), 1);
+        c->scratch[i] = random_floats(generator, conv_scratch(&c->specs[i], FEATURES_BLOCK, c->side, c->side), 1);
     }
 }
 
@@ -146,7 +146,7 @@ static void free_case(struct layer_case *c)
     free(c->dx);
 }
 
-/* Seconds of one call of a method (0 direct, 1 fast), forward or gradient. */
+/* Seconds per view of a method (0 direct, 1 fast), forward or gradient. */
 static double time_method(struct layer_case *c, int method, int gradient)
 {
     double start = now(), elapsed;
@@ -154,13 +154,14 @@ static double time_method(struct layer_case *c, int method, int gradient)
 
     do {
         if (gradient)
-            conv_gradient(&c->specs[method], c->side, c->side, c->y[0], c->dx, c->scratch[method]);
+            conv_gradient(&c->specs[method], FEATURES_BLOCK, c->side, c->side, c->y[0], c->dx, c->scratch[method]);
         else
-            conv_forward(&c->specs[method], c->side, c->side, c->x, ACTIVATION_RELU, c->y[method], c->scratch[method]);
+            conv_forward(&c->specs[method], FEATURES_BLOCK, c->side, c->side, c->x, ACTIVATION_RELU, c->y[method],
+                         c->scratch[method]);
         calls++;
         elapsed = now() - start;
     } while (elapsed < SHORTEST);
-    return elapsed / calls;
+    return elapsed / calls / FEATURES_BLOCK;
 }
 
 static void print_row(struct layer_case *c, int rounds)

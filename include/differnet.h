@@ -23,6 +23,8 @@
  * - Paths are byte strings passed to the operating system as they are (UTF-8 on any usual system).
  * - Callbacks run on the calling thread only; a non-zero return cancels (DN_E_CANCELLED).  Allocator hooks are
  *   called from any thread.
+ * - `threads` of an option struct: 1 .. 256, default 1, the calling thread alone.  Results have the same bits for any
+ *   value, on the library's threads and on the host's (dn_runner).
  * - The library never prints, exits, changes process-wide state or touches the network.
  */
 #ifndef DIFFERNET_H
@@ -72,7 +74,7 @@ typedef int32_t dn_status;
 #define DN_E_CANCELLED  (-10)  /* a callback asked to stop; the object stays valid */
 #define DN_E_STATE      (-11)  /* the call does not fit the handle's state: training without images, ...; a
                                   checkpoint that does not fit, an image's file that changed since it was added */
-#define DN_E_THREAD     (-12)  /* a thread could not be started */
+#define DN_E_THREAD     (-12)  /* a thread could not be started; a dn_runner that broke its contract */
 
 /* Short English name of a status ("out of memory").  Static string; "unknown status" for other numbers. */
 DN_API const char *dn_status_string(dn_status status);
@@ -95,6 +97,23 @@ typedef struct dn_allocator {
     void (*free)(void *pointer, void *user); /* `pointer` is never NULL */
     void *user;
 } dn_allocator;
+
+/* The host's own threads for a handle's work, in place of threads that the library starts.  Copied into the handle that
+ * gets it; `user` must outlive that handle.
+ *
+ * run: calls job(context, 0), job(context, 1) ... job(context, jobs - 1), each exactly once, on any threads, in any
+ * order and as many at a time as it likes, and returns when all have returned.  It is called on the thread that called
+ * the library, once for each parallel loop (hundreds in one score, some of them microseconds long) and once at
+ * creation, with OpenBLAS' buffers warmed in the jobs.  jobs: 2 .. the handle's `threads`; with threads = 1 it is never
+ * called.  The jobs share the work among themselves: one that begins late finds less to do, so that all of it gets done
+ * at the pace of those that run.  A job neither blocks for another one nor calls the host, allocator hooks apart.
+ * A runner that leaves a job out, calls one twice or returns too early costs the call it happens in: DN_E_THREAD, no
+ * result.  After it has returned, a job must not be called; after the handle is freed, that is undefined. */
+typedef void (*dn_job_fn)(void *context, int32_t job);
+typedef struct dn_runner {
+    void (*run)(dn_job_fn job, void *context, int32_t jobs, void *user); /* must not end by longjmp or an exception */
+    void *user;
+} dn_runner;
 
 /* Bytes that the library made: a file in memory. */
 typedef struct dn_blob dn_blob;
@@ -264,6 +283,7 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_views(const dn_extractor *extracto
                                                     const double *angles, int32_t n, float *views, dn_error *error);
 /* Features of n views.  views: (n, size, size, 3); features: (n, feature_dim), largest scale first, within a scale
  * tap by tap; each the mean of one map over its positions.  Scratch is allocated and freed within the call.
+ * Views are computed four at a time, as they come: one alone may differ from the same one among others by rounding.
  * DN_E_NUMERIC if a view or a feature is not finite. */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_features(const dn_extractor *extractor, const float *views, int32_t n,
                                                        float *features, dn_error *error);
@@ -350,16 +370,28 @@ typedef struct dn_model dn_model;
 #define DN_ANGLES_STRATIFIED 0 /* one seeded random angle from each N-th of the circle: like training's (default) */
 #define DN_ANGLES_GRID       1 /* i * 360 / N, as the reference implementation's evaluation */
 
+/* How much of a model file is checked when it is opened.  Either way the header, the tensors' names, shapes and sizes,
+ * and all numbers that are read anyway are checked: those of the backbone, and the flow's where they must be converted.
+ * A damaged file never makes the library read or write where it should not. */
+#define DN_VERIFY_HEADER 0 /* The flow's float32 weights are not read: a file of any size opens in the time that its
+                              backbone takes.  If they are damaged, scores and maps are wrong without a word, or
+                              DN_E_NUMERIC: NaN always is, infinity need not be.  Saving such a model would give the
+                              damage a checksum that fits.  For files that were checked before. */
+#define DN_VERIFY_FULL   1 /* The crc32 of all data is compared, and NaN or infinity anywhere is DN_E_NUMERIC: reads
+                              the whole file */
+
 typedef struct dn_model_options {
     uint32_t struct_size;
-    int32_t verify; /* 1: check the data's crc32 when opening (default); 0: skip it */
+    int32_t verify; /* DN_VERIFY_..., default DN_VERIFY_FULL */
     const dn_allocator *allocator; /* default NULL: malloc */
 } dn_model_options;
 DN_API void dn_model_options_init_size(dn_model_options *options, size_t size);
 #define dn_model_options_init(options) dn_model_options_init_size((options), sizeof *(options))
 
-/* Opens a model file (.dnm).  The file is mapped: it must not be changed in place while the model, or its flow, lives
- * (replacing it by rename, as dn_model_save does, is fine).  Errors: DN_E_IO, DN_E_FORMAT (also a checksum that
+/* Opens a model file (.dnm).  The file is mapped, and float32 weights of the flow are used where they lie: they take no
+ * memory of their own, and processes that open the same file share them.  So it must not be changed in place while the
+ * model, or its flow, lives: results would change, and a file that is cut short kills the process (SIGBUS).  Removing it
+ * or replacing it by rename, as dn_model_save does, is fine.  Errors: DN_E_IO, DN_E_FORMAT (also a checksum that
  * differs), DN_E_KIND (a backbone, flow or checkpoint), DN_E_VERSION, DN_E_NUMERIC, DN_E_UNSUPPORTED and DN_E_LIMIT
  * (its backbone, see dn_extractor_open_path). */
 DN_API DN_CHECK_RESULT dn_status dn_model_open_path(const char *path, const dn_model_options *options,
@@ -428,6 +460,7 @@ typedef struct dn_scorer_options {
     int32_t threads; /* 1 .. 256, default 1: the calling thread alone.  The result has the same bits for any value */
     double false_alarm_rate; /* verdict at p <= this: > 0 .. 1, default 0.05 */
     const dn_allocator *allocator; /* default NULL: malloc */
+    const dn_runner *runner; /* what the `threads` jobs run on; default NULL: the library's own threads */
 } dn_scorer_options;
 DN_API void dn_scorer_options_init_size(dn_scorer_options *options, size_t size);
 #define dn_scorer_options_init(options) dn_scorer_options_init_size((options), sizeof *(options))
@@ -436,19 +469,23 @@ typedef struct dn_score {
     uint32_t struct_size;
     int32_t anomalous;       /* 1 anomalous, 0 normal, -1 no verdict: the model holds no scores of good images */
     double score;            /* mean of z^2 over views and dimensions, >= 0; about 1 for good images */
-    double log_likelihood;   /* mean over views of log p of the features as the flow gets them (standardised) */
+    double log_likelihood;   /* mean over views of log p of the features as the flow gets them (standardised); NaN if
+                                lower_bound is 1 */
     double p_value;          /* (1 + held-out scores >= score) / (held-out scores + 1); NaN without them */
     double threshold;        /* anomalous means score > threshold; -1 where every score is; NaN without held-out
                                 scores */
     double false_alarm_rate; /* the rate the verdict keeps: the one asked for, or the smallest the model can promise,
                                 1 / (held-out scores + 1), if that is larger; NaN without held-out scores */
-    int32_t views;
-    int32_t reserved;
+    int32_t views;           /* that were looked at */
+    int32_t lower_bound;     /* 1: dn_scorer_decide ended early: the image's score is at least `score`, its p-value at
+                                most `p_value`; 0: they are exact */
 } dn_score;
 DN_API void dn_score_init_size(dn_score *score, size_t size);
 #define dn_score_init(score) dn_score_init_size((score), sizeof *(score))
 
-/* Allocates all scratch and starts the threads asked for. */
+/* Allocates what single images need and starts the threads asked for.  Scoring then allocates only what reading a file
+ * takes, and where an image needs more scratch than all before it or a batch more memory (docs/threads.md).
+ * DN_E_THREAD also if the runner breaks its contract. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_create(dn_model *model, const dn_scorer_options *options,
                                                   dn_scorer **out, dn_error *error);
 /* Scores an image of at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite.  *score is
@@ -456,8 +493,35 @@ DN_API DN_CHECK_RESULT dn_status dn_scorer_create(dn_model *model, const dn_scor
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score(dn_scorer *scorer, const dn_image_view *image, dn_score *score);
 /* Like dn_scorer_score, but decodes a file (with default dn_image_options; errors as in dn_image_open_path). */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score_path(dn_scorer *scorer, const char *path, dn_score *score);
-/* Mean of z^2 of each view of the last scored image; `*count` gets their number.  Valid until the next call; NULL and 0
- * before the first one and after one that failed. */
+
+/* Like dn_scorer_score, but ends as soon as the verdict is certain: the score is a mean of terms >= 0, so once those of
+ * the first 8, 16, 32 ... views exceed the threshold for all, the image is anomalous.  The verdict is always the one of
+ * dn_scorer_score.  An image found anomalous before all views were looked at has lower_bound = 1 in its score; all
+ * others, and all images where the model holds no scores of good ones, have the score of dn_scorer_score, same bits, in
+ * a little more time.  Numbers that are not finite are DN_E_NUMERIC in the views that were looked at. */
+DN_API DN_CHECK_RESULT dn_status dn_scorer_decide(dn_scorer *scorer, const dn_image_view *image, dn_score *score);
+/* Likewise of a file. */
+DN_API DN_CHECK_RESULT dn_status dn_scorer_decide_path(dn_scorer *scorer, const char *path, dn_score *score);
+
+/* Scores many images, with the bits of dn_scorer_score, but faster: views of several images keep all threads busy, and
+ * go through the flow together, which reads its weights once for them.
+ * images: (count), count >= 0.  scores: (count), each set up by dn_score_init().  errors: (count) or NULL; the status
+ * of errors[i] is DN_OK where scores[i] was written, and tells why where it was not: an image that cannot be scored
+ * does not stop the others.  Only a failure of the call as a whole (arguments, DN_E_MEMORY for the batch, DN_E_THREAD)
+ * leaves the images from there on unscored.
+ * Returns DN_OK if all were scored; otherwise the status of the first that was not, and dn_scorer_error() names it. */
+DN_API DN_CHECK_RESULT dn_status dn_scorer_score_batch(dn_scorer *scorer, const dn_image_view *images, int32_t count,
+                                                       dn_score *scores, dn_error *errors);
+/* Likewise of files: paths (count).  They are decoded by all threads, so that up to `threads` decoded images are in
+ * memory at once. */
+DN_API DN_CHECK_RESULT dn_status dn_scorer_score_batch_paths(dn_scorer *scorer, const char *const *paths,
+                                                             int32_t count, dn_score *scores, dn_error *errors);
+/* Images that a batch call handles together: 1 .. 16, fewer with many views or a large input size.  More of them are
+ * handled in groups of as many, so that calls of this size lose nothing and give results earlier.  0 for NULL. */
+DN_API int32_t dn_scorer_batch_images(const dn_scorer *scorer);
+
+/* Mean of z^2 of each view of the last image, as far as it was looked at; `*count` gets their number.  Valid until the
+ * next call; NULL and 0 before the first one, after one that failed and after a batch. */
 DN_API const double *dn_scorer_view_scores(const dn_scorer *scorer, int32_t *count);
 DN_API const dn_error *dn_scorer_error(const dn_scorer *scorer);
 DN_API void dn_scorer_free(dn_scorer *scorer); /* NULL is allowed */
@@ -475,10 +539,13 @@ typedef struct dn_localizer_options {
     int32_t threads; /* 1 .. 256, default 1 */
     double sigma;    /* Gaussian blur of the gradient, in pixels of a view: 0 (none) .. 64, default 3 */
     const dn_allocator *allocator; /* default NULL: malloc */
+    const dn_runner *runner; /* what the `threads` jobs run on; default NULL: the library's own threads */
 } dn_localizer_options;
 DN_API void dn_localizer_options_init_size(dn_localizer_options *options, size_t size);
 #define dn_localizer_options_init(options) dn_localizer_options_init_size((options), sizeof *(options))
 
+/* Allocates and starts threads like dn_scorer_create.  dn_localizer_map then allocates only where an image needs more
+ * scratch than all before it; dn_localizer_boxes allocates and frees within the call. */
 DN_API DN_CHECK_RESULT dn_status dn_localizer_create(dn_model *model, const dn_localizer_options *options,
                                                      dn_localizer **out, dn_error *error);
 /* Heat map in the image's own pixels.  map: (height, width) floats, >= 0.  The gradient of the training loss with
@@ -552,6 +619,7 @@ typedef struct dn_train_options {
     int32_t resume;          /* 1: go on from `checkpoint` if there is one (it must fit images and options, else
                                 DN_E_STATE), needs `checkpoint`; 0 (default): start anew */
     const dn_allocator *allocator; /* default NULL: malloc */
+    const dn_runner *runner; /* what the `threads` jobs run on; default NULL: the library's own threads */
 } dn_train_options;
 DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
 #define dn_train_options_init(options) dn_train_options_init_size((options), sizeof *(options))

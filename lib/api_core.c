@@ -31,7 +31,7 @@ const char *dn_status_string(dn_status status)
     case DN_E_NUMERIC: return "not a finite number";
     case DN_E_CANCELLED: return "cancelled";
     case DN_E_STATE: return "call does not fit the state";
-    case DN_E_THREAD: return "cannot start a thread";
+    case DN_E_THREAD: return "thread failure";
     default: return "unknown status";
     }
 }
@@ -76,6 +76,13 @@ dn_status allocator_check(const dn_allocator *allocator, const char *what, dn_er
     return DN_OK;
 }
 
+dn_status runner_check(const dn_runner *runner, const char *what, dn_error *error)
+{
+    if (runner && !runner->run)
+        return fail(error, DN_E_ARGUMENT, "%s: the runner lacks run", what);
+    return DN_OK;
+}
+
 dn_status storage_check(int32_t storage, dn_error *error)
 {
     if (storage != DN_STORAGE_F32 && storage != DN_STORAGE_F16)
@@ -96,8 +103,7 @@ void options_init(void *callers, size_t size, const void *own, size_t own_size)
     memcpy(callers, &struct_size, sizeof struct_size);
 }
 
-/* struct_size of a caller's struct, checked. */
-static dn_status read_size(const void *callers, const char *what, size_t *size, dn_error *error)
+dn_status struct_size_check(const void *callers, const char *what, size_t *size, dn_error *error)
 {
     uint32_t struct_size;
 
@@ -116,7 +122,7 @@ dn_status options_read(void *own, size_t own_size, const void *callers, const ch
 
     if (!callers)
         return DN_OK;
-    TRY(read_size(callers, what, &size, error));
+    TRY(struct_size_check(callers, what, &size, error));
     for (size_t i = own_size; i < size; i++)
         if (((const uint8_t *)callers)[i] != 0)
             return fail(error, DN_E_ARGUMENT, "%s: sets an option that version %s does not know", what, dn_version());
@@ -129,7 +135,7 @@ dn_status output_write(void *callers, const void *own, size_t own_size, const ch
 {
     size_t size = 0;
 
-    TRY(read_size(callers, what, &size, error));
+    TRY(struct_size_check(callers, what, &size, error));
     options_init(callers, size, own, own_size);
     return DN_OK;
 }

@@ -269,6 +269,45 @@ dn_status dn_extractor_views(const dn_extractor *extractor, const dn_image_view 
     return DN_OK;
 }
 
+/* Where views come from: finished ones, or an image and angles.  Those of the block at hand start at `first`. */
+struct view_source {
+    const dn_extractor *extractor;
+    const float *views;     /* (n, size, size, 3) */
+    const uint16_t *canvas; /* (size, size, 3) */
+    const double *angles;   /* (n) */
+    int32_t first;
+};
+
+static void give_view(void *context, int32_t index, float *view)
+{
+    const struct view_source *source = context;
+    size_t floats = view_floats(source->extractor);
+
+    memcpy(view, source->views + (size_t)(source->first + index) * floats, floats * sizeof *view);
+}
+
+static void render_view(void *context, int32_t index, float *view)
+{
+    const struct view_source *source = context;
+    const dn_extractor *extractor = source->extractor;
+
+    view_render(source->canvas, extractor->input_size, source->angles[source->first + index], NULL, extractor->mean,
+                extractor->std, view);
+}
+
+/* Features (n, feature_dim) of all views of a source, block by block. */
+static void source_features(struct view_source *source, features_source function, int32_t n, float *features,
+                            float *scratch)
+{
+    size_t dimension = (size_t)source->extractor->feature_dim;
+
+    for (int32_t block = 0; block < features_blocks(n); block++) {
+        source->first = block * FEATURES_BLOCK;
+        features_forward(source->extractor, function, source, features_block_views(n, block),
+                         features + (size_t)source->first * dimension, scratch);
+    }
+}
+
 dn_status dn_extractor_features(const dn_extractor *extractor, const float *views, int32_t n, float *features,
                                 dn_error *error)
 {
@@ -280,18 +319,10 @@ dn_status dn_extractor_features(const dn_extractor *extractor, const float *view
     float *scratch = mem_alloc(&extractor->allocator, features_forward_scratch(extractor), sizeof *scratch);
     if (!scratch)
         return fail_memory(error, "the features");
-    features_forward(extractor, views, n, features, scratch);
+    struct view_source source = {.extractor = extractor, .views = views};
+    source_features(&source, give_view, n, features, scratch);
     mem_free(&extractor->allocator, scratch);
     return check_finite(features, n, (size_t)extractor->feature_dim, "features", error);
-}
-
-static void image_features(const dn_extractor *extractor, const uint16_t *canvas, const double *angles, int32_t n,
-                           float *features, float *view, float *scratch)
-{
-    for (int32_t i = 0; i < n; i++) {
-        view_render(canvas, extractor->input_size, angles[i], NULL, extractor->mean, extractor->std, view);
-        features_forward(extractor, view, 1, features + (size_t)i * (size_t)extractor->feature_dim, scratch);
-    }
 }
 
 dn_status dn_extractor_features_image(const dn_extractor *extractor, const dn_image_view *image, const double *angles,
@@ -306,14 +337,12 @@ dn_status dn_extractor_features_image(const dn_extractor *extractor, const dn_im
     TRY(check_count(extractor, n, error));
     TRY(check_image(image, angles, n, error));
     TRY(make_canvas(extractor, image, &canvas, error));
-    size_t scratch_floats = features_forward_scratch(extractor);
-    float *view = mem_alloc(&extractor->allocator, view_floats(extractor), sizeof *view);
-    float *scratch = mem_alloc(&extractor->allocator, scratch_floats, sizeof *scratch);
-    if (view && scratch)
-        image_features(extractor, canvas, angles, n, features, view, scratch);
-    dn_status status = view && scratch ? DN_OK : fail_memory(error, "the features");
+    float *scratch = mem_alloc(&extractor->allocator, features_forward_scratch(extractor), sizeof *scratch);
+    struct view_source source = {.extractor = extractor, .canvas = canvas, .angles = angles};
+    if (scratch)
+        source_features(&source, render_view, n, features, scratch);
+    dn_status status = scratch ? DN_OK : fail_memory(error, "the features");
     mem_free(&extractor->allocator, scratch);
-    mem_free(&extractor->allocator, view);
     mem_free(&extractor->allocator, canvas);
     if (status != DN_OK)
         return status;
@@ -347,10 +376,11 @@ dn_status dn_extractor_gradient(const dn_extractor *extractor, const float *view
     float *scratch = mem_alloc(&extractor->allocator, features_gradient_scratch(extractor), sizeof *scratch);
     if (!scratch)
         return fail_memory(error, "the gradient");
-    for (int32_t i = 0; i < n; i++) {
-        struct given_gradient given = {feature_gradient + (size_t)i * dimension, dimension * sizeof(float)};
-        features_gradient(extractor, views + (size_t)i * floats, 1, give_gradient, &given,
-                          pixel_gradient + (size_t)i * floats, scratch);
+    for (int32_t block = 0; block < features_blocks(n); block++) {
+        size_t first = (size_t)block * FEATURES_BLOCK;
+        struct given_gradient given = {feature_gradient + first * dimension, dimension * sizeof(float)};
+        features_gradient(extractor, views + first * floats, features_block_views(n, block), give_gradient, &given,
+                          pixel_gradient + first * floats, scratch);
     }
     mem_free(&extractor->allocator, scratch);
     return check_finite(pixel_gradient, n, floats, "pixel_gradient", error);

@@ -28,7 +28,8 @@ static dn_status check_options(const dn_localizer_options *options, dn_error *er
     if (!(options->sigma >= 0 && options->sigma <= BLUR_MAX_SIGMA)) /* refuses NaN, too */
         return fail(error, DN_E_ARGUMENT, "dn_localizer_options: sigma is %g, must be 0 .. %g", options->sigma,
                     BLUR_MAX_SIGMA);
-    return allocator_check(options->allocator, "dn_localizer_options", error);
+    TRY(allocator_check(options->allocator, "dn_localizer_options", error));
+    return runner_check(options->runner, "dn_localizer_options", error);
 }
 
 dn_status dn_localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out,

@@ -6,7 +6,7 @@
 
 #include "differnet/model.h"
 
-static const dn_model_options default_options = {.struct_size = sizeof(dn_model_options), .verify = 1};
+static const dn_model_options default_options = {.struct_size = sizeof(dn_model_options), .verify = DN_VERIFY_FULL};
 
 void dn_model_options_init_size(dn_model_options *options, size_t size)
 {
@@ -24,8 +24,9 @@ static dn_status read_options(const dn_model_options *options, dn_model_options 
 {
     *own = default_options;
     TRY(options_read(own, sizeof *own, options, "dn_model_options", error));
-    if (own->verify != 0 && own->verify != 1)
-        return fail(error, DN_E_ARGUMENT, "dn_model_options: verify is %d, must be 0 or 1", own->verify);
+    if (own->verify != DN_VERIFY_HEADER && own->verify != DN_VERIFY_FULL)
+        return fail(error, DN_E_ARGUMENT, "dn_model_options: verify is %d, must be DN_VERIFY_HEADER or DN_VERIFY_FULL",
+                    own->verify);
     return allocator_check(own->allocator, "dn_model_options", error);
 }
 

@@ -37,6 +37,7 @@ static const dn_train_options defaults = {
     .checkpoint_epochs = 16,
     .resume = 0,
     .allocator = NULL,
+    .runner = NULL,
 };
 
 void dn_train_options_init_size(dn_train_options *options, size_t size)
@@ -142,14 +143,15 @@ static dn_status check_reals(const dn_train_options *options, dn_error *error)
     return DN_OK;
 }
 
-static dn_status check_paths(const dn_train_options *options, dn_error *error)
+static dn_status check_pointers(const dn_train_options *options, dn_error *error)
 {
     if (options->resume && !options->checkpoint)
         return fail(error, DN_E_ARGUMENT, "dn_train_options: resume is 1, but checkpoint is NULL: there is nothing to "
                     "go on from");
     if (options->checkpoint && options->checkpoint[0] == '\0')
         return fail(error, DN_E_ARGUMENT, "dn_train_options: checkpoint is an empty path");
-    return allocator_check(options->allocator, "dn_train_options", error);
+    TRY(allocator_check(options->allocator, "dn_train_options", error));
+    return runner_check(options->runner, "dn_train_options", error);
 }
 
 /* ---- the handle ---- */
@@ -165,7 +167,7 @@ dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *opt
     TRY(options_read(&own, sizeof own, options, "dn_train_options", error));
     TRY(check_integers(&own, error));
     TRY(check_reals(&own, error));
-    TRY(check_paths(&own, error));
+    TRY(check_pointers(&own, error));
     return trainer_create(extractor, &own, out, error);
 }
 

@@ -101,6 +101,11 @@ static int counted_munmap(void *address, size_t size)
     return original.munmap(address, size);
 }
 
+static int failing_madvise(void *address, size_t size, int advice)
+{
+    return fails('a') ? -1 : original.madvise(address, size, advice);
+}
+
 void files_fail_at(long number)
 {
     if (!replaced)
@@ -111,7 +116,8 @@ void files_fail_at(long number)
     fail_number = number;
     stutter = 0;
     file_table = (struct file_table){failing_open, failing_fstat, failing_read, failing_write, failing_fsync,
-                                     failing_close, failing_rename, failing_unlink, failing_mmap, counted_munmap};
+                                     failing_close, failing_rename, failing_unlink, failing_mmap, counted_munmap,
+                                     failing_madvise};
 }
 
 void files_stutter(void)

@@ -220,7 +220,7 @@ START_TEST(test_defaults)
     ck_assert(flow.struct_size == sizeof flow && flow.dimension == 768 && flow.blocks == 8 && flow.hidden == 512);
     ck_assert(flow.clamp == 3 && flow.seed == 0 && !flow.allocator);
     dn_model_options_init(&model);
-    ck_assert(model.struct_size == sizeof model && model.verify == 1 && !model.allocator);
+    ck_assert(model.struct_size == sizeof model && model.verify == DN_VERIFY_FULL && !model.allocator);
     dn_scorer_options_init(&scorer);
     ck_assert(scorer.struct_size == sizeof scorer && scorer.views == 0 && scorer.angles == -1 && scorer.threads == 1);
     ck_assert(scorer.false_alarm_rate == 0.05 && !scorer.allocator);

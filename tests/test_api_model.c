@@ -50,7 +50,7 @@ START_TEST(model_arguments)
     ck_status(dn_model_open_memory(NULL, 3, NULL, &other, &error), DN_E_ARGUMENT);
     ck_status(dn_model_open_memory("abc", 0, NULL, &other, &error), DN_E_FORMAT);
     dn_model_options_init(&options);
-    ck_assert_int_eq(options.verify, 1);
+    ck_assert_int_eq(options.verify, DN_VERIFY_FULL);
     options.verify = 2;
     ck_status(dn_model_open_path(golden_path(GOLDEN_MODEL), &options, &other, &error), DN_E_ARGUMENT);
     check_error(&error, DN_E_ARGUMENT, "verify is 2");

@@ -14,11 +14,13 @@
 #include "base/blas.h"
 #include "base/blob.h"
 #include "base/file.h"
+#include "base/finite.h"
 #include "base/memory.h"
 #include "base/pool.h"
 #include "base/rng.h"
 #include "base/status.h"
 #include "failing_files.h"
+#include "runners.h"
 #include "support.h"
 
 static dn_error error;
@@ -124,6 +126,27 @@ static void *no_memory(size_t alignment, size_t size)
     (void)size;
     return NULL;
 }
+
+/* Every bit pattern's class is told, at any place and alignment. */
+START_TEST(test_finite)
+{
+    static const uint32_t finite[] = {0, 0x80000000, 1, 0x007FFFFF, 0x00800000, 0x7F7FFFFF, 0xFF7FFFFF, 0x3F800000};
+    static const uint32_t others[] = {0x7F800000, 0xFF800000, 0x7F800001, 0x7FC00000, 0xFFFFFFFF};
+    uint8_t bytes[4 * 70 + 3];
+
+    for (size_t shift = 0; shift < 4; shift++) {
+        for (size_t i = 0; i < 70; i++)
+            memcpy(bytes + shift + 4 * i, &finite[i % 8], 4);
+        ck_assert(floats_finite(bytes + shift, 70));
+        for (size_t i = 0; i < 70; i++) {
+            memcpy(bytes + shift + 4 * i, &others[i % 5], 4);
+            ck_assert(!floats_finite(bytes + shift, 70));
+            ck_assert(floats_finite(bytes + shift, i)); /* not looked at */
+            memcpy(bytes + shift + 4 * i, &finite[i % 8], 4);
+        }
+    }
+}
+END_TEST
 
 START_TEST(test_default_allocator)
 {
@@ -446,6 +469,199 @@ START_TEST(test_pool_out_of_memory)
 }
 END_TEST
 
+/* ---- the pool on a host's runner ---- */
+
+static const struct {
+    void (*run)(dn_job_fn job, void *context, int32_t jobs, void *user);
+} good_runners[] = {{run_in_order}, {run_reversed}, {run_on_threads}};
+
+START_TEST(test_pool_on_runners)
+{
+    static const int32_t sizes[] = {0, 1, 2, 3, 8, 257};
+    dn_allocator allocator = mem_allocator(NULL);
+    host self = {.fault = RUNNER_GOOD};
+    dn_runner runner = {good_runners[_i].run, &self};
+
+    for (int32_t threads = 1; threads <= 5; threads++) {
+        pool *workers;
+        ck_ok(pool_create_on(&runner, &allocator, threads, &workers, &error));
+        ck_assert_int_eq(pool_threads(workers), threads);
+        for (int round = 0; round < 60; round++) {
+            tally t = {.threads = threads};
+            long before = self.runs;
+            pool_run(workers, sizes[round % 6], count_run, &t);
+            ck_assert_int_eq(self.runs - before, threads > 1 && sizes[round % 6] > 1);
+            int wrong = 0;
+            for (int32_t i = 0; i < 257; i++)
+                wrong += atomic_load(&t.runs[i]) != (i < sizes[round % 6]);
+            ck_assert_int_eq(wrong, 0);
+            ck_assert_int_eq(atomic_load(&t.bad_workers), 0);
+            ck_ok(pool_check(workers, &error));
+        }
+        pool_free(workers);
+    }
+}
+END_TEST
+
+/* Jobs that run at the same time are different workers. */
+START_TEST(test_pool_runner_is_parallel)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    host self = {.fault = RUNNER_GOOD};
+    dn_runner runner = {run_on_threads, &self};
+    meeting m = {.workers = 0};
+    pool *workers;
+
+    ck_ok(pool_create_on(&runner, &allocator, 4, &workers, &error));
+    pthread_barrier_init(&m.barrier, NULL, 4);
+    pool_run(workers, 4, meet, &m);
+    ck_assert_int_eq(atomic_load(&m.workers), 15);
+    pthread_barrier_destroy(&m.barrier);
+    pool_free(workers);
+}
+END_TEST
+
+/* Whatever a runner does, every task is run once, and the fault is told once. */
+START_TEST(test_pool_on_broken_runners)
+{
+    static const char *const says[] = {
+        NULL, "left a job out", "left a job out", "called a job twice", "called a job that does not exist",
+        "left a job out"};
+    dn_allocator allocator = mem_allocator(NULL);
+    host self = {.fault = RUNNER_GOOD};
+    dn_runner runner = {run_broken, &self};
+    pool *workers;
+
+    ck_ok(pool_create_on(&runner, &allocator, 3, &workers, &error));
+    for (int fault = RUNNER_GOOD; fault < RUNNER_FAULTS; fault++) {
+        tally t = {.threads = 3};
+        self.fault = (enum runner_fault)fault;
+        pool_run(workers, 100, count_run, &t);
+        for (int32_t i = 0; i < 100; i++)
+            ck_assert_int_eq(atomic_load(&t.runs[i]), 1);
+        ck_assert_int_eq(atomic_load(&t.bad_workers), 0);
+        ck_status(pool_check(workers, &error), fault == RUNNER_GOOD ? DN_OK : DN_E_THREAD);
+        if (fault != RUNNER_GOOD)
+            ck_assert_msg(strstr(error.message, says[fault]) != NULL, "%s", error.message);
+        ck_ok(pool_check(workers, &error));
+    }
+    host_settle(&self); /* runs nothing, but is told the next time */
+    ck_status(pool_check(workers, &error), DN_E_THREAD);
+    ck_assert_ptr_nonnull(strstr(error.message, "after it had returned"));
+    self.fault = RUNNER_GOOD;
+    pool_run(workers, 100, count_run, &(tally){.threads = 3});
+    ck_ok(pool_check(workers, &error));
+    pool_free(workers);
+    ck_ok(pool_check(NULL, &error));
+}
+END_TEST
+
+/* Leaves job 0 at work, in a task that has begun. */
+typedef struct hasty {
+    pthread_t thread;
+    host_job job;
+    int left;
+    pthread_barrier_t begun;
+} hasty;
+
+static void run_hastily(dn_job_fn job, void *context, int32_t jobs, void *user)
+{
+    hasty *self = user;
+
+    if (self->left) { /* only once */
+        run_in_order(job, context, jobs, &(host){.fault = RUNNER_GOOD});
+        return;
+    }
+    self->job = (host_job){job, context, 0};
+    self->left = 1;
+    ck_assert_int_eq(pthread_create(&self->thread, NULL, host_thread, &self->job), 0);
+    pthread_barrier_wait(&self->begun);
+    for (int32_t i = 1; i < jobs; i++)
+        job(context, i);
+}
+
+static void linger(void *context, int32_t task, int32_t worker)
+{
+    hasty *self = context;
+
+    if (worker == 0 && task == 0) {
+        pthread_barrier_wait(&self->begun);
+        usleep(50000);
+        self->left = 2;
+    }
+}
+
+/* The loop ends when the job does that the runner did not wait for. */
+START_TEST(test_pool_on_a_hasty_runner)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    hasty self = {.left = 1};
+    dn_runner runner = {run_hastily, &self};
+    pool *workers;
+
+    pthread_barrier_init(&self.begun, NULL, 2);
+    ck_ok(pool_create_on(&runner, &allocator, 2, &workers, &error));
+    self.left = 0;
+    pool_run(workers, 4, linger, &self);
+    ck_assert_int_eq(self.left, 2);
+    ck_status(pool_check(workers, &error), DN_E_THREAD);
+    ck_assert_ptr_nonnull(strstr(error.message, "returned before its jobs had"));
+    pthread_join(self.thread, NULL);
+    pthread_barrier_destroy(&self.begun);
+    pool_free(workers);
+}
+END_TEST
+
+START_TEST(test_pool_runner_at_creation)
+{
+    failing_memory memory = {0};
+    dn_allocator allocator = failing_allocator(&memory);
+    host self = {.fault = RUNNER_SKIPS};
+    dn_runner runner = {run_broken, &self};
+    pool *workers;
+
+    ck_status(pool_create_on(&runner, &allocator, 2, &workers, &error), DN_E_THREAD);
+    ck_assert_ptr_null(workers);
+    ck_assert_int_eq(memory.live, 0);
+    self.fault = RUNNER_GOOD;
+    for (memory.fail_at = 1;; memory.fail_at++) {
+        ck_assert_int_lt(memory.fail_at, 20);
+        memory.calls = 0;
+        if (pool_create_on(&runner, &allocator, 2, &workers, &error) == DN_OK)
+            break;
+        ck_assert(!workers && memory.live == 0 && error.status == DN_E_MEMORY);
+    }
+    pool_free(workers);
+    ck_assert_int_eq(memory.live, 0);
+}
+END_TEST
+
+/* ---- scratch that stays ---- */
+
+START_TEST(test_scratch_grows_only)
+{
+    failing_memory memory = {0};
+    mem_scratch scratch = {.allocator = failing_allocator(&memory)};
+
+    void *first = mem_reserve(&scratch, 100);
+    ck_assert(first && (uintptr_t)first % MEM_ALIGNMENT == 0);
+    ck_assert_ptr_eq(mem_reserve(&scratch, 1), first);
+    ck_assert_ptr_eq(mem_reserve(&scratch, 100), first);
+    ck_assert_int_eq(memory.calls, 1);
+    ck_assert_ptr_nonnull(mem_reserve(&scratch, 101));
+    ck_assert_int_eq(memory.calls, 2);
+    ck_assert_int_eq(memory.live, 1);
+    memory.fail_at = 3;
+    ck_assert_ptr_null(mem_reserve(&scratch, 1000));
+    ck_assert_int_eq(memory.live, 0);
+    ck_assert_ptr_nonnull(mem_reserve(&scratch, 1));
+    ck_assert_ptr_null(mem_reserve(&scratch, SIZE_MAX));
+    mem_release(&scratch);
+    mem_release(&scratch);
+    ck_assert_int_eq(memory.live, 0);
+}
+END_TEST
+
 /* ---- OpenBLAS ---- */
 
 START_TEST(test_gemm)
@@ -541,6 +757,51 @@ START_TEST(test_file_map)
     ck_ok(file_map(path, &mapping, &error));
     ck_assert(mapping.bytes == NULL && mapping.size == 0);
     file_unmap(&mapping);
+}
+END_TEST
+
+/* Memory that this process shares with files, in bytes. */
+static double file_memory(void)
+{
+    long total = 0, resident = 0, shared = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fscanf(file, "%ld %ld %ld", &total, &resident, &shared), 3);
+    fclose(file);
+    return (double)shared * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* Forgotten pages take no memory, and are there again when they are read, whether or not the system went along. */
+START_TEST(test_file_map_forget)
+{
+    enum { SIZE = 16 << 20, KEPT = (5 << 20) + 1000, KEPT_SIZE = 8 << 20 };
+    const char *path = path_join(test_folder(), "a");
+    uint8_t *bytes = malloc(SIZE);
+    file_mapping mapping;
+
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 4096);
+    write_file(path, bytes, SIZE);
+    ck_ok(file_map(path, &mapping, &error));
+    double before = file_memory();
+    ck_assert_mem_eq(mapping.bytes, bytes, SIZE);
+    double read = file_memory();
+    file_map_forget(&mapping, mapping.bytes + KEPT, KEPT_SIZE);
+    double forgotten = file_memory();
+    ck_assert_double_ge(read - before, 15e6);
+    ck_assert_double_ge(read - forgotten, 7e6);
+    ck_assert_double_ge(forgotten - before, 3.5e6); /* huge pages of 2 MB that are partly kept may be gone, too */
+    ck_assert_mem_eq(mapping.bytes, bytes, SIZE);
+    files_fail_at(1);
+    file_map_forget(&mapping, mapping.bytes, SIZE); /* nothing to do */
+    ck_assert_int_eq(files_calls(), 0);
+    file_map_forget(&mapping, mapping.bytes + SIZE, 0);
+    ck_assert_str_eq(files_trace(), "a"); /* which failed */
+    files_restore();
+    ck_assert_mem_eq(mapping.bytes, bytes, SIZE);
+    file_unmap(&mapping);
+    free(bytes);
 }
 END_TEST
 
@@ -846,6 +1107,7 @@ static Suite *make_suite(void)
     tcase_add_test(plain, test_message_fits);
     tcase_add_test(plain, test_checked_arithmetic);
     tcase_add_test(plain, test_allocation);
+    tcase_add_test(plain, test_finite);
     tcase_add_test(plain, test_default_allocator);
     tcase_add_test(plain, test_blob);
     tcase_add_test(plain, test_rng_known);
@@ -855,6 +1117,12 @@ static Suite *make_suite(void)
     tcase_add_test(plain, test_gemm);
     tcase_add_test(plain, test_blas_settings);
     tcase_add_test(threads, test_pool_runs_every_task_once);
+    tcase_add_loop_test(threads, test_pool_on_runners, 0, 3);
+    tcase_add_test(threads, test_pool_runner_is_parallel);
+    tcase_add_test(threads, test_pool_on_broken_runners);
+    tcase_add_test(threads, test_pool_on_a_hasty_runner);
+    tcase_add_test(threads, test_pool_runner_at_creation);
+    tcase_add_test(threads, test_scratch_grows_only);
     tcase_add_test(threads, test_pool_is_parallel);
     tcase_add_test(threads, test_pool_waits);
     tcase_add_test(threads, test_pool_without_threads);
@@ -862,6 +1130,7 @@ static Suite *make_suite(void)
     tcase_add_test(threads, test_pool_out_of_memory);
     tcase_add_test(files, test_file_read);
     tcase_add_test(files, test_file_map);
+    tcase_add_test(files, test_file_map_forget);
     tcase_add_test(files, test_file_unreadable);
     tcase_add_test(files, test_file_read_failures);
     tcase_add_test(files, test_file_cut_while_reading);

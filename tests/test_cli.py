@@ -461,10 +461,51 @@ class Score(CommandTest):
         write(self.at('comma, "quote".png'), part(3))
         lines = self.call("score", path("model.dnm"), self.folder, "--csv", "--fpr", "0.001",
                           code=(0, 1)).out.splitlines()
-        self.assertEqual(lines[0], "path,score,p_value,threshold,anomalous,views,false_alarm_rate")
+        self.assertEqual(lines[0], "path,score,p_value,threshold,anomalous,views,false_alarm_rate,lower_bound")
         self.assertTrue(lines[1].startswith('"%s/comma, ""quote"".png",' % self.folder), lines)
-        self.assertIn(lines[1].split(",")[-3], ("true", "false"))
-        self.assertEqual(lines[1].split(",")[-2:], ["4", "0.5"])
+        self.assertIn(lines[1].split(",")[-4], ("true", "false"))
+        self.assertEqual(lines[1].split(",")[-3:], ["4", "0.5", "false"])
+
+    def test_decide(self):
+        """Early verdicts are the full ones; the scores of what is not anomalous, too."""
+        def scores(*options):
+            lines = self.call("score", path("model.dnm"), path("set/test"), "--json", "--views", "40", "--fpr", "0.5",
+                              *options, code=1).out.splitlines()
+            return [json.loads(line) for line in lines]
+
+        full, early = scores(), scores("--decide")
+        self.assertEqual([score["path"] for score in early], [score["path"] for score in full])
+        self.assertTrue(any(score["lower_bound"] for score in early))
+        self.assertFalse(any(score["lower_bound"] for score in full))
+        for one, other in zip(full, early):
+            self.assertIs(one["anomalous"], other["anomalous"])
+            if not other["lower_bound"]:
+                self.assertEqual(one, other)
+                continue
+            self.assertTrue(other["threshold"] < other["score"] <= one["score"], (one, other))
+            self.assertIn(other["views"], (8, 16, 32))
+            self.assertGreaterEqual(other["p_value"], one["p_value"])
+            self.assertIsNone(other["log_likelihood"])
+        text = self.call("score", path("model.dnm"), path("set/test/spot"), "--decide", "--views", "40", "--fpr", "0.5",
+                         code=1).out
+        self.assertRegex(text.splitlines()[0], r"0\.png >= +[0-9.]+  p <=0\.5   ANOMALOUS$")
+        lines = self.call("score", path("model.dnm"), path("set/test/spot"), "--decide", "--views", "40", "--fpr",
+                          "0.5", "--csv", code=1).out.splitlines()
+        self.assertEqual(lines[1].split(",")[-1], "true")
+
+    def test_many_images(self):
+        """More than the library handles together: the order and the numbers of one at a time."""
+        for i in range(37):
+            write(self.at("%02d.png" % i), b"no image" if i in (5, 36) else part(400 + i))
+        result = self.call("score", path("model.dnm"), self.folder, "--json", code=2)
+        names = [os.path.basename(json.loads(line)["path"]) for line in result.out.splitlines()]
+        self.assertEqual(names, ["%02d.png" % i for i in range(37) if i not in (5, 36)])
+        self.assertIn("2 of 37 images could not be scored", result.err)
+        for name in ("05.png", "36.png"):
+            self.assertEqual(result.err.count(self.at(name)), 1, result.err)
+        for i in (4, 20, 35):
+            alone = self.call("score", path("model.dnm"), self.at("%02d.png" % i), "--json", code=(0, 1)).out
+            self.assertIn(alone, result.out)
 
     def test_rate_that_cannot_be_promised(self):
         result = self.call("score", path("model.dnm"), path("set/test/good"), "--fpr", "0.01", code=(0, 1))
@@ -510,6 +551,22 @@ class Score(CommandTest):
         self.refused("eval", self.at("bad.dnm"), path("set"), says=[self.at("bad.dnm"), *says])
         self.refused("info", self.at("bad.dnm"), says=[self.at("bad.dnm")])
         self.assertEqual(os.listdir(self.folder), ["bad.dnm"])
+
+    def test_no_verify(self):
+        """The same results from a good file; damaged weights are found unless the file is trusted."""
+        images = [path("set/test/good"), path("set/test/spot")]
+        expected = self.call("score", path("model.dnm"), *images, "--json", code=(0, 1)).out
+        self.assertEqual(self.call("score", path("model.dnm"), *images, "--json", "--no-verify", code=(0, 1)).out, expected)
+        data = bytearray(read(path("model.dnm")))
+        header, start = header_of(bytes(data))
+        begin = start + header["flow.blocks.0.net2.0.weight"]["data_offsets"][0]
+        data[begin:begin + 4] = struct.pack("<f", 0.5)
+        write(self.at("bad.dnm"), bytes(data))
+        self.refused("score", self.at("bad.dnm"), *images, says=["bad.dnm", "checksum"])
+        self.refused("localize", self.at("bad.dnm"), images[0], "-o", self.at("maps"), says=["bad.dnm", "checksum"])
+        other = self.call("score", self.at("bad.dnm"), *images, "--json", "--no-verify", code=(0, 1)).out
+        self.assertNotEqual(other, expected)
+        self.call("localize", self.at("bad.dnm"), images[0], "-o", self.at("maps"), "--no-verify", "--quiet")
 
     def test_bad_models(self):
         data = read(path("model.dnm"))

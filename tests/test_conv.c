@@ -50,11 +50,14 @@ static const struct sample samples[] = {
     {"9 x 10 stride 2", 8, 32, 9, 10, 2, 4, 4, 4, 4, 0, 29, 30},
 };
 #define SAMPLES ((int)(sizeof samples / sizeof samples[0]))
+/* A loop over 0 .. 2 SAMPLES - 1 takes each sample with one view and with three. */
+#define VIEWS_OF(i) ((i) < SAMPLES ? 1 : 3)
 static const enum activation activations[] = {ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_RELU6};
 
 /* A layer with random weights and everything that a call needs, each block exactly as long as promised. */
 struct layer {
     conv_spec spec;
+    int32_t views;
     int32_t in_h, in_w, out_h, out_w;
     size_t inputs, outputs, weights;
     float *weight, *bias, *x, *dy, *packed;
@@ -80,9 +83,9 @@ static float *garbage(size_t n)
     return values;
 }
 
-static struct layer make_layer(const struct sample *s, uint64_t seed)
+static struct layer make_layer(const struct sample *s, int32_t views, uint64_t seed)
 {
-    struct layer l = {.in_h = s->in_h, .in_w = s->in_w};
+    struct layer l = {.views = views, .in_h = s->in_h, .in_w = s->in_w};
     rng generator;
 
     rng_seed(&generator, seed, 1);
@@ -93,8 +96,8 @@ static struct layer make_layer(const struct sample *s, uint64_t seed)
     l.out_w = conv_out(s->in_w, s->left, s->right, s->kernel_w, s->stride);
     ck_assert_int_gt(l.out_h, 0);
     ck_assert_int_gt(l.out_w, 0);
-    l.inputs = (size_t)(s->in_h * s->in_w * s->in_c);
-    l.outputs = (size_t)(l.out_h * l.out_w * s->out_c);
+    l.inputs = (size_t)(views * s->in_h * s->in_w * s->in_c);
+    l.outputs = (size_t)(views * l.out_h * l.out_w * s->out_c);
     int32_t fan_in = s->kernel_h * s->kernel_w * (s->depthwise ? 1 : s->in_c);
     l.weights = (size_t)(fan_in * s->out_c);
     l.spec.weight = l.weight = random_floats(&generator, l.weights, sqrt(2.0 / fan_in));
@@ -121,18 +124,18 @@ static void free_layer(struct layer *l)
 
 static float *run_forward(const struct layer *l, enum activation activation)
 {
-    float *y = garbage(l->outputs), *scratch = garbage(conv_forward_scratch(&l->spec, l->in_h, l->in_w));
+    float *y = garbage(l->outputs), *scratch = garbage(conv_scratch(&l->spec, l->views, l->in_h, l->in_w));
 
-    conv_forward(&l->spec, l->in_h, l->in_w, l->x, activation, y, scratch);
+    conv_forward(&l->spec, l->views, l->in_h, l->in_w, l->x, activation, y, scratch);
     free(scratch);
     return y;
 }
 
 static float *run_gradient(const struct layer *l, const float *dy)
 {
-    float *dx = garbage(l->inputs), *scratch = garbage(conv_gradient_scratch(&l->spec, l->in_h, l->in_w));
+    float *dx = garbage(l->inputs), *scratch = garbage(conv_scratch(&l->spec, l->views, l->in_h, l->in_w));
 
-    conv_gradient(&l->spec, l->in_h, l->in_w, dy, dx, scratch);
+    conv_gradient(&l->spec, l->views, l->in_h, l->in_w, dy, dx, scratch);
     free(scratch);
     return dx;
 }
@@ -172,21 +175,20 @@ static double *oracle_forward(const struct layer *l, const double *x, enum activ
     double *y = malloc(l->outputs * sizeof *y), *at = y;
 
     ck_assert_ptr_nonnull(y);
-    for (int32_t oy = 0; oy < l->out_h; oy++)
-        for (int32_t ox = 0; ox < l->out_w; ox++)
-            for (int32_t o = 0; o < l->spec.out_c; o++)
-                *at++ = activate(activation, oracle_at(l, x, oy, ox, o));
+    for (int32_t v = 0; v < l->views; v++, x += l->inputs / (size_t)l->views)
+        for (int32_t oy = 0; oy < l->out_h; oy++)
+            for (int32_t ox = 0; ox < l->out_w; ox++)
+                for (int32_t o = 0; o < l->spec.out_c; o++)
+                    *at++ = activate(activation, oracle_at(l, x, oy, ox, o));
     return y;
 }
 
-/* The transpose of oracle_forward without bias and activation: dy scattered along the same loops. */
-static double *oracle_gradient(const struct layer *l, const float *dy)
+/* Scatters one view's dy along the loops of oracle_at. */
+static void oracle_scatter(const struct layer *l, const float *dy, double *dx)
 {
     const conv_spec *c = &l->spec;
-    double *dx = calloc(l->inputs, sizeof *dx);
     int32_t group_c = c->in_c / c->groups;
 
-    ck_assert_ptr_nonnull(dx);
     for (int32_t oy = 0; oy < l->out_h; oy++)
         for (int32_t ox = 0; ox < l->out_w; ox++)
             for (int32_t tap = 0; tap < c->kernel_h * c->kernel_w; tap++) {
@@ -200,6 +202,17 @@ static double *oracle_gradient(const struct layer *l, const float *dy)
                             (double)dy[(oy * l->out_w + ox) * c->out_c + o] *
                             (double)c->weight[(tap * group_c + i) * c->out_c + o];
             }
+}
+
+/* The transpose of oracle_forward without bias and activation. */
+static double *oracle_gradient(const struct layer *l, const float *dy)
+{
+    double *dx = calloc(l->inputs, sizeof *dx);
+    size_t views = (size_t)l->views;
+
+    ck_assert_ptr_nonnull(dx);
+    for (size_t v = 0; v < views; v++)
+        oracle_scatter(l, dy + v * (l->outputs / views), dx + v * (l->inputs / views));
     return dx;
 }
 
@@ -257,14 +270,14 @@ END_TEST
 
 START_TEST(forward_is_the_oracle)
 {
-    struct layer l = make_layer(&samples[_i], (uint64_t)_i);
+    struct layer l = make_layer(&samples[_i % SAMPLES], VIEWS_OF(_i), (uint64_t)_i);
     double *x = widen(l.x, l.inputs);
 
     for (int a = 0; a < 3; a++) {
         float *y = run_forward(&l, activations[a]);
         double *expected = oracle_forward(&l, x, activations[a]);
         double error = relative_error(y, expected, l.outputs);
-        ck_assert_msg(error < tolerance(&l), "%s, activation %d: error %g", samples[_i].name, a, error);
+        ck_assert_msg(error < tolerance(&l), "%s, activation %d: error %g", samples[_i % SAMPLES].name, a, error);
         free(y);
         free(expected);
     }
@@ -275,12 +288,12 @@ END_TEST
 
 START_TEST(gradient_is_the_oracle)
 {
-    struct layer l = make_layer(&samples[_i], (uint64_t)_i);
+    struct layer l = make_layer(&samples[_i % SAMPLES], VIEWS_OF(_i), (uint64_t)_i);
     float *dx = run_gradient(&l, l.dy);
     double *expected = oracle_gradient(&l, l.dy);
     double error = relative_error(dx, expected, l.inputs);
 
-    ck_assert_msg(error < tolerance(&l), "%s: error %g", samples[_i].name, error);
+    ck_assert_msg(error < tolerance(&l), "%s: error %g", samples[_i % SAMPLES].name, error);
     free(expected);
     free(dx);
     free_layer(&l);
@@ -290,7 +303,7 @@ END_TEST
 /* <dy, conv(x)> = <gradient(dy), x>, with conv without bias. */
 START_TEST(gradient_is_adjoint)
 {
-    struct layer l = make_layer(&samples[_i], (uint64_t)_i + 100);
+    struct layer l = make_layer(&samples[_i % SAMPLES], VIEWS_OF(_i), (uint64_t)_i + 100);
 
     memset(l.bias, 0, (size_t)l.spec.out_c * sizeof *l.bias);
     float *y = run_forward(&l, ACTIVATION_NONE), *dx = run_gradient(&l, l.dy);
@@ -301,7 +314,7 @@ START_TEST(gradient_is_adjoint)
     }
     for (size_t i = 0; i < l.inputs; i++)
         right += (double)dx[i] * (double)l.x[i];
-    ck_assert_msg(fabs(left - right) < 1e-6 * size, "%s: %.9g, %.9g", samples[_i].name, left, right);
+    ck_assert_msg(fabs(left - right) < 1e-6 * size, "%s: %.9g, %.9g", samples[_i % SAMPLES].name, left, right);
     free(y);
     free(dx);
     free_layer(&l);
@@ -320,7 +333,7 @@ START_TEST(gradient_is_finite_difference)
     const double step = 1e-7;
 
     for (int a = 0; a < 3; a++) {
-        struct layer l = make_layer(&small[_i], (uint64_t)a + 7);
+        struct layer l = make_layer(&small[_i], 1, (uint64_t)a + 7);
         float *y = run_forward(&l, activations[a]), *dy = malloc(l.outputs * sizeof *dy);
         double *x = widen(l.x, l.inputs);
         memcpy(dy, l.dy, l.outputs * sizeof *dy);
@@ -351,7 +364,7 @@ END_TEST
 
 START_TEST(repeated_runs_have_equal_bits)
 {
-    struct layer l = make_layer(&samples[_i], 3);
+    struct layer l = make_layer(&samples[_i % SAMPLES], VIEWS_OF(_i), 3);
 
     float *y = run_forward(&l, ACTIVATION_RELU), *dx = run_gradient(&l, l.dy);
     for (int run = 0; run < 3; run++) {
@@ -367,10 +380,33 @@ START_TEST(repeated_runs_have_equal_bits)
 }
 END_TEST
 
+/* What the other views hold does not matter to a view. */
+START_TEST(views_are_apart)
+{
+    struct layer l = make_layer(&samples[_i], 3, 5);
+    size_t inputs = l.inputs / 3, outputs = l.outputs / 3;
+    float *y = run_forward(&l, ACTIVATION_RELU), *dx = run_gradient(&l, l.dy);
+
+    for (size_t i = 0; i < l.inputs; i++)
+        l.x[i] = i / inputs == 1 ? l.x[i] : -3 * l.x[i];
+    for (size_t i = 0; i < l.outputs; i++)
+        l.dy[i] = i / outputs == 1 ? l.dy[i] : 2 - l.dy[i];
+    float *y2 = run_forward(&l, ACTIVATION_RELU), *dx2 = run_gradient(&l, l.dy);
+    ck_assert_mem_eq(y + outputs, y2 + outputs, outputs * sizeof *y);
+    ck_assert_mem_eq(dx + inputs, dx2 + inputs, inputs * sizeof *dx);
+    ck_assert_mem_ne(y, y2, outputs * sizeof *y);
+    free(y);
+    free(dx);
+    free(y2);
+    free(dx2);
+    free_layer(&l);
+}
+END_TEST
+
 /* NaN in the input reaches every output whose window holds it. */
 START_TEST(not_a_number_is_kept)
 {
-    struct layer l = make_layer(&samples[_i], 4);
+    struct layer l = make_layer(&samples[_i], 1, 4);
     double *x = widen(l.x, l.inputs);
     size_t position = l.inputs / 2;
 
@@ -395,7 +431,7 @@ END_TEST
 START_TEST(fast_is_direct)
 {
     static const struct sample large = {"5 x 5", 32, 32, 5, 5, 1, 2, 2, 2, 2, 0, 66, 66};
-    struct layer l = make_layer(&large, 11), direct = l;
+    struct layer l = make_layer(&large, 1, 11), direct = l;
 
     ck_assert_ptr_nonnull(l.spec.packed);
     direct.spec.packed = NULL;
@@ -424,7 +460,7 @@ START_TEST(fast_is_accurate)
         {{"5 x 5", 64, 32, 5, 5, 1, 2, 2, 2, 2, 0, 16, 16}, 25},
         {{"11 x 11", 3, 64, 11, 11, 4, 2, 2, 2, 2, 0, 63, 63}, 10},
     };
-    struct layer l = make_layer(&typical[_i].sample, 12), direct = l;
+    struct layer l = make_layer(&typical[_i].sample, 1, 12), direct = l;
     double *x = widen(l.x, l.inputs);
 
     ck_assert_ptr_nonnull(l.spec.packed);
@@ -479,11 +515,12 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(conv, 120);
     tcase_add_test(conv, output_size);
-    tcase_add_loop_test(conv, forward_is_the_oracle, 0, SAMPLES);
-    tcase_add_loop_test(conv, gradient_is_the_oracle, 0, SAMPLES);
-    tcase_add_loop_test(conv, gradient_is_adjoint, 0, SAMPLES);
+    tcase_add_loop_test(conv, forward_is_the_oracle, 0, 2 * SAMPLES);
+    tcase_add_loop_test(conv, gradient_is_the_oracle, 0, 2 * SAMPLES);
+    tcase_add_loop_test(conv, gradient_is_adjoint, 0, 2 * SAMPLES);
     tcase_add_loop_test(conv, gradient_is_finite_difference, 0, 3);
-    tcase_add_loop_test(conv, repeated_runs_have_equal_bits, 0, SAMPLES);
+    tcase_add_loop_test(conv, repeated_runs_have_equal_bits, 0, 2 * SAMPLES);
+    tcase_add_loop_test(conv, views_are_apart, 0, SAMPLES);
     tcase_add_loop_test(conv, not_a_number_is_kept, 0, SAMPLES);
     tcase_add_test(conv, fast_is_direct);
     tcase_add_loop_test(conv, fast_is_accurate, 0, 3);

@@ -58,13 +58,34 @@ static float *make_scratch(size_t floats)
     return scratch;
 }
 
+struct views {
+    const float *first; /* (.., size, size, 3) */
+    size_t floats;      /* of one */
+    int32_t next;       /* the one that is due */
+};
+
+static void give_view(void *context, int32_t index, float *view)
+{
+    struct views *views = context;
+
+    ck_assert_int_eq(index, views->next++);
+    memcpy(view, views->first + (size_t)index * views->floats, views->floats * sizeof *view);
+}
+
+static size_t pixels(const dn_extractor *extractor)
+{
+    return (size_t)extractor->input_size * (size_t)extractor->input_size * 3;
+}
+
 static float *forward(const dn_extractor *extractor, const float *views, int32_t n)
 {
     float *scratch = make_scratch(features_forward_scratch(extractor));
     float *features = malloc((size_t)n * (size_t)extractor->feature_dim * sizeof *features);
+    struct views source = {views, pixels(extractor), 0};
 
     ck_assert_ptr_nonnull(features);
-    features_forward(extractor, views, n, features, scratch);
+    features_forward(extractor, give_view, &source, n, features, scratch);
+    ck_assert_int_eq(source.next, n);
     free(scratch);
     return features;
 }
@@ -73,7 +94,8 @@ static float *forward(const dn_extractor *extractor, const float *views, int32_t
 struct functional {
     const float *factors;
     size_t dimension;
-    float *seen;
+    float *seen; /* (n, dimension) */
+    int32_t n;
     int calls;
 };
 
@@ -81,27 +103,31 @@ static void chain(void *context, const float *features, int32_t n, float *featur
 {
     struct functional *functional = context;
 
-    ck_assert_int_eq(n, 1);
+    ck_assert_int_eq(n, functional->n);
     functional->calls++;
-    memcpy(functional->seen, features, functional->dimension * sizeof *features);
-    memcpy(feature_gradient, functional->factors, functional->dimension * sizeof *features);
+    memcpy(functional->seen, features, (size_t)n * functional->dimension * sizeof *features);
+    for (size_t v = 0; v < (size_t)n; v++)
+        memcpy(feature_gradient + v * functional->dimension, functional->factors,
+               functional->dimension * sizeof *features);
 }
 
-static size_t pixels(const dn_extractor *extractor)
+/* Pixel gradient of n views, each with the same functional. */
+static float *gradients(const dn_extractor *extractor, const float *views, int32_t n, const float *factors,
+                        float *seen)
 {
-    return (size_t)extractor->input_size * (size_t)extractor->input_size * 3;
+    struct functional functional = {factors, (size_t)extractor->feature_dim, seen, n, 0};
+    float *scratch = make_scratch(features_gradient_scratch(extractor));
+    float *result = make_scratch((size_t)n * pixels(extractor));
+
+    features_gradient(extractor, views, n, chain, &functional, result, scratch);
+    ck_assert_int_eq(functional.calls, 1);
+    free(scratch);
+    return result;
 }
 
 static float *gradient(const dn_extractor *extractor, const float *view, const float *factors, float *seen)
 {
-    struct functional functional = {factors, (size_t)extractor->feature_dim, seen, 0};
-    float *scratch = make_scratch(features_gradient_scratch(extractor));
-    float *result = make_scratch(pixels(extractor));
-
-    features_gradient(extractor, view, 1, chain, &functional, result, scratch);
-    ck_assert_int_eq(functional.calls, 1);
-    free(scratch);
-    return result;
+    return gradients(extractor, view, 1, factors, seen);
 }
 
 /* ---- against PyTorch ---- */
@@ -250,27 +276,80 @@ START_TEST(scales_are_strided_views)
 }
 END_TEST
 
-START_TEST(views_do_not_influence_each_other)
+static float *make_views(int32_t size, int32_t first, int32_t n)
 {
-    enum { VIEWS = 8, SIZE = 64 };
-    dn_extractor *extractor = open_backbone("mobile", SIZE, 2);
-    size_t dimension = (size_t)extractor->feature_dim, count = pixels(extractor);
-    float *views = malloc(VIEWS * count * sizeof *views);
+    size_t floats = (size_t)size * (size_t)size * 3;
+    float *views = malloc((size_t)n * floats * sizeof *views);
 
-    for (int i = 0; i < VIEWS; i++) {
-        float *view = make_view(SIZE, i);
-        memcpy(views + (size_t)i * count, view, count * sizeof *view);
+    ck_assert_ptr_nonnull(views);
+    for (int32_t i = 0; i < n; i++) {
+        float *view = make_view(size, first + i);
+        memcpy(views + (size_t)i * floats, view, floats * sizeof *view);
         free(view);
     }
-    float *together = forward(extractor, views, VIEWS);
-    for (int i = 0; i < VIEWS; i++) {
-        float *alone = forward(extractor, views + (size_t)i * count, 1);
-        ck_assert_mem_eq(alone, together + (size_t)i * dimension, dimension * sizeof *alone);
+    return views;
+}
+
+/* Backbones whose first steps take one view at a time at no scale, and at the first one. */
+static const struct {
+    const char *name;
+    int32_t size, scales;
+} backbones[] = {{"mobile", 64, 2}, {"alexnet", 448, 3}};
+
+/* A block gives what its views give alone, as far as rounding allows, and the same bits whatever the others show. */
+START_TEST(views_do_not_influence_each_other)
+{
+    int32_t size = backbones[_i].size;
+    dn_extractor *extractor = open_backbone(backbones[_i].name, size, backbones[_i].scales);
+    size_t dimension = (size_t)extractor->feature_dim, count = pixels(extractor);
+    float *views = make_views(size, 0, FEATURES_BLOCK), *others = make_views(size, 30, FEATURES_BLOCK);
+    float *factors = malloc(dimension * sizeof *factors);
+    float *seen = malloc(FEATURES_BLOCK * dimension * sizeof *seen);
+
+    for (size_t i = 0; i < dimension; i++)
+        factors[i] = (float)sin((double)i);
+    float *together = forward(extractor, views, FEATURES_BLOCK);
+    float *slopes = gradients(extractor, views, FEATURES_BLOCK, factors, seen);
+    ck_assert_mem_eq(seen, together, FEATURES_BLOCK * dimension * sizeof *seen);
+    for (size_t i = 0; i < FEATURES_BLOCK; i++) {
+        float *alone = forward(extractor, views + i * count, 1);
+        float *slope = gradient(extractor, views + i * count, factors, seen);
+        ck_assert_double_lt(max_abs_difference(alone, together + i * dimension, dimension),
+                            1e-5 * max_abs(alone, dimension));
+        ck_assert_double_lt(max_abs_difference(slope, slopes + i * count, count), 1e-3 * max_abs(slope, count));
+        memcpy(others + i * count, views + i * count, count * sizeof *others);
+        float *among = forward(extractor, others, FEATURES_BLOCK);
+        float *slopes_among = gradients(extractor, others, FEATURES_BLOCK, factors, seen);
+        ck_assert_mem_eq(among + i * dimension, together + i * dimension, dimension * sizeof *among);
+        ck_assert_mem_eq(slopes_among + i * count, slopes + i * count, count * sizeof *slopes);
         free(alone);
+        free(slope);
+        free(among);
+        free(slopes_among);
     }
+    free(slopes);
     free(together);
+    free(seen);
+    free(factors);
+    free(others);
     free(views);
     extractor_unref(extractor);
+}
+END_TEST
+
+START_TEST(blocks_cover_all_views)
+{
+    for (int32_t views = 1; views < 40; views++) {
+        int32_t sum = 0;
+        for (int32_t block = 0; block < features_blocks(views); block++) {
+            int32_t n = features_block_views(views, block);
+            ck_assert_int_ge(n, 1);
+            ck_assert_int_le(n, FEATURES_BLOCK);
+            ck_assert_int_eq(sum, block * FEATURES_BLOCK);
+            sum += n;
+        }
+        ck_assert_int_eq(sum, views);
+    }
 }
 END_TEST
 
@@ -283,7 +362,8 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tcase, matches_pytorch, 0, (int)(sizeof goldens / sizeof goldens[0]));
     tcase_add_test(tcase, gradient_is_slope);
     tcase_add_test(tcase, scales_are_strided_views);
-    tcase_add_test(tcase, views_do_not_influence_each_other);
+    tcase_add_loop_test(tcase, views_do_not_influence_each_other, 0, (int)(sizeof backbones / sizeof backbones[0]));
+    tcase_add_test(tcase, blocks_cover_all_views);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -456,6 +456,33 @@ START_TEST(rows_do_not_depend_on_company_or_threads)
 }
 END_TEST
 
+/* Nor on the size of the flow's blocks, whether they are whole groups of rows or not. */
+START_TEST(rows_do_not_depend_on_blocks)
+{
+    enum { N = 67 };
+    static const int32_t blocks[] = {1, 7, 16, 50, N, 256};
+    dn_flow *flow = make_flow(140, 2, 150);
+    float *x = normal_rows(N, 140, 5), *z = aligned(N * 140), *logdet = aligned(N);
+    float *other = aligned(N * 140), *other_logdet = aligned(N);
+
+    enlarge(flow, 2);
+    forward(flow, x, N, z, logdet, NULL);
+    for (int i = 0; i < 6; i++) {
+        float *scratch = aligned(flow_rows_scratch(flow, blocks[i]));
+        flow_forward_rows(flow, x, N, blocks[i], other, other_logdet, scratch, NULL);
+        ck_assert_mem_eq(other, z, N * 140 * sizeof *z);
+        ck_assert_mem_eq(other_logdet, logdet, N * sizeof *logdet);
+        drop(scratch);
+    }
+    drop(x);
+    drop(z);
+    drop(logdet);
+    drop(other);
+    drop(other_logdet);
+    flow_unref(flow);
+}
+END_TEST
+
 START_TEST(works_in_place)
 {
     dn_flow *flow = make_flow(6, 3, 4);
@@ -579,7 +606,7 @@ START_TEST(weights_are_used_in_place)
     uint8_t *memory;
     st_file *file = file_of(flow, ST_F32, 0, &memory);
 
-    ck_ok(flow_from_tensors(file, "part.", &allocator, &in_place, &read, NULL));
+    ck_ok(flow_from_tensors(file, "part.", &allocator, &in_place, 1, &read, NULL));
     ck_assert(in_place);
     ck_assert_ptr_null(read->owned);
     ck_assert_ptr_eq(read->weights, st_find(file, "part.blocks.0.net2.0.weight")->data);
@@ -596,9 +623,16 @@ START_TEST(weights_are_used_in_place)
     /* NaN is found there too. */
     ((float *)(void *)memory)[(st_find(file, "part.blocks.1.net1.3.bias")->data - memory) / 4 + 9] = NAN;
     dn_error error = {0};
-    ck_status(flow_from_tensors(file, "part.", &allocator, &in_place, &read, &error), DN_E_NUMERIC);
+    ck_status(flow_from_tensors(file, "part.", &allocator, &in_place, 1, &read, &error), DN_E_NUMERIC);
     ck_assert_ptr_nonnull(strstr(error.message, "part.blocks.1.net1.3.bias"));
     ck_assert_ptr_null(read);
+    (void)st_data_crc32(file); /* finds out which tensors are finite, and changes nothing here */
+    ck_status(flow_from_tensors(file, "part.", &allocator, &in_place, 1, &read, &error), DN_E_NUMERIC);
+    /* Weights that are not read cannot be found wrong; those that are copied are. */
+    ck_ok(flow_from_tensors(file, "part.", &allocator, &in_place, 0, &read, NULL));
+    ck_assert(in_place);
+    flow_unref(read);
+    ck_status(flow_from_tensors(file, "part.", &allocator, NULL, 0, &read, NULL), DN_E_NUMERIC);
     st_free(file);
     drop(memory);
     flow_unref(flow);
@@ -619,7 +653,7 @@ START_TEST(weights_are_copied_where_they_must)
         _Bool in_place = 1;
         uint8_t *memory;
         st_file *file = file_of(flow, ways[i].stored, ways[i].shift, &memory);
-        ck_ok(flow_from_tensors(file, "part.", &allocator, ways[i].ask ? &in_place : NULL, &read, NULL));
+        ck_ok(flow_from_tensors(file, "part.", &allocator, ways[i].ask ? &in_place : NULL, 1, &read, NULL));
         ck_assert(!ways[i].ask || !in_place);
         ck_assert_ptr_nonnull(read->owned);
         ck_assert_double_le(max_abs_difference(read->weights, flow->weights, parameters),
@@ -648,6 +682,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, finds_what_is_not_finite);
     tcase_add_test(tests, inverse_undoes_forward);
     tcase_add_test(tests, rows_do_not_depend_on_company_or_threads);
+    tcase_add_test(tests, rows_do_not_depend_on_blocks);
     tcase_add_test(tests, works_in_place);
     tcase_add_test(tests, initial_weights_fill_their_range);
     tcase_add_test(tests, seed_decides);

@@ -226,9 +226,12 @@ START_TEST(canvas_without_memory)
             ck_assert_int_lt(n, 20);
         }
     }
-    failing_memory memory = {.fail_at = 3};
-    dn_allocator allocator = failing_allocator(&memory);
-    ck_status(map_resize(map, 64, target, 30, 50, &allocator, NULL), DN_E_MEMORY);
+    failing_memory memory = {.fail_at = 1};
+    mem_scratch scratch = {.allocator = failing_allocator(&memory)};
+    ck_status(map_resize(map, 64, target, 30, 50, &scratch, NULL), DN_E_MEMORY);
+    ck_assert_int_eq(memory.live, 0);
+    ck_ok(map_resize(map, 64, target, 30, 50, &scratch, NULL)); /* the scratch can be used again */
+    mem_release(&scratch);
     ck_assert_int_eq(memory.live, 0);
 }
 END_TEST
@@ -488,15 +491,16 @@ START_TEST(map_resize_equals_pil)
     static const int shapes[][2] = {{57, 45}, {13, 20}, {10, 70}, {70, 10}};
     int height = shapes[_i][0], width = shapes[_i][1];
     st_file *golden = golden_open("image.safetensors");
-    dn_allocator allocator = heap();
+    mem_scratch scratch = {.allocator = heap()};
     dn_error error;
     char name[32];
 
     snprintf(name, sizeof name, "map.%dx%d", height, width);
     float *source = golden_floats(golden, "map.source", NULL), *expected = golden_floats(golden, name, NULL);
     float *target = malloc((size_t)(height * width) * sizeof *target);
-    ck_ok(map_resize(source, 32, target, height, width, &allocator, &error));
+    ck_ok(map_resize(source, 32, target, height, width, &scratch, &error));
     ck_assert_double_le(max_abs_difference(target, expected, (size_t)(height * width)), 1e-6);
+    mem_release(&scratch);
     free(target);
     free(source);
     free(expected);

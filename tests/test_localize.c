@@ -96,7 +96,7 @@ static void view_gradient(dn_model *model, const uint16_t *canvas, double angle,
     float *flow_memory = mem_alloc(&allocator, flow_gradient_scratch(model->flow), sizeof *flow_memory);
 
     view_render(canvas, extractor->input_size, angle, NULL, extractor->mean, extractor->std, view);
-    features_forward(extractor, view, 1, y, scratch);
+    ck_assert_int_eq(dn_extractor_features(extractor, view, 1, y, NULL), DN_OK);
     model_standardise(model, y);
     flow_gradient(model->flow, y, 1, loss_chain, model, NULL, NULL, feature_gradient, flow_memory, NULL);
     for (int i = 0; i < extractor->feature_dim; i++)

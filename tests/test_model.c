@@ -90,7 +90,7 @@ static dn_score score_of(dn_model *model)
 
     draw_texture(rgb, SIDE, SIDE, 3);
     ck_ok(scorer_create(model, &options, &scorer, NULL));
-    ck_ok(scorer_score(scorer, &view, &score, NULL));
+    ck_ok(scorer_score(scorer, &(scorer_input){.view = &view}, &score, NULL));
     scorer_free(scorer);
     return score;
 }

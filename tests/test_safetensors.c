@@ -69,6 +69,36 @@ START_TEST(test_half_round_trip)
 }
 END_TEST
 
+/* All of them at once, at any alignment, give the same bits; what is not finite is told, wherever it is. */
+START_TEST(test_many_halves)
+{
+    enum { COUNT = 0x10000 };
+    uint8_t *bytes = malloc(2 * COUNT + 1);
+    float *out = malloc(COUNT * sizeof *out);
+    const uint16_t infinity = 0xFC00, largest = 0xFBFF;
+
+    for (size_t shift = 0; shift < 2; shift++) {
+        for (uint32_t half = 0; half < COUNT; half++)
+            memcpy(bytes + shift + 2 * half, &(uint16_t){(uint16_t)half}, 2);
+        ck_assert(!halves_to_floats(bytes + shift, COUNT, out));
+        for (uint32_t half = 0; half < COUNT; half++) {
+            float value = half_to_float((uint16_t)half);
+            ck_assert_mem_eq(&out[half], &value, sizeof value);
+        }
+        ck_assert(halves_to_floats(bytes + shift, 0x7C00, out)); /* up to the largest finite one */
+        for (size_t at = 0; at < 70; at++) {
+            memcpy(bytes + shift + 2 * at, &infinity, 2);
+            ck_assert(!halves_to_floats(bytes + shift, 70, out));
+            memcpy(bytes + shift + 2 * at, &largest, 2);
+            ck_assert(halves_to_floats(bytes + shift, 70, out));
+        }
+    }
+    ck_assert(halves_to_floats(bytes, 0, out));
+    free(bytes);
+    free(out);
+}
+END_TEST
+
 /* Between each two neighbours: below, at and above the middle, where the even one wins. */
 START_TEST(test_half_rounds_to_nearest_even)
 {
@@ -616,6 +646,44 @@ START_TEST(test_header_limit)
 }
 END_TEST
 
+/* The checksum's walk marks the F32 tensors without NaN and infinity, larger than the pieces it works in, too. */
+START_TEST(test_walk_finds_finite_tensors)
+{
+    enum { COUNT = 50000 };
+    static const int64_t count = COUNT, one = 1;
+    static const size_t places[] = {0, 1, 16383, 16384, 32768, 49999};
+    static const float odd = INFINITY;
+    dn_allocator allocator = mem_allocator(NULL);
+    float *values = calloc(COUNT, sizeof *values);
+
+    for (size_t i = 0; i <= sizeof places / sizeof *places; i++) { /* the last time without NaN */
+        st_writer *writer = st_writer_create(&allocator);
+        dn_blob *blob;
+        st_file *file;
+        if (i < sizeof places / sizeof *places)
+            values[places[i]] = -NAN;
+        st_writer_tensor(writer, "values", ST_F32, ST_F32, 1, &count, values);
+        st_writer_tensor(writer, "odd", ST_F32, ST_F32, 1, &one, &odd);
+        st_writer_tensor(writer, "counts", ST_I32, ST_I32, 1, &count, values);
+        ck_ok(st_writer_save_memory(writer, &blob, NULL));
+        ck_ok(st_parse(blob->data, blob->size, "walk", &allocator, &file, NULL));
+        ck_assert(!st_find(file, "values")->finite); /* not known yet */
+        uint64_t header;
+        memcpy(&header, blob->data, sizeof header);
+        ck_assert_uint_eq(st_data_crc32(file),
+                          crc32(0, blob->data + 8 + header, (uInt)(blob->size - 8 - header)));
+        ck_assert(st_find(file, "values")->finite == (i == sizeof places / sizeof *places));
+        ck_assert(!st_find(file, "odd")->finite && !st_find(file, "counts")->finite);
+        st_free(file);
+        blob_free(blob);
+        st_writer_free(writer);
+        if (i < sizeof places / sizeof *places)
+            values[places[i]] = 1;
+    }
+    free(values);
+}
+END_TEST
+
 /* ---- damage ---- */
 
 START_TEST(test_every_truncation)
@@ -638,7 +706,7 @@ START_TEST(test_every_truncation)
 END_TEST
 
 /* Reads all there is. */
-static void read_all(const st_file *file)
+static void read_all(st_file *file)
 {
     for (int32_t i = 0; i < st_count(file); i++) {
         const st_tensor *tensor = st_at(file, i);
@@ -840,6 +908,7 @@ static Suite *make_suite(void)
 
     tcase_add_test(half, test_half_to_float);
     tcase_add_test(half, test_half_round_trip);
+    tcase_add_test(half, test_many_halves);
     tcase_add_test(half, test_half_rounds_to_nearest_even);
     tcase_add_test(half, test_half_ends);
     tcase_add_loop_test(reading, test_hostile_headers, 0, (int)(sizeof hostile / sizeof *hostile));
@@ -857,6 +926,7 @@ static Suite *make_suite(void)
     tcase_add_test(writing, test_writer_refusals);
     tcase_add_test(writing, test_header_limit);
     tcase_add_test(writing, test_utf8);
+    tcase_add_test(writing, test_walk_finds_finite_tensors);
     tcase_add_test(damage, test_every_truncation);
     tcase_add_test(damage, test_random_damage);
     tcase_add_test(failures, test_parse_out_of_memory);

@@ -41,7 +41,7 @@ static dn_score score_with(dn_model *model, const dn_scorer_options *options, do
     dn_error error = {0};
 
     ck_ok(scorer_create(model, options, &scorer, &error));
-    dn_status status = scorer_score(scorer, &view, &score, &error);
+    dn_status status = scorer_score(scorer, &(scorer_input){.view = &view}, &score, &error);
     ck_assert_msg(status == DN_OK, "%s", error.message);
     if (view_scores)
         memcpy(view_scores, scorer->view_scores, (size_t)scorer->views * sizeof *view_scores);
@@ -121,6 +121,35 @@ START_TEST(same_bits_for_any_threads)
 }
 END_TEST
 
+/* Images of a group that cannot be used take nothing from the others, wherever they are; an earlier picture's canvas is
+ * not scored in their place. */
+START_TEST(group_with_bad_images)
+{
+    dn_model *model = small_model();
+    dn_image_view good = image(), bad = good;
+    dn_score expected = score_with(model, &plain, NULL), scores[4];
+    dn_scorer *scorer;
+    dn_error errors[4];
+
+    bad.width = DN_MIN_SIDE - 1;
+    ck_ok(scorer_create(model, &plain, &scorer, NULL));
+    for (unsigned set = 0; set < 16; set++) {
+        scorer_input images[4];
+        for (unsigned i = 0; i < 4; i++) {
+            images[i] = (scorer_input){.view = set >> i & 1 ? &bad : &good};
+            scores[i] = (dn_score){0};
+        }
+        ck_ok(scorer_score_group(scorer, images, 4, scores, errors, NULL));
+        for (unsigned i = 0; i < 4; i++) {
+            ck_assert_int_eq(errors[i].status, set >> i & 1 ? DN_E_ARGUMENT : DN_OK);
+            ck_assert_double_eq(scores[i].score, set >> i & 1 ? 0 : expected.score);
+        }
+    }
+    scorer_free(scorer);
+    model_unref(model);
+}
+END_TEST
+
 /* A view's score depends on its angle alone, not on the number of views. */
 START_TEST(views_are_independent)
 {
@@ -158,7 +187,7 @@ static void *score_on_thread(void *argument)
         return NULL;
     model_unref(model); /* the scorer has its own reference */
     for (int i = 0; i < 3; i++)
-        if (scorer_score(scorer, &view, &shared->score, NULL) != DN_OK)
+        if (scorer_score(scorer, &(scorer_input){.view = &view}, &shared->score, NULL) != DN_OK)
             shared->score.score = -1;
     scorer_free(scorer);
     return NULL;
@@ -195,7 +224,9 @@ START_TEST(overflow_is_an_error)
     for (int i = 0; i < GOLDEN_DIM; i++)
         model->deviation[i] = 1e-45f; /* of a model of our own: standardised features become infinite */
     ck_ok(scorer_create(model, &plain, &scorer, NULL));
-    ck_status(scorer_score(scorer, &view, &score, &error), DN_E_NUMERIC);
+    ck_status(scorer_score(scorer, &(scorer_input){.view = &view}, &score, &error), DN_E_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(error.message, "overflow"));
+    ck_status(scorer_decide(scorer, &(scorer_input){.view = &view}, &score, &error), DN_E_NUMERIC);
     ck_assert_ptr_nonnull(strstr(error.message, "overflow"));
     ck_assert_int_eq(scorer->scored, 0);
     scorer_free(scorer);
@@ -219,7 +250,9 @@ START_TEST(infinite_features_are_an_error)
     for (size_t i = 0; i < flow_parameters(4, 2, 8); i++) /* all hidden units closed, whatever comes in */
         model->flow->owned[i] = -fabsf(model->flow->owned[i]);
     ck_ok(scorer_create(model, &plain, &scorer, NULL));
-    ck_status(scorer_score(scorer, &view, &score, &error), DN_E_NUMERIC);
+    ck_status(scorer_score(scorer, &(scorer_input){.view = &view}, &score, &error), DN_E_NUMERIC);
+    ck_assert_ptr_nonnull(strstr(error.message, "features"));
+    ck_status(scorer_decide(scorer, &(scorer_input){.view = &view}, &score, &error), DN_E_NUMERIC);
     ck_assert_ptr_nonnull(strstr(error.message, "features"));
     scorer_free(scorer);
     model_unref(model);
@@ -257,7 +290,7 @@ START_TEST(failing_allocations)
         memory = (failing_memory){.fail_at = fail_at};
         status = scorer_create(model, &options, &scorer, &error);
         if (status == DN_OK)
-            status = scorer_score(scorer, &view, &score, &error);
+            status = scorer_score(scorer, &(scorer_input){.view = &view}, &score, &error);
         if (status != DN_OK) {
             ck_assert_int_eq(status, DN_E_MEMORY);
             ck_assert_ptr_nonnull(strstr(error.message, "memory"));
@@ -281,6 +314,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, angles_of_views);
     tcase_add_test(tests, matches_golden);
     tcase_add_test(tests, same_bits_for_any_threads);
+    tcase_add_test(tests, group_with_bad_images);
     tcase_add_test(tests, views_are_independent);
     tcase_add_test(tests, shared_model);
     tcase_add_test(tests, overflow_is_an_error);

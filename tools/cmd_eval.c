@@ -46,43 +46,73 @@ static bool add_pixels(eval_tools *tools, const test_image *image, mapped_image 
     return added;
 }
 
-static bool evaluate_image(evaluation *result, eval_tools *tools, size_t index)
+/* Pixel figures of one image, where they are wanted. */
+static bool evaluate_pixels(const evaluation *result, eval_tools *tools, size_t index)
 {
     const test_image *image = &result->set->images[index];
     mapped_image picture;
-    dn_score score;
 
+    if (!result->pixels)
+        return true;
     if (!picture_open(&picture, image->path))
         return false;
-    dn_score_init(&score);
-    dn_status status = dn_scorer_score(tools->scorer, &picture.view, &score);
-    if (status != DN_OK)
-        complain_status(image->path, status, dn_scorer_error(tools->scorer)->message);
-    bool done = status == DN_OK && (!result->pixels || add_pixels(tools, image, &picture));
+    bool done = add_pixels(tools, image, &picture);
     picture_close(&picture);
-    result->scores[index] = score.score;
-    result->views = score.views;
-    result->threshold = score.threshold;
-    result->false_alarm_rate = score.false_alarm_rate;
-    result->false_alarms += score.anomalous == 1 && image->defect < 0;
-    result->missed += score.anomalous == 0 && image->defect >= 0;
     return done;
+}
+
+static void keep_score(evaluation *result, size_t index, const dn_score *score)
+{
+    bool defective = result->set->images[index].defect >= 0;
+
+    result->scores[index] = score->score;
+    result->views = score->views;
+    result->threshold = score->threshold;
+    result->false_alarm_rate = score->false_alarm_rate;
+    result->false_alarms += score->anomalous == 1 && !defective;
+    result->missed += score->anomalous == 0 && defective;
+}
+
+/* Scores images first .. first + count - 1, at most MAX_BATCH. */
+static bool score_group(evaluation *result, eval_tools *tools, size_t first, size_t count)
+{
+    const char *paths[MAX_BATCH] = {0};
+    dn_score scores[MAX_BATCH];
+    dn_error errors[MAX_BATCH];
+
+    for (size_t i = 0; i < count; i++) {
+        paths[i] = result->set->images[first + i].path;
+        dn_score_init(&scores[i]);
+    }
+    dn_status status = dn_scorer_score_batch_paths(tools->scorer, paths, (int32_t)count, scores, errors);
+    for (size_t i = 0; i < count; i++) {
+        if (errors[i].status == DN_OK)
+            keep_score(result, first + i, &scores[i]);
+        else
+            complain_status(paths[i], errors[i].status, errors[i].message);
+    }
+    return status == DN_OK;
 }
 
 static bool evaluate_images(evaluation *result, eval_tools *tools, bool quiet)
 {
     progress_bar bar;
-    int64_t count = (int64_t)result->set->count;
+    size_t count = result->set->count, group = batch_images(tools->scorer);
 
     progress_begin(&bar, quiet, "evaluating", "images", 0);
-    for (size_t i = 0; i < result->set->count; i++) {
-        if (!evaluate_image(result, tools, i)) {
+    for (size_t first = 0; first < count; first += group) {
+        size_t end = count - first < group ? count : first + group;
+        bool done = score_group(result, tools, first, end - first);
+        for (size_t i = first; i < end && done; i++) {
+            done = evaluate_pixels(result, tools, i);
+            progress_update(&bar, (int64_t)i + 1, (int64_t)count, NULL);
+        }
+        if (!done) {
             complain("no figures: they would not be those of the whole set");
             return false;
         }
-        progress_update(&bar, (int64_t)i + 1, count, NULL);
     }
-    progress_end(&bar, count, count, NULL);
+    progress_end(&bar, (int64_t)count, (int64_t)count, NULL);
     return true;
 }
 
@@ -247,7 +277,7 @@ static int evaluate_set(const eval_job *job, const test_set *set)
     evaluation result = {.data = job->data, .model_path = job->model_path, .set = set,
                          .pixels = set->masks && !job->no_maps, .map_views = job->localizing.views};
 
-    tools.model = open_model(job->model_path);
+    tools.model = open_model(job->model_path, false);
     if (!tools.model)
         return EXIT_FAILED;
     result.model = model_info(tools.model);

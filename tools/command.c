@@ -198,11 +198,15 @@ bool make_folder(const char *path)
 
 /* ---- models ---- */
 
-dn_model *open_model(const char *path)
+dn_model *open_model(const char *path, bool trusted)
 {
+    dn_model_options options;
     dn_model *model;
     dn_error error;
-    dn_status status = dn_model_open_path(path, NULL, &model, &error);
+
+    dn_model_options_init(&options);
+    options.verify = trusted ? DN_VERIFY_HEADER : DN_VERIFY_FULL;
+    dn_status status = dn_model_open_path(path, &options, &model, &error);
 
     if (status == DN_OK)
         return model;
@@ -236,4 +240,11 @@ dn_extractor_info extractor_info(const dn_extractor *extractor)
     dn_extractor_info_init(&info);
     require_info(dn_extractor_get_info(extractor, &info));
     return info;
+}
+
+size_t batch_images(const dn_scorer *scorer)
+{
+    int32_t together = dn_scorer_batch_images(scorer);
+
+    return together < MAX_BATCH ? (size_t)together : MAX_BATCH;
 }

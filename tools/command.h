@@ -37,11 +37,15 @@ bool check_output_path(const char *path);
 /* Makes a folder if it is not there; its parent must exist.  Complains on failure. */
 bool make_folder(const char *path);
 
-/* Opens a model.  Complains and returns NULL on failure. */
-dn_model *open_model(const char *path);
+/* Opens a model; trusted: without reading all of it (DN_VERIFY_HEADER).  Complains and returns NULL on failure. */
+dn_model *open_model(const char *path, bool trusted);
 /* The model's facts; ends the command if the library cannot tell them. */
 dn_model_info model_info(const dn_model *model);
 dn_extractor_info extractor_info(const dn_extractor *extractor);
+
+/* Images to score with one call: 1 .. MAX_BATCH. */
+#define MAX_BATCH 16
+size_t batch_images(const dn_scorer *scorer);
 
 /* ---- verbs and their options (options.c) ---- */
 

@@ -48,6 +48,7 @@ E_LIMIT, E_UNSUPPORTED, E_NUMERIC, E_CANCELLED, E_STATE, E_THREAD = -7, -8, -9, 
 
 GRAY8, GRAY16, RGB8, BGR8, RGBA8, BGRA8 = 1, 2, 3, 4, 5, 6
 STORAGE_F32, STORAGE_F16 = 0, 1
+VERIFY_HEADER, VERIFY_FULL = 0, 1
 ANGLES_STRATIFIED, ANGLES_GRID = 0, 1
 PRESET_COMPACT, PRESET_PAPER = 0, 1
 SCHEDULE_CONSTANT, SCHEDULE_COSINE = 0, 1
@@ -96,11 +97,11 @@ _ModelInfo = _struct("dn_model_info", (_u32, "struct_size id"),
                      (_u64, "seed"), (_double, "clamp final_loss heatmap_scale"), (_i64, "parameters"),
                      (ctypes.c_char * 64, "backbone"), (ctypes.c_char * 16, "library"))
 _ScorerOptions = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
-                         (_double, "false_alarm_rate"), (_pointer, "allocator"))
+                         (_double, "false_alarm_rate"), (_pointer, "allocator runner"))
 _Score = _struct("dn_score", (_u32, "struct_size"), (_i32, "anomalous"),
-                 (_double, "score log_likelihood p_value threshold false_alarm_rate"), (_i32, "views reserved"))
+                 (_double, "score log_likelihood p_value threshold false_alarm_rate"), (_i32, "views lower_bound"))
 _LocalizerOptions = _struct("dn_localizer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
-                            (_double, "sigma"), (_pointer, "allocator"))
+                            (_double, "sigma"), (_pointer, "allocator runner"))
 _Box = _struct("dn_box", (_i32, "x y width height"), (_float, "peak"), (_i32, "area"))
 _TrainOptions = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "epochs"), (_u64, "seed"),
                         (_i32, "hidden blocks"), (_double, "clamp"),
@@ -108,7 +109,7 @@ _TrainOptions = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "epoch
                         (_double, "learning_rate beta1 beta2 epsilon weight_decay feature_noise brightness contrast "
                                   "saturation holdout"),
                         (_i32, "views angles heatmap_images threads"), (_text, "checkpoint"),
-                        (_i32, "checkpoint_epochs resume"), (_pointer, "allocator"))
+                        (_i32, "checkpoint_epochs resume"), (_pointer, "allocator runner"))
 _PRESET_FIELDS = ("epochs", "hidden", "epoch_steps", "schedule", "learning_rate", "feature_noise")
 _Progress = _struct("dn_progress", (_u32, "struct_size"), (_i32, "phase"), (_i64, "done total"), (_double, "loss"))
 _ProgressFunction = ctypes.CFUNCTYPE(_i32, ctypes.POINTER(_Progress), _pointer)
@@ -143,7 +144,9 @@ _FUNCTIONS = {
     "dn_model_extractor": "pp", "dn_model_flow": "pp", "dn_model_feature_mean": "pp",
     "dn_model_feature_deviation": "pp",
     "dn_scorer_options_init_size": "npz", "dn_score_init_size": "npz", "dn_scorer_create": "ipppp",
-    "dn_scorer_score": "ippp", "dn_scorer_score_path": "ipsp", "dn_scorer_view_scores": "ppp",
+    "dn_scorer_score": "ippp", "dn_scorer_score_path": "ipsp", "dn_scorer_decide": "ippp",
+    "dn_scorer_decide_path": "ipsp", "dn_scorer_score_batch": "ippipp", "dn_scorer_score_batch_paths": "ippipp",
+    "dn_scorer_batch_images": "ip", "dn_scorer_view_scores": "ppp",
     "dn_scorer_error": "pp", "dn_scorer_free": "np",
     "dn_localizer_options_init_size": "npz", "dn_localizer_create": "ipppp", "dn_localizer_map": "ippp",
     "dn_localizer_boxes": "ippiifpip", "dn_localizer_error": "pp", "dn_localizer_free": "np",
@@ -222,7 +225,7 @@ def _initialised(struct, init):
     return value
 
 
-_HIDDEN = ("struct_size", "reserved", "allocator")
+_HIDDEN = ("struct_size", "reserved", "allocator", "runner")
 
 
 def _options(struct, init, given):
@@ -675,7 +678,9 @@ class Flow(_Handle):
 # ---- model ----
 
 class Model(_Handle):
-    """Everything needed to score: Model.open(path or bytes, verify=1), or what Trainer.run returns."""
+    """Everything needed to score: Model.open(path or bytes, verify=VERIFY_FULL), or what Trainer.run returns.
+
+    With VERIFY_HEADER a large file opens in milliseconds, but damage to its weights is not found."""
 
     _release = "dn_model_unref"
 
@@ -750,13 +755,49 @@ class Scorer(_Worker):
 
     def score(self, image):
         """The fields of dn_score.  anomalous: True, False, or None if the model holds no scores of good images."""
+        return self._single("dn_scorer_score", image)
+
+    def decide(self, image):
+        """Like score, but ends as soon as the verdict is certain.
+
+        lower_bound: True if it did: the image's score is at least `score`, its p-value at most `p_value`.
+        """
+        return self._single("dn_scorer_decide", image)
+
+    def score_batch(self, images):
+        """Scores many images, faster than one by one: a list with what score returns for each, or the Error why not."""
+        images = list(images)
+        scores, errors = (_Score * len(images))(), (_Error * len(images))()
+        for score in scores:
+            _function("dn_score_init_size")(ctypes.byref(score), ctypes.sizeof(score))
+        if all(_is_path(image) for image in images):
+            name, given = "dn_scorer_score_batch_paths", (_text * len(images))(*map(os.fsencode, images))
+        else:
+            name, pictures = "dn_scorer_score_batch", [_Picture(image) for image in images]
+            given = (_ImageView * len(images))(*(picture.view for picture in pictures))
+        _function(name)(self, given, len(images), scores, errors)
+        return [self._result(score) if error.status == OK else
+                Error(error.status, error.message.decode("utf-8", "replace"))
+                for score, error in zip(scores, errors)]
+
+    @property
+    def batch_images(self):
+        """Images that score_batch handles together."""
+        return _function("dn_scorer_batch_images")(self)
+
+    def _single(self, name, image):
         score = _initialised(_Score, "dn_score_init_size")
         if _is_path(image):
-            self._run("dn_scorer_score_path", os.fsencode(image), ctypes.byref(score))
+            self._run(name + "_path", os.fsencode(image), ctypes.byref(score))
         else:
-            self._run("dn_scorer_score", _Picture(image), ctypes.byref(score))
+            self._run(name, _Picture(image), ctypes.byref(score))
+        return self._result(score)
+
+    @staticmethod
+    def _result(score):
         result = _namespace(score)
         result.anomalous = None if score.anomalous < 0 else bool(score.anomalous)
+        result.lower_bound = bool(score.lower_bound)
         return result
 
     @property

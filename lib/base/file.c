@@ -15,7 +15,8 @@ static int open_file(const char *path, int flags, mode_t mode)
     return open(path, flags, mode);
 }
 
-struct file_table file_table = {open_file, fstat, read, write, fsync, close, rename, unlink, mmap, munmap};
+struct file_table file_table = {open_file, fstat, read, write, fsync, close, rename, unlink, mmap, munmap,
+                                madvise};
 
 static dn_status fail_errno(dn_error *error, const char *path, const char *verb)
 {
@@ -106,6 +107,25 @@ dn_status file_map(const char *path, file_mapping *mapping, dn_error *error)
     }
     file_table.close(fd);
     return DN_OK;
+}
+
+/* Whole pages of [begin, end).  If the system refuses, nothing is lost but memory. */
+static void forget_pages(uintptr_t begin, uintptr_t end)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+    begin = (begin + page - 1) / page * page;
+    end = end / page * page;
+    if (begin < end)
+        (void)file_table.madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
+void file_map_forget(const file_mapping *mapping, const void *kept, size_t size)
+{
+    uintptr_t begin = (uintptr_t)mapping->bytes, from = (uintptr_t)kept;
+
+    forget_pages(begin, from);
+    forget_pages(from + size, begin + mapping->size);
 }
 
 void file_unmap(file_mapping *mapping)

@@ -19,6 +19,7 @@ struct file_table {
     int (*unlink)(const char *path);
     void *(*mmap)(void *address, size_t size, int protection, int flags, int fd, off_t offset);
     int (*munmap)(void *address, size_t size);
+    int (*madvise)(void *address, size_t size, int advice);
 };
 extern struct file_table file_table;
 
@@ -32,6 +33,9 @@ typedef struct file_mapping {
     size_t size;
 } file_mapping;
 dn_status file_map(const char *path, file_mapping *mapping, dn_error *error);
+/* Gives the memory of pages back except those that hold `size` bytes from `kept` on, a part of the mapping.  All can be
+ * read as before, from the file. */
+void file_map_forget(const file_mapping *mapping, const void *kept, size_t size);
 void file_unmap(file_mapping *mapping); /* a zeroed mapping is allowed */
 
 /* Writing `path` atomically: a temporary file in the same directory, fsync, rename, fsync of the directory.

@@ -71,3 +71,20 @@ void mem_free(const dn_allocator *allocator, void *pointer)
     if (pointer)
         allocator->free(pointer, allocator->user);
 }
+
+void *mem_reserve(mem_scratch *scratch, size_t size)
+{
+    if (scratch->bytes && size <= scratch->size)
+        return scratch->bytes;
+    mem_release(scratch); /* first, so that both are never there at once */
+    scratch->bytes = mem_alloc(&scratch->allocator, size, 1);
+    scratch->size = scratch->bytes ? size : 0;
+    return scratch->bytes;
+}
+
+void mem_release(mem_scratch *scratch)
+{
+    mem_free(&scratch->allocator, scratch->bytes);
+    scratch->bytes = NULL;
+    scratch->size = 0;
+}

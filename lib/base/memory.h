@@ -25,6 +25,17 @@ char *mem_strdup(const dn_allocator *allocator, const char *text);
 /* NULL is allowed. */
 void mem_free(const dn_allocator *allocator, void *pointer);
 
+/* Scratch that is kept from one call to the next: it grows when a call needs more than any before.  Starts as
+ * {allocator}. */
+typedef struct mem_scratch {
+    dn_allocator allocator;
+    void *bytes;
+    size_t size;
+} mem_scratch;
+/* At least `size` bytes aligned to 64, with any content; NULL if memory is out: the scratch is then empty. */
+void *mem_reserve(mem_scratch *scratch, size_t size);
+void mem_release(mem_scratch *scratch); /* the scratch can be used again */
+
 /* Floats rounded up to a multiple of MEM_ALIGNMENT bytes, so that what follows in one block is aligned too. */
 static inline size_t mem_padded_floats(size_t floats)
 {

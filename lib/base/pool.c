@@ -10,7 +10,8 @@
 
 struct pool {
     dn_allocator allocator;
-    int32_t threads;
+    int32_t threads;         /* workers */
+    dn_runner runner;        /* run NULL: own threads */
     int32_t started;         /* helper threads that run */
     pthread_t *helpers;      /* (threads - 1) */
     struct helper *arguments;
@@ -23,6 +24,13 @@ struct pool {
     int32_t next;            /* first task not yet taken */
     int32_t unfinished;
     int stop;
+
+    /* With a runner.  It gets one job for each worker, and each job takes tasks until none is left: so the host needs
+     * to know nothing of workers, and a job that runs late or not at all leaves no task undone. */
+    int32_t jobs;            /* of this loop; 0: none is on */
+    int32_t active;          /* jobs that are at work */
+    _Bool *begun;            /* (threads) */
+    const char *fault;       /* how the runner first broke its contract since pool_check; NULL: not at all */
 };
 
 struct helper {
@@ -61,6 +69,73 @@ static void *helper_main(void *argument)
     return NULL;
 }
 
+/* ---- on the host's threads ---- */
+
+static void note_fault(pool *p, const char *fault)
+{
+    if (!p->fault)
+        p->fault = fault;
+}
+
+/* What the runner is to call for each job. */
+static void run_job(void *context, int32_t job)
+{
+    pool *p = context;
+
+    pthread_mutex_lock(&p->mutex);
+    if (p->jobs == 0) {
+        note_fault(p, "called a job after it had returned");
+    } else if (job < 0 || job >= p->jobs) {
+        note_fault(p, "called a job that does not exist");
+    } else if (p->begun[job]) {
+        note_fault(p, "called a job twice");
+    } else {
+        p->begun[job] = 1;
+        p->active++;
+        run_tasks(p, job);
+        if (--p->active == 0)
+            pthread_cond_signal(&p->done);
+    }
+    pthread_mutex_unlock(&p->mutex);
+}
+
+/* Lets the runner work through the loop that is set up.  Called and returns with the mutex held. */
+static void run_on_runner(pool *p)
+{
+    p->jobs = p->tasks < p->threads ? p->tasks : p->threads;
+    memset(p->begun, 0, (size_t)p->jobs * sizeof *p->begun);
+    pthread_mutex_unlock(&p->mutex);
+    p->runner.run(run_job, p, p->jobs, p->runner.user);
+    pthread_mutex_lock(&p->mutex);
+    if (p->active > 0)
+        note_fault(p, "returned before its jobs had");
+    for (int32_t i = 0; i < p->jobs; i++)
+        if (!p->begun[i])
+            note_fault(p, "left a job out");
+    p->jobs = 0; /* no job begins any more */
+    while (p->active > 0)
+        pthread_cond_wait(&p->done, &p->mutex);
+    run_tasks(p, 0);
+}
+
+static void warm_worker(void *context, int32_t task, int32_t worker)
+{
+    (void)context;
+    (void)task;
+    (void)worker;
+    blas_warm();
+}
+
+/* As many products as there are workers: together, they make OpenBLAS map as many buffers as the runner's threads use
+ * at the same time. */
+static dn_status try_runner(pool *p, dn_error *error)
+{
+    pool_run(p, p->threads, warm_worker, NULL);
+    return pool_check(p, error);
+}
+
+/* ---- on own threads ---- */
+
 /* Starts the helpers with signals blocked: the host's handlers run on the host's threads.  Faults of a thread itself
  * cannot go elsewhere: those stay open, for the host's crash handler. */
 static dn_status start_helpers(pool *p, dn_error *error)
@@ -86,7 +161,30 @@ static dn_status start_helpers(pool *p, dn_error *error)
     return DN_OK;
 }
 
+/* ---- the pool ---- */
+
+static dn_status prepare(pool *p, dn_error *error)
+{
+    size_t threads = (size_t)p->threads;
+
+    if (p->runner.run) {
+        p->begun = mem_zalloc(&p->allocator, threads, sizeof *p->begun);
+        return p->begun ? try_runner(p, error) : fail_memory(error, "the thread pool");
+    }
+    p->helpers = mem_zalloc(&p->allocator, threads, sizeof *p->helpers);
+    p->arguments = mem_zalloc(&p->allocator, threads, sizeof *p->arguments);
+    if (!p->helpers || !p->arguments)
+        return fail_memory(error, "the thread pool");
+    return start_helpers(p, error);
+}
+
 dn_status pool_create(const dn_allocator *allocator, int32_t threads, pool **out, dn_error *error)
+{
+    return pool_create_on(NULL, allocator, threads, out, error);
+}
+
+dn_status pool_create_on(const dn_runner *runner, const dn_allocator *allocator, int32_t threads, pool **out,
+                         dn_error *error)
 {
     *out = NULL;
     pool *p = mem_zalloc(allocator, 1, sizeof *p);
@@ -94,16 +192,12 @@ dn_status pool_create(const dn_allocator *allocator, int32_t threads, pool **out
         return fail_memory(error, "the thread pool");
     p->allocator = *allocator;
     p->threads = threads;
+    if (runner)
+        p->runner = *runner;
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->done, NULL);
-    p->helpers = mem_zalloc(allocator, (size_t)threads, sizeof *p->helpers);
-    p->arguments = mem_zalloc(allocator, (size_t)threads, sizeof *p->arguments);
-    dn_status status = DN_OK;
-    if (!p->helpers || !p->arguments)
-        status = fail_memory(error, "the thread pool");
-    if (status == DN_OK)
-        status = start_helpers(p, error);
+    dn_status status = prepare(p, error);
     if (status != DN_OK) {
         pool_free(p);
         return status;
@@ -126,11 +220,29 @@ void pool_run(pool *p, int32_t tasks, pool_function function, void *context)
     p->tasks = tasks;
     p->next = 0;
     p->unfinished = tasks;
-    pthread_cond_broadcast(&p->work);
-    run_tasks(p, 0);
+    if (p->runner.run) {
+        run_on_runner(p);
+    } else {
+        pthread_cond_broadcast(&p->work);
+        run_tasks(p, 0);
+    }
     while (p->unfinished > 0)
         pthread_cond_wait(&p->done, &p->mutex);
     pthread_mutex_unlock(&p->mutex);
+}
+
+dn_status pool_check(pool *p, dn_error *error)
+{
+    if (!p)
+        return DN_OK;
+    pthread_mutex_lock(&p->mutex);
+    const char *fault = p->fault;
+    p->fault = NULL;
+    pthread_mutex_unlock(&p->mutex);
+    if (fault)
+        return fail(error, DN_E_THREAD, "the host's runner %s: it must call each job once and return when all have "
+                    "returned (dn_runner)", fault);
+    return DN_OK;
 }
 
 int32_t pool_threads(const pool *p)
@@ -152,6 +264,7 @@ void pool_free(pool *p)
     pthread_cond_destroy(&p->work);
     pthread_mutex_destroy(&p->mutex);
     dn_allocator allocator = p->allocator;
+    mem_free(&allocator, p->begun);
     mem_free(&allocator, p->arguments);
     mem_free(&allocator, p->helpers);
     mem_free(&allocator, p);

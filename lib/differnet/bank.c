@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "differnet/features.h"
 
-/* Views between two reports of progress. */
+/* Views between two reports of progress: whole images, or, of an image with more views, a multiple of FEATURES_BLOCK. */
 #define VIEWS_AT_ONCE 64
 
 /* A canvas in memory. */
@@ -18,12 +18,6 @@ struct bank_slot {
     uint16_t *buffer;       /* NULL until an image by path is loaded */
     dn_status status;
     dn_error error;
-};
-
-/* Scratch of one worker. */
-struct bank_worker {
-    float *view;    /* (size, size, 3) */
-    float *scratch; /* for features_forward */
 };
 
 int32_t bank_views(const dn_trainer *t)
@@ -41,17 +35,6 @@ static int32_t images_together(const dn_trainer *t)
 
 /* ---- memory ---- */
 
-static dn_status prepare_worker(dn_trainer *t, struct bank_worker *worker, dn_error *error)
-{
-    size_t size = (size_t)t->extractor->input_size;
-
-    if (!worker->view)
-        worker->view = mem_alloc(&t->allocator, size * size * 3, sizeof(float));
-    if (!worker->scratch)
-        worker->scratch = mem_alloc(&t->allocator, features_forward_scratch(t->extractor), sizeof(float));
-    return worker->view && worker->scratch ? DN_OK : fail_memory(error, "the CNN's scratch");
-}
-
 dn_status bank_prepare(dn_trainer *t, dn_error *error)
 {
     int32_t threads = pool_threads(t->workers);
@@ -66,17 +49,19 @@ dn_status bank_prepare(dn_trainer *t, dn_error *error)
         t->scratch = mem_zalloc(&t->allocator, (size_t)threads, sizeof *t->scratch);
     if (!t->slots || !t->requests || !t->scratch)
         return fail_memory(error, "the feature bank");
-    for (int32_t i = 0; i < threads; i++)
-        TRY(prepare_worker(t, &t->scratch[i], error));
+    for (int32_t i = 0; i < threads; i++) {
+        if (!t->scratch[i])
+            t->scratch[i] = mem_alloc(&t->allocator, features_forward_scratch(t->extractor), sizeof **t->scratch);
+        if (!t->scratch[i])
+            return fail_memory(error, "the CNN's scratch");
+    }
     return DN_OK;
 }
 
 void bank_release(dn_trainer *t)
 {
-    for (int32_t i = 0; t->scratch && i < pool_threads(t->workers); i++) {
-        mem_free(&t->allocator, t->scratch[i].view);
-        mem_free(&t->allocator, t->scratch[i].scratch);
-    }
+    for (int32_t i = 0; t->scratch && i < pool_threads(t->workers); i++)
+        mem_free(&t->allocator, t->scratch[i]);
     for (int32_t i = 0; t->slots && i < TRAIN_CANVASES; i++)
         mem_free(&t->allocator, t->slots[i].buffer);
     mem_free(&t->allocator, t->scratch);
@@ -119,6 +104,7 @@ static dn_status load_slots(dn_trainer *t, const uint32_t *images, int32_t first
 struct view_job {
     dn_trainer *trainer;
     const view_request *requests;
+    int32_t views;   /* of each image, one behind the other */
     float *features; /* (count, dim) */
 };
 
@@ -127,29 +113,44 @@ static _Bool wants_jitter(const dn_train_options *options)
     return options->brightness > 0 || options->contrast > 0 || options->saturation > 0;
 }
 
-static void compute_view(void *context, int32_t task, int32_t worker)
+struct block_views {
+    const dn_trainer *trainer;
+    const view_request *requests;
+};
+
+static void render(void *context, int32_t index, float *view)
 {
-    const struct view_job *job = context;
-    const dn_trainer *t = job->trainer;
+    const struct block_views *views = context;
+    const dn_trainer *t = views->trainer;
     const dn_extractor *extractor = t->extractor;
-    const view_request *request = &job->requests[task];
-    float *view = t->scratch[worker].view;
+    const view_request *request = &views->requests[index];
 
     view_render(t->slots[request->slot].canvas, extractor->input_size, request->angle,
                 wants_jitter(&t->options) ? &request->jitter : NULL, extractor->mean, extractor->std, view);
-    features_forward(extractor, view, 1, job->features + (size_t)task * (size_t)extractor->feature_dim,
-                     t->scratch[worker].scratch);
 }
 
-/* Features (count, dim) of the views asked for; finite, or an error that names the image. */
-static dn_status compute_views(dn_trainer *t, const view_request *requests, int32_t count, float *features,
-                               dn_error *error)
+/* One block of an image's views. */
+static void compute_block(void *context, int32_t task, int32_t worker)
 {
-    struct view_job job = {t, requests, features};
+    const struct view_job *job = context;
+    const dn_trainer *t = job->trainer;
+    int32_t blocks = features_blocks(job->views), block = task % blocks;
+    size_t first = (size_t)(task / blocks) * (size_t)job->views + (size_t)block * FEATURES_BLOCK;
+    struct block_views views = {t, job->requests + first};
+
+    features_forward(t->extractor, render, &views, features_block_views(job->views, block),
+                     job->features + first * (size_t)t->extractor->feature_dim, t->scratch[worker]);
+}
+
+/* Features (count, dim) of the views asked for, `views` of each image; finite, or an error that names the image. */
+static dn_status compute_views(dn_trainer *t, const view_request *requests, int32_t count, int32_t views,
+                               float *features, dn_error *error)
+{
+    struct view_job job = {t, requests, views, features};
     size_t dimension = (size_t)t->extractor->feature_dim;
     char label[TRAIN_LABEL];
 
-    pool_run(t->workers, count, compute_view, &job);
+    pool_run(t->workers, count / views * features_blocks(views), compute_block, &job);
     for (int32_t i = 0; i < count; i++)
         for (size_t j = 0; j < dimension; j++)
             if (!isfinite(features[(size_t)i * dimension + j]))
@@ -208,7 +209,8 @@ static dn_status fill_images(dn_trainer *t, int32_t first, int32_t count, const 
     for (int32_t done = 0; done < count * views;) {
         int32_t now = count * views - done;
         now = now > VIEWS_AT_ONCE ? VIEWS_AT_ONCE : now;
-        TRY(compute_views(t, t->requests + done, now, t->bank + (size_t)(before + done) * dimension, error));
+        TRY(compute_views(t, t->requests + done, now, now < views ? now : views,
+                          t->bank + (size_t)(before + done) * dimension, error));
         done += now;
         if (done == count * views)
             t->banked = first + count;
@@ -349,7 +351,7 @@ static dn_status draw_fresh(dn_trainer *t, const uint32_t *images, int32_t count
             double angle = -180 + 360 * rng_uniform(generator);
             t->requests[i] = (view_request){i / take, angle, draw_jitter(&t->options, generator)};
         }
-        TRY(compute_views(t, t->requests, now * take, t->rows + (size_t)first * (size_t)take * dimension, error));
+        TRY(compute_views(t, t->requests, now * take, take, t->rows + (size_t)first * (size_t)take * dimension, error));
     }
     return DN_OK;
 }

@@ -100,7 +100,7 @@ static void add_frame(const dn_trainer *t, st_writer *writer, const char *kind, 
     st_writer_tensor(writer, "belongs_to", ST_I64, ST_I64, 1, &count, fields);
 }
 
-static dn_status check_frame(const st_file *file, const char *kind, dn_error *error)
+static dn_status check_frame(st_file *file, const char *kind, dn_error *error)
 {
     const char *found = st_metadata(file, "differnet.kind");
     uint32_t crc;

@@ -133,19 +133,23 @@ static dn_status allocate_weights(dn_extractor *extractor, size_t *largest, dn_e
         if (weight > *largest)
             *largest = weight;
     }
-    extractor->weights = mem_zalloc(&extractor->allocator, total, sizeof(float));
+    extractor->weights = mem_alloc(&extractor->allocator, total, sizeof(float));
     return extractor->weights ? DN_OK : fail_memory(error, "the backbone's weights");
 }
 
-/* (out, in, height, width) -> (height, width, in, out), or back. */
+/* (out, in, height, width) -> (height, width, in, out), or back.  Outputs in blocks: those of a block share lines. */
 static void weight_from_oihw(const conv_spec *conv, const float *oihw, float *weight)
 {
+    enum { BLOCK = 16 };
     int32_t in = conv->in_c / conv->groups, area = conv->kernel_h * conv->kernel_w;
 
-    for (int32_t o = 0; o < conv->out_c; o++)
+    for (int32_t first = 0; first < conv->out_c; first += BLOCK) {
+        int32_t end = conv->out_c - first < BLOCK ? conv->out_c : first + BLOCK;
         for (int32_t i = 0; i < in; i++)
             for (int32_t k = 0; k < area; k++)
-                weight[((int64_t)k * in + i) * conv->out_c + o] = *oihw++;
+                for (int32_t o = first; o < end; o++)
+                    weight[((int64_t)k * in + i) * conv->out_c + o] = oihw[((int64_t)o * in + i) * area + k];
+    }
 }
 
 static void weight_to_oihw(const conv_spec *conv, float *oihw)
@@ -179,6 +183,7 @@ static dn_status fill_weights(dn_extractor *extractor, const struct source *sour
         size_t count = (size_t)weight_floats(conv);
         float *weight = next, *bias = weight + mem_padded_floats(count);
         next = bias + mem_padded_floats((size_t)conv->out_c);
+        memset(bias, 0, (size_t)conv->out_c * sizeof *bias);
         if (source) {
             const st_tensor *tensor = st_find(source->file, tensor_name(source, layer->weight_name, name));
             TRY(st_read_f32(source->file, tensor, oihw, error));

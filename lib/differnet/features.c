@@ -5,45 +5,29 @@
 #include "base/memory.h"
 #include "nn/activation.h"
 
+/* The first steps of a scale, whose maps are large, take one view after the other, so that the maps stay in the cache.
+ * From the first step on whose input and output have no more floats than this, a step takes all views of the block, so
+ * that they share the passes over its weights.  Chosen by measurement (bench/bench_conv.c). */
+#define HEAD_FLOATS ((size_t)512 * 1024)
+
 /* One step of the network at one scale: a layer, and the activation behind it where that is done in one go. */
 struct step {
     const cnn_layer *layer;
     enum activation activation;
     _Bool tapped;
+    size_t tap; /* entries of the scale's feature before this step's */
     int32_t in_h, in_w, out_h, out_w;
+};
+
+/* All steps at one scale. */
+struct network {
+    struct step steps[EXTRACTOR_MAX_LAYERS];
+    int32_t count, head; /* steps; of them, those that take one view at a time */
 };
 
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
-}
-
-/* A convolution applies the activation that follows, unless its own output is wanted. */
-static _Bool fuses(const dn_extractor *extractor, int32_t layer)
-{
-    const cnn_layer *layers = extractor->layers;
-
-    return layers[layer].kind == LAYER_CONV && !layers[layer].tap && layer + 1 < extractor->layer_count &&
-           layers[layer + 1].kind == LAYER_ACTIVATION;
-}
-
-/* The steps at a scale whose view is side x side; returns their number. */
-static int32_t plan(const dn_extractor *extractor, int32_t side, struct step steps[EXTRACTOR_MAX_LAYERS])
-{
-    int32_t count = 0, h = side, w = side;
-
-    for (int32_t i = 0; i < extractor->layer_count; i++) {
-        struct step *step = &steps[count++];
-        *step = (struct step){.layer = &extractor->layers[i], .in_h = h, .in_w = w};
-        cnn_layer_output(step->layer, &h, &w);
-        step->out_h = h;
-        step->out_w = w;
-        step->activation = step->layer->activation;
-        if (fuses(extractor, i))
-            step->activation = extractor->layers[++i].activation;
-        step->tapped = extractor->layers[i].tap;
-    }
-    return count;
 }
 
 static size_t in_floats(const struct step *step)
@@ -56,9 +40,42 @@ static size_t out_floats(const struct step *step)
     return (size_t)step->out_h * (size_t)step->out_w * (size_t)step->layer->out_channels;
 }
 
+/* A convolution applies the activation that follows, unless its own output is wanted. */
+static _Bool fuses(const dn_extractor *extractor, int32_t layer)
+{
+    const cnn_layer *layers = extractor->layers;
+
+    return layers[layer].kind == LAYER_CONV && !layers[layer].tap && layer + 1 < extractor->layer_count &&
+           layers[layer + 1].kind == LAYER_ACTIVATION;
+}
+
 static int32_t scale_side(const dn_extractor *extractor, int32_t scale)
 {
     return extractor->input_size >> scale; /* exact: the size is a multiple of 32 */
+}
+
+static void plan(const dn_extractor *extractor, int32_t scale, struct network *network)
+{
+    int32_t h = scale_side(extractor, scale), w = h;
+    size_t tap = 0;
+
+    network->count = network->head = 0;
+    for (int32_t i = 0; i < extractor->layer_count; i++) {
+        struct step *step = &network->steps[network->count++];
+        *step = (struct step){.layer = &extractor->layers[i], .tap = tap, .in_h = h, .in_w = w};
+        cnn_layer_output(step->layer, &h, &w);
+        step->out_h = h;
+        step->out_w = w;
+        step->activation = step->layer->activation;
+        if (fuses(extractor, i))
+            step->activation = extractor->layers[++i].activation;
+        step->tapped = extractor->layers[i].tap;
+        if (step->tapped)
+            tap += (size_t)step->layer->out_channels;
+    }
+    while (network->head < network->count &&
+           in_floats(&network->steps[network->head]) + out_floats(&network->steps[network->head]) > HEAD_FLOATS)
+        network->head++;
 }
 
 static size_t view_floats(int32_t side)
@@ -89,59 +106,99 @@ static void spread(const float *small, int32_t size, int32_t scale, float *gradi
         }
 }
 
-/* ---- forward ---- */
-
-static void step_forward(const struct step *step, const float *x, float *y, float *scratch)
+/* n views (n, size, size, 3) -> (n, side, side, 3) of a scale but the first. */
+static void shrink_views(const dn_extractor *extractor, const float *views, int32_t n, int32_t scale, float *small)
 {
-    const cnn_layer *layer = step->layer;
+    size_t from = view_floats(extractor->input_size), to = view_floats(scale_side(extractor, scale));
 
-    switch (layer->kind) {
-    case LAYER_CONV:
-        conv_forward(&layer->conv, step->in_h, step->in_w, x, step->activation, y, scratch);
-        break;
-    case LAYER_ACTIVATION:
-        memcpy(y, x, out_floats(step) * sizeof *y);
-        activation_forward(step->activation, y, out_floats(step));
-        break;
-    case LAYER_MAXPOOL:
-        maxpool_forward(&layer->pool, step->in_h, step->in_w, x, y);
-        break;
-    case LAYER_AVGPOOL:
-        avgpool_forward(&layer->pool, step->in_h, step->in_w, x, y);
-        break;
-    }
+    for (int32_t v = 0; v < n; v++)
+        shrink(views + (size_t)v * from, extractor->input_size, scale, small + (size_t)v * to);
 }
 
-/* The feature's entries of one tap: the mean of each map (global average pooling). */
-static float *tap_forward(const struct step *step, const float *y, float *features)
+/* ---- forward ---- */
+
+/* The feature's entries of one scale, for some views. */
+struct rows {
+    float *first;
+    size_t stride; /* floats from one view's to the next */
+};
+
+static struct rows rows_at(const dn_extractor *extractor, float *features, int32_t view, int32_t scale)
 {
-    if (!step->tapped)
-        return features;
-    global_mean_forward(y, step->out_h * step->out_w, step->layer->out_channels, features);
-    return features + step->layer->out_channels;
+    size_t dimension = (size_t)extractor->feature_dim;
+
+    return (struct rows){features + (size_t)view * dimension + (size_t)scale * (size_t)extractor->tap_channels,
+                         dimension};
+}
+
+/* x: (n, in_h, in_w, in_channels) -> y: (n, out_h, out_w, out_channels); and the feature's entries of a tap: the mean of
+ * each map (global average pooling). */
+static void step_forward(const struct step *step, int32_t n, const float *x, float *y, struct rows features,
+                         float *scratch)
+{
+    const cnn_layer *layer = step->layer;
+    size_t in = in_floats(step), out = out_floats(step);
+
+    if (layer->kind == LAYER_CONV)
+        conv_forward(&layer->conv, n, step->in_h, step->in_w, x, step->activation, y, scratch);
+    for (int32_t v = 0; v < n; v++, x += in, y += out) {
+        if (layer->kind == LAYER_ACTIVATION) {
+            memcpy(y, x, out * sizeof *y);
+            activation_forward(step->activation, y, out);
+        } else if (layer->kind == LAYER_MAXPOOL) {
+            maxpool_forward(&layer->pool, step->in_h, step->in_w, x, y);
+        } else if (layer->kind == LAYER_AVGPOOL) {
+            avgpool_forward(&layer->pool, step->in_h, step->in_w, x, y);
+        }
+        if (step->tapped)
+            global_mean_forward(y, step->out_h * step->out_w, layer->out_channels,
+                                features.first + (size_t)v * features.stride + step->tap);
+    }
 }
 
 /* Parts of the scratch of features_forward, in floats. */
 struct forward_layout {
-    size_t small;    /* a view of a scale other than the first */
-    size_t output;   /* a layer's output; there are two */
+    size_t view;     /* one view of the first scale; all, if there are no steps that take one at a time */
+    size_t small;    /* views of the scales but the first */
+    size_t head[2];  /* a step's output for one view: by turns here and there */
+    size_t tail[2];  /* a step's output for all views of a block */
     size_t operator; /* what a convolution needs */
 };
 
+/* Views that a step takes at once. */
+static int32_t views_of(const struct network *network, int32_t step)
+{
+    return step < network->head ? 1 : FEATURES_BLOCK;
+}
+
+static size_t operator_floats(const struct network *network, int32_t index)
+{
+    const struct step *step = &network->steps[index];
+
+    if (step->layer->kind != LAYER_CONV)
+        return 0;
+    return conv_scratch(&step->layer->conv, views_of(network, index), step->in_h, step->in_w);
+}
+
 static struct forward_layout forward_layout(const dn_extractor *extractor)
 {
-    struct step steps[EXTRACTOR_MAX_LAYERS];
-    struct forward_layout layout = {0, 0, 0};
+    struct network network;
+    struct forward_layout layout = {0};
 
-    if (extractor->scales > 1)
-        layout.small = mem_padded_floats(view_floats(scale_side(extractor, 1)));
     for (int32_t scale = 0; scale < extractor->scales; scale++) {
-        int32_t count = plan(extractor, scale_side(extractor, scale), steps);
-        for (int32_t i = 0; i < count; i++) {
-            layout.output = larger(layout.output, mem_padded_floats(out_floats(&steps[i])));
-            if (steps[i].layer->kind == LAYER_CONV)
-                layout.operator = larger(layout.operator, conv_forward_scratch(&steps[i].layer->conv, steps[i].in_h,
-                                                                             steps[i].in_w));
+        plan(extractor, scale, &network);
+        if (scale == 0)
+            layout.view = mem_padded_floats((size_t)views_of(&network, 0) * in_floats(&network.steps[0]));
+        else
+            layout.small += mem_padded_floats(FEATURES_BLOCK * in_floats(&network.steps[0]));
+        for (int32_t i = 0; i < network.count; i++) {
+            size_t out = out_floats(&network.steps[i]);
+            size_t *head = &layout.head[i % 2], *tail = &layout.tail[(i - network.head + 1) % 2];
+            if (i < network.head - 1)
+                *head = larger(*head, mem_padded_floats(out));
+            else /* the head's last outputs are the tail's input */
+                *tail = larger(*tail, mem_padded_floats(FEATURES_BLOCK * out));
+            layout.operator = larger(layout.operator, mem_padded_floats(operator_floats(&network, i)));
         }
     }
     return layout;
@@ -151,78 +208,136 @@ size_t features_forward_scratch(const dn_extractor *extractor)
 {
     struct forward_layout layout = forward_layout(extractor);
 
-    return layout.small + 2 * layout.output + mem_padded_floats(layout.operator);
+    return layout.view + layout.small + layout.head[0] + layout.head[1] + layout.tail[0] + layout.tail[1] +
+           layout.operator;
 }
 
-static void view_forward(const dn_extractor *extractor, const struct forward_layout *layout, const float *view,
-                         float *features, float *scratch)
-{
-    struct step steps[EXTRACTOR_MAX_LAYERS];
-    float *small = scratch;
-    float *outputs[2] = {small + layout->small, small + layout->small + layout->output};
-    float *operator = outputs[1] + layout->output;
+/* A forward pass over a block of views, and where its parts lie. */
+struct forward {
+    const dn_extractor *extractor;
+    int32_t n;
+    float *features; /* (n, dim) */
+    float *head[2], *tail[2], *operator;
+};
 
-    for (int32_t scale = 0; scale < extractor->scales; scale++) {
-        int32_t count = plan(extractor, scale_side(extractor, scale), steps);
-        const float *x = view;
-        if (scale > 0) {
-            shrink(view, extractor->input_size, scale, small);
-            x = small;
-        }
-        for (int32_t i = 0; i < count; i++) {
-            float *y = outputs[i % 2];
-            step_forward(&steps[i], x, y, operator);
-            features = tap_forward(&steps[i], y, features);
-            x = y;
-        }
+/* Steps first .. end-1 for views view .. view+n-1, outputs by turns to buffers[0] and [1], but the last one to `last`
+ * unless that is NULL. */
+static void run_forward(const struct forward *pass, int32_t scale, int32_t view, int32_t n, const struct step *first,
+                        const struct step *end, const float *x, float *const buffers[2], float *last)
+{
+    struct rows rows = rows_at(pass->extractor, pass->features, view, scale);
+
+    for (const struct step *step = first; step < end; step++) {
+        float *y = last && step + 1 == end ? last : buffers[(step - first) % 2];
+        step_forward(step, n, x, y, rows, pass->operator);
+        x = y;
     }
 }
 
-void features_forward(const dn_extractor *extractor, const float *views, int32_t n, float *features, float *scratch)
+/* The steps of view `view` that are done before the next one's, from its pixels x on; the last output goes to its place
+ * in tail[0]. */
+static void run_head(const struct forward *pass, const struct network *network, int32_t scale, int32_t view,
+                     const float *x)
+{
+    const struct step *steps = network->steps, *split = steps + network->head;
+
+    if (network->head > 0)
+        run_forward(pass, scale, view, 1, steps, split, x, pass->head,
+                    pass->tail[0] + (size_t)view * out_floats(split - 1));
+}
+
+/* The other steps, of all views; x: their pixels, for a scale without a head. */
+static void run_tail(const struct forward *pass, const struct network *network, int32_t scale, const float *x)
+{
+    float *const buffers[2] = {pass->tail[1], pass->tail[0]}; /* tail[0] holds the input */
+
+    run_forward(pass, scale, 0, pass->n, network->steps + network->head, network->steps + network->count,
+                network->head > 0 ? pass->tail[0] : x, buffers, NULL);
+}
+
+/* Scale 0: fetches the views, lays out the other scales, and runs the head. */
+static void first_scale(const struct forward *pass, const struct network *network, features_source source,
+                        void *context, float *view, float *small)
+{
+    const dn_extractor *extractor = pass->extractor;
+    size_t step = network->head > 0 ? 0 : in_floats(&network->steps[0]);
+
+    for (int32_t v = 0; v < pass->n; v++) {
+        float *pixels = view + (size_t)v * step, *next = small;
+        source(context, v, pixels);
+        for (int32_t scale = 1; scale < extractor->scales; scale++) {
+            size_t floats = view_floats(scale_side(extractor, scale));
+            shrink(pixels, extractor->input_size, scale, next + (size_t)v * floats);
+            next += mem_padded_floats(FEATURES_BLOCK * floats);
+        }
+        run_head(pass, network, 0, v, pixels);
+    }
+}
+
+void features_forward(const dn_extractor *extractor, features_source source, void *context, int32_t n, float *features,
+                      float *scratch)
 {
     struct forward_layout layout = forward_layout(extractor);
+    struct network network;
+    struct forward pass = {.extractor = extractor, .n = n, .features = features};
+    float *view = scratch, *small = view + layout.view;
 
-    for (int32_t i = 0; i < n; i++)
-        view_forward(extractor, &layout, views + (size_t)i * view_floats(extractor->input_size),
-                     features + (size_t)i * (size_t)extractor->feature_dim, scratch);
+    pass.head[0] = small + layout.small;
+    pass.head[1] = pass.head[0] + layout.head[0];
+    pass.tail[0] = pass.head[1] + layout.head[1];
+    pass.tail[1] = pass.tail[0] + layout.tail[0];
+    pass.operator = pass.tail[1] + layout.tail[1];
+    plan(extractor, 0, &network);
+    first_scale(&pass, &network, source, context, view, small);
+    run_tail(&pass, &network, 0, view);
+    for (int32_t scale = 1; scale < extractor->scales; scale++) {
+        plan(extractor, scale, &network);
+        size_t floats = in_floats(&network.steps[0]);
+        for (int32_t v = 0; v < n; v++)
+            run_head(&pass, &network, scale, v, small + (size_t)v * floats);
+        run_tail(&pass, &network, scale, small);
+        small += mem_padded_floats(FEATURES_BLOCK * floats);
+    }
 }
 
 /* ---- gradient ---- */
 
 /* Parts of the scratch of features_gradient, in floats. */
 struct gradient_layout {
-    size_t feature;  /* features, and their gradient after them */
-    size_t kept;     /* views (but the first) and outputs of all scales */
-    size_t turned;   /* gradient of a layer's output or input; there are two */
+    size_t feature;  /* features of a block; their gradient needs as much */
+    size_t kept;     /* views (but the first scale's) and outputs of all scales */
+    size_t head;     /* gradient of a step's output or input, for one view; there are two */
+    size_t tail;     /* likewise, for all views of a block; there are two */
     size_t operator; /* what a convolution needs */
 };
 
-/* Floats that stay from the forward pass at one scale: the view, unless it is the caller's, and all outputs. */
-static size_t kept_floats(const struct step *steps, int32_t count, int32_t scale)
+/* Floats that stay from the forward pass at one scale: the views, unless they are the caller's, and all outputs. */
+static size_t kept_floats(const struct network *network, int32_t scale)
 {
-    size_t total = scale > 0 ? mem_padded_floats(in_floats(&steps[0])) : 0;
+    size_t total = scale > 0 ? mem_padded_floats(FEATURES_BLOCK * in_floats(&network->steps[0])) : 0;
 
-    for (int32_t i = 0; i < count; i++)
-        total += mem_padded_floats(out_floats(&steps[i]));
+    for (int32_t i = 0; i < network->count; i++)
+        total += mem_padded_floats(FEATURES_BLOCK * out_floats(&network->steps[i]));
     return total;
 }
 
 static struct gradient_layout gradient_layout(const dn_extractor *extractor)
 {
-    struct step steps[EXTRACTOR_MAX_LAYERS];
-    struct gradient_layout layout = {2 * mem_padded_floats((size_t)extractor->feature_dim), 0, 0, 0};
+    struct network network;
+    struct gradient_layout layout = {mem_padded_floats(FEATURES_BLOCK * (size_t)extractor->feature_dim), 0, 0, 0, 0};
 
     for (int32_t scale = 0; scale < extractor->scales; scale++) {
-        int32_t count = plan(extractor, scale_side(extractor, scale), steps);
-        layout.kept += kept_floats(steps, count, scale);
-        for (int32_t i = 0; i < count; i++) {
-            const struct step *step = &steps[i];
-            layout.turned = larger(layout.turned, mem_padded_floats(larger(in_floats(step), out_floats(step))));
-            if (step->layer->kind != LAYER_CONV)
-                continue;
-            size_t forward = conv_forward_scratch(&step->layer->conv, step->in_h, step->in_w);
-            size_t gradient = conv_gradient_scratch(&step->layer->conv, step->in_h, step->in_w);
-            layout.operator = larger(layout.operator, larger(forward, gradient));
+        plan(extractor, scale, &network);
+        layout.kept += kept_floats(&network, scale);
+        for (int32_t i = 0; i < network.count; i++) {
+            size_t largest = larger(in_floats(&network.steps[i]), out_floats(&network.steps[i]));
+            if (i < network.head)
+                layout.head = larger(layout.head, mem_padded_floats(largest));
+            if (i >= network.head)
+                layout.tail = larger(layout.tail, mem_padded_floats(FEATURES_BLOCK * largest));
+            else if (i == network.count - 1) /* no tail: the gradient starts there all the same */
+                layout.tail = larger(layout.tail, mem_padded_floats(FEATURES_BLOCK * out_floats(&network.steps[i])));
+            layout.operator = larger(layout.operator, mem_padded_floats(operator_floats(&network, i)));
         }
     }
     return layout;
@@ -232,102 +347,124 @@ size_t features_gradient_scratch(const dn_extractor *extractor)
 {
     struct gradient_layout layout = gradient_layout(extractor);
 
-    return layout.feature + layout.kept + 2 * layout.turned + mem_padded_floats(layout.operator);
+    return 2 * (layout.feature + layout.head + layout.tail) + layout.kept + layout.operator;
 }
 
-/* Forward pass at one scale that keeps every output, one behind the other. */
-static float *keep_forward(const dn_extractor *extractor, const float *view, int32_t scale, float *kept,
-                           float *features, float *operator)
+/* What the forward pass at one scale leaves behind: input (n, side, side, 3), and outputs of each step for n views. */
+struct kept {
+    const float *input;
+    float *outputs[EXTRACTOR_MAX_LAYERS];
+};
+
+/* Lays out what is kept at a scale in memory, and puts the views there (the first scale's are the caller's). */
+static void keep_views(const dn_extractor *extractor, const struct network *network, const float *views, int32_t n,
+                       int32_t scale, float *memory, struct kept *kept)
 {
-    struct step steps[EXTRACTOR_MAX_LAYERS];
-    int32_t count = plan(extractor, scale_side(extractor, scale), steps);
-    const float *x = view;
-
+    kept->input = views;
     if (scale > 0) {
-        shrink(view, extractor->input_size, scale, kept);
-        x = kept;
-        kept += mem_padded_floats(in_floats(&steps[0]));
+        shrink_views(extractor, views, n, scale, memory);
+        kept->input = memory;
+        memory += mem_padded_floats(FEATURES_BLOCK * in_floats(&network->steps[0]));
     }
-    for (int32_t i = 0; i < count; i++) {
-        step_forward(&steps[i], x, kept, operator);
-        features = tap_forward(&steps[i], kept, features);
-        x = kept;
-        kept += mem_padded_floats(out_floats(&steps[i]));
+    for (int32_t i = 0; i < network->count; i++) {
+        kept->outputs[i] = memory;
+        memory += mem_padded_floats(FEATURES_BLOCK * out_floats(&network->steps[i]));
     }
-    return features;
 }
 
-/* Takes dy through one step.  x, y: its input and output.  Returns where dx is: `dx`, or `dy` if changed in place. */
-static float *step_gradient(const struct step *step, const float *x, const float *y, float *dy, float *dx,
+/* Input of step `index` for the views from `view` on. */
+static const float *kept_input(const struct network *network, const struct kept *kept, int32_t index, int32_t view)
+{
+    return (index > 0 ? kept->outputs[index - 1] : kept->input) +
+           (size_t)view * in_floats(&network->steps[index]);
+}
+
+static float *kept_output(const struct network *network, const struct kept *kept, int32_t index, int32_t view)
+{
+    return kept->outputs[index] + (size_t)view * out_floats(&network->steps[index]);
+}
+
+/* Forward pass at one scale that keeps every output: the same arithmetic as that of features_forward. */
+static void keep_forward(const dn_extractor *extractor, const struct network *network, const struct kept *kept,
+                         int32_t n, int32_t scale, float *features, float *operator)
+{
+    for (int32_t v = 0; v < n; v++)
+        for (int32_t i = 0; i < network->head; i++)
+            step_forward(&network->steps[i], 1, kept_input(network, kept, i, v), kept_output(network, kept, i, v),
+                         rows_at(extractor, features, v, scale), operator);
+    for (int32_t i = network->head; i < network->count; i++)
+        step_forward(&network->steps[i], n, kept_input(network, kept, i, 0), kept_output(network, kept, i, 0),
+                     rows_at(extractor, features, 0, scale), operator);
+}
+
+/* Takes dy through one step, for n views.  x, y: its input and output.  Returns where dx is: `dx`, or `dy` if changed in
+ * place. */
+static float *step_gradient(const struct step *step, int32_t n, const float *x, const float *y, float *dy, float *dx,
                             float *operator)
 {
     const cnn_layer *layer = step->layer;
+    size_t in = in_floats(step), out = out_floats(step);
 
-    activation_gradient(step->activation, y, dy, out_floats(step));
-    switch (layer->kind) {
-    case LAYER_CONV:
-        conv_gradient(&layer->conv, step->in_h, step->in_w, dy, dx, operator);
-        return dx;
-    case LAYER_MAXPOOL:
-        maxpool_gradient(&layer->pool, step->in_h, step->in_w, x, dy, dx);
-        return dx;
-    case LAYER_AVGPOOL:
-        avgpool_gradient(&layer->pool, step->in_h, step->in_w, dy, dx);
-        return dx;
-    case LAYER_ACTIVATION:
-        break;
+    activation_gradient(step->activation, y, dy, (size_t)n * out);
+    if (layer->kind == LAYER_ACTIVATION)
+        return dy;
+    if (layer->kind == LAYER_CONV)
+        conv_gradient(&layer->conv, n, step->in_h, step->in_w, dy, dx, operator);
+    for (size_t v = 0; v < (size_t)n; v++) {
+        if (layer->kind == LAYER_MAXPOOL)
+            maxpool_gradient(&layer->pool, step->in_h, step->in_w, x + v * in, dy + v * out, dx + v * in);
+        else if (layer->kind == LAYER_AVGPOOL)
+            avgpool_gradient(&layer->pool, step->in_h, step->in_w, dy + v * out, dx + v * in);
+    }
+    return dx;
+}
+
+/* The views that a backward pass is about, and what it needs. */
+struct backward {
+    const struct network *network;
+    const struct kept *kept;
+    int32_t view, n;            /* views view .. view + n - 1 */
+    struct rows features;       /* gradient of the feature, from `view` on */
+    float *buffers[2];
+    float *operator;
+};
+
+/* Back through steps end-1 .. first.  dy: gradient towards the last one's output, changed.  Returns the gradient towards
+ * the first one's input: in a buffer, or in dy. */
+static float *run_backward(const struct backward *pass, int32_t first, int32_t end, float *dy)
+{
+    for (int32_t i = end - 1; i >= first; i--) {
+        const struct step *step = &pass->network->steps[i];
+        for (int32_t v = 0; step->tapped && v < pass->n; v++)
+            global_mean_gradient(pass->features.first + (size_t)v * pass->features.stride + step->tap,
+                                 step->out_h * step->out_w, step->layer->out_channels,
+                                 dy + (size_t)v * out_floats(step));
+        dy = step_gradient(step, pass->n, kept_input(pass->network, pass->kept, i, pass->view),
+                           kept_output(pass->network, pass->kept, i, pass->view), dy,
+                           pass->buffers[dy == pass->buffers[0]], pass->operator);
     }
     return dy;
 }
 
-/* Backward pass at one scale.  kept: what keep_forward left; feature_gradient: (tap_channels) of this scale.  Adds to
- * pixel_gradient (size, size, 3). */
-static void scale_gradient(const dn_extractor *extractor, const float *view, int32_t scale, const float *kept,
-                           const float *feature_gradient, float *pixel_gradient, float *turned[2], float *operator)
+/* Backward pass at one scale; adds to pixel_gradient (n, size, size, 3). */
+static void scale_gradient(const dn_extractor *extractor, const struct network *network, const struct kept *kept,
+                           int32_t n, int32_t scale, float *feature_gradient, float *pixel_gradient,
+                           float *const head[2], float *const tail[2], float *operator)
 {
-    struct step steps[EXTRACTOR_MAX_LAYERS];
-    int32_t count = plan(extractor, scale_side(extractor, scale), steps);
-    const float *y = kept + kept_floats(steps, count, scale); /* just behind the last output */
-    float *dy = turned[0];
+    size_t pixels = view_floats(extractor->input_size);
+    const struct step *last = &network->steps[network->count - 1];
+    size_t split = network->head > 0 ? out_floats(&network->steps[network->head - 1]) : in_floats(&network->steps[0]);
+    struct backward pass = {network, kept, 0, n, rows_at(extractor, feature_gradient, 0, scale), {tail[0], tail[1]},
+                            operator};
 
-    feature_gradient += extractor->tap_channels;
-    memset(dy, 0, out_floats(&steps[count - 1]) * sizeof *dy);
-    for (int32_t i = count - 1; i >= 0; i--) {
-        const struct step *step = &steps[i];
-        y -= mem_padded_floats(out_floats(step));
-        const float *x = i > 0 ? y - mem_padded_floats(in_floats(step)) : scale > 0 ? kept : view;
-        if (step->tapped) {
-            feature_gradient -= step->layer->out_channels;
-            global_mean_gradient(feature_gradient, step->out_h * step->out_w, step->layer->out_channels, dy);
-        }
-        dy = step_gradient(step, x, y, dy, dy == turned[0] ? turned[1] : turned[0], operator);
-    }
-    spread(dy, extractor->input_size, scale, pixel_gradient);
-}
-
-static void view_gradient(const dn_extractor *extractor, const struct gradient_layout *layout, const float *view,
-                          features_chain chain, void *context, float *pixel_gradient, float *scratch)
-{
-    struct step steps[EXTRACTOR_MAX_LAYERS];
-    float *features = scratch, *feature_gradient = scratch + layout->feature / 2;
-    float *kept = scratch + layout->feature;
-    float *turned[2] = {kept + layout->kept, kept + layout->kept + layout->turned};
-    float *operator = turned[1] + layout->turned;
-    float *entry = features, *part = kept;
-
-    for (int32_t scale = 0; scale < extractor->scales; scale++) {
-        int32_t count = plan(extractor, scale_side(extractor, scale), steps);
-        entry = keep_forward(extractor, view, scale, part, entry, operator);
-        part += kept_floats(steps, count, scale);
-    }
-    chain(context, features, 1, feature_gradient);
-    memset(pixel_gradient, 0, view_floats(extractor->input_size) * sizeof *pixel_gradient);
-    part = kept;
-    for (int32_t scale = 0; scale < extractor->scales; scale++) {
-        int32_t count = plan(extractor, scale_side(extractor, scale), steps);
-        scale_gradient(extractor, view, scale, part, feature_gradient + scale * extractor->tap_channels,
-                       pixel_gradient, turned, operator);
-        part += kept_floats(steps, count, scale);
+    memset(tail[0], 0, (size_t)n * out_floats(last) * sizeof **tail);
+    float *dy = run_backward(&pass, network->head, network->count, tail[0]);
+    pass.n = 1;
+    pass.buffers[0] = head[0];
+    pass.buffers[1] = head[1];
+    for (pass.view = 0; pass.view < n; pass.view++, dy += split, pixel_gradient += pixels) {
+        pass.features = rows_at(extractor, feature_gradient, pass.view, scale);
+        spread(run_backward(&pass, 0, network->head, dy), extractor->input_size, scale, pixel_gradient);
     }
 }
 
@@ -335,10 +472,29 @@ void features_gradient(const dn_extractor *extractor, const float *views, int32_
                        void *context, float *pixel_gradient, float *scratch)
 {
     struct gradient_layout layout = gradient_layout(extractor);
-    size_t view = view_floats(extractor->input_size);
+    struct network network;
+    struct kept kept;
+    float *features = scratch, *feature_gradient = features + layout.feature;
+    float *head[2], *tail[2], *memory = feature_gradient + layout.feature, *part = memory;
 
-    /* FEATURES_BLOCK is 1: there is one view, and the chain sees it alone. */
-    for (int32_t i = 0; i < n; i++)
-        view_gradient(extractor, &layout, views + (size_t)i * view, chain, context, pixel_gradient + (size_t)i * view,
-                      scratch);
+    head[0] = memory + layout.kept;
+    head[1] = head[0] + layout.head;
+    tail[0] = head[1] + layout.head;
+    tail[1] = tail[0] + layout.tail;
+    float *operator = tail[1] + layout.tail;
+    for (int32_t scale = 0; scale < extractor->scales; scale++) {
+        plan(extractor, scale, &network);
+        keep_views(extractor, &network, views, n, scale, part, &kept);
+        keep_forward(extractor, &network, &kept, n, scale, features, operator);
+        part += kept_floats(&network, scale);
+    }
+    chain(context, features, n, feature_gradient);
+    memset(pixel_gradient, 0, (size_t)n * view_floats(extractor->input_size) * sizeof *pixel_gradient);
+    part = memory;
+    for (int32_t scale = 0; scale < extractor->scales; scale++) {
+        plan(extractor, scale, &network);
+        keep_views(extractor, &network, views, n, scale, part, &kept);
+        scale_gradient(extractor, &network, &kept, n, scale, feature_gradient, pixel_gradient, head, tail, operator);
+        part += kept_floats(&network, scale);
+    }
 }

@@ -4,18 +4,35 @@
 
 #include "differnet/extractor.h"
 
-/* Views that are handled together; features_* accept 1 .. FEATURES_BLOCK views and give each view the same bits
- * whatever its company. */
-#define FEATURES_BLOCK 1
+/* The most views that are handled together: features_* accept 1 .. FEATURES_BLOCK.  A view's bits depend on how many
+ * there are and on its place among them, not on what the others show.  So that they depend on the image alone, its views
+ * are always cut in the same way: FEATURES_BLOCK at a time, what is left at the end. */
+#define FEATURES_BLOCK 4
+
+/* Blocks that so many views of an image make, and the views in one of them. */
+static inline int32_t features_blocks(int32_t views)
+{
+    return (views + FEATURES_BLOCK - 1) / FEATURES_BLOCK;
+}
+
+static inline int32_t features_block_views(int32_t views, int32_t block)
+{
+    int32_t left = views - block * FEATURES_BLOCK;
+
+    return left < FEATURES_BLOCK ? left : FEATURES_BLOCK;
+}
 
 /* Floats of scratch for features_forward / features_gradient.  One scratch per thread. */
 size_t features_forward_scratch(const dn_extractor *extractor);
 size_t features_gradient_scratch(const dn_extractor *extractor);
 
-/* view: (n, size, size, 3) -> features: (n, feature_dim), largest scale first. */
-void features_forward(const dn_extractor *extractor, const float *views, int32_t n, float *features, float *scratch);
+/* n views -> features: (n, feature_dim), largest scale first.  `source` writes view `index` (size, size, 3); it is called
+ * once for each, in order. */
+typedef void (*features_source)(void *context, int32_t index, float *view);
+void features_forward(const dn_extractor *extractor, features_source source, void *context, int32_t n, float *features,
+                      float *scratch);
 
-/* features as above, and pixel_gradient (n, size, size, 3) of <feature_gradient, features>.
+/* The gradient towards views (n, size, size, 3): features as above, and pixel_gradient (n, size, size, 3) of <feature_gradient, features>.
  * The gradient of the features may depend on the features: `chain` is called once after the forward pass (of all
  * scales) to turn features (n, feature_dim) into feature_gradient (n, feature_dim), both inside the scratch. */
 typedef void (*features_chain)(void *context, const float *features, int32_t n, float *feature_gradient);

@@ -18,6 +18,7 @@
 /* Views whose maps are kept apart until they are summed, in order: the sum's bits then do not depend on the number of
  * threads. */
 #define BLOCK 16
+_Static_assert(BLOCK % FEATURES_BLOCK == 0, "a block of maps holds whole blocks of views");
 
 struct dn_localizer {
     dn_allocator allocator;
@@ -30,11 +31,13 @@ struct dn_localizer {
     float *features;         /* (views, dim), standardised */
     float *feature_gradient; /* (views, dim) */
     float *flow_scratch;
-    float *worker_scratch;   /* per worker: a view (size, size, 3), its gradient (size, size, 3), the CNN's scratch */
+    float *worker_scratch;   /* per worker: views (FEATURES_BLOCK, size, size, 3), as much for their gradient, the CNN's
+                                scratch; or, for features alone, the latter only */
     size_t worker_stride;    /* floats */
     float *slots;            /* (BLOCK, size, size): mean over channels of the views' absolute gradients */
     int32_t first;           /* view of slot 0 */
     float *map;              /* (size, size) */
+    mem_scratch resampling;  /* between the image's size and the network's */
     dn_error error;
 };
 
@@ -55,16 +58,16 @@ static size_t view_floats(const dn_localizer *localizer)
 static _Bool worker_floats(const dn_localizer *localizer, size_t *floats)
 {
     size_t forward = features_forward_scratch(localizer->model->extractor);
-    size_t gradient = features_gradient_scratch(localizer->model->extractor);
+    size_t gradient = 2 * FEATURES_BLOCK * view_floats(localizer) +
+                      features_gradient_scratch(localizer->model->extractor);
 
-    if (!size_add(2 * view_floats(localizer), forward > gradient ? forward : gradient, floats) ||
-        !size_add(*floats, 15, floats))
+    if (!size_add(forward > gradient ? forward : gradient, 15, floats))
         return 0;
     *floats -= *floats % 16;
     return 1;
 }
 
-static dn_status allocate(dn_localizer *self, int32_t threads, dn_error *error)
+static dn_status allocate(dn_localizer *self, const dn_localizer_options *options, dn_error *error)
 {
     const dn_allocator *allocator = &self->allocator;
     size_t views = (size_t)self->views, pixels = view_floats(self) / 3, scratch;
@@ -72,7 +75,7 @@ static dn_status allocate(dn_localizer *self, int32_t threads, dn_error *error)
     size_t slots = views < BLOCK ? views : BLOCK, flow_floats = flow_gradient_scratch(self->model->flow);
 
     if (flow_floats == 0 || !worker_floats(self, &self->worker_stride) ||
-        !size_mul(self->worker_stride, (size_t)threads, &scratch))
+        !size_mul(self->worker_stride, (size_t)options->threads, &scratch))
         return fail_memory(error, "the localizer");
     self->angles = mem_alloc(allocator, views, sizeof *self->angles);
     self->canvas = mem_alloc(allocator, pixels * 3, sizeof *self->canvas);
@@ -85,7 +88,7 @@ static dn_status allocate(dn_localizer *self, int32_t threads, dn_error *error)
     if (!self->angles || !self->canvas || !self->features || !self->feature_gradient || !self->flow_scratch ||
         !self->worker_scratch || !self->slots || !self->map)
         return fail_memory(error, "the localizer");
-    return pool_create(allocator, threads, &self->workers, error);
+    return pool_create_on(options->runner, allocator, options->threads, &self->workers, error);
 }
 
 dn_status localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out, dn_error *error)
@@ -97,10 +100,11 @@ dn_status localizer_create(dn_model *model, const dn_localizer_options *options,
     if (!self)
         return fail_memory(error, "the localizer");
     self->allocator = allocator;
+    self->resampling.allocator = allocator;
     self->model = model_ref(model);
     self->views = options->views;
     self->sigma = options->sigma;
-    dn_status status = allocate(self, options->threads, error);
+    dn_status status = allocate(self, options, error);
     if (status != DN_OK) {
         localizer_free(self);
         return status;
@@ -124,28 +128,39 @@ void localizer_free(dn_localizer *self)
     mem_free(&allocator, self->worker_scratch);
     mem_free(&allocator, self->slots);
     mem_free(&allocator, self->map);
+    mem_release(&self->resampling);
     model_unref(self->model);
     mem_free(&allocator, self);
 }
 
-static void render(const dn_localizer *self, int32_t index, float *view)
-{
-    const dn_extractor *extractor = self->model->extractor;
+/* Some views, for features_forward. */
+struct map_views {
+    const dn_localizer *self;
+    int32_t first;
+};
 
-    view_render(self->canvas, extractor->input_size, self->angles[index], NULL, extractor->mean, extractor->std, view);
+static void render(void *context, int32_t index, float *view)
+{
+    const struct map_views *views = context;
+    const dn_extractor *extractor = views->self->model->extractor;
+
+    view_render(views->self->canvas, extractor->input_size, views->self->angles[views->first + index], NULL,
+                extractor->mean, extractor->std, view);
 }
 
-/* First pass: one view's standardised features. */
-static void view_features(void *context, int32_t task, int32_t worker)
+/* First pass: standardised features of one block of views. */
+static void block_features(void *context, int32_t task, int32_t worker)
 {
     dn_localizer *self = context;
     const dn_extractor *extractor = self->model->extractor;
-    float *view = self->worker_scratch + (size_t)worker * self->worker_stride; /* (size, size, 3) */
-    float *row = self->features + (size_t)task * (size_t)extractor->feature_dim;
+    struct map_views views = {self, task * FEATURES_BLOCK};
+    int32_t n = features_block_views(self->views, task);
+    float *rows = self->features + (size_t)views.first * (size_t)extractor->feature_dim;
 
-    render(self, task, view);
-    features_forward(extractor, view, 1, row, view + 2 * view_floats(self));
-    model_standardise(self->model, row);
+    features_forward(extractor, render, &views, n, rows,
+                     self->worker_scratch + (size_t)worker * self->worker_stride);
+    for (int32_t i = 0; i < n; i++)
+        model_standardise(self->model, rows + (size_t)i * (size_t)extractor->feature_dim);
 }
 
 /* loss of a view = (|z|^2 / 2 - logdet) / dim (paper equation 3): dz = z / dim, dlogdet = -1 / dim. */
@@ -163,40 +178,44 @@ static void loss_gradient(void *context, const float *z, const float *logdet, in
         logdet_gradient[i] = -share;
 }
 
-/* A view's row of feature_gradient. */
-struct gradient_row {
-    const float *values; /* (dim) */
-    size_t bytes;
+/* Rows of feature_gradient. */
+struct gradient_rows {
+    const float *values; /* (n, dim) */
+    size_t bytes;        /* of a row */
 };
 
-static void copy_row(void *context, const float *features, int32_t n, float *feature_gradient)
+static void copy_rows(void *context, const float *features, int32_t n, float *feature_gradient)
 {
-    const struct gradient_row *row = context;
+    const struct gradient_rows *rows = context;
 
     (void)features;
-    (void)n; /* views are handled one by one */
-    memcpy(feature_gradient, row->values, row->bytes);
+    memcpy(feature_gradient, rows->values, (size_t)n * rows->bytes);
 }
 
-/* Third pass: the gradient of view first + task, rotated back and blurred, to slot `task`. */
-static void view_map(void *context, int32_t task, int32_t worker)
+/* Third pass: the gradients of the views from first + task * FEATURES_BLOCK on, rotated back and blurred, to their
+ * slots. */
+static void block_maps(void *context, int32_t task, int32_t worker)
 {
     dn_localizer *self = context;
     const dn_extractor *extractor = self->model->extractor;
-    int32_t size = extractor->input_size, index = self->first + task;
-    size_t floats = view_floats(self);
-    float *view = self->worker_scratch + (size_t)worker * self->worker_stride; /* (size, size, 3) */
-    float *gradient = view + floats;                                           /* (size, size, 3) */
-    float *slot = self->slots + (size_t)task * (floats / 3);                   /* (size, size) */
-    size_t dim = (size_t)extractor->feature_dim;
-    struct gradient_row row = {self->feature_gradient + (size_t)index * dim, dim * sizeof *row.values};
+    int32_t size = extractor->input_size, slot = task * FEATURES_BLOCK, index = self->first + slot;
+    int32_t n = features_block_views(self->views, index / FEATURES_BLOCK);
+    size_t floats = view_floats(self), dim = (size_t)extractor->feature_dim;
+    struct map_views views = {self, index};
+    float *view = self->worker_scratch + (size_t)worker * self->worker_stride;
+    float *gradient = view + FEATURES_BLOCK * floats;
+    float *map = self->slots + (size_t)slot * (floats / 3); /* (size, size) */
+    struct gradient_rows rows = {self->feature_gradient + (size_t)index * dim, dim * sizeof *rows.values};
 
-    render(self, index, view);
-    features_gradient(extractor, view, 1, copy_row, &row, gradient, view + 2 * floats);
-    map_rotate(gradient, size, 3, -self->angles[index], view);
-    map_blur(view, size, size, 3, self->sigma, gradient);
-    for (size_t i = 0; i < floats / 3; i++)
-        slot[i] = (fabsf(view[3 * i]) + fabsf(view[3 * i + 1]) + fabsf(view[3 * i + 2])) / 3;
+    for (int32_t i = 0; i < n; i++)
+        render(&views, i, view + (size_t)i * floats);
+    features_gradient(extractor, view, n, copy_rows, &rows, gradient, view + 2 * FEATURES_BLOCK * floats);
+    for (int32_t i = 0; i < n; i++, view += floats, gradient += floats, map += floats / 3) {
+        map_rotate(gradient, size, 3, -self->angles[index + i], view);
+        map_blur(view, size, size, 3, self->sigma, gradient);
+        for (size_t p = 0; p < floats / 3; p++)
+            map[p] = (fabsf(view[3 * p]) + fabsf(view[3 * p + 1]) + fabsf(view[3 * p + 2])) / 3;
+    }
 }
 
 /* Gradient of each view's loss with respect to its features as they come from the CNN. */
@@ -205,7 +224,7 @@ static dn_status features_to_gradients(dn_localizer *self, dn_error *error)
     const dn_model *model = self->model;
     int32_t dim = model->extractor->feature_dim;
 
-    pool_run(self->workers, self->views, view_features, self);
+    pool_run(self->workers, features_blocks(self->views), block_features, self);
     /* The flow limits its blocks' outputs: infinite features could come out of it as finite numbers. */
     if (!flow_finite(self->features, (size_t)self->views * (size_t)dim))
         return fail(error, DN_E_NUMERIC, "the image's features are not finite: the model's numbers overflow; train it "
@@ -227,11 +246,12 @@ static dn_status map_canvas(dn_localizer *self, const float **map, dn_error *err
     memset(self->map, 0, pixels * sizeof *self->map);
     for (self->first = 0; self->first < self->views; self->first += BLOCK) {
         int32_t count = self->views - self->first < BLOCK ? self->views - self->first : BLOCK;
-        pool_run(self->workers, count, view_map, self);
+        pool_run(self->workers, features_blocks(count), block_maps, self);
         for (int32_t k = 0; k < count; k++)
             for (size_t i = 0; i < pixels; i++)
                 self->map[i] += self->slots[(size_t)k * pixels + i];
     }
+    TRY(pool_check(self->workers, error));
     for (size_t i = 0; i < pixels; i++) {
         float mean = self->map[i] / (float)self->views;
         self->map[i] = mean * mean;
@@ -246,7 +266,7 @@ static dn_status map_canvas(dn_localizer *self, const float **map, dn_error *err
 dn_status localizer_raw_map(dn_localizer *self, const dn_image_view *image, const float **map, dn_error *error)
 {
     *map = NULL;
-    TRY(canvas_fill(image, self->model->extractor->input_size, self->canvas, &self->allocator, error));
+    TRY(canvas_refill(image, self->model->extractor->input_size, self->canvas, &self->resampling, error));
     return map_canvas(self, map, error);
 }
 
@@ -263,7 +283,7 @@ dn_status localizer_map(dn_localizer *self, const dn_image_view *image, float *m
     const float *raw;
 
     TRY(localizer_raw_map(self, image, &raw, error));
-    TRY(map_resize(raw, self->model->extractor->input_size, map, image->height, image->width, &self->allocator,
+    TRY(map_resize(raw, self->model->extractor->input_size, map, image->height, image->width, &self->resampling,
                    error));
     for (size_t i = 0; scale > 0 && i < (size_t)image->height * (size_t)image->width; i++) {
         map[i] = (float)(map[i] / scale);

@@ -7,7 +7,7 @@
 
 dn_status localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out, dn_error *error);
 void localizer_free(dn_localizer *localizer);
-/* The image has passed image_view_check; only canvas_fill and map_resize allocate.
+/* The image has passed image_view_check.  Allocates only where the image needs more scratch than all before it.
  * map: (height, width) of the image; divided by the model's heatmap_scale if it has one. */
 dn_status localizer_map(dn_localizer *localizer, const dn_image_view *image, float *map, dn_error *error);
 /* The unscaled map at the network's own resolution, (size, size): what the scale is calibrated on.  Valid until the

@@ -294,7 +294,7 @@ static dn_status fail_part(const st_file *file, const dn_error *problem, dn_erro
 
 /* Reads a parsed file whose frame was checked.  The flow takes `bytes` over (and *bytes becomes NULL) if it uses them
  * in place. */
-static dn_status load_parts(const st_file *file, const loaded_facts *facts, file_bytes **bytes,
+static dn_status load_parts(const st_file *file, const loaded_facts *facts, file_bytes **bytes, _Bool verify,
                             const dn_allocator *allocator, dn_model **out, dn_error *error)
 {
     dn_extractor_options options = {.struct_size = sizeof options, .input_size = facts->input_size,
@@ -306,11 +306,14 @@ static dn_status load_parts(const st_file *file, const loaded_facts *facts, file
 
     if (extractor_from_tensors(file, "backbone.", &options, &extractor, &problem) != DN_OK)
         return fail_part(file, &problem, error);
-    if (flow_from_tensors(file, "flow.", allocator, &in_place, &flow, &problem) != DN_OK) {
+    if (flow_from_tensors(file, "flow.", allocator, &in_place, verify, &flow, &problem) != DN_OK) {
         extractor_unref(extractor);
         return fail_part(file, &problem, error);
     }
     if (in_place) {
+        if ((*bytes)->mapping.bytes)
+            file_map_forget(&(*bytes)->mapping, flow->weights,
+                            flow_parameters(flow->dimension, flow->blocks, flow->hidden) * sizeof *flow->weights);
         flow->release = release_bytes;
         flow->keep_alive = *bytes;
         *bytes = NULL;
@@ -337,7 +340,7 @@ static dn_status load(const uint8_t *data, size_t size, const char *label, file_
     if (status == DN_OK)
         status = load_facts(file, &facts, error);
     if (status == DN_OK)
-        status = load_parts(file, &facts, bytes, allocator, out, error);
+        status = load_parts(file, &facts, bytes, verify, allocator, out, error);
     if (status == DN_OK) {
         (*out)->id = id;
         (*out)->storage = facts.storage;

@@ -3,13 +3,15 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/rng.h"
 #include "base/status.h"
 #include "differnet/features.h"
+#include "image/codec.h"
 #include "image/view.h"
 
 #define LOG_TWO_PI 1.8378770664093454836
+
+_Static_assert(SCORE_DECIDE_VIEWS % FEATURES_BLOCK == 0, "a view's block is the same whether it is scored or decided");
 
 void score_angles(int32_t kind, int32_t n, double *angles)
 {
@@ -20,38 +22,111 @@ void score_angles(int32_t kind, int32_t n, double *angles)
         angles[i] = kind == DN_ANGLES_GRID ? i * 360.0 / n : -180 + (i + rng_uniform(&generator)) * 360.0 / n;
 }
 
-/* Floats of one worker: a view and the CNN's scratch, a multiple of 64 bytes; false if that overflows. */
-static _Bool worker_floats(const dn_extractor *extractor, size_t *floats)
-{
-    size_t view = (size_t)extractor->input_size * (size_t)extractor->input_size * 3;
+/* ---- memory ---- */
 
-    if (!size_add(view, features_forward_scratch(extractor), floats) || !size_add(*floats, 15, floats))
+static int32_t smaller(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Floats of a view, samples of a canvas. */
+static size_t view_floats(const dn_scorer *scorer)
+{
+    size_t side = (size_t)scorer->model->extractor->input_size;
+
+    return side * side * 3;
+}
+
+/* Floats of one worker: the CNN's scratch, a multiple of 64 bytes; false if that overflows. */
+static _Bool worker_floats(const dn_scorer *scorer, size_t *floats)
+{
+    if (!size_add(features_forward_scratch(scorer->model->extractor), 15, floats))
         return 0;
     *floats -= *floats % 16;
     return 1;
 }
 
-static dn_status allocate(dn_scorer *scorer, int32_t threads, dn_error *error)
+static int32_t batch_images(const dn_scorer *scorer)
+{
+    size_t canvases = SCORE_CANVASES / (view_floats(scorer) * sizeof(uint16_t));
+    int32_t images = smaller(SCORE_ROWS / scorer->views, SCORE_IMAGES);
+
+    if (canvases < (size_t)images)
+        images = (int32_t)canvases;
+    return images > 1 ? images : 1;
+}
+
+static void release_images(dn_scorer *scorer)
 {
     const dn_allocator *allocator = &scorer->allocator;
-    const dn_extractor *extractor = scorer->model->extractor;
-    size_t side = (size_t)extractor->input_size, views = (size_t)scorer->views, scratch;
-    size_t flow_floats = flow_scratch(scorer->model->flow);
 
-    if (flow_floats == 0 || !worker_floats(extractor, &scorer->worker_stride) ||
-        !size_mul(scorer->worker_stride, (size_t)threads, &scratch))
+    for (int32_t i = 0; scorer->slots && i < scorer->capacity; i++) {
+        mem_free(allocator, scorer->slots[i].canvas);
+        mem_release(&scorer->slots[i].resampling);
+    }
+    mem_free(allocator, scorer->slots);
+    mem_free(allocator, scorer->loaded);
+    mem_free(allocator, scorer->features);
+    mem_free(allocator, scorer->logdet);
+    mem_free(allocator, scorer->flow_scratch);
+    scorer->slots = NULL;
+    scorer->loaded = NULL;
+    scorer->features = scorer->logdet = scorer->flow_scratch = NULL;
+    scorer->capacity = 0;
+}
+
+static _Bool allocate_images(dn_scorer *scorer)
+{
+    const dn_allocator *allocator = &scorer->allocator;
+    size_t images = (size_t)scorer->capacity, rows = images * (size_t)scorer->views;
+    size_t flow_floats = flow_rows_scratch(scorer->model->flow, scorer->flow_rows);
+
+    scorer->slots = mem_zalloc(allocator, images, sizeof *scorer->slots);
+    scorer->loaded = mem_alloc(allocator, images, sizeof *scorer->loaded);
+    scorer->features = mem_alloc(allocator, rows * (size_t)scorer->model->extractor->feature_dim,
+                                 sizeof *scorer->features);
+    scorer->logdet = mem_alloc(allocator, rows, sizeof *scorer->logdet);
+    scorer->flow_scratch = flow_floats ? mem_alloc(allocator, flow_floats, sizeof *scorer->flow_scratch) : NULL;
+    if (!scorer->slots || !scorer->loaded || !scorer->features || !scorer->logdet || !scorer->flow_scratch)
+        return 0;
+    for (size_t i = 0; i < images; i++) {
+        scorer->slots[i].resampling.allocator = *allocator;
+        scorer->slots[i].canvas = mem_alloc(allocator, view_floats(scorer), sizeof *scorer->slots[i].canvas);
+        if (!scorer->slots[i].canvas)
+            return 0;
+    }
+    return 1;
+}
+
+/* Sees to it that there is memory for `images` images. */
+static dn_status reserve(dn_scorer *scorer, int32_t images, dn_error *error)
+{
+    if (images <= scorer->capacity)
+        return DN_OK;
+    release_images(scorer);
+    scorer->capacity = images;
+    scorer->flow_rows = smaller(images * scorer->views, SCORE_ROWS);
+    if (allocate_images(scorer))
+        return DN_OK;
+    release_images(scorer); /* a later call tries again */
+    return fail_memory(error, "the scorer");
+}
+
+static dn_status allocate(dn_scorer *scorer, const dn_scorer_options *options, dn_error *error)
+{
+    const dn_allocator *allocator = &scorer->allocator;
+    size_t views = (size_t)scorer->views, scratch;
+
+    if (!worker_floats(scorer, &scorer->worker_stride) ||
+        !size_mul(scorer->worker_stride, (size_t)options->threads, &scratch))
         return fail_memory(error, "the scorer");
     scorer->angles = mem_alloc(allocator, views, sizeof *scorer->angles);
-    scorer->canvas = mem_alloc(allocator, side * side * 3, sizeof *scorer->canvas);
     scorer->worker_scratch = mem_alloc(allocator, scratch, sizeof *scorer->worker_scratch);
-    scorer->features = mem_alloc(allocator, views * (size_t)extractor->feature_dim, sizeof *scorer->features);
-    scorer->logdet = mem_alloc(allocator, views, sizeof *scorer->logdet);
-    scorer->flow_scratch = mem_alloc(allocator, flow_floats, sizeof *scorer->flow_scratch);
     scorer->view_scores = mem_alloc(allocator, views, sizeof *scorer->view_scores);
-    if (!scorer->angles || !scorer->canvas || !scorer->worker_scratch || !scorer->features || !scorer->logdet ||
-        !scorer->flow_scratch || !scorer->view_scores)
+    if (!scorer->angles || !scorer->worker_scratch || !scorer->view_scores)
         return fail_memory(error, "the scorer");
-    return pool_create(allocator, threads, &scorer->workers, error);
+    TRY(reserve(scorer, 1, error));
+    return pool_create_on(options->runner, allocator, options->threads, &scorer->workers, error);
 }
 
 dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_scorer **out, dn_error *error)
@@ -66,7 +141,8 @@ dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_sc
     scorer->model = model_ref(model);
     scorer->views = options->views > 0 ? options->views : model->facts.views;
     scorer->false_alarm_rate = options->false_alarm_rate;
-    dn_status status = allocate(scorer, options->threads, error);
+    scorer->batch = batch_images(scorer);
+    dn_status status = allocate(scorer, options, error);
     if (status != DN_OK) {
         scorer_free(scorer);
         return status;
@@ -82,31 +158,137 @@ void scorer_free(dn_scorer *scorer)
         return;
     dn_allocator allocator = scorer->allocator;
     pool_free(scorer->workers);
+    release_images(scorer);
     mem_free(&allocator, scorer->angles);
-    mem_free(&allocator, scorer->canvas);
     mem_free(&allocator, scorer->worker_scratch);
-    mem_free(&allocator, scorer->features);
-    mem_free(&allocator, scorer->logdet);
-    mem_free(&allocator, scorer->flow_scratch);
     mem_free(&allocator, scorer->view_scores);
     model_unref(scorer->model);
     mem_free(&allocator, scorer);
 }
 
-/* One view: render -> features (dim) -> standardise. */
-static void score_view(void *context, int32_t task, int32_t worker)
-{
-    dn_scorer *scorer = context;
-    const dn_extractor *extractor = scorer->model->extractor;
-    size_t side = (size_t)extractor->input_size;
-    float *view = scorer->worker_scratch + (size_t)worker * scorer->worker_stride; /* (size, size, 3) */
-    float *row = scorer->features + (size_t)task * (size_t)extractor->feature_dim;
+/* ---- images -> canvases ---- */
 
-    view_render(scorer->canvas, extractor->input_size, scorer->angles[task], NULL, extractor->mean, extractor->std,
-                view);
-    features_forward(extractor, view, 1, row, view + side * side * 3);
-    model_standardise(scorer->model, row);
+static dn_status fill_slot(const dn_scorer *scorer, const dn_image_view *view, struct score_slot *slot, dn_error *error)
+{
+    TRY(image_view_check(view, DN_MIN_SIDE, error));
+    return canvas_refill(view, scorer->model->extractor->input_size, slot->canvas, &slot->resampling, error);
 }
+
+/* Likewise of a file; errors name it. */
+static dn_status open_slot(const dn_scorer *scorer, const char *path, struct score_slot *slot, dn_error *error)
+{
+    dn_image_options options = image_default_options();
+    dn_image *image;
+    dn_error cause = {0};
+
+    options.allocator = &scorer->allocator;
+    TRY(image_open(path, &options, &image, error));
+    const dn_image_view view = image_pixels(image);
+    dn_status status = fill_slot(scorer, &view, slot, &cause);
+    image_free(image);
+    return status == DN_OK ? DN_OK : fail(error, status, "%s: %s", path, cause.message);
+}
+
+struct load_job {
+    dn_scorer *scorer;
+    const scorer_input *images;
+    dn_error *errors;
+};
+
+static void load_image(void *context, int32_t task, int32_t worker)
+{
+    const struct load_job *job = context;
+    const scorer_input *image = &job->images[task];
+    struct score_slot *slot = &job->scorer->slots[task];
+    dn_error *error = &job->errors[task];
+
+    (void)worker;
+    *error = (dn_error){0};
+    if (image->path)
+        error->status = open_slot(job->scorer, image->path, slot, error);
+    else
+        error->status = fill_slot(job->scorer, image->view, slot, error);
+}
+
+/* Loads images into slots 0 ... and lists those that went well; returns their number. */
+static int32_t load_images(dn_scorer *scorer, const scorer_input *images, int32_t count, dn_error *errors)
+{
+    struct load_job job = {scorer, images, errors};
+    int32_t loaded = 0;
+
+    pool_run(scorer->workers, count, load_image, &job);
+    for (int32_t i = 0; i < count; i++)
+        if (errors[i].status == DN_OK)
+            scorer->loaded[loaded++] = i;
+    return loaded;
+}
+
+/* ---- canvases -> views -> features -> z ---- */
+
+/* Views first .. first + count - 1 of each loaded image. */
+struct view_job {
+    dn_scorer *scorer;
+    int32_t first, count;
+};
+
+/* A block of them, of one image. */
+struct block_views {
+    const dn_scorer *scorer;
+    const uint16_t *canvas;
+    const double *angles;
+};
+
+static void render(void *context, int32_t index, float *view)
+{
+    const struct block_views *block = context;
+    const dn_extractor *extractor = block->scorer->model->extractor;
+
+    view_render(block->canvas, extractor->input_size, block->angles[index], NULL, extractor->mean, extractor->std,
+                view);
+}
+
+/* One block of views of one image: render -> features (dim) -> standardise. */
+static void compute_block(void *context, int32_t task, int32_t worker)
+{
+    const struct view_job *job = context;
+    const dn_scorer *scorer = job->scorer;
+    const dn_extractor *extractor = scorer->model->extractor;
+    int32_t blocks = features_blocks(job->count), image = task / blocks, block = task % blocks;
+    int32_t offset = block * FEATURES_BLOCK, n = features_block_views(job->count, block);
+    struct block_views views = {scorer, scorer->slots[scorer->loaded[image]].canvas,
+                                scorer->angles + job->first + offset};
+    size_t dim = (size_t)extractor->feature_dim;
+    float *rows = scorer->features + ((size_t)image * (size_t)job->count + (size_t)offset) * dim; /* (n, dim) */
+
+    features_forward(extractor, render, &views, n, rows,
+                     scorer->worker_scratch + (size_t)worker * scorer->worker_stride);
+    for (int32_t i = 0; i < n; i++)
+        model_standardise(scorer->model, rows + (size_t)i * dim);
+}
+
+/* z and logdet of views first .. first + count - 1 of the first `images` loaded images, one image behind the other.
+ * errors: of the slots. */
+static void compute_views(dn_scorer *scorer, int32_t images, int32_t first, int32_t count, dn_error *errors)
+{
+    struct view_job job = {scorer, first, count};
+    size_t floats = (size_t)count * (size_t)scorer->model->extractor->feature_dim;
+
+    pool_run(scorer->workers, images * features_blocks(count), compute_block, &job);
+    /* The flow limits its blocks' outputs: infinite features could come out of it as finite numbers. */
+    for (int32_t i = 0; i < images; i++)
+        if (!flow_finite(scorer->features + (size_t)i * floats, floats))
+            fail(&errors[scorer->loaded[i]], DN_E_NUMERIC, "the image's features are not finite: the model's numbers "
+                 "overflow; train it anew");
+    flow_forward_rows(scorer->model->flow, scorer->features, images * count, scorer->flow_rows, scorer->features,
+                      scorer->logdet, scorer->flow_scratch, scorer->workers);
+}
+
+/* ---- z -> score ---- */
+
+/* What one image's views add up to, in their order. */
+typedef struct score_sum {
+    double score, likelihood;
+} score_sum;
 
 /* |z|^2 of one view. */
 static double squared_norm(const float *z, int32_t dim)
@@ -118,52 +300,126 @@ static double squared_norm(const float *z, int32_t dim)
     return sum;
 }
 
-/* Scores what scorer->canvas holds. */
-static dn_status score_canvas(dn_scorer *scorer, dn_score *score, dn_error *error)
+/* Adds `count` views, whose z and logdet start at row `row`.  view_scores: (count) or NULL. */
+static void add_views(const dn_scorer *scorer, int32_t row, int32_t count, double *view_scores, score_sum *sum)
 {
-    const dn_model *model = scorer->model;
-    int32_t dim = model->extractor->feature_dim, views = scorer->views;
-    double score_sum = 0, likelihood_sum = 0;
+    int32_t dim = scorer->model->extractor->feature_dim;
 
-    scorer->scored = 0;
-    pool_run(scorer->workers, views, score_view, scorer);
-    /* The flow limits its blocks' outputs: infinite features could come out of it as finite numbers. */
-    if (!flow_finite(scorer->features, (size_t)views * (size_t)dim))
-        return fail(error, DN_E_NUMERIC, "the image's features are not finite: the model's numbers overflow; train it "
-                    "anew");
-    flow_forward(model->flow, scorer->features, views, scorer->features, scorer->logdet, scorer->flow_scratch,
-                 scorer->workers);
-    for (int32_t i = 0; i < views; i++) {
+    for (int32_t i = row; i < row + count; i++) {
         double norm = squared_norm(scorer->features + (size_t)i * (size_t)dim, dim);
-        scorer->view_scores[i] = norm / dim;
-        score_sum += norm / dim;
+        if (view_scores)
+            view_scores[i - row] = norm / dim;
+        sum->score += norm / dim;
         /* log p(y) = -|z|^2 / 2 - dim / 2 * log(2 pi) + logdet (paper equation 2) */
-        likelihood_sum += -0.5 * norm - 0.5 * dim * LOG_TWO_PI + (double)scorer->logdet[i];
+        sum->likelihood += -0.5 * norm - 0.5 * dim * LOG_TWO_PI + (double)scorer->logdet[i];
     }
+}
+
+/* The score and its verdict from the sum over all views, or a lower bound of it from the first ones' sum. */
+static dn_status judge(const dn_scorer *scorer, const score_sum *sum, dn_score *score, dn_error *error)
+{
     /* score = mean over views and dimensions of z^2 (paper equation 6) */
-    score->score = score_sum / views;
-    score->log_likelihood = likelihood_sum / views;
-    score->views = views;
-    score->reserved = 0;
+    score->score = sum->score / scorer->views;
+    score->log_likelihood = sum->likelihood / scorer->views;
+    score->views = scorer->views;
+    score->lower_bound = 0;
     if (!isfinite(score->score) || !isfinite(score->log_likelihood))
         return fail(error, DN_E_NUMERIC, "the image's score is %g and its log-likelihood %g: the model's numbers "
                     "overflow; train it anew", score->score, score->log_likelihood);
-    scorer->scored = views;
-    calibrate_verdict(model->holdout_scores, model->holdout_count, scorer->false_alarm_rate, score);
+    calibrate_verdict(scorer->model->holdout_scores, scorer->model->holdout_count, scorer->false_alarm_rate, score);
     return DN_OK;
 }
 
-dn_status scorer_score(dn_scorer *scorer, const dn_image_view *image, dn_score *score, dn_error *error)
+/* Scores of the first `images` loaded images; scores and errors: of the slots. */
+static dn_status score_loaded(dn_scorer *scorer, int32_t images, dn_score *scores, dn_error *errors, dn_error *error)
+{
+    if (images > 0)
+        compute_views(scorer, images, 0, scorer->views, errors);
+    for (int32_t i = 0; i < images; i++) {
+        int32_t slot = scorer->loaded[i];
+        score_sum sum = {0, 0};
+        if (errors[slot].status != DN_OK)
+            continue;
+        add_views(scorer, i * scorer->views, scorer->views, scorer->view_scores, &sum);
+        judge(scorer, &sum, &scores[slot], &errors[slot]);
+    }
+    return pool_check(scorer->workers, error);
+}
+
+dn_status scorer_score_group(dn_scorer *scorer, const scorer_input *images, int32_t count, dn_score *scores,
+                             dn_error *errors, dn_error *error)
 {
     scorer->scored = 0;
-    TRY(canvas_fill(image, scorer->model->extractor->input_size, scorer->canvas, &scorer->allocator, error));
-    return score_canvas(scorer, score, error);
+    TRY(reserve(scorer, count, error));
+    return score_loaded(scorer, load_images(scorer, images, count, errors), scores, errors, error);
+}
+
+/* After one image was scored alone: its view scores are there. */
+static dn_status end_single(dn_scorer *scorer, const dn_error *cause, int32_t views, dn_error *error)
+{
+    if (cause->status != DN_OK)
+        return fail(error, cause->status, "%s", cause->message);
+    scorer->scored = views;
+    return DN_OK;
+}
+
+dn_status scorer_score(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error)
+{
+    dn_error own;
+
+    TRY(scorer_score_group(scorer, image, 1, score, &own, error));
+    return end_single(scorer, &own, scorer->views, error);
 }
 
 dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_score *score, dn_error *error)
 {
-    size_t side = (size_t)scorer->model->extractor->input_size;
+    dn_error own = {0};
 
-    memcpy(scorer->canvas, canvas, side * side * 3 * sizeof *canvas);
-    return score_canvas(scorer, score, error);
+    scorer->scored = 0;
+    TRY(reserve(scorer, 1, error));
+    memcpy(scorer->slots[0].canvas, canvas, view_floats(scorer) * sizeof *canvas);
+    scorer->loaded[0] = 0;
+    TRY(score_loaded(scorer, 1, score, &own, error));
+    return end_single(scorer, &own, scorer->views, error);
+}
+
+/* ---- verdict ---- */
+
+/* The sum only grows: a view's score is >= 0, and rounding keeps the order of sums and of quotients.  So the score will
+ * be at least the first views' sum over the number of all views, computed like the score itself, and what is anomalous
+ * with that is anomalous. */
+static dn_status decide_loaded(dn_scorer *scorer, dn_score *score, dn_error *cause)
+{
+    score_sum sum = {0, 0};
+    int32_t done = 0;
+
+    while (done < scorer->views) {
+        int32_t count = smaller(done > 0 ? done : SCORE_DECIDE_VIEWS, scorer->views - done);
+        compute_views(scorer, 1, done, count, cause);
+        if (cause->status != DN_OK)
+            return cause->status;
+        add_views(scorer, 0, count, scorer->view_scores + done, &sum);
+        done += count;
+        TRY(judge(scorer, &sum, score, cause));
+        if (score->anomalous == 1)
+            break;
+    }
+    if (done == scorer->views)
+        return DN_OK;
+    score->views = done;
+    score->lower_bound = 1;
+    score->log_likelihood = (double)NAN;
+    return DN_OK;
+}
+
+dn_status scorer_decide(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error)
+{
+    dn_error own;
+
+    scorer->scored = 0;
+    TRY(reserve(scorer, 1, error));
+    if (load_images(scorer, image, 1, &own) == 1)
+        decide_loaded(scorer, score, &own);
+    TRY(pool_check(scorer->workers, error));
+    return end_single(scorer, &own, score->views, error);
 }

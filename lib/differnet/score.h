@@ -2,12 +2,35 @@
 #ifndef DN_DIFFERNET_SCORE_H
 #define DN_DIFFERNET_SCORE_H
 
+#include "base/memory.h"
 #include "base/pool.h"
 #include "differnet/model.h"
 
 /* The n scoring angles in degrees (DN_ANGLES_...), the same for every model and image:
  * stratified: -180 + (i + u_i) * 360 / n with u_i seeded uniform; grid: i * 360 / n. */
 void score_angles(int32_t kind, int32_t n, double *angles);
+
+/* Images that are handled together: as many as give the flow SCORE_ROWS rows, which it reads its weights once for, but
+ * neither more than SCORE_IMAGES nor than SCORE_CANVASES bytes of canvases; one at least. */
+#define SCORE_ROWS 256
+#define SCORE_IMAGES 16
+#define SCORE_CANVASES ((size_t)32 << 20)
+
+/* Views after which scorer_decide looks at the sum first; then after twice as many, and so on.  A block of the flow is
+ * paid for each time, so that it would be slow to look more often. */
+#define SCORE_DECIDE_VIEWS 8 /* whole blocks of views, so that these are those of scorer_score */
+
+/* An image to score: a file, or the caller's pixels. */
+typedef struct scorer_input {
+    const char *path; /* NULL: `view` */
+    const dn_image_view *view;
+} scorer_input;
+
+/* An image as the views are cut from it. */
+struct score_slot {
+    uint16_t *canvas;       /* (size, size, 3) */
+    mem_scratch resampling;
+};
 
 struct dn_scorer {
     dn_allocator allocator;
@@ -16,23 +39,34 @@ struct dn_scorer {
     int32_t views;
     double false_alarm_rate;
     double *angles;        /* (views) */
-    uint16_t *canvas;      /* (size, size, 3) */
-    float *worker_scratch; /* per worker: one view (size, size, 3), then the CNN's scratch */
+    float *worker_scratch; /* per worker: the CNN's scratch */
     size_t worker_stride;  /* floats */
-    float *features;       /* (views, dim); the flow turns it into z in place */
-    float *logdet;         /* (views) */
-    float *flow_scratch;
     double *view_scores;   /* (views) */
     int32_t scored;        /* views of the last score; 0: none */
+    int32_t batch;         /* images that are handled together, at most */
+
+    int32_t capacity;      /* images that there is memory for: */
+    struct score_slot *slots; /* (capacity) */
+    int32_t *loaded;       /* (capacity): slots that hold an image; the others' images could not be read */
+    float *features;       /* (images, views, dim); the flow turns it into z in place */
+    float *logdet;         /* (images, views) */
+    float *flow_scratch;
+    int32_t flow_rows;     /* rows per block of the flow */
     dn_error error;
 };
 
 dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_scorer **out, dn_error *error);
 void scorer_free(dn_scorer *scorer);
-/* image has passed image_view_check.  Fills all but struct_size.  Allocates nothing but what canvas_fill needs. */
-dn_status scorer_score(dn_scorer *scorer, const dn_image_view *image, dn_score *score, dn_error *error);
+/* Fills all but struct_size.  Allocates only for a file, and where an image needs more scratch than all before it. */
+dn_status scorer_score(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error);
 /* Like scorer_score, of an image that canvas_fill has stretched already: canvas (size, size, 3). */
 dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_score *score, dn_error *error);
+/* Like scorer_score, but ends as soon as the verdict is certain. */
+dn_status scorer_decide(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error);
+/* Scores 1 .. scorer->batch images, with the bits of scorer_score.  errors (count): status DN_OK where scores[i] was
+ * filled.  If it fails itself, none was.  Allocates where there are more images than ever before, too. */
+dn_status scorer_score_group(dn_scorer *scorer, const scorer_input *images, int32_t count, dn_score *scores,
+                             dn_error *errors, dn_error *error);
 
 /* Verdict of score->score (finite) from held-out scores, ascending: fills p_value, threshold, false_alarm_rate and
  * anomalous (calibrate.c).  At a rate of 1 every score is anomalous: the threshold is then -1, below any score. */

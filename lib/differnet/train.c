@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "differnet/bank.h"
@@ -43,9 +44,12 @@ dn_status trainer_create(dn_extractor *extractor, const dn_train_options *option
     t->extractor = extractor_ref(extractor);
     t->options = *options;
     t->options.allocator = NULL; /* the caller's; t->allocator is the copy */
+    if (options->runner)
+        t->runner = *options->runner;
+    t->options.runner = options->runner ? &t->runner : NULL;
     dn_status status = copy_paths(t, error);
     if (status == DN_OK)
-        status = pool_create(&allocator, options->threads, &t->workers, error);
+        status = pool_create_on(options->runner, &allocator, options->threads, &t->workers, error);
     if (status != DN_OK) {
         trainer_free(t);
         return status;
@@ -204,23 +208,10 @@ static dn_status prepare_features(dn_trainer *t, const train_watch *watch, dn_er
         mem_free(&t->allocator, t->bank);
         t->bank = NULL;
     }
-    return DN_OK;
+    return pool_check(t->workers, error);
 }
 
 /* ---- training ---- */
-
-/* True if all weights are finite: no exponent has all bits set. */
-static _Bool weights_finite(const float *weights, size_t count)
-{
-    uint32_t bad = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &weights[i], sizeof bits);
-        bad |= (bits & 0x7F800000u) == 0x7F800000u;
-    }
-    return !bad;
-}
 
 /* Gives up: the weights are those of the last good epoch again, and nothing goes on from here. */
 static dn_status diverge(dn_trainer *t, dn_error *error)
@@ -260,7 +251,7 @@ static dn_status end_epoch(dn_trainer *t, dn_error *error)
 {
     train_state *state = &t->state;
 
-    if (!weights_finite(t->flow->weights, parameters_of(t)))
+    if (!floats_finite(t->flow->weights, parameters_of(t)))
         return diverge(t, error);
     memcpy(state->good, t->flow->weights, parameters_of(t) * sizeof *state->good);
     state->loss = state->loss_sum / (double)train_epoch_images(t);
@@ -272,11 +263,12 @@ static dn_status end_epoch(dn_trainer *t, dn_error *error)
 /* Tells the watcher; a cancelled training is saved first, unless the epoch in progress has gone wrong already. */
 static dn_status report_epoch(dn_trainer *t, const train_watch *watch, dn_error *error)
 {
+    TRY(pool_check(t->workers, error)); /* here, where a further run can go on */
     dn_status status = train_report(watch, DN_PHASE_TRAIN, t->state.epoch, t->options.epochs, t->state.loss, error);
 
     if (status == DN_OK || !t->options.checkpoint)
         return status;
-    if (!weights_finite(t->flow->weights, parameters_of(t)))
+    if (!floats_finite(t->flow->weights, parameters_of(t)))
         return diverge(t, error);
     TRY(checkpoint_save(t, error));
     return status;

@@ -91,7 +91,7 @@ static dn_status score_holdout(dn_trainer *t, dn_model *model, const train_watch
 {
     dn_scorer_options options = {.struct_size = sizeof options, .views = 0, .angles = -1,
                                  .threads = t->options.threads, .false_alarm_rate = 0.05,
-                                 .allocator = &t->allocator};
+                                 .allocator = &t->allocator, .runner = t->options.runner};
     dn_scorer *scorer = NULL;
 
     if (t->holdout_count == 0)
@@ -206,7 +206,8 @@ static dn_status measure_scale(dn_trainer *t, dn_localizer *localizer, uint16_t 
 static dn_status scale_heatmap(dn_trainer *t, dn_model *model, const train_watch *watch, dn_error *error)
 {
     dn_localizer_options options = {.struct_size = sizeof options, .views = 16, .angles = -1,
-                                    .threads = t->options.threads, .sigma = 3, .allocator = &t->allocator};
+                                    .threads = t->options.threads, .sigma = 3, .allocator = &t->allocator,
+                                    .runner = t->options.runner};
     int32_t images = t->options.heatmap_images < t->count ? t->options.heatmap_images : t->count;
     size_t size = (size_t)t->extractor->input_size;
     dn_localizer *localizer = NULL;

@@ -31,7 +31,8 @@ typedef struct train_state {
 struct dn_trainer {
     dn_allocator allocator;
     dn_extractor *extractor;  /* reference */
-    dn_train_options options; /* `checkpoint` is the trainer's own copy */
+    dn_train_options options; /* `checkpoint` and `runner` are the trainer's own copies */
+    dn_runner runner;
     char *bank_path;          /* checkpoint + ".bank"; NULL without a checkpoint */
     pool *workers;            /* own; NULL: the caller alone */
     train_image *images;      /* (count), in order of addition */
@@ -42,7 +43,7 @@ struct dn_trainer {
     int32_t train_count, holdout_count;
 
     /* Views and features (bank.c) */
-    struct bank_worker *scratch; /* per worker */
+    float **scratch;             /* (threads): what the CNN needs, per worker */
     struct bank_slot *slots;     /* (TRAIN_CANVASES) */
     struct view_request *requests;
     float *bank;      /* (train_count, views, dim); NULL if not needed or not yet begun */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/finite.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/status.h"
@@ -119,14 +120,7 @@ void flow_unref(dn_flow *flow)
 
 _Bool flow_finite(const float *values, size_t n)
 {
-    uint32_t found = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        found |= (bits & 0x7F800000u) + 0x00800000u; /* an exponent of all ones carries into the sign's place */
-    }
-    return !(found & 0x80000000u);
+    return floats_finite(values, n);
 }
 
 /* ---- use, in blocks of FLOW_ROWS ---- */
@@ -148,17 +142,28 @@ size_t flow_scratch(const dn_flow *flow)
     return pass_floats(flow, FLOW_ROWS, 0);
 }
 
+size_t flow_rows_scratch(const dn_flow *flow, int32_t rows)
+{
+    return pass_floats(flow, pass_rows(rows), 0);
+}
+
+void flow_forward_rows(const dn_flow *flow, const float *x, int32_t n, int32_t rows, float *z, float *logdet,
+                       float *scratch, pool *workers)
+{
+    for (int64_t first = 0; first < n; first += rows) {
+        size_t start = (size_t)first * (size_t)flow->dimension;
+        int32_t now = n - first < rows ? (int32_t)(n - first) : rows;
+        flow_pass pass = block_pass(flow, now, 0, scratch, workers);
+        pass_forward(&pass, x + start, now, z + start);
+        for (int32_t r = 0; logdet && r < now; r++)
+            logdet[first + r] = (float)pass.logdet[r];
+    }
+}
+
 void flow_forward(const dn_flow *flow, const float *x, int32_t n, float *z, float *logdet, float *scratch,
                   pool *workers)
 {
-    for (int64_t first = 0; first < n; first += FLOW_ROWS) {
-        size_t start = (size_t)first * (size_t)flow->dimension;
-        int32_t rows = block_rows(n, first);
-        flow_pass pass = block_pass(flow, rows, 0, scratch, workers);
-        pass_forward(&pass, x + start, rows, z + start);
-        for (int32_t r = 0; logdet && r < rows; r++)
-            logdet[first + r] = (float)pass.logdet[r];
-    }
+    flow_forward_rows(flow, x, n, FLOW_ROWS, z, logdet, scratch, workers);
 }
 
 void flow_inverse(const dn_flow *flow, const float *z, int32_t n, float *x, float *scratch, pool *workers)

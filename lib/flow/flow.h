@@ -47,9 +47,10 @@ dn_status flow_allocate(const dn_flow_options *configuration, _Bool allocate, dn
 void flow_to_tensors(const dn_flow *flow, const char *prefix, enum st_type stored, st_writer *writer);
 /* The flow that flow_to_tensors wrote.  F32 tensors that are 4-byte aligned and lie in the file in the layout's order
  * are used in place: then the caller sets release/keep_alive so that the bytes outlive the flow (*in_place tells).
- * in_place NULL: the weights are always copied. */
+ * in_place NULL: the weights are always copied.  NaN and infinity are refused (DN_E_NUMERIC) except, without `verify`,
+ * in weights that are used in place: these are not read at all. */
 dn_status flow_from_tensors(const st_file *file, const char *prefix, const dn_allocator *allocator, _Bool *in_place,
-                            dn_flow **out, dn_error *error);
+                            _Bool verify, dn_flow **out, dn_error *error);
 /* A flow file whole: kind, version and checksum are verified, the weights copied.  label: file name for messages. */
 dn_status flow_read(const uint8_t *bytes, size_t size, const char *label, const dn_allocator *allocator, dn_flow **out,
                     dn_error *error);
@@ -68,6 +69,11 @@ size_t flow_scratch(const dn_flow *flow);
 void flow_forward(const dn_flow *flow, const float *x, int32_t n, float *z, float *logdet, float *scratch,
                   pool *workers);
 void flow_inverse(const dn_flow *flow, const float *z, int32_t n, float *x, float *scratch, pool *workers);
+/* The same in blocks of at most `rows` rows (1 ...): the weights are read once for each block, so that larger ones are
+ * faster where there are many rows.  The bits do not depend on it.  flow_rows_scratch: 0 if it overflows. */
+size_t flow_rows_scratch(const dn_flow *flow, int32_t rows);
+void flow_forward_rows(const dn_flow *flow, const float *x, int32_t n, int32_t rows, float *z, float *logdet,
+                       float *scratch, pool *workers);
 
 /* Floats of scratch (64-byte aligned) for flow_gradient; 0 if it overflows. */
 size_t flow_gradient_scratch(const dn_flow *flow);

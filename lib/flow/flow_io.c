@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "flow/subnet.h"
@@ -153,7 +154,7 @@ typedef struct reading {
     dn_flow_options configuration;
     dn_error *error;
     const uint8_t *place; /* where the next parameter lies if they all lie in layout order; NULL: they do not */
-    _Bool verify;         /* look for NaN */
+    _Bool verify;         /* look for NaN and infinity */
     float *target;        /* where the next parameter is copied to, which looks for NaN too; NULL: nowhere */
 } reading;
 
@@ -167,7 +168,7 @@ static dn_status read_parameter(reading *self, const char *name, int32_t rank, c
         self->place = NULL;
     else
         self->place += tensor->bytes;
-    if (self->verify && !flow_finite((const float *)(const void *)tensor->data, (size_t)tensor->elements))
+    if (self->verify && !tensor->finite && !floats_finite(tensor->data, (size_t)tensor->elements))
         return fail(self->error, DN_E_NUMERIC, "%s: tensor %s holds NaN or infinity", st_label(self->file), name);
     if (self->target) {
         TRY(st_read_f32(self->file, tensor, self->target, self->error));
@@ -246,7 +247,7 @@ static dn_status read_permutations(const reading *self, dn_flow *flow)
 }
 
 dn_status flow_from_tensors(const st_file *file, const char *prefix, const dn_allocator *allocator, _Bool *in_place,
-                            dn_flow **out, dn_error *error)
+                            _Bool verify, dn_flow **out, dn_error *error)
 {
     reading self = {.file = file, .prefix = prefix, .error = error};
     const float *weights;
@@ -260,7 +261,7 @@ dn_status flow_from_tensors(const st_file *file, const char *prefix, const dn_al
     TRY(flow_allocate(&self.configuration, !use, &flow, error));
     if (use)
         flow->weights = weights;
-    self.verify = use;
+    self.verify = use && verify;
     self.target = flow->owned;
     dn_status status = read_permutations(&self, flow);
     if (status == DN_OK)
@@ -288,7 +289,7 @@ static dn_status fail_kind(const st_file *file, const char *kind, dn_error *erro
     return fail(error, DN_E_KIND, "%s: holds tensors, but is not a flow", label);
 }
 
-static dn_status check_file(const st_file *file, dn_error *error)
+static dn_status check_file(st_file *file, dn_error *error)
 {
     const char *kind = st_metadata(file, "differnet.kind");
     uint32_t crc;
@@ -308,7 +309,7 @@ dn_status flow_read(const uint8_t *bytes, size_t size, const char *label, const 
     TRY(st_parse(bytes, size, label, allocator, &file, error));
     dn_status status = check_file(file, error);
     if (status == DN_OK)
-        status = flow_from_tensors(file, "", allocator, NULL, out, error);
+        status = flow_from_tensors(file, "", allocator, NULL, 1, out, error);
     st_free(file);
     return status;
 }

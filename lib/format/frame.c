@@ -34,7 +34,7 @@ dn_status st_check_version(const st_file *file, int32_t highest, dn_error *error
     return DN_OK;
 }
 
-dn_status st_check_sum(const st_file *file, _Bool verify, const char *advice, uint32_t *crc, dn_error *error)
+dn_status st_check_sum(st_file *file, _Bool verify, const char *advice, uint32_t *crc, dn_error *error)
 {
     const char *text = st_metadata(file, "differnet.crc32");
     uint64_t stored;

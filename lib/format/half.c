@@ -2,9 +2,11 @@
 
 #include <string.h>
 
+#include "base/simd.h"
+
 /* binary16: 1 sign bit, 5 exponent bits (bias 15), 10 fraction bits.  binary32: 1, 8 (bias 127), 23. */
 
-static uint32_t float_bits(float value)
+SIMD_INLINE uint32_t float_bits(float value)
 {
     uint32_t bits;
 
@@ -12,7 +14,7 @@ static uint32_t float_bits(float value)
     return bits;
 }
 
-static float float_of_bits(uint32_t bits)
+SIMD_INLINE float float_of_bits(uint32_t bits)
 {
     float value;
 
@@ -51,16 +53,33 @@ uint16_t half_from_float(float value)
     return (uint16_t)(sign | shift_rounded(significand, 126 - (magnitude >> 23)));
 }
 
+/* Without a branch, so that the compiler can work on many at once. */
+SIMD_INLINE float widen(uint16_t half)
+{
+    uint32_t magnitude = half & 0x7FFF, sign = (uint32_t)(half & 0x8000) << 16;
+    uint32_t normal = (magnitude << 13) + (112u << 23);
+    uint32_t denormal = float_bits((float)(int32_t)magnitude * 0x1p-24f);
+    uint32_t bits = magnitude < 0x0400 ? denormal : normal;
+
+    bits += magnitude >= 0x7C00 ? 112u << 23 : 0; /* infinity, NaN */
+    return float_of_bits(bits | sign);
+}
+
 float half_to_float(uint16_t half)
 {
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16;
-    uint32_t exponent = (half >> 10) & 0x1F;
-    uint32_t fraction = half & 0x03FF;
+    return widen(half);
+}
 
-    if (exponent == 31) /* infinity, NaN */
-        return float_of_bits(sign | 0x7F800000 | fraction << 13);
-    if (exponent > 0)
-        return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
-    float magnitude = (float)fraction * 0x1p-24f;
-    return sign ? -magnitude : magnitude;
+SIMD_CLONES _Bool halves_to_floats(const uint8_t *halves, size_t n, float *restrict out)
+{
+    uint16_t largest = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        uint16_t half, magnitude;
+        memcpy(&half, halves + 2 * i, sizeof half);
+        out[i] = widen(half);
+        magnitude = half & 0x7FFF;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    return largest < 0x7C00;
 }

@@ -21,6 +21,7 @@ typedef struct st_tensor {
     int64_t elements;            /* product of shape */
     const uint8_t *data;         /* into the bytes that were parsed; any alignment */
     size_t bytes;
+    _Bool finite;                /* F32 known to be without NaN and infinity: by st_data_crc32 */
 } st_tensor;
 
 typedef struct st_file st_file;
@@ -38,7 +39,8 @@ const char *st_metadata(const st_file *file, const char *key);     /* NULL: abse
 typedef struct st_entry st_entry;
 const st_entry *st_metadata_next(const st_file *file, const st_entry *entry, const char **key, const char **value);
 const char *st_label(const st_file *file);
-uint32_t st_data_crc32(const st_file *file); /* of all tensor bytes, in file order; computed at each call */
+/* Of all tensor bytes, in file order; computed at each call.  Finds out on the way which F32 tensors are finite. */
+uint32_t st_data_crc32(st_file *file);
 
 /* Finds a tensor and checks its rank and shape; DN_E_FORMAT with the tensor's name otherwise.  A shape entry of -1
  * matches any size. */
@@ -56,7 +58,7 @@ _Bool st_parse_unsigned(const char *text, unsigned base, uint64_t *value);
 dn_status st_check_version(const st_file *file, int32_t highest, dn_error *error);
 /* *crc: the metadata "differnet.crc32"; with `verify` compared with the data.  DN_E_FORMAT; advice: what to do with a
  * damaged file ("copy it again"). */
-dn_status st_check_sum(const st_file *file, _Bool verify, const char *advice, uint32_t *crc, dn_error *error);
+dn_status st_check_sum(st_file *file, _Bool verify, const char *advice, uint32_t *crc, dn_error *error);
 
 /* ---- writing ---- */
 

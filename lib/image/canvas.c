@@ -21,8 +21,8 @@ static void store_row(void *context, int32_t y, const float *row)
         }
 }
 
-dn_status canvas_fill(const dn_image_view *image, int32_t size, uint16_t *canvas, const dn_allocator *allocator,
-                      dn_error *error)
+dn_status canvas_refill(const dn_image_view *image, int32_t size, uint16_t *canvas, mem_scratch *scratch,
+                        dn_error *error)
 {
     const pixel_layout *layout = image_layout(image->format);
     _Bool wide = layout->bytes_per_sample == 2;
@@ -30,5 +30,15 @@ dn_status canvas_fill(const dn_image_view *image, int32_t size, uint16_t *canvas
     resample_source source = {image->pixels, image_stride(image), image->height, image->width, layout->channels,
                               wide ? SAMPLE_U16 : SAMPLE_U8};
 
-    return resample(&source, size, size, store_row, &rows, allocator, error);
+    return resample(&source, size, size, store_row, &rows, scratch, error);
+}
+
+dn_status canvas_fill(const dn_image_view *image, int32_t size, uint16_t *canvas, const dn_allocator *allocator,
+                      dn_error *error)
+{
+    mem_scratch scratch = {.allocator = *allocator};
+    dn_status status = canvas_refill(image, size, canvas, &scratch, error);
+
+    mem_release(&scratch);
+    return status;
 }

@@ -128,11 +128,11 @@ static void store_map_row(void *context, int32_t y, const float *row)
 }
 
 dn_status map_resize(const float *source, int32_t size, float *target, int32_t height, int32_t width,
-                     const dn_allocator *allocator, dn_error *error)
+                     mem_scratch *scratch, dn_error *error)
 {
     map_rows rows = {target, width};
     resample_source map = {(const uint8_t *)source, (int64_t)size * (int64_t)sizeof *source, size, size, 1,
                            SAMPLE_F32};
 
-    return resample(&map, height, width, store_map_row, &rows, allocator, error);
+    return resample(&map, height, width, store_map_row, &rows, scratch, error);
 }

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/status.h"
 
 /* Weights along one axis: result i is the sum over t < count[i] of weights[i * taps + t] * source[first[i] + t]. */
@@ -12,13 +11,6 @@ typedef struct axis {
     int32_t *first, *count;
     float *weights;
 } axis;
-
-static void axis_free(axis *a, const dn_allocator *allocator)
-{
-    mem_free(allocator, a->first);
-    mem_free(allocator, a->count);
-    mem_free(allocator, a->weights);
-}
 
 /* Weight of source position `x` (pixel centres at half-integers) for a triangle of half-width `support`. */
 static double triangle(double x, double centre, double support)
@@ -48,21 +40,13 @@ static void axis_weigh(axis *a, int32_t in, int32_t out)
     }
 }
 
-static dn_status axis_create(axis *a, int32_t in, int32_t out, const dn_allocator *allocator, dn_error *error)
+/* Number of source samples that one result can depend on. */
+static int32_t axis_taps(int32_t in, int32_t out)
 {
     double scale = (double)in / out;
     double taps = 2 * ceil(scale > 1 ? scale : 1) + 1;
-    size_t weights;
 
-    a->taps = taps < in ? (int32_t)taps : in;
-    a->first = mem_alloc(allocator, (size_t)out, sizeof *a->first);
-    a->count = mem_alloc(allocator, (size_t)out, sizeof *a->count);
-    if (size_mul((size_t)out, (size_t)a->taps, &weights))
-        a->weights = mem_alloc(allocator, weights, sizeof *a->weights);
-    if (!a->first || !a->count || !a->weights)
-        return fail_memory(error, "resampling weights");
-    axis_weigh(a, in, out);
-    return DN_OK;
+    return taps < in ? (int32_t)taps : in;
 }
 
 /* Four rows at a time, so that the sums are loaded and stored a quarter as often.  sum: (n), += the weighted rows. */
@@ -219,36 +203,70 @@ static void enlarge_rows(const job *j)
     }
 }
 
-static dn_status prepare(job *j, const dn_allocator *allocator, dn_error *error)
+/* Parts of one block of memory, one behind the other; without a block (base NULL) it counts how much is needed. */
+typedef struct carver {
+    uint8_t *base;
+    size_t used;
+    _Bool overflow;
+} carver;
+
+static void *carve(carver *c, size_t count, size_t size)
+{
+    size_t start = c->used, bytes;
+
+    if (!size_mul(count, size, &bytes) || !size_add(bytes, MEM_ALIGNMENT - 1, &bytes) ||
+        !size_add(c->used, bytes / MEM_ALIGNMENT * MEM_ALIGNMENT, &c->used))
+        c->overflow = 1;
+    return c->base ? c->base + start : NULL;
+}
+
+static void carve_axis(carver *c, int32_t in, int32_t out, axis *a)
+{
+    size_t weights;
+
+    a->taps = axis_taps(in, out);
+    a->first = carve(c, (size_t)out, sizeof *a->first);
+    a->count = carve(c, (size_t)out, sizeof *a->count);
+    if (!size_mul((size_t)out, (size_t)a->taps, &weights))
+        c->overflow = 1;
+    else
+        a->weights = carve(c, weights, sizeof *a->weights);
+}
+
+static void carve_job(carver *c, job *j)
 {
     const resample_source *s = j->source;
     size_t pixel = (size_t)s->channels * sizeof(float), ring;
 
-    TRY(axis_create(&j->vertical, s->height, j->height, allocator, error));
-    TRY(axis_create(&j->horizontal, s->width, j->width, allocator, error));
-    j->line = mem_alloc(allocator, (size_t)s->width, pixel);
-    j->result = mem_alloc(allocator, (size_t)j->width, pixel);
-    if (s->height < j->height && size_mul((size_t)j->vertical.taps, (size_t)j->width, &ring))
-        j->ring = mem_alloc(allocator, ring, pixel);
-    if (!j->line || !j->result || (s->height < j->height && !j->ring))
-        return fail_memory(error, "resampling");
-    return DN_OK;
+    carve_axis(c, s->height, j->height, &j->vertical);
+    carve_axis(c, s->width, j->width, &j->horizontal);
+    j->line = carve(c, (size_t)s->width, pixel);
+    j->result = carve(c, (size_t)j->width, pixel);
+    if (s->height >= j->height)
+        return;
+    if (!size_mul((size_t)j->vertical.taps, (size_t)j->width, &ring))
+        c->overflow = 1;
+    else
+        j->ring = carve(c, ring, pixel);
 }
 
 dn_status resample(const resample_source *source, int32_t height, int32_t width, resample_emit emit, void *context,
-                   const dn_allocator *allocator, dn_error *error)
+                   mem_scratch *scratch, dn_error *error)
 {
     job j = {.source = source, .height = height, .width = width, .emit = emit, .context = context};
-    dn_status status = prepare(&j, allocator, error);
+    carver parts = {0};
 
-    if (status == DN_OK && source->height < height)
+    carve_job(&parts, &j);
+    parts.base = parts.overflow ? NULL : mem_reserve(scratch, parts.used);
+    if (!parts.base)
+        return fail_memory(error, "resampling");
+    parts.used = 0;
+    carve_job(&parts, &j);
+    axis_weigh(&j.vertical, source->height, height);
+    axis_weigh(&j.horizontal, source->width, width);
+    if (source->height < height)
         enlarge_rows(&j);
-    else if (status == DN_OK)
+    else
         shrink_rows(&j);
-    mem_free(allocator, j.line);
-    mem_free(allocator, j.ring);
-    mem_free(allocator, j.result);
-    axis_free(&j.vertical, allocator);
-    axis_free(&j.horizontal, allocator);
-    return status;
+    return DN_OK;
 }

@@ -2,7 +2,7 @@
 #ifndef DN_IMAGE_RESAMPLE_H
 #define DN_IMAGE_RESAMPLE_H
 
-#include "differnet.h"
+#include "base/memory.h"
 
 enum sample_type { SAMPLE_U8, SAMPLE_U16, SAMPLE_F32 };
 
@@ -19,8 +19,8 @@ typedef struct resample_source {
 typedef void (*resample_emit)(void *context, int32_t y, const float *row);
 
 /* Bilinear resampling to (height, width) with half-pixel centres; when shrinking, the triangle is as wide as needed
- * to weigh every source pixel (antialiasing).  Scratch is a few rows. */
+ * to weigh every source pixel (antialiasing).  Scratch is a few rows, and weights. */
 dn_status resample(const resample_source *source, int32_t height, int32_t width, resample_emit emit, void *context,
-                   const dn_allocator *allocator, dn_error *error);
+                   mem_scratch *scratch, dn_error *error);
 
 #endif

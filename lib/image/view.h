@@ -2,7 +2,7 @@
 #ifndef DN_IMAGE_VIEW_H
 #define DN_IMAGE_VIEW_H
 
-#include "differnet.h"
+#include "base/memory.h"
 
 /* DN_OK if the description makes sense (pointer, sizes >= min_side, stride, format). */
 dn_status image_view_check(const dn_image_view *image, int32_t min_side, dn_error *error);
@@ -24,6 +24,9 @@ const uint8_t *image_row(const dn_image_view *image, int32_t y);
  * have passed image_view_check. */
 dn_status canvas_fill(const dn_image_view *image, int32_t size, uint16_t *canvas, const dn_allocator *allocator,
                       dn_error *error);
+/* Like canvas_fill, with scratch that stays for the next image. */
+dn_status canvas_refill(const dn_image_view *image, int32_t size, uint16_t *canvas, mem_scratch *scratch,
+                        dn_error *error);
 
 /* Colour jitter of one view; {1, 1, 1} changes nothing. */
 typedef struct view_jitter {
@@ -46,8 +49,8 @@ void map_rotate(const float *source, int32_t size, int32_t channels, double angl
 void map_blur(float *map, int32_t height, int32_t width, int32_t channels, double sigma, float *scratch);
 
 /* Resamples (size, size) to (height, width): the inverse of canvas_fill's stretch, bilinear with half-pixel centres,
- * antialiased when shrinking.  Needs scratch of its own. */
+ * antialiased when shrinking. */
 dn_status map_resize(const float *source, int32_t size, float *target, int32_t height, int32_t width,
-                     const dn_allocator *allocator, dn_error *error);
+                     mem_scratch *scratch, dn_error *error);
 
 #endif

@@ -8,7 +8,7 @@
 #include "nn/window.h"
 #include "nn/winograd.h"
 
-/* The direct method: strips of output positions, each strip's windows laid out as the rows of a matrix that stays in
+/* The direct method: strips of output positions of all views, each strip's windows laid out as the rows of a matrix that stays in
  * the cache (512 KB), times the weights.  A strip has at least STRIP_LEAST positions, for fewer do not pay for
  * OpenBLAS' packing of the weights.  Strips depend on the layer's shape only: the same bits on every run. */
 #define STRIP_FLOATS ((size_t)128 * 1024)
@@ -16,7 +16,8 @@
 
 struct shape {
     int32_t in_h, in_w, out_w;
-    size_t positions; /* out_h * out_w */
+    size_t positions; /* views * out_h * out_w */
+    size_t each;      /* of them, in a view */
     size_t row;       /* floats in a window: kernel_h * kernel_w * in_c */
     size_t strip;     /* positions in a strip; the last one may be smaller */
 };
@@ -40,13 +41,14 @@ static _Bool is_matrix(const conv_spec *spec)
            spec->pad_left == 0 && spec->pad_bottom == 0 && spec->pad_right == 0;
 }
 
-static struct shape shape_of(const conv_spec *spec, int32_t in_h, int32_t in_w)
+static struct shape shape_of(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
 {
     struct shape s = {.in_h = in_h, .in_w = in_w};
     int32_t out_h = conv_out(in_h, spec->pad_top, spec->pad_bottom, spec->kernel_h, spec->stride);
 
     s.out_w = conv_out(in_w, spec->pad_left, spec->pad_right, spec->kernel_w, spec->stride);
-    s.positions = (size_t)out_h * (size_t)s.out_w;
+    s.each = (size_t)out_h * (size_t)s.out_w;
+    s.positions = (size_t)views * s.each;
     s.row = (size_t)spec->kernel_h * (size_t)spec->kernel_w * (size_t)spec->in_c;
     s.strip = STRIP_FLOATS / s.row;
     if (s.strip < STRIP_LEAST)
@@ -67,37 +69,49 @@ void conv_pack(const conv_spec *spec, float *packed)
         winograd_pack(spec, packed);
 }
 
-static _Bool uses_winograd(const conv_spec *spec, int32_t in_h, int32_t in_w)
+static _Bool uses_winograd(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
 {
-    return spec->packed && winograd_pays(spec, in_h, in_w);
+    return spec->packed && winograd_pays(spec, views, in_h, in_w);
 }
 
-static size_t direct_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w)
+static size_t direct_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
 {
-    struct shape s = shape_of(spec, in_h, in_w);
+    struct shape s = shape_of(spec, views, in_h, in_w);
 
     return is_depthwise(spec) || is_matrix(spec) ? 0 : s.strip * s.row;
 }
 
-size_t conv_forward_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w)
+size_t conv_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
 {
-    return uses_winograd(spec, in_h, in_w) ? winograd_scratch(spec, in_h, in_w) : direct_scratch(spec, in_h, in_w);
+    size_t most = 0;
+
+    for (int32_t n = 1; n <= views; n++) {
+        size_t floats = uses_winograd(spec, n, in_h, in_w) ? winograd_scratch(spec, n, in_h, in_w)
+                                                           : direct_scratch(spec, n, in_h, in_w);
+        most = floats > most ? floats : most;
+    }
+    return most;
 }
 
-size_t conv_gradient_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w)
-{
-    return conv_forward_scratch(spec, in_h, in_w);
-}
-
-/* The window at a position, vertically and horizontally. */
+/* The window at a position, vertically and horizontally, in its view. */
 static window window_y(const conv_spec *spec, const struct shape *s, size_t position)
 {
-    return window_at((int32_t)(position / (size_t)s->out_w), spec->stride, spec->pad_top, spec->kernel_h, s->in_h);
+    int32_t y = (int32_t)(position % s->each / (size_t)s->out_w);
+
+    return window_at(y, spec->stride, spec->pad_top, spec->kernel_h, s->in_h);
 }
 
 static window window_x(const conv_spec *spec, const struct shape *s, size_t position)
 {
-    return window_at((int32_t)(position % (size_t)s->out_w), spec->stride, spec->pad_left, spec->kernel_w, s->in_w);
+    int32_t x = (int32_t)(position % s->each % (size_t)s->out_w);
+
+    return window_at(x, spec->stride, spec->pad_left, spec->kernel_w, s->in_w);
+}
+
+/* Floats before the view that a position belongs to. */
+static size_t view_offset(const conv_spec *spec, const struct shape *s, size_t position)
+{
+    return position / s->each * (size_t)s->in_h * (size_t)s->in_w * (size_t)spec->in_c;
 }
 
 /* ---- forward ---- */
@@ -107,7 +121,8 @@ static void gather_strip(const conv_spec *spec, const struct shape *s, size_t fi
                          float *rows)
 {
     for (size_t p = first; p < first + count; p++, rows += s->row)
-        window_gather(window_y(spec, s, p), window_x(spec, s, p), x, s->in_w, (size_t)spec->in_c, rows);
+        window_gather(window_y(spec, s, p), window_x(spec, s, p), x + view_offset(spec, s, p), s->in_w,
+                      (size_t)spec->in_c, rows);
 }
 
 /* y[p] = activation(rows[p] W + bias).  rows: (positions, row), W: (row, out_c), y: (positions, out_c). */
@@ -129,19 +144,20 @@ static void direct_forward(const conv_spec *spec, const struct shape *s, const f
     }
 }
 
-void conv_forward(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *x, enum activation activation,
-                  float *y, float *scratch)
+void conv_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *x,
+                  enum activation activation, float *y, float *scratch)
 {
-    if (is_depthwise(spec)) {
-        depthwise_forward(spec, in_h, in_w, x, activation, y);
+    if (uses_winograd(spec, views, in_h, in_w)) {
+        winograd_forward(spec, views, in_h, in_w, x, activation, y, scratch);
         return;
     }
-    if (uses_winograd(spec, in_h, in_w)) {
-        winograd_forward(spec, in_h, in_w, x, activation, y, scratch);
+    struct shape s = shape_of(spec, views, in_h, in_w);
+    if (!is_depthwise(spec)) {
+        direct_forward(spec, &s, x, activation, y, scratch);
         return;
     }
-    struct shape s = shape_of(spec, in_h, in_w);
-    direct_forward(spec, &s, x, activation, y, scratch);
+    for (size_t p = 0; p < s.positions; p += s.each)
+        depthwise_forward(spec, in_h, in_w, x + view_offset(spec, &s, p), activation, y + p * (size_t)spec->out_c);
 }
 
 /* ---- gradient towards the input ---- */
@@ -152,7 +168,7 @@ static void direct_gradient(const conv_spec *spec, const struct shape *s, const 
     size_t out_c = (size_t)spec->out_c;
 
     if (!is_matrix(spec))
-        memset(dx, 0, (size_t)s->in_h * (size_t)s->in_w * (size_t)spec->in_c * sizeof *dx);
+        memset(dx, 0, view_offset(spec, s, s->positions) * sizeof *dx);
     for (size_t first = 0; first < s->positions; first += s->strip) {
         size_t count = s->positions - first < s->strip ? s->positions - first : s->strip;
         float *rows = is_matrix(spec) ? dx + first * s->row : scratch;
@@ -161,20 +177,23 @@ static void direct_gradient(const conv_spec *spec, const struct shape *s, const 
         if (is_matrix(spec))
             continue;
         for (size_t p = first; p < first + count; p++, rows += s->row)
-            window_scatter(window_y(spec, s, p), window_x(spec, s, p), rows, dx, s->in_w, (size_t)spec->in_c);
+            window_scatter(window_y(spec, s, p), window_x(spec, s, p), rows, dx + view_offset(spec, s, p), s->in_w,
+                           (size_t)spec->in_c);
     }
 }
 
-void conv_gradient(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *dy, float *dx, float *scratch)
+void conv_gradient(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *dy, float *dx,
+                   float *scratch)
 {
-    if (is_depthwise(spec)) {
-        depthwise_gradient(spec, in_h, in_w, dy, dx);
+    if (uses_winograd(spec, views, in_h, in_w)) {
+        winograd_gradient(spec, views, in_h, in_w, dy, dx, scratch);
         return;
     }
-    if (uses_winograd(spec, in_h, in_w)) {
-        winograd_gradient(spec, in_h, in_w, dy, dx, scratch);
+    struct shape s = shape_of(spec, views, in_h, in_w);
+    if (!is_depthwise(spec)) {
+        direct_gradient(spec, &s, dy, dx, scratch);
         return;
     }
-    struct shape s = shape_of(spec, in_h, in_w);
-    direct_gradient(spec, &s, dy, dx, scratch);
+    for (size_t p = 0; p < s.positions; p += s.each)
+        depthwise_gradient(spec, in_h, in_w, dy + p * (size_t)spec->out_c, dx + view_offset(spec, &s, p));
 }

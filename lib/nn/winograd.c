@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/blas.h"
+#include "base/simd.h"
 #include "nn/activation.h"
 #include "nn/cook_toom.h"
 #include "nn/window.h"
@@ -18,10 +19,10 @@
 #define M COOK_TOOM_OUTPUTS
 #define LEAST_CHANNELS 32
 
-/* Floats in the transformed tiles of a group (4 MB), and the least tiles in one: few tiles leave little work for each
- * pass over the weights.  Groups depend on the layer's shape only.  Both figures were chosen by
- * measurement (bench/bench_conv.c). */
-#define GROUP_FLOATS ((size_t)1024 * 1024)
+/* Tiles in a group: as many as make the transformed tiles GROUP_WEIGHTS times as large as the weights, which are read
+ * once per group, but not fewer than GROUP_LEAST, for OpenBLAS packs the weights each time.  So groups depend on the
+ * layer's shape and the number of views only.  Chosen by measurement (bench/bench_conv.c). */
+#define GROUP_WEIGHTS 1
 #define GROUP_LEAST 64
 
 /* Fewer tiles than this are slower than the direct method: all weights are read for little work. */
@@ -36,11 +37,12 @@ struct plan {
     size_t channels, out_c;  /* of the map that tiles are cut from: stride^2 * in_c */
     int32_t in_h, in_w, pad_top, pad_left; /* likewise */
     int32_t out_h, out_w, tiles_x;
-    size_t tiles, group;     /* in all; in a group, the last of which may be smaller */
+    size_t each;             /* tiles in a view */
+    size_t tiles, group;     /* in all views; in a group, the last of which may be smaller */
     size_t in_step, out_step;/* floats from one of the n^2 products to the next */
 
-    /* Parts of the scratch, in floats, all multiples of 16: with a stride the blocks (in_h, in_w, channels) come first,
-     * then a tile at the border, (n, n, channels) or (4, 4, out_c). */
+    /* Parts of the scratch, in floats, all multiples of 16: with a stride the blocks (views, in_h, in_w, channels) come
+     * first, then a tile at the border, (n, n, channels) or (4, 4, out_c). */
     size_t patch;
     size_t in_products;      /* (n^2, group, channels), in_step */
     size_t out_products;     /* (n^2, group, out_c), out_step */
@@ -62,7 +64,13 @@ _Bool winograd_fits(const conv_spec *spec)
            spec->out_c % COOK_TOOM_LANES == 0;
 }
 
-static struct plan plan_of(const conv_spec *spec, int32_t in_h, int32_t in_w)
+/* Floats of a view of the map that tiles are cut from. */
+static size_t in_floats(const struct plan *p)
+{
+    return (size_t)p->in_h * (size_t)p->in_w * p->channels;
+}
+
+static struct plan plan_of(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
 {
     struct plan p = {.in_h = in_h, .in_w = in_w, .pad_top = spec->pad_top, .pad_left = spec->pad_left};
     int32_t taps = taps_of(spec->kernel_h, spec->stride);
@@ -79,31 +87,32 @@ static struct plan plan_of(const conv_spec *spec, int32_t in_h, int32_t in_w)
         p.pad_top = p.pad_left = 0;
     }
     p.tiles_x = (p.out_w + M - 1) / M;
-    p.tiles = (size_t)p.tiles_x * (size_t)((p.out_h + M - 1) / M);
-    p.group = GROUP_FLOATS / (p.n2 * (p.channels + p.out_c));
+    p.each = (size_t)p.tiles_x * (size_t)((p.out_h + M - 1) / M);
+    p.tiles = (size_t)views * p.each;
+    p.group = GROUP_WEIGHTS * p.channels * p.out_c / (p.channels + p.out_c);
     if (p.group < GROUP_LEAST)
         p.group = GROUP_LEAST;
     size_t groups = (p.tiles + p.group - 1) / p.group;
     p.group = (p.tiles + groups - 1) / groups; /* of about equal size */
     p.in_step = p.group * p.channels + SKEW;
     p.out_step = p.group * p.out_c + SKEW;
-    p.patch = spec->stride > 1 ? (size_t)p.in_h * (size_t)p.in_w * p.channels : 0;
+    p.patch = spec->stride > 1 ? (size_t)views * in_floats(&p) : 0;
     p.in_products = p.patch + p.n2 * (p.channels > p.out_c ? p.channels : p.out_c);
     p.out_products = p.in_products + p.n2 * p.in_step;
     p.scratch = p.out_products + p.n2 * p.out_step;
     return p;
 }
 
-_Bool winograd_pays(const conv_spec *spec, int32_t in_h, int32_t in_w)
+_Bool winograd_pays(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
 {
-    return plan_of(spec, in_h, in_w).tiles >= LEAST_TILES;
+    return plan_of(spec, views, in_h, in_w).tiles >= LEAST_TILES;
 }
 
 /* ---- weights ---- */
 
 size_t winograd_packed_floats(const conv_spec *spec)
 {
-    struct plan p = plan_of(spec, spec->kernel_h, spec->kernel_w);
+    struct plan p = plan_of(spec, 1, spec->kernel_h, spec->kernel_w);
 
     return p.n2 * p.channels * p.out_c;
 }
@@ -120,46 +129,106 @@ static const float *weight_row(const conv_spec *spec, int32_t y, int32_t x, int3
                            (size_t)(channel % spec->in_c)) * (size_t)spec->out_c;
 }
 
-/* One row of U = G g G^T:  packed[o] = sum_y,x G[i][y] G[j][x] g[y][x][channel][o]. */
-static void pack_row(const conv_spec *spec, const cook_toom *t, int32_t i, int32_t j, int32_t channel, float *packed)
-{
-    enum { BLOCK = 16 }; /* out_c is a multiple of COOK_TOOM_LANES */
-    double sum[BLOCK];
+#define PACK_BLOCK 64 /* output channels that are packed together: all taps of theirs stay in the first cache */
+#define PACK_TAPS 27  /* 5 x 5, in nines */
 
-    for (int32_t first = 0; first < spec->out_c; first += BLOCK) {
-        memset(sum, 0, sizeof sum);
-        for (int32_t y = 0; y < t->taps; y++)
-            for (int32_t x = 0; x < t->taps; x++) {
-                const float *row = weight_row(spec, y, x, channel);
-                double factor = t->filter[i][y] * t->filter[j][x];
-                for (int32_t o = 0; row && o < BLOCK; o++)
-                    sum[o] += factor * (double)row[first + o];
-            }
-        for (int32_t o = 0; o < BLOCK; o++)
-            packed[first + o] = (float)sum[o];
+/* sum[o] += f[0] g[0][o] + .. + f[8] g[8][o], one after the other.  (Nine terms at once, because a loop over sums alone
+ * would spend its time on loading and storing them.) */
+SIMD_CLONES static void add_nine(const double *restrict f, const double (*restrict g)[PACK_BLOCK], int32_t n,
+                                 double *restrict sum)
+{
+    for (int32_t o = 0; o < n; o++)
+        sum[o] = sum[o] + f[0] * g[0][o] + f[1] * g[1][o] + f[2] * g[2][o] + f[3] * g[3][o] + f[4] * g[4][o] +
+                 f[5] * g[5][o] + f[6] * g[6][o] + f[7] * g[7][o] + f[8] * g[8][o];
+}
+
+SIMD_CLONES static void to_floats(const double *restrict sum, int32_t n, float *restrict packed)
+{
+    for (int32_t o = 0; o < n; o++)
+        packed[o] = (float)sum[o];
+}
+
+SIMD_CLONES static void to_doubles(const float *restrict row, int32_t n, double *restrict out)
+{
+    for (int32_t o = 0; o < n; o++)
+        out[o] = (double)row[o];
+}
+
+/* All taps of a channel's filters for `n` outputs from `first` on; zeros where the kernel ends, and behind the taps. */
+static void load_taps(const conv_spec *spec, int32_t taps, int32_t channel, int32_t first, int32_t n,
+                      double (*filters)[PACK_BLOCK])
+{
+    for (int32_t k = 0; k < taps * taps || k % 9 != 0; k++) {
+        const float *row = k < taps * taps ? weight_row(spec, k / taps, k % taps, channel) : NULL;
+        if (row)
+            to_doubles(row + first, n, filters[k]);
+        else
+            memset(filters[k], 0, (size_t)n * sizeof **filters);
     }
 }
 
-/* packed: (n, n, channels, out_c) */
-void winograd_pack(const conv_spec *spec, float *packed)
+/* U = G g G^T:  packed[i, j][o] = sum_y,x G[i][y] G[j][x] g[y][x][o], `step` floats from one (i, j) to the next. */
+static void pack_filters(const cook_toom *t, const double (*filters)[PACK_BLOCK], int32_t n, float *packed,
+                         size_t step)
 {
-    struct plan p = plan_of(spec, spec->kernel_h, spec->kernel_w);
+    double sum[PACK_BLOCK], factors[PACK_TAPS] = {0};
+    int32_t taps = t->taps * t->taps;
 
-    for (int32_t i = 0; i < p.transform.tile; i++)
-        for (int32_t j = 0; j < p.transform.tile; j++)
-            for (int32_t channel = 0; channel < (int32_t)p.channels; channel++, packed += p.out_c)
-                pack_row(spec, &p.transform, i, j, channel, packed);
+    for (int32_t point = 0; point < t->tile * t->tile; point++, packed += step) {
+        for (int32_t k = 0; k < taps; k++)
+            factors[k] = t->filter[point / t->tile][k / t->taps] * t->filter[point % t->tile][k % t->taps];
+        memset(sum, 0, sizeof sum);
+        for (int32_t k = 0; k < taps; k += 9)
+            add_nine(factors + k, filters + k, n, sum);
+        to_floats(sum, n, packed);
+    }
 }
 
-size_t winograd_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w)
+/* packed: (n, n, channels, out_c).  Filter by filter, so that the weights are read once. */
+void winograd_pack(const conv_spec *spec, float *packed)
 {
-    return plan_of(spec, in_h, in_w).scratch;
+    struct plan p = plan_of(spec, 1, spec->kernel_h, spec->kernel_w);
+    double filters[PACK_TAPS][PACK_BLOCK];
+
+    for (int32_t channel = 0; channel < (int32_t)p.channels; channel++)
+        for (int32_t first = 0; first < spec->out_c; first += PACK_BLOCK) {
+            int32_t n = spec->out_c - first < PACK_BLOCK ? spec->out_c - first : PACK_BLOCK;
+            load_taps(spec, p.transform.taps, channel, first, n, filters);
+            pack_filters(&p.transform, (const double (*)[PACK_BLOCK])filters, n,
+                         packed + (size_t)channel * p.out_c + first, p.channels * p.out_c);
+        }
+}
+
+size_t winograd_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
+{
+    return plan_of(spec, views, in_h, in_w).scratch;
+}
+
+/* ---- products ---- */
+
+/* OpenBLAS takes the weights of a product as they lie, without packing them first, up to about 10^6 multiplications (on
+ * some processors).  Products of up to FEW_TILES tiles are cut into such ones: packing would take as long as they do. */
+#define FEW_TILES 64
+#define UNPACKED 1000000
+
+/* c = a b.  a: (count, k), b: (k, n), c: (count, n) */
+static void multiply(int64_t count, int64_t n, int64_t k, const float *a, const float *b, float *c)
+{
+    int64_t width = n;
+
+    if (count <= FEW_TILES) {
+        width = UNPACKED / (count * k) / COOK_TOOM_LANES * COOK_TOOM_LANES;
+        width = width < COOK_TOOM_LANES ? COOK_TOOM_LANES : width;
+    }
+    for (int64_t first = 0; first < n; first += width)
+        blas_gemm(BLAS_N, BLAS_N, count, n - first < width ? n - first : width, k, 1, a, k, b + first, n, 0, c + first,
+                  n);
 }
 
 /* ---- pixels to blocks ---- */
 
-/* Each block is a window of stride x stride pixels.  With x, copies its pixels to the blocks; without, adds the blocks
- * to the pixels of dx. */
+/* One view: each block is a window of stride x stride pixels.  With x, copies its pixels to the blocks; without, adds
+ * the blocks to the pixels of dx. */
 static void move_blocks(const conv_spec *spec, const struct plan *p, int32_t in_h, int32_t in_w, const float *x,
                         float *dx, float *blocks)
 {
@@ -175,7 +244,31 @@ static void move_blocks(const conv_spec *spec, const struct plan *p, int32_t in_
         }
 }
 
+/* Blocks (views, in_h, in_w, channels) of the pixels x, or the other way to dx. */
+static void move_views(const conv_spec *spec, const struct plan *p, int32_t in_h, int32_t in_w, const float *x,
+                       float *dx, float *blocks)
+{
+    size_t pixels = (size_t)in_h * (size_t)in_w * (size_t)spec->in_c;
+
+    for (size_t view = 0; view < p->tiles / p->each; view++, blocks += in_floats(p))
+        move_blocks(spec, p, in_h, in_w, x ? x + view * pixels : NULL, dx ? dx + view * pixels : NULL, blocks);
+}
+
 /* ---- forward ---- */
+
+/* Where a tile is: its view, and its row and column there. */
+struct place {
+    size_t view;
+    int32_t y, x;
+};
+
+static struct place place_of(const struct plan *p, size_t tile)
+{
+    size_t inside = tile % p->each;
+
+    return (struct place){tile / p->each, (int32_t)(inside / (size_t)p->tiles_x),
+                          (int32_t)(inside % (size_t)p->tiles_x)};
+}
 
 static struct cook_toom_layout dense(int32_t columns, size_t channels)
 {
@@ -190,9 +283,11 @@ static struct cook_toom_layout spread(const struct plan *p, size_t step)
 
 static void tile_forward_in(const struct plan *p, float *patch, size_t tile, const float *x, float *products)
 {
-    int32_t n = p->transform.tile, ty = (int32_t)(tile / (size_t)p->tiles_x), tx = (int32_t)(tile % (size_t)p->tiles_x);
-    window h = window_at(ty, M, p->pad_top, n, p->in_h), w = window_at(tx, M, p->pad_left, n, p->in_w);
+    struct place at = place_of(p, tile);
+    int32_t n = p->transform.tile;
+    window h = window_at(at.y, M, p->pad_top, n, p->in_h), w = window_at(at.x, M, p->pad_left, n, p->in_w);
 
+    x += at.view * in_floats(p);
     if (window_is_inside(h) && window_is_inside(w)) {
         const float *from = x + ((size_t)h.origin * (size_t)p->in_w + (size_t)w.origin) * p->channels;
         cook_toom_input(&p->transform, from, dense(p->in_w, p->channels), products, spread(p, p->in_step), p->channels);
@@ -205,12 +300,12 @@ static void tile_forward_in(const struct plan *p, float *patch, size_t tile, con
 static void tile_forward_out(const struct plan *p, float *patch, size_t tile, const float *products,
                              enum activation activation, const float *bias, float *y)
 {
-    int32_t ty = (int32_t)(tile / (size_t)p->tiles_x), tx = (int32_t)(tile % (size_t)p->tiles_x);
-    window h = window_at(ty, M, 0, M, p->out_h), w = window_at(tx, M, 0, M, p->out_w);
+    struct place at = place_of(p, tile);
+    window h = window_at(at.y, M, 0, M, p->out_h), w = window_at(at.x, M, 0, M, p->out_w);
     size_t row = (size_t)p->out_w * p->out_c, inside = (size_t)w.last * p->out_c;
     _Bool whole = window_is_inside(h) && window_is_inside(w);
 
-    y += (size_t)h.origin * row + (size_t)w.origin * p->out_c;
+    y += (at.view * (size_t)p->out_h + (size_t)h.origin) * row + (size_t)w.origin * p->out_c;
     cook_toom_output(&p->transform, products, spread(p, p->out_step), whole ? y : patch,
                      dense(whole ? p->out_w : M, p->out_c), p->out_c);
     for (int32_t i = 0; i < h.last; i++, y += row) {
@@ -220,15 +315,15 @@ static void tile_forward_out(const struct plan *p, float *patch, size_t tile, co
     }
 }
 
-void winograd_forward(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *x, enum activation activation,
-                      float *y, float *scratch)
+void winograd_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *x,
+                      enum activation activation, float *y, float *scratch)
 {
-    struct plan p = plan_of(spec, in_h, in_w);
+    struct plan p = plan_of(spec, views, in_h, in_w);
     float *patch = scratch + p.patch, *in_products = scratch + p.in_products;
     float *out_products = scratch + p.out_products;
 
     if (spec->stride > 1) {
-        move_blocks(spec, &p, in_h, in_w, x, NULL, scratch);
+        move_views(spec, &p, in_h, in_w, x, NULL, scratch);
         x = scratch;
     }
     for (size_t first = 0; first < p.tiles; first += p.group) {
@@ -236,9 +331,8 @@ void winograd_forward(const conv_spec *spec, int32_t in_h, int32_t in_w, const f
         for (size_t i = 0; i < count; i++)
             tile_forward_in(&p, patch, first + i, x, in_products + i * p.channels);
         for (size_t k = 0; k < p.n2; k++)
-            blas_gemm(BLAS_N, BLAS_N, (int64_t)count, spec->out_c, (int64_t)p.channels, 1,
-                      in_products + k * p.in_step, (int64_t)p.channels, spec->packed + k * p.channels * p.out_c,
-                      spec->out_c, 0, out_products + k * p.out_step, spec->out_c);
+            multiply((int64_t)count, spec->out_c, (int64_t)p.channels, in_products + k * p.in_step,
+                     spec->packed + k * p.channels * p.out_c, out_products + k * p.out_step);
         for (size_t i = 0; i < count; i++)
             tile_forward_out(&p, patch, first + i, out_products + i * p.out_c, activation, spec->bias, y);
     }
@@ -249,9 +343,10 @@ void winograd_forward(const conv_spec *spec, int32_t in_h, int32_t in_w, const f
 static void tile_gradient_in(const struct plan *p, float *patch, size_t tile, const float *dy,
                              float *products)
 {
-    int32_t ty = (int32_t)(tile / (size_t)p->tiles_x), tx = (int32_t)(tile % (size_t)p->tiles_x);
-    window h = window_at(ty, M, 0, M, p->out_h), w = window_at(tx, M, 0, M, p->out_w);
+    struct place at = place_of(p, tile);
+    window h = window_at(at.y, M, 0, M, p->out_h), w = window_at(at.x, M, 0, M, p->out_w);
 
+    dy += at.view * (size_t)p->out_h * (size_t)p->out_w * p->out_c;
     if (window_is_inside(h) && window_is_inside(w)) {
         const float *from = dy + ((size_t)h.origin * (size_t)p->out_w + (size_t)w.origin) * p->out_c;
         cook_toom_output_gradient(&p->transform, from, dense(p->out_w, p->out_c), products, spread(p, p->out_step),
@@ -265,22 +360,24 @@ static void tile_gradient_in(const struct plan *p, float *patch, size_t tile, co
 static void tile_gradient_out(const struct plan *p, float *patch, size_t tile, const float *products,
                               float *dx)
 {
-    int32_t n = p->transform.tile, ty = (int32_t)(tile / (size_t)p->tiles_x), tx = (int32_t)(tile % (size_t)p->tiles_x);
-    window h = window_at(ty, M, p->pad_top, n, p->in_h), w = window_at(tx, M, p->pad_left, n, p->in_w);
+    struct place at = place_of(p, tile);
+    int32_t n = p->transform.tile;
+    window h = window_at(at.y, M, p->pad_top, n, p->in_h), w = window_at(at.x, M, p->pad_left, n, p->in_w);
 
     cook_toom_input_gradient(&p->transform, products, spread(p, p->in_step), patch, dense(n, p->channels),
                              p->channels);
-    window_scatter(h, w, patch, dx, p->in_w, p->channels);
+    window_scatter(h, w, patch, dx + at.view * in_floats(p), p->in_w, p->channels);
 }
 
-void winograd_gradient(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *dy, float *dx, float *scratch)
+void winograd_gradient(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *dy, float *dx,
+                       float *scratch)
 {
-    struct plan p = plan_of(spec, in_h, in_w);
+    struct plan p = plan_of(spec, views, in_h, in_w);
     float *patch = scratch + p.patch, *in_products = scratch + p.in_products;
     float *out_products = scratch + p.out_products;
 
     float *target = spec->stride > 1 ? scratch : dx;
-    memset(target, 0, (size_t)p.in_h * (size_t)p.in_w * p.channels * sizeof *target);
+    memset(target, 0, (size_t)views * in_floats(&p) * sizeof *target);
     for (size_t first = 0; first < p.tiles; first += p.group) {
         size_t count = p.tiles - first < p.group ? p.tiles - first : p.group;
         for (size_t i = 0; i < count; i++)
@@ -293,7 +390,7 @@ void winograd_gradient(const conv_spec *spec, int32_t in_h, int32_t in_w, const 
             tile_gradient_out(&p, patch, first + i, in_products + i * p.channels, target);
     }
     if (spec->stride > 1) {
-        memset(dx, 0, (size_t)in_h * (size_t)in_w * (size_t)spec->in_c * sizeof *dx);
-        move_blocks(spec, &p, in_h, in_w, NULL, dx, scratch);
+        memset(dx, 0, (size_t)views * (size_t)in_h * (size_t)in_w * (size_t)spec->in_c * sizeof *dx);
+        move_views(spec, &p, in_h, in_w, NULL, dx, scratch);
     }
 }

@@ -6,16 +6,17 @@
 
 /* Whether the layer can be computed so at all. */
 _Bool winograd_fits(const conv_spec *spec);
-/* Whether that is faster than the direct method at this input size. */
-_Bool winograd_pays(const conv_spec *spec, int32_t in_h, int32_t in_w);
+/* Whether that is faster than the direct method for so many views of this size. */
+_Bool winograd_pays(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w);
 
 size_t winograd_packed_floats(const conv_spec *spec);
 void winograd_pack(const conv_spec *spec, float *packed);
 
 /* As the functions of conv.h, for a spec with packed weights. */
-size_t winograd_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w);
-void winograd_forward(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *x, enum activation activation,
-                      float *y, float *scratch);
-void winograd_gradient(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *dy, float *dx, float *scratch);
+size_t winograd_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w);
+void winograd_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *x,
+                      enum activation activation, float *y, float *scratch);
+void winograd_gradient(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *dy, float *dx,
+                       float *scratch);
 
 #endif

@@ -37,6 +37,17 @@ static void use(dn_model *model)
     dn_scorer_free(scorer);
 }
 
+/* What is verified as well opens only if it opens without that. */
+static void check_verified(const uint8_t *data, size_t size, dn_status unverified)
+{
+    dn_model *model;
+    dn_status status = dn_model_open_memory(data, size, NULL, &model, NULL);
+
+    fuzz_require((status == DN_OK) == (model != NULL), "a model, or a failure");
+    fuzz_require(status != DN_OK || unverified == DN_OK, "verification accepts less");
+    dn_model_unref(model);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     dn_model_options options;
@@ -45,8 +56,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dn_error error = {0};
 
     dn_model_options_init(&options);
-    options.verify = 0; /* the checksum would stop nearly everything at the door */
+    /* The checksum would stop nearly everything at the door, so this is the way in, and weights of any bits are used. */
+    options.verify = DN_VERIFY_HEADER;
     dn_status status = dn_model_open_memory(data, size, &options, &model, &error);
+    check_verified(data, size, status);
     if (status != DN_OK) {
         fuzz_require(!model && error.status == status && error.message[0], "an error is described");
         return 0;

@@ -1,0 +1,677 @@
+/* Serving through the shared library: the host's threads, batches, early verdicts, allocations once all is warm. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "heatmap_golden.h"
+#include "runners.h"
+#include "support.h"
+
+#define SIDE 48
+#define MANY 21 /* images: more than a batch of 16 */
+
+static uint8_t pictures[MANY][SIDE * SIDE * 3];
+
+/* Pictures that differ: by texture, and some by a bright square. */
+static void draw_pictures(dn_image_view views[MANY])
+{
+    for (int i = 0; i < MANY; i++) {
+        draw_texture(pictures[i], SIDE, SIDE, (uint32_t)i);
+        for (int y = 10; i % 3 == 1 && y < 10 + i; y++)
+            memset(pictures[i] + (y * SIDE + 12) * 3, 255, 20 * 3);
+        views[i] = rgb_view(pictures[i], SIDE, SIDE);
+    }
+}
+
+static dn_model *open_model(void)
+{
+    dn_error error = {0};
+    dn_model *model;
+    dn_status status = dn_model_open_path(golden_path(GOLDEN_MODEL), NULL, &model, &error);
+
+    ck_assert_msg(status == DN_OK, "%s", error.message);
+    return model;
+}
+
+static dn_scorer *make_scorer(dn_model *model, const dn_scorer_options *options)
+{
+    dn_error error = {0};
+    dn_scorer *scorer;
+    dn_status status = dn_scorer_create(model, options, &scorer, &error);
+
+    ck_assert_msg(status == DN_OK, "%s", error.message);
+    return scorer;
+}
+
+static void score_alone(dn_scorer *scorer, const dn_image_view *views, int count, dn_score *scores)
+{
+    for (int i = 0; i < count; i++) {
+        dn_score_init(&scores[i]);
+        ck_ok(dn_scorer_score(scorer, &views[i], &scores[i]));
+    }
+}
+
+static void check_error(const dn_error *error, dn_status status, const char *part)
+{
+    ck_assert_int_eq(error->status, status);
+    ck_assert_msg(strstr(error->message, part) != NULL, "\"%s\" lacks \"%s\"", error->message, part);
+}
+
+/* ---- the host's threads ---- */
+
+static const struct {
+    void (*run)(dn_job_fn job, void *context, int32_t jobs, void *user);
+} good_runners[] = {{run_in_order}, {run_reversed}, {run_on_threads}};
+
+START_TEST(runner_same_bits)
+{
+    static float expected_map[SIDE * SIDE], map[SIDE * SIDE];
+    dn_image_view views[MANY];
+    host self = {.fault = RUNNER_GOOD};
+    dn_runner runner = {good_runners[_i].run, &self};
+    dn_scorer_options scoring;
+    dn_localizer_options localizing;
+    dn_localizer *localizer;
+    dn_score expected[3], scores[3];
+    dn_model *model = open_model();
+
+    draw_pictures(views);
+    dn_scorer_options_init(&scoring);
+    ck_assert_ptr_null(scoring.runner);
+    scoring.views = 70;
+    dn_scorer *scorer = make_scorer(model, &scoring);
+    score_alone(scorer, views, 3, expected);
+    dn_scorer_free(scorer);
+    dn_localizer_options_init(&localizing);
+    localizing.views = 5;
+    ck_ok(dn_localizer_create(model, &localizing, &localizer, NULL));
+    ck_ok(dn_localizer_map(localizer, &views[0], expected_map));
+    dn_localizer_free(localizer);
+    scoring.runner = localizing.runner = &runner;
+    for (int threads = 1; threads <= 4; threads++) {
+        scoring.threads = localizing.threads = threads;
+        long before = self.runs;
+        scorer = make_scorer(model, &scoring);
+        ck_ok(dn_localizer_create(model, &localizing, &localizer, NULL));
+        ck_assert_int_eq(self.runs - before, threads > 1 ? 2 : 0); /* each tries it out */
+        score_alone(scorer, views, 3, scores);
+        ck_assert_mem_eq(scores, expected, sizeof scores);
+        ck_ok(dn_localizer_map(localizer, &views[0], map));
+        ck_assert_mem_eq(map, expected_map, sizeof map);
+        ck_assert_int_eq(self.runs - before > 10, threads > 1);
+        dn_scorer_free(scorer);
+        dn_localizer_free(localizer);
+    }
+    dn_model_unref(model);
+}
+END_TEST
+
+static dn_trainer *make_trainer(const dn_runner *runner, int32_t threads, double holdout)
+{
+    const int32_t channels[5] = {2, 3, 2, 3, 4};
+    dn_extractor_options extracting;
+    dn_train_options options;
+    dn_extractor *extractor;
+    dn_image_view views[MANY];
+    dn_trainer *trainer;
+
+    dn_extractor_options_init(&extracting);
+    extracting.input_size = 64;
+    extracting.scales = 1;
+    ck_ok(dn_extractor_random(channels, 1, &extracting, &extractor, NULL));
+    dn_train_options_init(&options);
+    options.epochs = 3;
+    options.hidden = 8;
+    options.blocks = 2;
+    options.bank = 2;
+    options.views = 4;
+    options.heatmap_images = 2;
+    options.holdout = holdout;
+    options.threads = threads;
+    options.runner = runner;
+    ck_ok(dn_trainer_create(extractor, &options, &trainer, NULL));
+    dn_extractor_unref(extractor);
+    draw_pictures(views);
+    for (int i = 0; i < 6; i++)
+        ck_ok(dn_trainer_add_view(trainer, &views[i]));
+    return trainer;
+}
+
+static uint32_t model_id(const dn_model *model)
+{
+    dn_model_info info;
+
+    dn_model_info_init(&info);
+    ck_ok(dn_model_get_info(model, &info));
+    return info.id;
+}
+
+static int32_t break_runner(const dn_progress *progress, void *user)
+{
+    if (progress->phase == DN_PHASE_TRAIN && progress->done == 1)
+        ((host *)user)->fault = RUNNER_SKIPS;
+    return 0;
+}
+
+/* Training on a runner gives the same model; a runner that breaks its contract ends it, and it can be gone on with. */
+START_TEST(runner_trains)
+{
+    host self = {.fault = RUNNER_GOOD};
+    dn_runner *runner = malloc(sizeof *runner);
+    dn_model *model;
+
+    dn_trainer *trainer = make_trainer(NULL, 1, 0.3);
+    ck_ok(dn_trainer_run(trainer, NULL, NULL, &model));
+    uint32_t expected = model_id(model);
+    dn_model_unref(model);
+    dn_trainer_free(trainer);
+
+    *runner = (dn_runner){run_broken, &self};
+    trainer = make_trainer(runner, 3, 0.3);
+    free(runner); /* it was copied */
+    ck_status(dn_trainer_run(trainer, break_runner, &self, &model), DN_E_THREAD);
+    check_error(dn_trainer_error(trainer), DN_E_THREAD, "left a job out");
+    ck_assert_ptr_null(model);
+    self.fault = RUNNER_GOOD;
+    ck_ok(dn_trainer_run(trainer, NULL, NULL, &model));
+    ck_assert_uint_eq(model_id(model), expected);
+    dn_model_unref(model);
+    dn_trainer_free(trainer);
+}
+END_TEST
+
+START_TEST(runner_broken)
+{
+    static float map[SIDE * SIDE];
+    dn_image_view views[MANY];
+    host self = {.fault = RUNNER_GOOD};
+    dn_runner runner = {run_broken, &self};
+    dn_scorer_options scoring;
+    dn_localizer_options localizing;
+    dn_localizer *localizer;
+    dn_score expected, score, scores[2];
+    dn_error errors[2], error;
+    dn_model *model = open_model();
+
+    draw_pictures(views);
+    dn_scorer_options_init(&scoring);
+    dn_localizer_options_init(&localizing);
+    scoring.threads = localizing.threads = 3;
+    scoring.runner = localizing.runner = &runner;
+    scoring.views = localizing.views = 8; /* more than one block: one task alone needs no runner */
+    dn_scorer *scorer = make_scorer(model, &scoring);
+    ck_ok(dn_localizer_create(model, &localizing, &localizer, NULL));
+    score_alone(scorer, views, 1, &expected);
+    for (int fault = RUNNER_GOOD + 1; fault < RUNNER_FAULTS; fault++) {
+        self.fault = (enum runner_fault)fault;
+        score = expected;
+        score.score = -7;
+        ck_status(dn_scorer_score(scorer, &views[0], &score), DN_E_THREAD);
+        check_error(dn_scorer_error(scorer), DN_E_THREAD, "runner");
+        ck_assert_double_eq(score.score, -7);
+        ck_assert_ptr_null(dn_scorer_view_scores(scorer, NULL));
+        ck_status(dn_scorer_decide(scorer, &views[0], &score), DN_E_THREAD);
+        dn_score_init(&scores[0]);
+        dn_score_init(&scores[1]);
+        ck_status(dn_scorer_score_batch(scorer, views, 2, scores, errors), DN_E_THREAD);
+        check_error(&errors[0], DN_E_THREAD, "runner");
+        check_error(&errors[1], DN_E_THREAD, "runner");
+        ck_status(dn_localizer_map(localizer, &views[0], map), DN_E_THREAD);
+        check_error(dn_localizer_error(localizer), DN_E_THREAD, "runner");
+        host_settle(&self);
+        self.fault = RUNNER_GOOD;
+        if (fault == RUNNER_LATE) /* a job that comes too late is told by the next call */
+            ck_status(dn_localizer_map(localizer, &views[0], map), DN_E_THREAD);
+        score_alone(scorer, views, 1, &score);
+        ck_assert_mem_eq(&score, &expected, sizeof score);
+        ck_ok(dn_localizer_map(localizer, &views[0], map));
+    }
+    dn_scorer_free(scorer);
+    dn_localizer_free(localizer);
+
+    self.fault = RUNNER_IDLES;
+    ck_status(dn_scorer_create(model, &scoring, &scorer, &error), DN_E_THREAD);
+    ck_assert_ptr_null(scorer);
+    check_error(&error, DN_E_THREAD, "dn_runner");
+    runner.run = NULL;
+    ck_status(dn_scorer_create(model, &scoring, &scorer, &error), DN_E_ARGUMENT);
+    check_error(&error, DN_E_ARGUMENT, "lacks run");
+    ck_status(dn_localizer_create(model, &localizing, &localizer, &error), DN_E_ARGUMENT);
+    check_error(&error, DN_E_ARGUMENT, "dn_localizer_options: the runner");
+    dn_train_options training;
+    dn_trainer *trainer;
+    dn_train_options_init(&training);
+    training.runner = &runner;
+    ck_status(dn_trainer_create(dn_model_extractor(model), &training, &trainer, &error), DN_E_ARGUMENT);
+    check_error(&error, DN_E_ARGUMENT, "dn_train_options: the runner");
+    dn_model_unref(model);
+}
+END_TEST
+
+/* A program compiled before `runner` was there: its struct ends with the allocator. */
+START_TEST(runner_unknown_to_the_caller)
+{
+    dn_model *model = open_model();
+    dn_scorer_options options;
+    dn_scorer *scorer;
+
+    memset(&options, 0x55, sizeof options);
+    dn_scorer_options_init_size(&options, offsetof(dn_scorer_options, runner));
+    ck_ok(dn_scorer_create(model, &options, &scorer, NULL));
+    dn_scorer_free(scorer);
+    dn_model_unref(model);
+}
+END_TEST
+
+/* ---- batches ---- */
+
+/* Same bits as one at a time, for numbers of views that fill the flow's blocks in different ways. */
+START_TEST(batch_same_bits)
+{
+    static const int32_t numbers[] = {1, 3, 4, 13, 64, 100, 270};
+    dn_image_view views[MANY];
+    dn_score expected[MANY], scores[MANY];
+    dn_error errors[MANY];
+    dn_scorer_options options;
+    dn_trainer *trainer = make_trainer(NULL, 1, 0.5);
+    dn_model *model;
+
+    ck_ok(dn_trainer_run(trainer, NULL, NULL, &model));
+    dn_trainer_free(trainer);
+    draw_pictures(views);
+    dn_scorer_options_init(&options);
+    options.views = numbers[_i];
+    options.false_alarm_rate = 0.5;
+    int count = options.views > 200 ? 3 : options.views > 20 ? 7 : MANY;
+    dn_scorer *scorer = make_scorer(model, &options);
+    score_alone(scorer, views, count, expected);
+    dn_scorer_free(scorer);
+    for (options.threads = 1; options.threads <= 3; options.threads++) {
+        scorer = make_scorer(model, &options);
+        int32_t together = dn_scorer_batch_images(scorer);
+        ck_assert_int_eq(together, options.views > 128 ? 1 : options.views > 64 ? 2 : options.views > 13 ? 4 : 16);
+        for (int of = count; of > 0; of = of > 2 ? 2 : of - 1) { /* count, 2, 1 */
+            for (int i = 0; i < of; i++)
+                dn_score_init(&scores[i]);
+            ck_ok(dn_scorer_score_batch(scorer, views, of, scores, errors));
+            ck_assert_mem_eq(scores, expected, (size_t)of * sizeof *scores);
+            for (int i = 0; i < of; i++)
+                ck_assert_int_eq(errors[i].status, DN_OK);
+            ck_assert_ptr_null(dn_scorer_view_scores(scorer, NULL));
+        }
+        dn_scorer_free(scorer);
+    }
+    dn_model_unref(model);
+}
+END_TEST
+
+START_TEST(batch_of_files_and_bad_images)
+{
+    const char *folder = test_folder(), *paths[MANY], *absent = path_join(folder, "absent.png");
+    const char *text = path_join(folder, "text.png"), *tiny = path_join(folder, "tiny.png");
+    dn_image_view views[MANY];
+    dn_score expected[MANY], scores[MANY];
+    dn_error errors[MANY];
+    dn_scorer_options options;
+    dn_model *model = open_model();
+
+    draw_pictures(views);
+    dn_scorer_options_init(&options);
+    options.threads = 2;
+    dn_scorer *scorer = make_scorer(model, &options);
+    score_alone(scorer, views, MANY, expected);
+    for (int i = 0; i < MANY; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%d.png", i);
+        paths[i] = path_join(folder, name);
+        ck_ok(dn_image_write_png(&views[i], paths[i], NULL));
+        dn_score_init(&scores[i]);
+    }
+    ck_ok(dn_scorer_score_batch_paths(scorer, paths, MANY, scores, errors));
+    ck_assert_mem_eq(scores, expected, sizeof scores);
+
+    write_file(text, "no image", 8);
+    dn_image_view small = rgb_view(pictures[0], 7, 9);
+    ck_ok(dn_image_write_png(&small, tiny, NULL));
+    paths[2] = absent;
+    paths[15] = text;
+    paths[16] = tiny;
+    for (int i = 0; i < MANY; i++)
+        scores[i].score = -1;
+    ck_status(dn_scorer_score_batch_paths(scorer, paths, MANY, scores, errors), DN_E_IO);
+    check_error(dn_scorer_error(scorer), DN_E_IO, absent);
+    check_error(&errors[2], DN_E_IO, absent);
+    check_error(&errors[15], DN_E_FORMAT, text);
+    check_error(&errors[16], DN_E_ARGUMENT, tiny);
+    for (int i = 0; i < MANY; i++) {
+        if (i == 2 || i == 15 || i == 16) {
+            ck_assert_double_eq(scores[i].score, -1);
+            continue;
+        }
+        ck_assert_int_eq(errors[i].status, DN_OK);
+        ck_assert_mem_eq(&scores[i], &expected[i], sizeof *scores);
+    }
+
+    views[17].format = 9;
+    scores[17].score = -1;
+    scores[18].score = -1;
+    ck_status(dn_scorer_score_batch(scorer, views, MANY, scores, NULL), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "images[17]: ");
+    ck_assert_double_eq(scores[17].score, -1);
+    ck_assert_mem_eq(&scores[18], &expected[18], sizeof *scores);
+    for (int i = 0; i < 3; i++)
+        views[i].pixels = NULL;
+    ck_status(dn_scorer_score_batch(scorer, views, 3, scores, errors), DN_E_ARGUMENT); /* none is left */
+    ck_ok(dn_scorer_score_batch(scorer, views + 3, 2, scores + 3, errors));
+    ck_assert_int_eq(dn_scorer_error(scorer)->status, DN_OK);
+    dn_scorer_free(scorer);
+    dn_model_unref(model);
+}
+END_TEST
+
+START_TEST(batch_arguments)
+{
+    dn_image_view views[MANY];
+    const char *paths[2] = {"a", NULL};
+    dn_score scores[3];
+    dn_error errors[3] = {{0}};
+    dn_model *model = open_model();
+    dn_scorer *scorer = make_scorer(model, NULL);
+
+    draw_pictures(views);
+    for (int i = 0; i < 3; i++)
+        dn_score_init(&scores[i]);
+    ck_ok(dn_scorer_score_batch(scorer, NULL, 0, NULL, NULL));
+    ck_ok(dn_scorer_score_batch_paths(scorer, NULL, 0, NULL, NULL));
+    ck_status(dn_scorer_score_batch(NULL, views, 1, scores, errors), DN_E_ARGUMENT);
+    ck_status(dn_scorer_score_batch(scorer, views, -1, scores, errors), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "-1 images");
+    ck_status(dn_scorer_score_batch(scorer, NULL, 1, scores, errors), DN_E_ARGUMENT);
+    ck_status(dn_scorer_score_batch(scorer, views, 1, NULL, errors), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "scores is NULL");
+    ck_status(dn_scorer_score_batch_paths(scorer, NULL, 1, scores, errors), DN_E_ARGUMENT);
+    check_error(&errors[0], DN_E_ARGUMENT, "images is NULL");
+    ck_status(dn_scorer_score_batch_paths(scorer, paths, 2, scores, errors), DN_E_ARGUMENT);
+    check_error(&errors[0], DN_E_ARGUMENT, "paths[1] is NULL");
+    check_error(&errors[1], DN_E_ARGUMENT, "paths[1] is NULL");
+    scores[2].struct_size = 0;
+    ck_status(dn_scorer_score_batch(scorer, views, 3, scores, errors), DN_E_ARGUMENT);
+    check_error(&errors[2], DN_E_ARGUMENT, "struct_size is 0");
+    scores[2].struct_size = 48;
+    ck_status(dn_scorer_score_batch(scorer, views, 3, scores, errors), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "scores[2]");
+    ck_assert_int_eq(dn_scorer_batch_images(NULL), 0);
+    dn_scorer_free(scorer);
+    dn_model_unref(model);
+}
+END_TEST
+
+/* An older program's scores lie closer together. */
+START_TEST(batch_short_structs)
+{
+    struct { uint32_t struct_size; int32_t anomalous; double score; } scores[3];
+    dn_image_view views[MANY];
+    dn_score expected[3];
+    dn_model *model = open_model();
+    dn_scorer *scorer = make_scorer(model, NULL);
+
+    draw_pictures(views);
+    score_alone(scorer, views, 3, expected);
+    for (int i = 0; i < 3; i++)
+        scores[i].struct_size = sizeof *scores;
+    ck_ok(dn_scorer_score_batch(scorer, views, 3, (dn_score *)(void *)scores, NULL));
+    for (int i = 0; i < 3; i++)
+        ck_assert_mem_eq((char *)&scores[i] + 4, (char *)&expected[i] + 4, sizeof *scores - 4);
+    dn_scorer_free(scorer);
+    dn_model_unref(model);
+}
+END_TEST
+
+/* ---- early verdicts ---- */
+
+/* Views after which the verdict is certain, from the full score's view scores: computed anew here. */
+static int32_t certain_after(const double *view_scores, int32_t views, double threshold)
+{
+    double sum = 0;
+
+    for (int32_t i = 0, end = 8; i < views; i++) {
+        sum += view_scores[i];
+        if (i + 1 == end && sum / views > threshold)
+            return end;
+        if (i + 1 == end)
+            end *= 2;
+    }
+    return views;
+}
+
+/* The verdict is that of the full score; it is found as early as it can be; what is not found early is the same. */
+START_TEST(decide_is_exact)
+{
+    static const int32_t numbers[] = {1, 4, 8, 9, 40, 64};
+    static const double rates[] = {0.05, 0.34, 0.67, 1};
+    dn_image_view views[MANY];
+    dn_scorer_options options;
+    dn_score full, early;
+    dn_trainer *trainer = make_trainer(NULL, 1, 0.5);
+    dn_model *model;
+    int lengths = 0, verdicts = 0;
+
+    draw_pictures(views);
+    ck_ok(dn_trainer_run(trainer, NULL, NULL, &model));
+    dn_trainer_free(trainer);
+    dn_scorer_options_init(&options);
+    for (int n = 0; n < 6; n++)
+        for (int r = 0; r < 4; r++) {
+            options.views = numbers[n];
+            options.false_alarm_rate = rates[r];
+            options.threads = 1 + (n + r) % 3;
+            dn_scorer *scorer = make_scorer(model, &options);
+            for (int i = 0; i < MANY; i++) {
+                dn_score_init(&full);
+                dn_score_init(&early);
+                ck_ok(dn_scorer_score(scorer, &views[i], &full));
+                int32_t count;
+                const double *view_scores = dn_scorer_view_scores(scorer, &count);
+                int32_t expected = certain_after(view_scores, count, full.threshold);
+                ck_ok(dn_scorer_decide(scorer, &views[i], &early));
+                ck_assert_int_eq(early.views, expected);
+                ck_assert_int_eq(early.anomalous, full.anomalous);
+                dn_scorer_view_scores(scorer, &count);
+                ck_assert_int_eq(count, expected);
+                lengths |= expected == full.views ? 1 << 10 : expected;
+                verdicts |= 1 << full.anomalous;
+                if (expected == full.views) {
+                    ck_assert_mem_eq(&early, &full, sizeof full);
+                    continue;
+                }
+                ck_assert_int_eq(early.lower_bound, 1);
+                ck_assert(early.score > full.threshold && early.score <= full.score);
+                ck_assert_double_ge(early.p_value, full.p_value);
+                ck_assert_double_eq(early.threshold, full.threshold);
+                ck_assert_double_eq(early.false_alarm_rate, full.false_alarm_rate);
+                ck_assert(isnan(early.log_likelihood));
+            }
+            dn_scorer_free(scorer);
+        }
+    ck_assert_int_eq(lengths, (8 | 16 | 32 | 1 << 10)); /* all cases came up */
+    ck_assert_int_eq(verdicts, 3);
+    dn_model_unref(model);
+}
+END_TEST
+
+/* Without scores of good images there is no verdict to be early with. */
+START_TEST(decide_without_verdicts)
+{
+    const char *path = path_join(test_folder(), "a.png");
+    dn_image_view views[MANY];
+    dn_scorer_options options;
+    dn_trainer *trainer = make_trainer(NULL, 1, 0);
+    dn_score full, early;
+    dn_model *model;
+
+    draw_pictures(views);
+    ck_ok(dn_trainer_run(trainer, NULL, NULL, &model));
+    dn_trainer_free(trainer);
+    dn_scorer_options_init(&options);
+    options.views = 20;
+    dn_scorer *scorer = make_scorer(model, &options);
+    score_alone(scorer, &views[1], 1, &full);
+    dn_score_init(&early);
+    ck_ok(dn_scorer_decide(scorer, &views[1], &early));
+    ck_assert_int_eq(early.anomalous, -1);
+    ck_assert_mem_eq(&early, &full, sizeof full);
+    ck_ok(dn_image_write_png(&views[1], path, NULL));
+    dn_score_init(&early);
+    ck_ok(dn_scorer_decide_path(scorer, path, &early));
+    ck_assert_mem_eq(&early, &full, sizeof full);
+    ck_status(dn_scorer_decide_path(scorer, path_join(path, "x"), &early), DN_E_IO);
+    ck_status(dn_scorer_decide_path(scorer, NULL, &early), DN_E_ARGUMENT);
+    ck_status(dn_scorer_decide(scorer, NULL, &early), DN_E_ARGUMENT);
+    ck_status(dn_scorer_decide(scorer, &views[1], NULL), DN_E_ARGUMENT);
+    ck_status(dn_scorer_decide(NULL, &views[1], &early), DN_E_ARGUMENT);
+    ck_status(dn_scorer_decide_path(NULL, path, &early), DN_E_ARGUMENT);
+    views[1].width = 7;
+    ck_status(dn_scorer_decide(scorer, &views[1], &early), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "at least 8");
+    dn_scorer_free(scorer);
+    dn_model_unref(model);
+}
+END_TEST
+
+/* ---- memory ---- */
+
+/* One use of everything; sizes: images 0 and 1 differ in size. */
+static void use_all(dn_scorer *scorer, dn_localizer *localizer, const dn_image_view *views, int count)
+{
+    static float map[SIDE * SIDE * 64];
+    dn_score scores[MANY];
+    dn_error errors[MANY];
+
+    for (int i = 0; i < count; i++)
+        dn_score_init(&scores[i]);
+    for (int i = 0; i < 2; i++) {
+        ck_ok(dn_scorer_score(scorer, &views[i], &scores[i]));
+        ck_ok(dn_scorer_decide(scorer, &views[i], &scores[i]));
+        ck_ok(dn_localizer_map(localizer, &views[i], map));
+    }
+    ck_ok(dn_scorer_score_batch(scorer, views, count, scores, errors));
+    ck_ok(dn_scorer_score_batch(scorer, views, 1, scores, NULL));
+}
+
+/* Once each kind of call has been made with the largest image, nothing is allocated any more. */
+START_TEST(no_allocation_when_warm)
+{
+    static uint8_t large[300 * 200 * 3];
+    failing_memory memory = {0};
+    dn_allocator allocator = failing_allocator(&memory);
+    dn_image_view views[MANY];
+    dn_scorer_options scoring;
+    dn_localizer_options localizing;
+    dn_localizer *localizer;
+    dn_model *model = open_model();
+
+    draw_pictures(views);
+    draw_texture(large, 300, 200, 4);
+    views[0] = rgb_view(large, 300, 200);
+    dn_scorer_options_init(&scoring);
+    dn_localizer_options_init(&localizing);
+    scoring.threads = localizing.threads = 1 + _i;
+    scoring.views = 10;
+    localizing.views = 3;
+    scoring.allocator = localizing.allocator = &allocator;
+    dn_scorer *scorer = make_scorer(model, &scoring);
+    ck_ok(dn_localizer_create(model, &localizing, &localizer, NULL));
+    use_all(scorer, localizer, views, MANY);
+    long calls = memory.calls, live = memory.live;
+    for (int round = 0; round < 3; round++)
+        use_all(scorer, localizer, views, MANY - round);
+    ck_assert_int_eq(memory.calls, calls);
+    ck_assert_int_eq(memory.live, live);
+    views[1] = rgb_view(large, 200, 300); /* taller than any before in its place */
+    use_all(scorer, localizer, views, MANY);
+    ck_assert_int_gt(memory.calls, calls);
+    calls = memory.calls;
+    use_all(scorer, localizer, views, MANY);
+    ck_assert_int_eq(memory.calls, calls);
+    ck_assert_int_eq(memory.live, live);
+    dn_scorer_free(scorer);
+    dn_localizer_free(localizer);
+    ck_assert_int_eq(memory.live, 0);
+    dn_model_unref(model);
+}
+END_TEST
+
+/* A batch for which memory is out fails as a whole or for one image; the scorer serves on. */
+START_TEST(failing_allocations)
+{
+    failing_memory memory = {0};
+    dn_allocator allocator = failing_allocator(&memory);
+    dn_image_view views[MANY];
+    dn_scorer_options options;
+    dn_score expected[3], scores[3];
+    dn_error errors[3];
+    dn_model *model = open_model();
+    int whole = 0, single = 0;
+
+    draw_pictures(views);
+    dn_scorer_options_init(&options);
+    options.allocator = &allocator;
+    dn_scorer *scorer = make_scorer(model, &options);
+    score_alone(scorer, views, 3, expected);
+    dn_scorer_free(scorer);
+    for (long n = 1;; n++) {
+        ck_assert_int_lt(n, 40);
+        memory = (failing_memory){0};
+        scorer = make_scorer(model, &options);
+        memory.fail_at = memory.calls + n;
+        for (int i = 0; i < 3; i++)
+            dn_score_init(&scores[i]);
+        dn_status status = dn_scorer_score_batch(scorer, views, 3, scores, errors);
+        int failed = 0;
+        for (int i = 0; i < 3; i++) {
+            failed += errors[i].status != DN_OK;
+            if (errors[i].status == DN_OK)
+                ck_assert_mem_eq(&scores[i], &expected[i], sizeof *scores);
+            else
+                check_error(&errors[i], DN_E_MEMORY, "out of memory");
+        }
+        ck_assert_int_eq(status, failed ? DN_E_MEMORY : DN_OK);
+        whole += failed == 3;
+        single += failed == 1;
+        ck_ok(dn_scorer_score_batch(scorer, views, 3, scores, errors)); /* the one failure is over */
+        ck_assert_mem_eq(scores, expected, sizeof scores);
+        dn_scorer_free(scorer);
+        ck_assert_int_eq(memory.live, 0);
+        if (!failed)
+            break;
+    }
+    ck_assert_int_gt(whole, 5);
+    ck_assert_int_eq(single, 3);
+    dn_model_unref(model);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("api_serve");
+    TCase *tests = tcase_create("api_serve");
+
+    tcase_set_timeout(tests, 240);
+    tcase_add_loop_test(tests, runner_same_bits, 0, 3);
+    tcase_add_test(tests, runner_trains);
+    tcase_add_test(tests, runner_broken);
+    tcase_add_test(tests, runner_unknown_to_the_caller);
+    tcase_add_loop_test(tests, batch_same_bits, 0, 7);
+    tcase_add_test(tests, batch_of_files_and_bad_images);
+    tcase_add_test(tests, batch_arguments);
+    tcase_add_test(tests, batch_short_structs);
+    tcase_add_test(tests, decide_is_exact);
+    tcase_add_test(tests, decide_without_verdicts);
+    tcase_add_loop_test(tests, no_allocation_when_warm, 0, 3);
+    tcase_add_test(tests, failing_allocations);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+TEST_MAIN(make_suite)
