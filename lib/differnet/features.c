@@ -193,11 +193,13 @@ static struct forward_layout forward_layout(const dn_extractor *extractor)
             layout.small += mem_padded_floats(FEATURES_BLOCK * in_floats(&network.steps[0]));
         for (int32_t i = 0; i < network.count; i++) {
             size_t out = out_floats(&network.steps[i]);
-            size_t *head = &layout.head[i % 2], *tail = &layout.tail[(i - network.head + 1) % 2];
-            if (i < network.head - 1)
+            if (i < network.head - 1) {
+                size_t *head = &layout.head[i % 2];
                 *head = larger(*head, mem_padded_floats(out));
-            else /* the head's last outputs are the tail's input */
+            } else { /* the head's last outputs are the tail's input */
+                size_t *tail = &layout.tail[(i - network.head + 1) % 2];
                 *tail = larger(*tail, mem_padded_floats(FEATURES_BLOCK * out));
+            }
             layout.operator = larger(layout.operator, mem_padded_floats(operator_floats(&network, i)));
         }
     }
