@@ -20,7 +20,7 @@ import zlib
 
 import numpy as np
 
-from bench_common import safetensors_io
+from bench_common import differnet, safetensors_io
 
 CHUNK_IMAGES = 32
 TRAIN, TEST = 0, 1  # what a set is for; also its stream of random angles
