@@ -40,19 +40,13 @@ class Worker:
         except OSError as problem:
             self._errors.close()
             raise Absent(f"{command[0]}: {problem.strerror}")
-        try:
-            self.facts = self._begin()
-        except BaseException:  # an interruption too: it may compile for minutes yet
-            self.close()
-            raise
-
-    def _begin(self):
         word, _, rest = self._read().partition(" ")
         if word == "absent":
+            self.close()
             raise Absent(rest)
         if word != "ready":
             raise self._failure(f"began with {word!r}")
-        return json.loads(rest)
+        self.facts = json.loads(rest)
 
     def _read(self):
         line = self._process.stdout.readline()

@@ -249,19 +249,6 @@ class RunTest(unittest.TestCase):
         self.assertEqual([len(line.get("points").split()) for line in lines],
                          [len(series["points"]) for series in result["growth"].values()])
 
-    def test_stopped(self):
-        """SIGTERM: the workers end and the files are removed."""
-        command = [sys.executable, os.path.join(HERE, "run"), BUILD, "--quick", "--work", path("stopped"),
-                   "--json", path("stopped.json"), "--rows", "gradient", "--rounds", "100000"]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-            while "gradient ..." not in process.stderr.readline():
-                self.assertIsNone(process.poll())
-            self.assertEqual(len(os.listdir(path("stopped"))), 1)
-            process.terminate()
-            self.assertEqual(process.wait(60), 143)
-            self.assertEqual(process.stderr.read(), "")  # nobody else holds it open
-        self.assertEqual(os.listdir(path("stopped")), [])
-
     def test_refuses(self):
         for arguments, message in ((["--rows", "speed"], "speed"), (["--rounds", "0"], "--rounds"),
                                    (["--without", "tensorflow"], "tensorflow"), (["--images", "2"], "--images")):
