@@ -46,7 +46,7 @@ def fastest(ways, *arguments):
     best, tried = (None, None, float("inf")), {}
     for label, way in ways:
         try:
-            first = seconds_of(way, *arguments)  # may allocate, or compile
+            seconds_of(way, *arguments)  # may allocate, or compile
             runs = [seconds_of(way, *arguments)]
             if runs[0] < HOPELESS * best[2]:
                 runs += [seconds_of(way, *arguments) for _ in range(2)]

@@ -262,49 +262,45 @@ dn_status dn_extractor_views(const dn_extractor *extractor, const dn_image_view 
     TRY(check_count(extractor, n, error));
     TRY(check_image(image, angles, n, error));
     TRY(make_canvas(extractor, image, &canvas, error));
+    struct canvas_views source = {extractor, canvas, angles};
     for (int32_t i = 0; i < n; i++)
-        view_render(canvas, extractor->input_size, angles[i], NULL, extractor->mean, extractor->std,
-                    views + (size_t)i * view_floats(extractor));
+        features_render(&source, i, views + (size_t)i * view_floats(extractor));
     mem_free(&extractor->allocator, canvas);
     return DN_OK;
 }
 
 /* Where views come from: finished ones, or an image and angles.  Those of the block at hand start at `first`. */
 struct view_source {
-    const dn_extractor *extractor;
-    const float *views;     /* (n, size, size, 3) */
-    const uint16_t *canvas; /* (size, size, 3) */
-    const double *angles;   /* (n) */
+    const float *views;         /* (n, size, size, 3) */
+    struct canvas_views canvas; /* angles: (n) */
     int32_t first;
 };
 
 static void give_view(void *context, int32_t index, float *view)
 {
     const struct view_source *source = context;
-    size_t floats = view_floats(source->extractor);
+    size_t floats = view_floats(source->canvas.extractor);
 
     memcpy(view, source->views + (size_t)(source->first + index) * floats, floats * sizeof *view);
 }
 
 static void render_view(void *context, int32_t index, float *view)
 {
-    const struct view_source *source = context;
-    const dn_extractor *extractor = source->extractor;
+    struct view_source *source = context;
 
-    view_render(source->canvas, extractor->input_size, source->angles[source->first + index], NULL, extractor->mean,
-                extractor->std, view);
+    features_render(&source->canvas, source->first + index, view);
 }
 
 /* Features (n, feature_dim) of all views of a source, block by block. */
 static void source_features(struct view_source *source, features_source function, int32_t n, float *features,
                             float *scratch)
 {
-    size_t dimension = (size_t)source->extractor->feature_dim;
+    const dn_extractor *extractor = source->canvas.extractor;
 
     for (int32_t block = 0; block < features_blocks(n); block++) {
         source->first = block * FEATURES_BLOCK;
-        features_forward(source->extractor, function, source, features_block_views(n, block),
-                         features + (size_t)source->first * dimension, scratch);
+        features_forward(extractor, function, source, features_block_views(n, block),
+                         features + (size_t)source->first * (size_t)extractor->feature_dim, scratch);
     }
 }
 
@@ -319,7 +315,7 @@ dn_status dn_extractor_features(const dn_extractor *extractor, const float *view
     float *scratch = mem_alloc(&extractor->allocator, features_forward_scratch(extractor), sizeof *scratch);
     if (!scratch)
         return fail_memory(error, "the features");
-    struct view_source source = {.extractor = extractor, .views = views};
+    struct view_source source = {.views = views, .canvas = {.extractor = extractor}};
     source_features(&source, give_view, n, features, scratch);
     mem_free(&extractor->allocator, scratch);
     return check_finite(features, n, (size_t)extractor->feature_dim, "features", error);
@@ -338,7 +334,7 @@ dn_status dn_extractor_features_image(const dn_extractor *extractor, const dn_im
     TRY(check_image(image, angles, n, error));
     TRY(make_canvas(extractor, image, &canvas, error));
     float *scratch = mem_alloc(&extractor->allocator, features_forward_scratch(extractor), sizeof *scratch);
-    struct view_source source = {.extractor = extractor, .canvas = canvas, .angles = angles};
+    struct view_source source = {.canvas = {extractor, canvas, angles}};
     if (scratch)
         source_features(&source, render_view, n, features, scratch);
     dn_status status = scratch ? DN_OK : fail_memory(error, "the features");

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/file.h"
+#include "base/finite.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "flow/flow.h"
@@ -108,7 +109,7 @@ dn_status dn_flow_get_info(const dn_flow *flow, dn_flow_options *info)
 static dn_status check_rows(const char *what, const float *values, int32_t n, int32_t width, dn_error *error)
 {
     for (int32_t r = 0; r < n; r++)
-        if (!flow_finite(values + (size_t)r * (size_t)width, (size_t)width))
+        if (!floats_finite(values + (size_t)r * (size_t)width, (size_t)width))
             return fail(error, DN_E_NUMERIC, "%s holds NaN or infinity in row %d", what, r);
     return DN_OK;
 }

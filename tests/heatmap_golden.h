@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "support.h"
+
 #define GOLDEN_MODEL "heatmap_model.safetensors"
 #define GOLDEN_SIZE 128
 #define GOLDEN_DIM 8
@@ -23,6 +25,16 @@ static inline void golden_image(uint8_t *rgb)
                 int value = wave + noise;
                 *rgb++ = (uint8_t)(value > 255 ? 255 : value);
             }
+}
+
+static inline dn_model *golden_model(void)
+{
+    dn_error error = {0};
+    dn_model *model;
+    dn_status status = dn_model_open_path(golden_path(GOLDEN_MODEL), NULL, &model, &error);
+
+    ck_assert_msg(status == DN_OK, "%s", error.message);
+    return model;
 }
 
 #endif

@@ -175,6 +175,13 @@ double max_abs(const float *a, size_t n)
     return largest;
 }
 
+void check_error(const dn_error *error, dn_status status, const char *part)
+{
+    ck_assert_ptr_nonnull(error);
+    ck_assert_int_eq(error->status, status);
+    ck_assert_msg(strstr(error->message, part) != NULL, "\"%s\" lacks \"%s\"", error->message, part);
+}
+
 void draw_texture(uint8_t *rgb, int32_t width, int32_t height, uint32_t seed)
 {
     uint32_t noise = seed * 2654435761u + 1;

@@ -40,6 +40,8 @@ dn_image_view rgb_view(const uint8_t *rgb, int32_t width, int32_t height);
         ck_assert_msg(ck_status_ == DN_OK, "%s: %s", #expression, dn_status_string(ck_status_));      \
     } while (0)
 #define ck_status(expression, expected) ck_assert_int_eq((expression), (expected))
+/* The error is there, has this status, and its message holds `part`. */
+void check_error(const dn_error *error, dn_status status, const char *part);
 
 /* main() of a test program: runs the suite that `make_suite` returns. */
 #define TEST_MAIN(make_suite)                                                          \

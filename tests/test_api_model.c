@@ -17,30 +17,13 @@ static dn_image_view image(void)
     return rgb_view(image_bytes, GOLDEN_SIZE, GOLDEN_SIZE);
 }
 
-static dn_model *open_model(void)
-{
-    dn_error error = {0};
-    dn_model *model;
-    dn_status status = dn_model_open_path(golden_path(GOLDEN_MODEL), NULL, &model, &error);
-
-    ck_assert_msg(status == DN_OK, "%s", error.message);
-    return model;
-}
-
-static void check_error(const dn_error *error, dn_status status, const char *part)
-{
-    ck_assert_ptr_nonnull(error);
-    ck_assert_int_eq(error->status, status);
-    ck_assert_msg(strstr(error->message, part) != NULL, "\"%s\" lacks \"%s\"", error->message, part);
-}
-
 /* ---- model ---- */
 
 START_TEST(model_arguments)
 {
     dn_model_options options;
     dn_error error = {0};
-    dn_model *model = open_model(), *other = model;
+    dn_model *model = golden_model(), *other = model;
     dn_blob *blob = NULL;
 
     ck_status(dn_model_open_path(NULL, NULL, &other, &error), DN_E_ARGUMENT);
@@ -84,7 +67,7 @@ END_TEST
 
 START_TEST(model_info)
 {
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_model_info info;
     const char *value;
     int32_t count;
@@ -130,7 +113,7 @@ END_TEST
 START_TEST(model_save_and_open)
 {
     const char *path = path_join(test_folder(), "m.dnm");
-    dn_model *model = open_model(), *again;
+    dn_model *model = golden_model(), *again;
     dn_model_info info, other;
     dn_blob *blob;
     size_t size;
@@ -158,7 +141,7 @@ END_TEST
 
 static void check_scorer_options(const char *part, const dn_scorer_options *options)
 {
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_scorer *scorer = NULL;
     dn_error error = {0};
 
@@ -200,7 +183,7 @@ END_TEST
 START_TEST(scorer_use)
 {
     const char *path = path_join(test_folder(), "good.png");
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_image_view view = image();
     dn_scorer *scorer;
     dn_score score, from_path;
@@ -232,7 +215,7 @@ END_TEST
 /* An older program's shorter dn_score gets as much as it has room for. */
 START_TEST(scorer_short_struct)
 {
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_image_view view = image();
     dn_scorer *scorer;
     dn_score score;
@@ -257,7 +240,7 @@ START_TEST(scorer_bad_images)
     const char *folder = test_folder(), *path = path_join(folder, "tiny.png"), *absent = path_join(folder, "absent");
     static uint8_t pixels[8 * 3000 * 3];
     const int32_t sizes[][2] = {{1, 1}, {7, 100}, {3000, 1}, {8, 7}};
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_scorer *scorer;
     dn_score score;
     int32_t count;
@@ -301,7 +284,7 @@ END_TEST
 START_TEST(scorer_formats)
 {
     static uint8_t other[PIXELS * 4];
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_image_view view = image();
     dn_scorer *scorer;
     dn_score expected, score;
@@ -334,7 +317,7 @@ END_TEST
 
 static void check_localizer_options(const char *part, const dn_localizer_options *options)
 {
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_localizer *localizer = NULL;
     dn_error error = {0};
 
@@ -374,7 +357,7 @@ START_TEST(localizer_use)
     static float map[PIXELS];
     dn_localizer_options options;
     dn_localizer *localizer;
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_image_view view = image();
     dn_box boxes[8];
     int32_t count = -1;
@@ -457,7 +440,7 @@ START_TEST(one_model_many_threads)
 {
     static struct job jobs[3];
     pthread_t threads[3];
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
 
     image();
     for (int i = 0; i < 3; i++) {

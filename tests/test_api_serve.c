@@ -24,16 +24,6 @@ static void draw_pictures(dn_image_view views[MANY])
     }
 }
 
-static dn_model *open_model(void)
-{
-    dn_error error = {0};
-    dn_model *model;
-    dn_status status = dn_model_open_path(golden_path(GOLDEN_MODEL), NULL, &model, &error);
-
-    ck_assert_msg(status == DN_OK, "%s", error.message);
-    return model;
-}
-
 static dn_scorer *make_scorer(dn_model *model, const dn_scorer_options *options)
 {
     dn_error error = {0};
@@ -52,12 +42,6 @@ static void score_alone(dn_scorer *scorer, const dn_image_view *views, int count
     }
 }
 
-static void check_error(const dn_error *error, dn_status status, const char *part)
-{
-    ck_assert_int_eq(error->status, status);
-    ck_assert_msg(strstr(error->message, part) != NULL, "\"%s\" lacks \"%s\"", error->message, part);
-}
-
 /* ---- the host's threads ---- */
 
 static const struct {
@@ -74,7 +58,7 @@ START_TEST(runner_same_bits)
     dn_localizer_options localizing;
     dn_localizer *localizer;
     dn_score expected[3], scores[3];
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
 
     draw_pictures(views);
     dn_scorer_options_init(&scoring);
@@ -192,7 +176,7 @@ START_TEST(runner_broken)
     dn_localizer *localizer;
     dn_score expected, score, scores[2];
     dn_error errors[2], error;
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
 
     draw_pictures(views);
     dn_scorer_options_init(&scoring);
@@ -252,7 +236,7 @@ END_TEST
 /* A program compiled before `runner` was there: its struct ends with the allocator. */
 START_TEST(runner_unknown_to_the_caller)
 {
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_scorer_options options;
     dn_scorer *scorer;
 
@@ -314,7 +298,7 @@ START_TEST(batch_of_files_and_bad_images)
     dn_score expected[MANY], scores[MANY];
     dn_error errors[MANY];
     dn_scorer_options options;
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
 
     draw_pictures(views);
     dn_scorer_options_init(&options);
@@ -376,7 +360,7 @@ START_TEST(batch_arguments)
     const char *paths[2] = {"a", NULL};
     dn_score scores[3];
     dn_error errors[3] = {{0}};
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_scorer *scorer = make_scorer(model, NULL);
 
     draw_pictures(views);
@@ -413,7 +397,7 @@ START_TEST(batch_short_structs)
     struct { uint32_t struct_size; int32_t anomalous; double score; } scores[3];
     dn_image_view views[MANY];
     dn_score expected[3];
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_scorer *scorer = make_scorer(model, NULL);
 
     draw_pictures(views);
@@ -569,7 +553,7 @@ START_TEST(no_allocation_when_warm)
     dn_scorer_options scoring;
     dn_localizer_options localizing;
     dn_localizer *localizer;
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
 
     draw_pictures(views);
     draw_texture(large, 300, 200, 4);
@@ -611,7 +595,7 @@ START_TEST(failing_allocations)
     dn_scorer_options options;
     dn_score expected[3], scores[3];
     dn_error errors[3];
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     int whole = 0, single = 0;
 
     draw_pictures(views);

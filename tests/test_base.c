@@ -360,18 +360,25 @@ static void meet(void *context, int32_t task, int32_t worker)
     pthread_barrier_wait(&m->barrier); /* returns only if all tasks run at once */
 }
 
-START_TEST(test_pool_is_parallel)
+/* Four tasks of a pool of four run at once, on different workers. */
+static void check_meeting(pool *workers)
 {
-    dn_allocator allocator = mem_allocator(NULL);
-    pool *workers;
     meeting m = {.workers = 0};
 
-    ck_ok(pool_create(&allocator, 4, &workers, &error));
     pthread_barrier_init(&m.barrier, NULL, 4);
     pool_run(workers, 4, meet, &m);
     ck_assert_int_eq(atomic_load(&m.workers), 15);
     pthread_barrier_destroy(&m.barrier);
     pool_free(workers);
+}
+
+START_TEST(test_pool_is_parallel)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    pool *workers;
+
+    ck_ok(pool_create(&allocator, 4, &workers, &error));
+    check_meeting(workers);
 }
 END_TEST
 
@@ -509,15 +516,10 @@ START_TEST(test_pool_runner_is_parallel)
     dn_allocator allocator = mem_allocator(NULL);
     host self = {.fault = RUNNER_GOOD};
     dn_runner runner = {run_on_threads, &self};
-    meeting m = {.workers = 0};
     pool *workers;
 
     ck_ok(pool_create_on(&runner, &allocator, 4, &workers, &error));
-    pthread_barrier_init(&m.barrier, NULL, 4);
-    pool_run(workers, 4, meet, &m);
-    ck_assert_int_eq(atomic_load(&m.workers), 15);
-    pthread_barrier_destroy(&m.barrier);
-    pool_free(workers);
+    check_meeting(workers);
 }
 END_TEST
 

@@ -30,17 +30,6 @@ static dn_image_view image(void)
     return rgb_view(image_bytes, GOLDEN_SIZE, GOLDEN_SIZE);
 }
 
-static dn_model *open_model(void)
-{
-    const dn_model_options options = {.struct_size = sizeof options, .verify = 1};
-    dn_error error = {0};
-    dn_model *model;
-
-    dn_status status = model_open_path(golden_path(GOLDEN_MODEL), &options, &model, &error);
-    ck_assert_msg(status == DN_OK, "%s", error.message);
-    return model;
-}
-
 static void raw_map_with(dn_model *model, const dn_localizer_options *options, float *map)
 {
     dn_image_view view = image();
@@ -132,7 +121,7 @@ START_TEST(gradients_match_golden)
     double *angles = golden_doubles(golden, "angles", NULL);
     uint16_t *canvas = malloc(PIXELS * 3 * sizeof *canvas);
     dn_allocator allocator = mem_allocator(NULL);
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_image_view view = image();
 
     ck_ok(canvas_fill(&view, GOLDEN_SIZE, canvas, &allocator, NULL));
@@ -154,7 +143,7 @@ START_TEST(map_matches_golden)
     st_file *golden = golden_open("heatmap.safetensors");
     float *expected = golden_floats(golden, "map", NULL), *map = malloc(PIXELS * sizeof *map);
     float sampled[PIXELS / MAP_STEP / MAP_STEP], largest;
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     size_t count = 0;
 
     raw_map_with(model, &plain, map);
@@ -238,7 +227,7 @@ START_TEST(map_of_another_size)
     static float raw[PIXELS], map[WIDTH * HEIGHT];
     static uint8_t rgb[WIDTH * HEIGHT * 3];
     dn_image_view view = rgb_view(rgb, WIDTH, HEIGHT);
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_localizer *localizer;
     const float *own;
     double raw_sum = 0, sum = 0;
@@ -270,7 +259,7 @@ END_TEST
 START_TEST(overflow_is_an_error)
 {
     static float map[PIXELS];
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_image_view view = image();
     dn_localizer *localizer;
     dn_error error = {0};

@@ -22,17 +22,6 @@ static dn_image_view image(void)
     return rgb_view(image_bytes, GOLDEN_SIZE, GOLDEN_SIZE);
 }
 
-static dn_model *open_model(void)
-{
-    const dn_model_options options = {.struct_size = sizeof options, .verify = 1};
-    dn_error error = {0};
-    dn_model *model;
-
-    dn_status status = model_open_path(golden_path(GOLDEN_MODEL), &options, &model, &error);
-    ck_assert_msg(status == DN_OK, "%s", error.message);
-    return model;
-}
-
 static dn_score score_with(dn_model *model, const dn_scorer_options *options, double *view_scores)
 {
     dn_image_view view = image();
@@ -76,7 +65,7 @@ START_TEST(matches_golden)
     double *likelihood = golden_doubles(golden, "log_likelihood", NULL);
     int64_t *sum = golden_integers(golden, "image_sum", NULL), drawn = 0;
     double view_scores[GOLDEN_VIEWS];
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_score result = score_with(model, &plain, view_scores);
 
     for (size_t i = 0; i < sizeof image_bytes; i++)
@@ -153,7 +142,7 @@ END_TEST
 /* A view's score depends on its angle alone, not on the number of views. */
 START_TEST(views_are_independent)
 {
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     double four[4], eight[8];
     dn_scorer_options options = plain;
 
@@ -197,7 +186,7 @@ START_TEST(shared_model)
 {
     struct shared shared[3];
     pthread_t threads[3];
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_score expected = score_with(model, &plain, NULL);
 
     for (int i = 0; i < 3; i++) {
@@ -215,7 +204,7 @@ END_TEST
 /* Numbers that overflow on the way are an error, and leave no view scores. */
 START_TEST(overflow_is_an_error)
 {
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
     dn_image_view view = image();
     dn_scorer *scorer;
     dn_score score;
@@ -261,7 +250,7 @@ END_TEST
 
 START_TEST(without_holdout)
 {
-    dn_model *model = open_model();
+    dn_model *model = golden_model();
 
     ck_ok(model_set_holdout(model, NULL, 0, NULL));
     dn_score score = score_with(model, &plain, NULL);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "differnet/features.h"
@@ -152,10 +153,9 @@ static dn_status compute_views(dn_trainer *t, const view_request *requests, int3
 
     pool_run(t->workers, count / views * features_blocks(views), compute_block, &job);
     for (int32_t i = 0; i < count; i++)
-        for (size_t j = 0; j < dimension; j++)
-            if (!isfinite(features[(size_t)i * dimension + j]))
-                return fail(error, DN_E_NUMERIC, "%s: the features are not finite: the backbone's numbers overflow",
-                            train_image_label(t, t->slots[requests[i].slot].image, label));
+        if (!floats_finite(features + (size_t)i * dimension, dimension))
+            return fail(error, DN_E_NUMERIC, "%s: the features are not finite: the backbone's numbers overflow",
+                        train_image_label(t, t->slots[requests[i].slot].image, label));
     return DN_OK;
 }
 

@@ -3,11 +3,13 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "image/view.h"
 #include "nn/activation.h"
 
 /* The first steps of a scale, whose maps are large, take one view after the other, so that the maps stay in the cache.
  * From the first step on whose input and output have no more floats than this, a step takes all views of the block, so
- * that they share the passes over its weights.  Chosen by measurement (bench/bench_conv.c). */
+ * that they share the passes over its weights.  With 2 MB the former are, in AlexNet at 448 px, the first two
+ * convolutions and their pools: the maps of four views would be larger than the weights that they share. */
 #define HEAD_FLOATS ((size_t)512 * 1024)
 
 /* One step of the network at one scale: a layer, and the activation behind it where that is done in one go. */
@@ -131,8 +133,8 @@ static struct rows rows_at(const dn_extractor *extractor, float *features, int32
                          dimension};
 }
 
-/* x: (n, in_h, in_w, in_channels) -> y: (n, out_h, out_w, out_channels); and the feature's entries of a tap: the mean of
- * each map (global average pooling). */
+/* x: (n, in_h, in_w, in_channels) -> y: (n, out_h, out_w, out_channels); and the feature's entries of a tap: the mean
+ * of each map (global average pooling). */
 static void step_forward(const struct step *step, int32_t n, const float *x, float *y, struct rows features,
                          float *scratch)
 {
@@ -255,6 +257,15 @@ static void run_tail(const struct forward *pass, const struct network *network, 
 
     run_forward(pass, scale, 0, pass->n, network->steps + network->head, network->steps + network->count,
                 network->head > 0 ? pass->tail[0] : x, buffers, NULL);
+}
+
+void features_render(void *context, int32_t index, float *view)
+{
+    const struct canvas_views *views = context;
+    const dn_extractor *extractor = views->extractor;
+
+    view_render(views->canvas, extractor->input_size, views->angles[index], NULL, extractor->mean, extractor->std,
+                view);
 }
 
 /* Scale 0: fetches the views, lays out the other scales, and runs the head. */
@@ -399,8 +410,8 @@ static void keep_forward(const dn_extractor *extractor, const struct network *ne
                      rows_at(extractor, features, 0, scale), operator);
 }
 
-/* Takes dy through one step, for n views.  x, y: its input and output.  Returns where dx is: `dx`, or `dy` if changed in
- * place. */
+/* Takes dy through one step, for n views.  x, y: its input and output.  Returns where dx is: `dx`, or `dy` if changed
+ * in place. */
 static float *step_gradient(const struct step *step, int32_t n, const float *x, const float *y, float *dy, float *dx,
                             float *operator)
 {
@@ -431,8 +442,8 @@ struct backward {
     float *operator;
 };
 
-/* Back through steps end-1 .. first.  dy: gradient towards the last one's output, changed.  Returns the gradient towards
- * the first one's input: in a buffer, or in dy. */
+/* Back through steps end-1 .. first.  dy: gradient towards the last one's output, changed.  Returns the gradient
+ * towards the first one's input: in a buffer, or in dy. */
 static float *run_backward(const struct backward *pass, int32_t first, int32_t end, float *dy)
 {
     for (int32_t i = end - 1; i >= first; i--) {

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "differnet/features.h"
@@ -133,19 +134,10 @@ void localizer_free(dn_localizer *self)
     mem_free(&allocator, self);
 }
 
-/* Some views, for features_forward. */
-struct map_views {
-    const dn_localizer *self;
-    int32_t first;
-};
-
-static void render(void *context, int32_t index, float *view)
+/* The views from `first` on. */
+static struct canvas_views views_from(const dn_localizer *self, int32_t first)
 {
-    const struct map_views *views = context;
-    const dn_extractor *extractor = views->self->model->extractor;
-
-    view_render(views->self->canvas, extractor->input_size, views->self->angles[views->first + index], NULL,
-                extractor->mean, extractor->std, view);
+    return (struct canvas_views){self->model->extractor, self->canvas, self->angles + first};
 }
 
 /* First pass: standardised features of one block of views. */
@@ -153,11 +145,11 @@ static void block_features(void *context, int32_t task, int32_t worker)
 {
     dn_localizer *self = context;
     const dn_extractor *extractor = self->model->extractor;
-    struct map_views views = {self, task * FEATURES_BLOCK};
-    int32_t n = features_block_views(self->views, task);
-    float *rows = self->features + (size_t)views.first * (size_t)extractor->feature_dim;
+    int32_t first = task * FEATURES_BLOCK, n = features_block_views(self->views, task);
+    struct canvas_views views = views_from(self, first);
+    float *rows = self->features + (size_t)first * (size_t)extractor->feature_dim;
 
-    features_forward(extractor, render, &views, n, rows,
+    features_forward(extractor, features_render, &views, n, rows,
                      self->worker_scratch + (size_t)worker * self->worker_stride);
     for (int32_t i = 0; i < n; i++)
         model_standardise(self->model, rows + (size_t)i * (size_t)extractor->feature_dim);
@@ -201,14 +193,14 @@ static void block_maps(void *context, int32_t task, int32_t worker)
     int32_t size = extractor->input_size, slot = task * FEATURES_BLOCK, index = self->first + slot;
     int32_t n = features_block_views(self->views, index / FEATURES_BLOCK);
     size_t floats = view_floats(self), dim = (size_t)extractor->feature_dim;
-    struct map_views views = {self, index};
+    struct canvas_views views = views_from(self, index);
     float *view = self->worker_scratch + (size_t)worker * self->worker_stride;
     float *gradient = view + FEATURES_BLOCK * floats;
     float *map = self->slots + (size_t)slot * (floats / 3); /* (size, size) */
     struct gradient_rows rows = {self->feature_gradient + (size_t)index * dim, dim * sizeof *rows.values};
 
     for (int32_t i = 0; i < n; i++)
-        render(&views, i, view + (size_t)i * floats);
+        features_render(&views, i, view + (size_t)i * floats);
     features_gradient(extractor, view, n, copy_rows, &rows, gradient, view + 2 * FEATURES_BLOCK * floats);
     for (int32_t i = 0; i < n; i++, view += floats, gradient += floats, map += floats / 3) {
         map_rotate(gradient, size, 3, -self->angles[index + i], view);
@@ -226,7 +218,7 @@ static dn_status features_to_gradients(dn_localizer *self, dn_error *error)
 
     pool_run(self->workers, features_blocks(self->views), block_features, self);
     /* The flow limits its blocks' outputs: infinite features could come out of it as finite numbers. */
-    if (!flow_finite(self->features, (size_t)self->views * (size_t)dim))
+    if (!floats_finite(self->features, (size_t)self->views * (size_t)dim))
         return fail(error, DN_E_NUMERIC, "the image's features are not finite: the model's numbers overflow; train it "
                     "anew");
     flow_gradient(model->flow, self->features, self->views, loss_gradient, self, NULL, NULL,

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/finite.h"
 #include "base/rng.h"
 #include "base/status.h"
 #include "differnet/features.h"
@@ -231,22 +232,6 @@ struct view_job {
     int32_t first, count;
 };
 
-/* A block of them, of one image. */
-struct block_views {
-    const dn_scorer *scorer;
-    const uint16_t *canvas;
-    const double *angles;
-};
-
-static void render(void *context, int32_t index, float *view)
-{
-    const struct block_views *block = context;
-    const dn_extractor *extractor = block->scorer->model->extractor;
-
-    view_render(block->canvas, extractor->input_size, block->angles[index], NULL, extractor->mean, extractor->std,
-                view);
-}
-
 /* One block of views of one image: render -> features (dim) -> standardise. */
 static void compute_block(void *context, int32_t task, int32_t worker)
 {
@@ -255,12 +240,12 @@ static void compute_block(void *context, int32_t task, int32_t worker)
     const dn_extractor *extractor = scorer->model->extractor;
     int32_t blocks = features_blocks(job->count), image = task / blocks, block = task % blocks;
     int32_t offset = block * FEATURES_BLOCK, n = features_block_views(job->count, block);
-    struct block_views views = {scorer, scorer->slots[scorer->loaded[image]].canvas,
-                                scorer->angles + job->first + offset};
+    struct canvas_views views = {extractor, scorer->slots[scorer->loaded[image]].canvas,
+                                 scorer->angles + job->first + offset};
     size_t dim = (size_t)extractor->feature_dim;
     float *rows = scorer->features + ((size_t)image * (size_t)job->count + (size_t)offset) * dim; /* (n, dim) */
 
-    features_forward(extractor, render, &views, n, rows,
+    features_forward(extractor, features_render, &views, n, rows,
                      scorer->worker_scratch + (size_t)worker * scorer->worker_stride);
     for (int32_t i = 0; i < n; i++)
         model_standardise(scorer->model, rows + (size_t)i * dim);
@@ -276,7 +261,7 @@ static void compute_views(dn_scorer *scorer, int32_t images, int32_t first, int3
     pool_run(scorer->workers, images * features_blocks(count), compute_block, &job);
     /* The flow limits its blocks' outputs: infinite features could come out of it as finite numbers. */
     for (int32_t i = 0; i < images; i++)
-        if (!flow_finite(scorer->features + (size_t)i * floats, floats))
+        if (!floats_finite(scorer->features + (size_t)i * floats, floats))
             fail(&errors[scorer->loaded[i]], DN_E_NUMERIC, "the image's features are not finite: the model's numbers "
                  "overflow; train it anew");
     flow_forward_rows(scorer->model->flow, scorer->features, images * count, scorer->flow_rows, scorer->features,
@@ -300,15 +285,14 @@ static double squared_norm(const float *z, int32_t dim)
     return sum;
 }
 
-/* Adds `count` views, whose z and logdet start at row `row`.  view_scores: (count) or NULL. */
+/* Adds `count` views, whose z and logdet start at row `row`.  view_scores: (count). */
 static void add_views(const dn_scorer *scorer, int32_t row, int32_t count, double *view_scores, score_sum *sum)
 {
     int32_t dim = scorer->model->extractor->feature_dim;
 
     for (int32_t i = row; i < row + count; i++) {
         double norm = squared_norm(scorer->features + (size_t)i * (size_t)dim, dim);
-        if (view_scores)
-            view_scores[i - row] = norm / dim;
+        view_scores[i - row] = norm / dim;
         sum->score += norm / dim;
         /* log p(y) = -|z|^2 / 2 - dim / 2 * log(2 pi) + logdet (paper equation 2) */
         sum->likelihood += -0.5 * norm - 0.5 * dim * LOG_TWO_PI + (double)scorer->logdet[i];

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/finite.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/status.h"
@@ -116,11 +115,6 @@ void flow_unref(dn_flow *flow)
     mem_free(&allocator, flow->owned);
     mem_free(&allocator, flow->permutation);
     mem_free(&allocator, flow);
-}
-
-_Bool flow_finite(const float *values, size_t n)
-{
-    return floats_finite(values, n);
 }
 
 /* ---- use, in blocks of FLOW_ROWS ---- */

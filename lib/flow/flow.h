@@ -84,7 +84,4 @@ typedef void (*flow_chain)(void *context, const float *z, const float *logdet, i
 void flow_gradient(const dn_flow *flow, const float *x, int32_t n, flow_chain chain, void *context, float *z,
                    float *logdet, float *x_gradient, float *scratch, pool *workers);
 
-/* False if a value is NaN or infinite. */
-_Bool flow_finite(const float *values, size_t n);
-
 #endif

@@ -8,9 +8,10 @@
 #include "nn/window.h"
 #include "nn/winograd.h"
 
-/* The direct method: strips of output positions of all views, each strip's windows laid out as the rows of a matrix that stays in
- * the cache (512 KB), times the weights.  A strip has at least STRIP_LEAST positions, for fewer do not pay for
- * OpenBLAS' packing of the weights.  Strips depend on the layer's shape only: the same bits on every run. */
+/* The direct method: strips of output positions of all views, each strip's windows laid out as the rows of a matrix
+ * that stays in the cache (512 KB), times the weights.  A strip has at least STRIP_LEAST positions, for fewer do not pay
+ * for OpenBLAS' packing of the weights.  Strips depend on the layer's shape and the number of views only: the same bits
+ * on every run. */
 #define STRIP_FLOATS ((size_t)128 * 1024)
 #define STRIP_LEAST 64
 

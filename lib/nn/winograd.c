@@ -19,10 +19,9 @@
 #define M COOK_TOOM_OUTPUTS
 #define LEAST_CHANNELS 32
 
-/* Tiles in a group: as many as make the transformed tiles GROUP_WEIGHTS times as large as the weights, which are read
- * once per group, but not fewer than GROUP_LEAST, for OpenBLAS packs the weights each time.  So groups depend on the
- * layer's shape and the number of views only.  Chosen by measurement (bench/bench_conv.c). */
-#define GROUP_WEIGHTS 1
+/* Tiles in a group: as many as make the transformed tiles as large as the weights, which are read once per group, but
+ * not fewer than GROUP_LEAST, for OpenBLAS packs the weights each time.  So groups depend on the layer's shape and the
+ * number of views only.  Chosen by measurement (bench/bench_conv.c). */
 #define GROUP_LEAST 64
 
 /* Fewer tiles than this are slower than the direct method: all weights are read for little work. */
@@ -89,7 +88,7 @@ static struct plan plan_of(const conv_spec *spec, int32_t views, int32_t in_h, i
     p.tiles_x = (p.out_w + M - 1) / M;
     p.each = (size_t)p.tiles_x * (size_t)((p.out_h + M - 1) / M);
     p.tiles = (size_t)views * p.each;
-    p.group = GROUP_WEIGHTS * p.channels * p.out_c / (p.channels + p.out_c);
+    p.group = p.channels * p.out_c / (p.channels + p.out_c);
     if (p.group < GROUP_LEAST)
         p.group = GROUP_LEAST;
     size_t groups = (p.tiles + p.group - 1) / p.group;
