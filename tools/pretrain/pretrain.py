@@ -136,9 +136,11 @@ def losses(backbone, heads, x, masks, classes, weights, autocast):
 # ---- training ----
 
 def learning_rate(options, step, steps):
-    """Linear warm-up, then a cosine down to zero."""
-    warm = min(1.0, (step + 1) / options.warmup)
-    return float(options.rate * warm * 0.5 * (1 + np.cos(np.pi * step / steps)))
+    """Linear warm-up, then a cosine down to zero, in each cycle anew (Loshchilov and Hutter 2017, section 3)."""
+    length = steps // options.cycles
+    within = step % length
+    warm = min(1.0, (within + 1) / options.warmup)
+    return float(options.rate * warm * 0.5 * (1 + np.cos(np.pi * within / length)))
 
 
 def contrast_weight(options, step, steps):
@@ -242,7 +244,8 @@ def parse():
     parser.add_argument("generator", help="libdiffernet-generator.so")
     parser.add_argument("out", help="safetensors file to write")
     parser.add_argument("--work", help="folder for checkpoint and log; default OUT.work")
-    parser.add_argument("--images", type=int, default=576000, help="pictures to train on")
+    parser.add_argument("--images", type=int, default=576000, help="pictures to train on, in all cycles together")
+    parser.add_argument("--cycles", type=int, default=1, help="times that the rate falls from its peak to zero")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--siblings", type=int, default=4, help="classes per family of near twins")
@@ -272,6 +275,8 @@ def parse():
         parser.error(f"--batch must be a multiple of {GROUP * CHUNKS}")
     if options.twins and options.classes < options.batch // GROUP:
         parser.error("--classes must be at least --batch / 3: the classes of a batch differ")
+    if options.cycles < 1 or options.images // options.batch % options.cycles != 0:
+        parser.error("--images / --batch, the number of steps, must be a multiple of --cycles")
     return options
 
 
