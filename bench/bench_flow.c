@@ -102,22 +102,19 @@ static void run_step(void *context)
     s->loss = flow_train_step(s->optimiser, s->x, TRAIN_ROWS, NULL, s->workers);
 }
 
-static void discard(void *context, const float *first, size_t n, const float *gradient)
+static void discard(void *context, const linear_tile *tile)
 {
     (void)context;
-    (void)first;
-    (void)n;
-    (void)gradient;
+    (void)tile;
 }
 
 /* The step's products without its update. */
 static void run_products(void *context)
 {
     struct setting *s = context;
-    float *tiles = s->optimiser->scratch;
-    flow_pass pass = pass_make(s->flow, TRAIN_ROWS, TRAIN_ROWS, 1,
-                               tiles + (size_t)s->optimiser->threads * LINEAR_SCRATCH, s->workers);
-    subnet_sink sink = {discard, NULL, tiles};
+    float *transposed = s->optimiser->scratch;
+    flow_pass pass = pass_make(s->flow, TRAIN_ROWS, 1, transposed + (size_t)s->flow->hidden * TRAIN_ROWS, s->workers);
+    subnet_sink sink = {discard, NULL, transposed};
 
     pass_forward(&pass, s->x, TRAIN_ROWS, s->z);
     pass_backward(&pass, s->z, s->logdet, NULL, &sink);
@@ -143,7 +140,7 @@ static struct setting make_setting(int32_t hidden, int32_t threads)
     dn_error error = {0};
 
     if (flow_create(&options, &s.flow, &error) != DN_OK ||
-        flow_optimiser_create(s.flow, &adam, TRAIN_ROWS, threads, &s.optimiser, &error) != DN_OK ||
+        flow_optimiser_create(s.flow, &adam, TRAIN_ROWS, &s.optimiser, &error) != DN_OK ||
         pool_create(&allocator, threads, &s.workers, &error) != DN_OK) {
         fprintf(stderr, "bench_flow: %s\n", error.message);
         exit(1);

@@ -337,6 +337,30 @@ START_TEST(views_do_not_influence_each_other)
 }
 END_TEST
 
+/* With Winograd's convolutions alone a view's bits depend on the view alone. */
+START_TEST(bits_do_not_depend_on_the_block)
+{
+    const int32_t channels[5] = {32, 48, 32, 64, 32};
+    dn_extractor_options options;
+    dn_extractor *extractor;
+    dn_extractor_options_init(&options);
+    ck_ok(extractor_random(channels, 1, &options, &extractor, NULL));
+    size_t dimension = (size_t)extractor->feature_dim, count = pixels(extractor);
+    float *views = make_views(448, 0, FEATURES_BLOCK);
+    float *together = forward(extractor, views, FEATURES_BLOCK);
+
+    for (size_t i = 0; i < FEATURES_BLOCK; i++)
+        for (int32_t n = 1; n <= 3 && i + (size_t)n <= FEATURES_BLOCK; n++) {
+            float *alone = forward(extractor, views + i * count, n);
+            ck_assert_mem_eq(alone, together + i * dimension, (size_t)n * dimension * sizeof *alone);
+            free(alone);
+        }
+    free(together);
+    free(views);
+    extractor_unref(extractor);
+}
+END_TEST
+
 START_TEST(blocks_cover_all_views)
 {
     for (int32_t views = 1; views < 40; views++) {
@@ -363,6 +387,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, gradient_is_slope);
     tcase_add_test(tcase, scales_are_strided_views);
     tcase_add_loop_test(tcase, views_do_not_influence_each_other, 0, (int)(sizeof backbones / sizeof backbones[0]));
+    tcase_add_test(tcase, bits_do_not_depend_on_the_block);
     tcase_add_test(tcase, blocks_cover_all_views);
     suite_add_tcase(suite, tcase);
     return suite;

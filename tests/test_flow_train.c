@@ -32,11 +32,11 @@ static size_t parameters_of(const dn_flow *flow)
     return flow_parameters(flow->dimension, flow->blocks, flow->hidden);
 }
 
-static flow_optimiser *make_optimiser(dn_flow *flow, const adam_options *options, int32_t rows, int32_t threads)
+static flow_optimiser *make_optimiser(dn_flow *flow, const adam_options *options, int32_t rows)
 {
     flow_optimiser *optimiser;
 
-    ck_ok(flow_optimiser_create(flow, options, rows, threads, &optimiser, NULL));
+    ck_ok(flow_optimiser_create(flow, options, rows, &optimiser, NULL));
     return optimiser;
 }
 
@@ -84,7 +84,7 @@ START_TEST(gradient_agrees_with_pytorch)
     float *x = golden_floats(results, "x", &n), *expected = golden_floats(results, "parameter_gradient", &parameters);
     double *loss = golden_doubles(results, "loss", NULL);
     float *gradients = malloc(parameters * sizeof *gradients);
-    flow_optimiser *optimiser = make_optimiser(flow, &paper, 9, 1);
+    flow_optimiser *optimiser = make_optimiser(flow, &paper, 9);
 
     ck_assert_ptr_nonnull(gradients);
     ck_assert_uint_eq(parameters, parameters_of(flow));
@@ -111,7 +111,7 @@ START_TEST(ten_steps_agree_with_pytorch)
     float *x = golden_floats(results, "x", &n), *trained = golden_floats(results, "trained", &parameters);
     double *losses = golden_doubles(results, "losses", &steps);
     float *before = copy_of(flow->weights, parameters);
-    flow_optimiser *optimiser = make_optimiser(flow, &paper, (int32_t)n / 12, 1);
+    flow_optimiser *optimiser = make_optimiser(flow, &paper, (int32_t)n / 12);
 
     for (size_t i = 0; i < steps; i++)
         ck_assert_double_eq_tol(flow_train_step(optimiser, x, (int32_t)n / 12, NULL, NULL), losses[i], 2e-5);
@@ -154,7 +154,7 @@ START_TEST(gradient_agrees_with_differences)
     enum { ROWS = 3, CHECKED = 60 };
     const double step = 1e-6;
     dn_flow *flow = make_flow(shapes[_i][0], shapes[_i][1], shapes[_i][2], NULL);
-    flow_optimiser *optimiser = make_optimiser(flow, &paper, ROWS, 1);
+    flow_optimiser *optimiser = make_optimiser(flow, &paper, ROWS);
     size_t parameters = parameters_of(flow);
     float *x = normal_rows(ROWS, flow->dimension), *gradients = malloc(parameters * sizeof *gradients);
     double *weights = naive_weights(flow);
@@ -186,7 +186,7 @@ START_TEST(update_follows_adams_formulas)
     const adam_options o = {
         .learning_rate = 0.05, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-3, .weight_decay = 0.2};
     dn_flow *flow = make_flow(8, 2, 5, NULL);
-    flow_optimiser *optimiser = make_optimiser(flow, &o, 4, 1);
+    flow_optimiser *optimiser = make_optimiser(flow, &o, 4);
     size_t n = parameters_of(flow);
     float *x = normal_rows(4, 8), *gradients = malloc(n * sizeof *gradients);
     double *m = calloc(n, sizeof *m), *v = calloc(n, sizeof *v);
@@ -223,7 +223,7 @@ START_TEST(training_lowers_the_loss)
     enum { ROWS = 16 };
     const adam_options fast = {.learning_rate = 3e-3, .beta1 = 0.8, .beta2 = 0.8, .epsilon = 1e-4};
     dn_flow *flow = make_flow(6, 2, 16, NULL);
-    flow_optimiser *optimiser = make_optimiser(flow, &fast, ROWS, 1);
+    flow_optimiser *optimiser = make_optimiser(flow, &fast, ROWS);
     float *x = normal_rows(ROWS, 6);
 
     for (int i = 0; i < ROWS * 6; i++)
@@ -243,7 +243,7 @@ START_TEST(tiny_epsilon_is_no_division_by_zero)
 {
     const adam_options tiny = {.learning_rate = 1e-3, .beta1 = 0.8, .beta2 = 0.8, .epsilon = 1e-60};
     dn_flow *flow = make_flow(6, 1, 8, NULL);
-    flow_optimiser *optimiser = make_optimiser(flow, &tiny, 2, 1);
+    flow_optimiser *optimiser = make_optimiser(flow, &tiny, 2);
     const float zeros[12] = {0};
 
     flow_train_step(optimiser, zeros, 2, NULL, NULL);
@@ -263,7 +263,7 @@ START_TEST(threads_do_not_change_bits)
 
     for (int32_t threads = 1; threads <= 3; threads++) {
         dn_flow *flow = make_flow(270, 2, 150, NULL);
-        flow_optimiser *optimiser = make_optimiser(flow, &paper, ROWS, threads);
+        flow_optimiser *optimiser = make_optimiser(flow, &paper, ROWS);
         size_t n = parameters_of(flow);
         pool *workers;
         ck_ok(pool_create(&allocator, threads, &workers, NULL));
@@ -284,7 +284,7 @@ END_TEST
 START_TEST(an_infinite_loss_changes_nothing)
 {
     dn_flow *flow = make_flow(6, 2, 4, NULL);
-    flow_optimiser *optimiser = make_optimiser(flow, &paper, 2, 1);
+    flow_optimiser *optimiser = make_optimiser(flow, &paper, 2);
     size_t n = parameters_of(flow);
     float *x = normal_rows(2, 6), *gradients = copy_of(flow->weights, n);
 
@@ -318,7 +318,7 @@ START_TEST(survives_failing_allocations)
         flow_optimiser *optimiser;
         dn_error error = {0};
         memory.fail_at = memory.calls + 1 + fail_at;
-        dn_status status = flow_optimiser_create(flow, &paper, 4, 2, &optimiser, &error);
+        dn_status status = flow_optimiser_create(flow, &paper, 4, &optimiser, &error);
         flow_optimiser_free(optimiser);
         flow_unref(flow);
         ck_assert_int_eq(memory.live, 0);

@@ -9,12 +9,12 @@
 #include "support.h"
 
 struct sample {
-    int32_t in, out, rows, group;
+    int32_t in, out, rows;
 };
 
 /* Below, at and above the size of a tile, in both directions. */
-static const struct sample samples[] = {{1, 1, 1, 1},      {5, 3, 2, 2},      {128, 128, 32, 16},
-                                        {130, 257, 7, 7},  {64, 300, 48, 16}, {2060, 20, 5, 5}};
+static const struct sample samples[] = {{1, 1, 1},     {5, 3, 2},     {128, 128, 32},
+                                        {130, 257, 7}, {64, 300, 48}, {2060, 20, 5}};
 #define SAMPLES ((int)(sizeof samples / sizeof samples[0]))
 
 #define SMALL 1e-4
@@ -22,14 +22,13 @@ static const struct sample samples[] = {{1, 1, 1, 1},      {5, 3, 2, 2},      {1
 struct data {
     linear layer;
     int32_t rows;
-    row_batch batch;
     float *parameters; /* weight, then bias */
     float *x;          /* (in, rows) */
     float *dy;         /* (out, rows) */
     float *y;          /* (out, rows) */
     float *dx;         /* (in, rows) */
     float *gradient;   /* of the parameters */
-    float *scratch;    /* for three threads */
+    float *transposed; /* (rows, in) */
     int *calls;        /* how often the sink got each parameter */
 };
 
@@ -46,7 +45,7 @@ static float *drawn(rng *generator, size_t n)
 static struct data make_data(const struct sample *s)
 {
     rng generator;
-    struct data d = {.rows = s->rows, .batch = {s->rows, s->group}};
+    struct data d = {.rows = s->rows};
     size_t weights = (size_t)s->in * (size_t)s->out, all = weights + (size_t)s->out;
 
     rng_seed(&generator, 5, 0);
@@ -56,9 +55,9 @@ static struct data make_data(const struct sample *s)
     d.y = drawn(&generator, (size_t)s->rows * (size_t)s->out);
     d.dx = drawn(&generator, (size_t)s->rows * (size_t)s->in);
     d.gradient = drawn(&generator, all);
-    d.scratch = malloc(3 * LINEAR_SCRATCH * sizeof *d.scratch);
+    d.transposed = drawn(&generator, (size_t)s->rows * (size_t)s->in);
     d.calls = calloc(all, sizeof *d.calls);
-    ck_assert(d.calls && d.scratch);
+    ck_assert_ptr_nonnull(d.calls);
     d.layer = (linear){s->in, s->out, d.parameters, d.parameters + weights};
     return d;
 }
@@ -71,7 +70,7 @@ static void free_data(struct data *d)
     free(d->y);
     free(d->dx);
     free(d->gradient);
-    free(d->scratch);
+    free(d->transposed);
     free(d->calls);
 }
 
@@ -81,7 +80,7 @@ START_TEST(forward_is_a_matrix_product)
     int32_t in = d.layer.in, out = d.layer.out;
 
     for (int relu = 0; relu <= 1; relu++) {
-        linear_forward(&d.layer, d.x, d.batch, relu != 0, d.y, NULL);
+        linear_forward(&d.layer, d.x, d.rows, relu != 0, d.y, NULL);
         for (int32_t r = 0; r < d.rows; r++)
             for (int32_t o = 0; o < out; o++) {
                 double sum = (double)d.layer.bias[o];
@@ -100,7 +99,7 @@ START_TEST(relu_keeps_nan)
     struct data d = make_data(&samples[1]);
 
     d.parameters[0] = NAN;
-    linear_forward(&d.layer, d.x, d.batch, 1, d.y, NULL);
+    linear_forward(&d.layer, d.x, d.rows, 1, d.y, NULL);
     ck_assert(isnan(d.y[0]));
     free_data(&d);
 }
@@ -126,7 +125,7 @@ START_TEST(input_gradient_is_the_transposed_product)
     ck_assert_ptr_nonnull(gate);
     for (size_t i = 0; i < n; i++)
         gate[i] = i % 3 == 0 ? 0.0f : 0.5f;
-    linear_input_gradient(&d.layer, d.dy, gate, d.batch, d.dx, NULL);
+    linear_input_gradient(&d.layer, d.dy, gate, d.rows, d.dx, NULL);
     for (int32_t i = 0; i < in; i++)
         for (int32_t r = 0; r < d.rows; r++) {
             double expected = (i * d.rows + r) % 3 == 0 ? 0 : input_gradient(&d, r, i);
@@ -143,7 +142,7 @@ START_TEST(input_gradient_adds)
 
     for (int32_t i = 0; i < d.layer.in * d.rows; i++)
         d.dx[i] = 0.25f * (float)(i % 7);
-    linear_input_gradient_add(&d.layer, d.dy, d.batch, d.dx, NULL);
+    linear_input_gradient_add(&d.layer, d.dy, d.rows, d.dx, NULL);
     for (int32_t i = 0; i < d.layer.in; i++)
         for (int32_t r = 0; r < d.rows; r++) {
             double expected = 0.25 * (double)((i * d.rows + r) % 7) + input_gradient(&d, r, i);
@@ -153,15 +152,16 @@ START_TEST(input_gradient_adds)
 }
 END_TEST
 
-static void collect(void *context, const float *first, size_t n, const float *gradient)
+static void collect(void *context, const linear_tile *tile)
 {
     struct data *d = context;
-    size_t offset = (size_t)(first - d->parameters);
+    size_t offset = (size_t)(tile->first - d->parameters);
 
-    for (size_t i = 0; i < n; i++) {
-        d->gradient[offset + i] = gradient[i];
-        d->calls[offset + i]++; /* no parameter is given twice, so no two threads meet here */
-    }
+    for (size_t row = 0; row < tile->rows; row++, offset += tile->stride)
+        for (size_t i = 0; i < tile->columns; i++) {
+            d->gradient[offset + i] = tile->gradient[row * tile->columns + i];
+            d->calls[offset + i]++; /* no parameter is given twice, so no two threads meet here */
+        }
 }
 
 START_TEST(weight_gradient_reaches_each_parameter_once)
@@ -170,7 +170,7 @@ START_TEST(weight_gradient_reaches_each_parameter_once)
     int32_t in = d.layer.in, out = d.layer.out;
     const float *bias_gradient = d.gradient + (size_t)in * (size_t)out;
 
-    linear_weight_gradient(&d.layer, d.x, d.dy, d.rows, collect, &d, d.scratch, NULL);
+    linear_weight_gradient(&d.layer, d.x, d.dy, d.rows, collect, &d, d.transposed, NULL);
     for (int32_t o = 0; o < out; o++) {
         double bias = 0;
         for (int32_t r = 0; r < d.rows; r++)
@@ -198,15 +198,15 @@ static void run_all(struct data *d, int32_t threads)
 
     if (threads > 1)
         ck_ok(pool_create(&allocator, threads, &workers, &error));
-    linear_forward(&d->layer, d->x, d->batch, 1, d->y, workers);
-    linear_input_gradient(&d->layer, d->dy, d->x, d->batch, d->dx, workers);
-    linear_weight_gradient(&d->layer, d->x, d->dy, d->rows, collect, d, d->scratch, workers);
+    linear_forward(&d->layer, d->x, d->rows, 1, d->y, workers);
+    linear_input_gradient(&d->layer, d->dy, d->x, d->rows, d->dx, workers);
+    linear_weight_gradient(&d->layer, d->x, d->dy, d->rows, collect, d, d->transposed, workers);
     pool_free(workers);
 }
 
 START_TEST(threads_do_not_change_bits)
 {
-    const struct sample sample = {2100, 150, 6, 6};
+    const struct sample sample = {2100, 150, 6};
     struct data alone = make_data(&sample);
 
     run_all(&alone, 1);

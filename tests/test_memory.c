@@ -280,7 +280,7 @@ static double training_bytes(const dn_extractor *e, const training *c)
     double canvases = !c->paths ? c->images : c->bank == 0 || together > 16 ? 16 : together < 1 ? 1 : (int)together;
     double worker = 4.0 * (double)features_forward_scratch(e);
     double state = 16 * parameters(d, h, k) + activations(d, h, k, rows) + 4 * rows * (2 * d + 1) +
-                   threads * 4 * (64 * 2048 + 64);
+                   4 * rows * (h > d / 2 ? h : d / 2);
     double bank = 4 * learned * c->bank * d;
     double score = scorer_bytes(e, h, 4, threads) + 6 * s * s;
     double map = c->heatmap > 0 ? localizer_bytes(e, h, k, 16, threads) + 10 * s * s : 0;

@@ -16,6 +16,10 @@
 #define SIMD_CLONES
 #endif
 
+/* Asks for the cache line of an address that will be read soon: FETCH_FLOATS floats. */
+#define FETCH(address) __builtin_prefetch(address)
+#define FETCH_FLOATS 16
+
 #define SIMD_INLINE static inline __attribute__((always_inline))
 
 #endif

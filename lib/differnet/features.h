@@ -4,9 +4,10 @@
 
 #include "differnet/extractor.h"
 
-/* The most views that are handled together: features_* accept 1 .. FEATURES_BLOCK.  A view's bits depend on how many
- * there are and on its place among them, not on what the others show.  So that they depend on the image alone, its views
- * are always cut in the same way: FEATURES_BLOCK at a time, what is left at the end. */
+/* The most views that are handled together: features_* accept 1 .. FEATURES_BLOCK.  A view's bits depend on the view
+ * alone where all convolutions are Winograd's or depthwise, as in AlexNet; with others on how many there are and on its
+ * place among them as well, not on what the others show.  So that they depend on the image alone, its views are always
+ * cut in the same way: FEATURES_BLOCK at a time, what is left at the end. */
 #define FEATURES_BLOCK 4
 
 /* Blocks that so many views of an image make, and the views in one of them. */

@@ -159,7 +159,7 @@ static dn_status create_flow(dn_trainer *t, dn_error *error)
     int32_t rows = images_per_step(t) * o->batch_views;
 
     TRY(flow_create(&flow, &t->flow, error));
-    TRY(flow_optimiser_create(t->flow, &adam, rows, o->threads, &t->optimiser, error));
+    TRY(flow_optimiser_create(t->flow, &adam, rows, &t->optimiser, error));
     t->rows = mem_alloc(&t->allocator, (size_t)rows * (size_t)t->extractor->feature_dim, sizeof *t->rows);
     t->state.order = mem_zalloc(&t->allocator, (size_t)t->train_count, sizeof *t->state.order);
     t->state.good = mem_alloc(&t->allocator, parameters_of(t), sizeof *t->state.good);

@@ -128,7 +128,7 @@ static int32_t block_rows(int32_t n, int64_t first)
 
 static flow_pass block_pass(const dn_flow *flow, int32_t rows, _Bool keep, float *scratch, pool *workers)
 {
-    return pass_make(flow, pass_rows(rows), LINEAR_GROUP, keep, scratch, workers);
+    return pass_make(flow, pass_rows(rows), keep, scratch, workers);
 }
 
 size_t flow_scratch(const dn_flow *flow)

@@ -36,7 +36,7 @@ static adam_step prepare_step(const adam_options *options, int64_t step)
 }
 
 SIMD_CLONES static void adam(const adam_step *step, float *restrict w, float *restrict m, float *restrict v,
-                 const float *restrict gradient, size_t n)
+                             const float *restrict gradient, size_t n)
 {
     const adam_step s = *step;
 
@@ -56,39 +56,47 @@ struct update {
     float *gradients; /* NULL: update */
 };
 
-static void take_gradient(void *context, const float *first, size_t n, const float *gradient)
+static void take_gradient(void *context, const linear_tile *tile)
 {
     const struct update *update = context;
     flow_optimiser *optimiser = update->optimiser;
-    size_t offset = (size_t)(first - optimiser->flow->weights);
+    size_t offset = (size_t)(tile->first - optimiser->flow->weights);
+    const float *gradient = tile->gradient;
 
-    if (update->gradients)
-        memcpy(update->gradients + offset, gradient, n * sizeof *gradient);
-    else
-        adam(&update->step, optimiser->flow->owned + offset, optimiser->m + offset, optimiser->v + offset, gradient,
-             n);
+    for (size_t row = 0; row < tile->rows; row++, offset += tile->stride, gradient += tile->columns)
+        if (update->gradients)
+            memcpy(update->gradients + offset, gradient, tile->columns * sizeof *gradient);
+        else
+            adam(&update->step, optimiser->flow->owned + offset, optimiser->m + offset, optimiser->v + offset,
+                 gradient, tile->columns);
 }
 
 /* ---- the optimiser ---- */
 
-/* Scratch: gradient towards z (rows, D) and logdet (rows); tiles of the threads; the pass. */
+/* Scratch: gradient towards z (rows, D) and logdet (rows); a layer's input, transposed; the pass. */
 static size_t head_floats(const dn_flow *flow, int32_t max_rows)
 {
     return ((size_t)max_rows * ((size_t)flow->dimension + 1) + 15) / 16 * 16;
 }
 
-static size_t scratch_floats(const dn_flow *flow, int32_t max_rows, int32_t threads)
+static size_t transposed_floats(const dn_flow *flow, int32_t max_rows)
 {
-    size_t pass = pass_floats(flow, pass_rows(max_rows), 1), tiles, total;
+    size_t widest = (size_t)(flow->hidden > flow->half ? flow->hidden : flow->half);
 
-    if (pass == 0 || !size_mul((size_t)threads, LINEAR_SCRATCH, &tiles) ||
-        !size_add(pass + head_floats(flow, max_rows), tiles, &total))
-        return SIZE_MAX; /* no allocator has that much */
-    return total;
+    return mem_padded_floats((size_t)pass_rows(max_rows) * widest);
 }
 
-dn_status flow_optimiser_create(dn_flow *flow, const adam_options *options, int32_t max_rows, int32_t threads,
-                                flow_optimiser **out, dn_error *error)
+static size_t scratch_floats(const dn_flow *flow, int32_t max_rows)
+{
+    size_t pass = pass_floats(flow, pass_rows(max_rows), 1);
+
+    if (pass == 0)
+        return SIZE_MAX; /* no allocator has that much */
+    return head_floats(flow, max_rows) + transposed_floats(flow, max_rows) + pass; /* the former are parts of the pass */
+}
+
+dn_status flow_optimiser_create(dn_flow *flow, const adam_options *options, int32_t max_rows, flow_optimiser **out,
+                                dn_error *error)
 {
     size_t parameters = flow_parameters(flow->dimension, flow->blocks, flow->hidden);
 
@@ -97,10 +105,10 @@ dn_status flow_optimiser_create(dn_flow *flow, const adam_options *options, int3
     if (!optimiser)
         return fail_memory(error, "the optimiser");
     *optimiser = (flow_optimiser){.flow = flow, .allocator = flow->allocator, .options = *options,
-                                  .max_rows = max_rows, .threads = threads};
+                                  .max_rows = max_rows};
     optimiser->m = mem_zalloc(&flow->allocator, parameters, sizeof *optimiser->m);
     optimiser->v = mem_zalloc(&flow->allocator, parameters, sizeof *optimiser->v);
-    optimiser->scratch = mem_alloc(&flow->allocator, scratch_floats(flow, max_rows, threads), sizeof(float));
+    optimiser->scratch = mem_alloc(&flow->allocator, scratch_floats(flow, max_rows), sizeof(float));
     if (!optimiser->m || !optimiser->v || !optimiser->scratch) {
         flow_optimiser_free(optimiser);
         return fail_memory(error, "the optimiser");
@@ -143,17 +151,16 @@ double flow_train_step(flow_optimiser *optimiser, const float *x, int32_t rows, 
 {
     dn_flow *flow = optimiser->flow;
     float *z = optimiser->scratch, *logdet_gradient = z + (size_t)rows * (size_t)flow->dimension;
-    float *tiles = optimiser->scratch + head_floats(flow, optimiser->max_rows);
-    int32_t computed = pass_rows(rows);
-    flow_pass pass =
-        pass_make(flow, computed, computed, 1, tiles + (size_t)optimiser->threads * LINEAR_SCRATCH, workers);
+    float *transposed = optimiser->scratch + head_floats(flow, optimiser->max_rows);
+    float *memory = transposed + transposed_floats(flow, optimiser->max_rows);
+    flow_pass pass = pass_make(flow, pass_rows(rows), 1, memory, workers);
 
     pass_forward(&pass, x, rows, z);
     double loss = loss_and_gradient(z, pass.logdet, rows, flow->dimension, logdet_gradient);
     if (!isfinite(loss))
         return loss;
     struct update update = {optimiser, prepare_step(&optimiser->options, optimiser->step + 1), gradients};
-    subnet_sink sink = {take_gradient, &update, tiles};
+    subnet_sink sink = {take_gradient, &update, transposed};
     pass_backward(&pass, z, logdet_gradient, NULL, &sink);
     if (!gradients)
         optimiser->step++;

@@ -14,13 +14,12 @@ typedef struct flow_optimiser {
     adam_options options;
     int64_t step;           /* steps done */
     float *m, *v;           /* Adam's moments, layout of flow.weights */
-    int32_t max_rows, threads;
+    int32_t max_rows;
     float *scratch;
 } flow_optimiser;
 
-/* threads: the most that the pool of a flow_train_step may have. */
-dn_status flow_optimiser_create(dn_flow *flow, const adam_options *options, int32_t max_rows, int32_t threads,
-                                flow_optimiser **out, dn_error *error);
+dn_status flow_optimiser_create(dn_flow *flow, const adam_options *options, int32_t max_rows, flow_optimiser **out,
+                                dn_error *error);
 void flow_optimiser_free(flow_optimiser *optimiser);
 
 /* x: (rows, dimension), rows <= max_rows.  Returns loss = mean over rows of (|z|^2 / 2 - logdet) / dimension before

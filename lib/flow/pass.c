@@ -1,11 +1,12 @@
 #include "flow/pass.h"
 
 #include "base/memory.h"
+#include "base/product.h"
 #include "base/simd.h"
 
 #define LANES COUPLING_LANES
 
-_Static_assert(LANES % LINEAR_GROUP == 0, "rows come in whole groups");
+_Static_assert(LANES % PRODUCT_LANES == 0, "a row's bits depend on the row alone");
 
 /* A block's output is limited to +-FLOW_LIMIT, as in the reference implementation; the gradient of a limited value
  * is 0. */
@@ -57,9 +58,9 @@ static float *take(float **memory, size_t floats)
     return taken;
 }
 
-flow_pass pass_make(const dn_flow *flow, int32_t rows, int32_t group, _Bool keep, float *memory, pool *workers)
+flow_pass pass_make(const dn_flow *flow, int32_t rows, _Bool keep, float *memory, pool *workers)
 {
-    flow_pass pass = {.flow = flow, .workers = workers, .rows = rows, .group = group, .keep = keep};
+    flow_pass pass = {.flow = flow, .workers = workers, .rows = rows, .keep = keep};
 
     pass.logdet = (double *)(void *)take(&memory, mem_padded_floats(2 * (size_t)rows));
     for (int i = 0; i < 2; i++) {
@@ -246,7 +247,7 @@ static void net_forward(flow_pass *pass, int32_t block, int which, const float *
 {
     subnet net = subnet_of(pass->flow, block, which);
 
-    subnet_forward(&net, x, (row_batch){pass->rows, pass->group}, &trace->net[which], pass->workers);
+    subnet_forward(&net, x, pass->rows, &trace->net[which], pass->workers);
 }
 
 void pass_forward(flow_pass *pass, const float *x, int32_t used, float *z)
@@ -375,7 +376,7 @@ static void net_backward(flow_pass *pass, int32_t block, int which, const float 
 {
     subnet net = subnet_of(pass->flow, block, which);
 
-    subnet_backward(&net, x, (row_batch){pass->rows, pass->group}, &trace->net[which], dx, pass->work, sink,
+    subnet_backward(&net, x, pass->rows, &trace->net[which], dx, pass->work, sink,
                     pass->workers);
 }
 

@@ -16,7 +16,6 @@ typedef struct flow_pass {
     const dn_flow *flow;
     pool *workers;
     int32_t rows;        /* R: rows that are computed, a multiple of COUPLING_LANES */
-    int32_t group;       /* rows per matrix product */
     int32_t used;        /* the first rows hold data, the others repeat row 0 */
     _Bool keep;          /* every block has its own trace; otherwise all share one, and there is no way back */
     float *traces;
@@ -29,9 +28,8 @@ typedef struct flow_pass {
 int32_t pass_rows(int32_t rows);
 /* Floats of memory for a pass of R rows; 0 if it overflows. */
 size_t pass_floats(const dn_flow *flow, int32_t rows, _Bool keep);
-/* Lays a pass of R rows out in `memory` (64-byte aligned), which may be made for more.  group: LINEAR_GROUP, so that
- * a row's bits depend on the row alone, or R. */
-flow_pass pass_make(const dn_flow *flow, int32_t rows, int32_t group, _Bool keep, float *memory, pool *workers);
+/* Lays a pass of R rows out in `memory` (64-byte aligned), which may be made for more. */
+flow_pass pass_make(const dn_flow *flow, int32_t rows, _Bool keep, float *memory, pool *workers);
 
 /* x: (used, D) -> z: (used, D), may be equal to x; pass->logdet. */
 void pass_forward(flow_pass *pass, const float *x, int32_t used, float *z);

@@ -43,16 +43,16 @@ static const float *input_of(const float *x, const subnet_trace *trace, int laye
     return layer == 0 ? x : trace->hidden[layer - 1];
 }
 
-void subnet_forward(const subnet *net, const float *x, row_batch batch, const subnet_trace *trace, pool *workers)
+void subnet_forward(const subnet *net, const float *x, int32_t rows, const subnet_trace *trace, pool *workers)
 {
     for (int i = 0; i < FLOW_LAYERS; i++) {
         _Bool last = i == FLOW_LAYERS - 1;
-        linear_forward(&net->layers[i], input_of(x, trace, i), batch, !last, last ? trace->output : trace->hidden[i],
+        linear_forward(&net->layers[i], input_of(x, trace, i), rows, !last, last ? trace->output : trace->hidden[i],
                        workers);
     }
 }
 
-void subnet_backward(const subnet *net, const float *x, row_batch batch, const subnet_trace *trace, float *dx,
+void subnet_backward(const subnet *net, const float *x, int32_t rows, const subnet_trace *trace, float *dx,
                      float *const work[2], const subnet_sink *sink, pool *workers)
 {
     const float *dy = trace->output; /* gradient towards the present layer's output */
@@ -60,12 +60,12 @@ void subnet_backward(const subnet *net, const float *x, row_batch batch, const s
     for (int i = FLOW_LAYERS - 1; i >= 0; i--) {
         const linear *layer = &net->layers[i];
         if (i == 0)
-            linear_input_gradient_add(layer, dy, batch, dx, workers);
+            linear_input_gradient_add(layer, dy, rows, dx, workers);
         else
-            linear_input_gradient(layer, dy, trace->hidden[i - 1], batch, work[i % 2], workers);
+            linear_input_gradient(layer, dy, trace->hidden[i - 1], rows, work[i % 2], workers);
         if (sink)
-            linear_weight_gradient(layer, input_of(x, trace, i), dy, batch.rows, sink->function, sink->context,
-                                   sink->scratch, workers);
+            linear_weight_gradient(layer, input_of(x, trace, i), dy, rows, sink->function, sink->context,
+                                   sink->transposed, workers);
         dy = work[i % 2];
     }
 }

@@ -28,20 +28,20 @@ typedef struct subnet_trace {
 } subnet_trace;
 
 /* x: (half, rows) -> trace. */
-void subnet_forward(const subnet *net, const float *x, row_batch batch, const subnet_trace *trace, pool *workers);
+void subnet_forward(const subnet *net, const float *x, int32_t rows, const subnet_trace *trace, pool *workers);
 
 /* Where the parameters' gradients go. */
 typedef struct subnet_sink {
     linear_sink function;
     void *context;
-    float *scratch; /* LINEAR_SCRATCH floats per thread */
+    float *transposed; /* scratch: the larger of (rows, hidden) and (rows, half) */
 } subnet_sink;
 
 /* dx += gradient towards x, given trace->output replaced by the gradient towards s and t.
  * dx: (half, rows); work: two of (hidden, rows).
  * sink: NULL if only dx is wanted.  A layer's weights are used for the last time before they are given to the sink,
  * which may then change them. */
-void subnet_backward(const subnet *net, const float *x, row_batch batch, const subnet_trace *trace, float *dx,
+void subnet_backward(const subnet *net, const float *x, int32_t rows, const subnet_trace *trace, float *dx,
                      float *const work[2], const subnet_sink *sink, pool *workers);
 
 #endif

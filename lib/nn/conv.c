@@ -70,9 +70,9 @@ void conv_pack(const conv_spec *spec, float *packed)
         winograd_pack(spec, packed);
 }
 
-static _Bool uses_winograd(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
+static _Bool uses_winograd(const conv_spec *spec, int32_t in_h, int32_t in_w)
 {
-    return spec->packed && winograd_pays(spec, views, in_h, in_w);
+    return spec->packed && winograd_pays(spec, in_h, in_w);
 }
 
 static size_t direct_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
@@ -87,8 +87,8 @@ size_t conv_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t 
     size_t most = 0;
 
     for (int32_t n = 1; n <= views; n++) {
-        size_t floats = uses_winograd(spec, n, in_h, in_w) ? winograd_scratch(spec, n, in_h, in_w)
-                                                           : direct_scratch(spec, n, in_h, in_w);
+        size_t floats = uses_winograd(spec, in_h, in_w) ? winograd_scratch(spec, n, in_h, in_w)
+                                                        : direct_scratch(spec, n, in_h, in_w);
         most = floats > most ? floats : most;
     }
     return most;
@@ -148,7 +148,7 @@ static void direct_forward(const conv_spec *spec, const struct shape *s, const f
 void conv_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *x,
                   enum activation activation, float *y, float *scratch)
 {
-    if (uses_winograd(spec, views, in_h, in_w)) {
+    if (uses_winograd(spec, in_h, in_w)) {
         winograd_forward(spec, views, in_h, in_w, x, activation, y, scratch);
         return;
     }
@@ -186,7 +186,7 @@ static void direct_gradient(const conv_spec *spec, const struct shape *s, const 
 void conv_gradient(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *dy, float *dx,
                    float *scratch)
 {
-    if (uses_winograd(spec, views, in_h, in_w)) {
+    if (uses_winograd(spec, in_h, in_w)) {
         winograd_gradient(spec, views, in_h, in_w, dy, dx, scratch);
         return;
     }

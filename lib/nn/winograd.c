@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "base/blas.h"
+#include "base/product.h"
 #include "base/simd.h"
 #include "nn/activation.h"
 #include "nn/cook_toom.h"
@@ -24,8 +24,9 @@
  * number of views only.  Chosen by measurement (bench/bench_conv.c). */
 #define GROUP_LEAST 64
 
-/* Fewer tiles than this are slower than the direct method: all weights are read for little work. */
-#define LEAST_TILES 16
+/* With fewer tiles in a view the direct method is as fast: all weights are read for little work.  (Whether the views are
+ * many does not matter, so that a view's bits do not depend on it.) */
+#define LEAST_TILES 4
 
 /* Floats between the products of a tile: a line more than dense, so that they do not fall on the same cache sets. */
 #define SKEW 16
@@ -45,6 +46,7 @@ struct plan {
     size_t patch;
     size_t in_products;      /* (n^2, group, channels), in_step */
     size_t out_products;     /* (n^2, group, out_c), out_step */
+    size_t transposed;       /* (out_c, channels): weights of one of the n^2 products, for the gradient */
     size_t scratch;
 };
 
@@ -98,13 +100,14 @@ static struct plan plan_of(const conv_spec *spec, int32_t views, int32_t in_h, i
     p.patch = spec->stride > 1 ? (size_t)views * in_floats(&p) : 0;
     p.in_products = p.patch + p.n2 * (p.channels > p.out_c ? p.channels : p.out_c);
     p.out_products = p.in_products + p.n2 * p.in_step;
-    p.scratch = p.out_products + p.n2 * p.out_step;
+    p.transposed = p.out_products + p.n2 * p.out_step;
+    p.scratch = p.transposed + p.channels * p.out_c;
     return p;
 }
 
-_Bool winograd_pays(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
+_Bool winograd_pays(const conv_spec *spec, int32_t in_h, int32_t in_w)
 {
-    return plan_of(spec, views, in_h, in_w).tiles >= LEAST_TILES;
+    return plan_of(spec, 1, in_h, in_w).tiles >= LEAST_TILES;
 }
 
 /* ---- weights ---- */
@@ -128,7 +131,7 @@ static const float *weight_row(const conv_spec *spec, int32_t y, int32_t x, int3
                            (size_t)(channel % spec->in_c)) * (size_t)spec->out_c;
 }
 
-#define PACK_BLOCK 64 /* output channels that are packed together: all taps of theirs stay in the first cache */
+#define PACK_BLOCK PRODUCT_WIDEST /* the most output channels that are packed together: those of a panel */
 #define PACK_TAPS 27  /* 5 x 5, in nines */
 
 /* sum[o] += f[0] g[0][o] + .. + f[8] g[8][o], one after the other.  (Nine terms at once, because a loop over sums alone
@@ -183,45 +186,24 @@ static void pack_filters(const cook_toom *t, const double (*filters)[PACK_BLOCK]
     }
 }
 
-/* packed: (n, n, channels, out_c).  Filter by filter, so that the weights are read once. */
+/* packed: (n, n), each the panels of a (channels, out_c) matrix.  Filter by filter, so that the weights are read once. */
 void winograd_pack(const conv_spec *spec, float *packed)
 {
     struct plan p = plan_of(spec, 1, spec->kernel_h, spec->kernel_w);
     double filters[PACK_TAPS][PACK_BLOCK];
 
     for (int32_t channel = 0; channel < (int32_t)p.channels; channel++)
-        for (int32_t first = 0; first < spec->out_c; first += PACK_BLOCK) {
-            int32_t n = spec->out_c - first < PACK_BLOCK ? spec->out_c - first : PACK_BLOCK;
+        for (int32_t first = 0, n; first < spec->out_c; first += n) {
+            n = (int32_t)product_panel(spec->out_c - first);
             load_taps(spec, p.transform.taps, channel, first, n, filters);
             pack_filters(&p.transform, (const double (*)[PACK_BLOCK])filters, n,
-                         packed + (size_t)channel * p.out_c + first, p.channels * p.out_c);
+                         packed + (size_t)first * p.channels + (size_t)channel * (size_t)n, p.channels * p.out_c);
         }
 }
 
 size_t winograd_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
 {
     return plan_of(spec, views, in_h, in_w).scratch;
-}
-
-/* ---- products ---- */
-
-/* OpenBLAS takes the weights of a product as they lie, without packing them first, up to about 10^6 multiplications (on
- * some processors).  Products of up to FEW_TILES tiles are cut into such ones: packing would take as long as they do. */
-#define FEW_TILES 64
-#define UNPACKED 1000000
-
-/* c = a b.  a: (count, k), b: (k, n), c: (count, n) */
-static void multiply(int64_t count, int64_t n, int64_t k, const float *a, const float *b, float *c)
-{
-    int64_t width = n;
-
-    if (count <= FEW_TILES) {
-        width = UNPACKED / (count * k) / COOK_TOOM_LANES * COOK_TOOM_LANES;
-        width = width < COOK_TOOM_LANES ? COOK_TOOM_LANES : width;
-    }
-    for (int64_t first = 0; first < n; first += width)
-        blas_gemm(BLAS_N, BLAS_N, count, n - first < width ? n - first : width, k, 1, a, k, b + first, n, 0, c + first,
-                  n);
 }
 
 /* ---- pixels to blocks ---- */
@@ -330,14 +312,28 @@ void winograd_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_
         for (size_t i = 0; i < count; i++)
             tile_forward_in(&p, patch, first + i, x, in_products + i * p.channels);
         for (size_t k = 0; k < p.n2; k++)
-            multiply((int64_t)count, spec->out_c, (int64_t)p.channels, in_products + k * p.in_step,
-                     spec->packed + k * p.channels * p.out_c, out_products + k * p.out_step);
+            product_panels((int64_t)count, spec->out_c, (int64_t)p.channels,
+                           (product_factor){in_products + k * p.in_step, (int64_t)p.channels, 1},
+                           spec->packed + k * p.channels * p.out_c, 0, out_products + k * p.out_step, spec->out_c);
         for (size_t i = 0; i < count; i++)
             tile_forward_out(&p, patch, first + i, out_products + i * p.out_c, activation, spec->bias, y);
     }
 }
 
 /* ---- gradient towards the input ---- */
+
+/* Panels of a (channels, out_c) matrix -> transposed (out_c, channels). */
+static void transpose_panels(const struct plan *p, const float *panels, float *transposed)
+{
+    int64_t channels = (int64_t)p->channels, width;
+
+    for (int64_t left = (int64_t)p->out_c; left > 0; left -= width) {
+        width = product_panel(left);
+        product_transpose(channels, width, panels, width, transposed, channels);
+        panels += channels * width;
+        transposed += width * channels;
+    }
+}
 
 static void tile_gradient_in(const struct plan *p, float *patch, size_t tile, const float *dy,
                              float *products)
@@ -373,18 +369,19 @@ void winograd_gradient(const conv_spec *spec, int32_t views, int32_t in_h, int32
 {
     struct plan p = plan_of(spec, views, in_h, in_w);
     float *patch = scratch + p.patch, *in_products = scratch + p.in_products;
-    float *out_products = scratch + p.out_products;
-
+    float *out_products = scratch + p.out_products, *transposed = scratch + p.transposed;
     float *target = spec->stride > 1 ? scratch : dx;
     memset(target, 0, (size_t)views * in_floats(&p) * sizeof *target);
     for (size_t first = 0; first < p.tiles; first += p.group) {
         size_t count = p.tiles - first < p.group ? p.tiles - first : p.group;
         for (size_t i = 0; i < count; i++)
             tile_gradient_in(&p, patch, first + i, dy, out_products + i * p.out_c);
-        for (size_t k = 0; k < p.n2; k++)
-            blas_gemm(BLAS_N, BLAS_T, (int64_t)count, (int64_t)p.channels, spec->out_c, 1,
-                      out_products + k * p.out_step, spec->out_c, spec->packed + k * p.channels * p.out_c,
-                      spec->out_c, 0, in_products + k * p.in_step, (int64_t)p.channels);
+        for (size_t k = 0; k < p.n2; k++) {
+            transpose_panels(&p, spec->packed + k * p.channels * p.out_c, transposed);
+            product((int64_t)count, (int64_t)p.channels, spec->out_c,
+                    (product_factor){out_products + k * p.out_step, spec->out_c, 1}, transposed, (int64_t)p.channels,
+                    0, in_products + k * p.in_step, (int64_t)p.channels);
+        }
         for (size_t i = 0; i < count; i++)
             tile_gradient_out(&p, patch, first + i, in_products + i * p.channels, target);
     }

@@ -6,13 +6,14 @@
 
 /* Whether the layer can be computed so at all. */
 _Bool winograd_fits(const conv_spec *spec);
-/* Whether that is faster than the direct method for so many views of this size. */
-_Bool winograd_pays(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w);
+/* Whether that is no slower than the direct method for views of this size. */
+_Bool winograd_pays(const conv_spec *spec, int32_t in_h, int32_t in_w);
 
 size_t winograd_packed_floats(const conv_spec *spec);
 void winograd_pack(const conv_spec *spec, float *packed);
 
-/* As the functions of conv.h, for a spec with packed weights. */
+/* As the functions of conv.h, for a spec with packed weights; the scratch is for `views` views, neither more nor less.
+ * A view's bits depend on the view alone. */
 size_t winograd_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w);
 void winograd_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *x,
                       enum activation activation, float *y, float *scratch);

@@ -1,0 +1,45 @@
+/* Products of matrices whose second factor lies as it is read, row by row: the multiplications of the flow's layers and
+ * of Winograd's tiles.  They are many, and long in one direction only, so that a general SGEMM spends a fifth of its
+ * time on packing its factors; here nothing is packed.  (bench/bench_product.c compares the two.) */
+#ifndef DN_BASE_PRODUCT_H
+#define DN_BASE_PRODUCT_H
+
+#include <stdint.h>
+
+/* Entry (i, k) of a matrix is data[i * row + k * column]. */
+typedef struct product_factor {
+    const float *data;
+    int64_t row, column;
+} product_factor;
+
+/* C = A B, or C += A B where `add`.  A: (m, k), B: (k, n), C: (m, n); ldb, ldc: floats from one row to the next.
+ *
+ * The bits of an entry of C depend on its row of A and its column of B alone (and on the instruction set, and whether
+ * it is among the last n % PRODUCT_LANES columns, which are computed one by one): not on m, n, or where it lies. */
+void product(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add, float *c,
+             int64_t ldc);
+
+/* The same with a B that is laid out for it, which pays for weights, read often: in panels of some columns, one behind
+ * the other, each (k, width).  n is a multiple of PRODUCT_LANES. */
+void product_panels(int64_t m, int64_t n, int64_t k, product_factor a, const float *panels, _Bool add, float *c,
+                    int64_t ldc);
+/* Width of the next panel, when `left` columns are left: at most PRODUCT_WIDEST. */
+int64_t product_panel(int64_t left);
+#define PRODUCT_WIDEST 64
+
+/* to (columns, rows) = transpose of from (rows, columns); ld_from, ld_to: floats from one row to the next. */
+void product_transpose(int64_t rows, int64_t columns, const float *from, int64_t ld_from, float *to, int64_t ld_to);
+
+/* ---- instruction sets ---- */
+
+#define PRODUCT_LANES 16
+
+/* Instruction sets that there is code for: 0 .. product_kinds() - 1 work on this processor, the last of which product()
+ * uses. */
+int32_t product_kinds(void);
+typedef void (*product_function)(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb,
+                                 _Bool add, float *c, int64_t ldc); /* ldb 0: B is in panels */
+product_function product_of_kind(int32_t kind);
+int64_t product_panel_of_kind(int32_t kind, int64_t left);
+
+#endif

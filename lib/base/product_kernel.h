@@ -1,0 +1,124 @@
+/* The product for one instruction set.  Included by product.c once for each, with
+ *
+ *   KERNEL(name)   name of a function for this instruction set
+ *   TARGET         attribute that chooses it
+ *   LANES          floats of a vector
+ *   WIDEST         vectors of a panel, 2 or 4
+ *   ROWS           rows of a tile of 1 .. WIDEST vectors, such that all sums stay in registers
+ *
+ * A tile is a few rows of C by a few vectors.  Its sums stay in registers; each step of k takes one row of B's panel and
+ * multiplies it by one number of each of A's rows. */
+
+typedef float KERNEL(vector) __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+
+/* rows x vectors of C, constants where this is compiled along. */
+TARGET SIMD_INLINE void KERNEL(tile)(const int rows, const int vectors, int64_t k, const float *a, int64_t a_row,
+                                     int64_t a_column, const float *b, int64_t ldb, _Bool add, float *c, int64_t ldc)
+{
+    KERNEL(vector) sums[MOST_ROWS][WIDEST] = {0}, row[WIDEST];
+
+    for (int64_t step = 0; step < k; step++, a += a_column, b += ldb) {
+        UNROLL
+        for (int v = 0; v < vectors; v++)
+            row[v] = *(const KERNEL(vector) *)(b + v * LANES);
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            float factor = a[r * a_row];
+            UNROLL
+            for (int v = 0; v < vectors; v++)
+                sums[r][v] += factor * row[v];
+        }
+    }
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < vectors; v++) {
+            KERNEL(vector) *out = (KERNEL(vector) *)(c + r * ldc + v * LANES);
+            if (add)
+                *out += sums[r][v];
+            else
+                *out = sums[r][v];
+        }
+    }
+}
+
+/* `rows` rows by `vectors` vectors. */
+TARGET static void KERNEL(some_rows)(int rows, int vectors, int64_t k, const float *a, int64_t a_row, int64_t a_column,
+                                     const float *b, int64_t ldb, _Bool add, float *c, int64_t ldc)
+{
+#define TILE(r, v) \
+    case (r) + 16 * (v): \
+        KERNEL(tile)(r, v, k, a, a_row, a_column, b, ldb, add, c, ldc); \
+        return;
+#define TILES(v) TILE(1, v) TILE(2, v) TILE(3, v) TILE(4, v) TILE(5, v) TILE(6, v)
+    switch (rows + 16 * vectors) {
+        TILES(1)
+        TILES(2)
+#if WIDEST > 2
+        TILES(3)
+        TILE(7, 3)
+        TILE(8, 3)
+        TILES(4)
+#endif
+    default:
+        __builtin_unreachable();
+    }
+#undef TILES
+#undef TILE
+}
+
+/* Vectors of the next panel, when `left` columns are left: threes, and a two or four to make them come out even. */
+static int KERNEL(panel)(int64_t left)
+{
+    left /= LANES;
+    if (WIDEST == 2)
+        return left < 2 ? 1 : 2;
+    return left % 3 == 0 ? 3 : left % 3 == 2 ? 2 : left >= 4 ? 4 : 1;
+}
+
+/* One of C's last columns, which make no vector. */
+TARGET static void KERNEL(column)(int64_t m, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
+                                  float *c, int64_t ldc)
+{
+    for (int64_t i = 0; i < m; i++) {
+        float sum = 0;
+        for (int64_t step = 0; step < k; step++)
+            sum += a.data[i * a.row + step * a.column] * b[step * ldb];
+        c[i * ldc] = add ? c[i * ldc] + sum : sum;
+    }
+}
+
+/* All rows of a panel of C. */
+TARGET static void KERNEL(rows)(int64_t m, int vectors, int64_t k, product_factor a, const float *b, int64_t ldb,
+                                _Bool add, float *c, int64_t ldc)
+{
+    int most = vectors == 3 ? ROWS_OF_3 : 6;
+    int64_t tiles = (m + most - 1) / most;
+
+    for (int64_t i = 0; i < m; tiles--) {
+        int rows = (int)((m - i + tiles - 1) / tiles); /* of about equal size */
+        KERNEL(some_rows)(rows, vectors, k, a.data + i * a.row, a.row, a.column, b, ldb, add, c + i * ldc, ldc);
+        i += rows;
+    }
+}
+
+static void KERNEL(product)(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
+                            float *c, int64_t ldc)
+{
+    for (int64_t first = 0; first < k || first == 0; first += SLICE) {
+        int64_t depth = k - first < SLICE ? k - first : SLICE, j = 0;
+        product_factor part = {a.data + first * a.column, a.row, a.column};
+        _Bool more = add || first > 0;
+        while (n - j >= LANES) {
+            int vectors = KERNEL(panel)(n - j);
+            int64_t width = vectors * LANES;
+            if (ldb == 0)
+                KERNEL(rows)(m, vectors, depth, part, b + j * k + first * width, width, more, c + j, ldc);
+            else
+                KERNEL(rows)(m, vectors, depth, part, b + first * ldb + j, ldb, more, c + j, ldc);
+            j += width;
+        }
+        for (; j < n; j++)
+            KERNEL(column)(m, depth, part, b + first * ldb + j, ldb, more, c + j, ldc);
+    }
+}
