@@ -49,10 +49,13 @@ class Losses(unittest.TestCase):
 
     def test_learning_rate(self):
         class Options:
-            rate, warmup = 0.01, 10
+            rate, warmup, cycles = 0.01, 10, 1
         self.assertAlmostEqual(pretrain.learning_rate(Options, 0, 100), 0.001)
         self.assertAlmostEqual(pretrain.learning_rate(Options, 50, 100), 0.005)
         self.assertLess(pretrain.learning_rate(Options, 99, 100), 1e-5)
+        first = [pretrain.learning_rate(Options, step, 100) for step in range(100)]
+        Options.cycles = 3
+        self.assertEqual([pretrain.learning_rate(Options, step, 300) for step in range(300)], 3 * first)
 
 
 class Batches(unittest.TestCase):

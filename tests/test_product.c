@@ -79,6 +79,23 @@ START_TEST(equals_naive_loops)
 }
 END_TEST
 
+/* Whatever the width of its vectors, with FMA the sums are the same. */
+START_TEST(avx2_and_avx512_agree)
+{
+    const struct shape shape = {19, 96, 300};
+    struct sample s = make_sample(shape, 0);
+    product_factor a = {s.a, s.lda, 1};
+
+    if (product_kinds() == 3) {
+        product_of_kind(1)(shape.m, shape.n, shape.k, a, s.b, s.ldb, 0, s.c, s.ldc);
+        product_of_kind(2)(shape.m, shape.n, shape.k, a, s.b, s.ldb, 0, s.before, s.ldc);
+        for (int64_t i = 0; i < shape.m; i++)
+            ck_assert_mem_eq(s.c + i * s.ldc, s.before + i * s.ldc, (size_t)shape.n * sizeof *s.c);
+    }
+    free_sample(&s);
+}
+END_TEST
+
 /* B in panels gives the same bits. */
 START_TEST(panels_hold_the_columns_in_order)
 {
@@ -163,6 +180,7 @@ static Suite *make_suite(void)
     TCase *tests = tcase_create("product");
 
     tcase_add_test(tests, equals_naive_loops);
+    tcase_add_test(tests, avx2_and_avx512_agree);
     tcase_add_test(tests, panels_hold_the_columns_in_order);
     tcase_add_test(tests, bits_depend_on_row_and_column_alone);
     tcase_add_test(tests, nan_and_infinity_reach_the_result);

@@ -7,8 +7,11 @@
  * panel of B of this length stays in the cache. */
 #define SLICE 256
 
+/* Rows of a tile of 1, 2 or 4 vectors, and of 3, such that all sums stay in registers: up to 24 of 32 with AVX-512, 12 of 16
+ * where a panel has two vectors at most. */
 #define MOST_ROWS 8
-#define ROWS_OF_3 8 /* rows of a tile of three vectors: 24 sums of 32 registers; of others: 6 */
+#define ROWS_OF_OTHERS 6
+#define ROWS_OF_3 MOST_ROWS
 
 #ifdef __clang__
 #define UNROLL _Pragma("unroll")

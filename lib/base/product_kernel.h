@@ -4,7 +4,6 @@
  *   TARGET         attribute that chooses it
  *   LANES          floats of a vector
  *   WIDEST         vectors of a panel, 2 or 4
- *   ROWS           rows of a tile of 1 .. WIDEST vectors, such that all sums stay in registers
  *
  * A tile is a few rows of C by a few vectors.  Its sums stay in registers; each step of k takes one row of B's panel and
  * multiplies it by one number of each of A's rows. */
@@ -92,7 +91,7 @@ TARGET static void KERNEL(column)(int64_t m, int64_t k, product_factor a, const 
 TARGET static void KERNEL(rows)(int64_t m, int vectors, int64_t k, product_factor a, const float *b, int64_t ldb,
                                 _Bool add, float *c, int64_t ldc)
 {
-    int most = vectors == 3 ? ROWS_OF_3 : 6;
+    int most = vectors == 3 ? ROWS_OF_3 : ROWS_OF_OTHERS;
     int64_t tiles = (m + most - 1) / most;
 
     for (int64_t i = 0; i < m; tiles--) {
