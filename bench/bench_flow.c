@@ -112,8 +112,10 @@ static void discard(void *context, const linear_tile *tile)
 static void run_products(void *context)
 {
     struct setting *s = context;
+    int32_t widest = s->flow->hidden > s->flow->half ? s->flow->hidden : s->flow->half;
     float *transposed = s->optimiser->scratch;
-    flow_pass pass = pass_make(s->flow, TRAIN_ROWS, 1, transposed + (size_t)s->flow->hidden * TRAIN_ROWS, s->workers);
+    float *memory = transposed + mem_padded_floats((size_t)widest * TRAIN_ROWS);
+    flow_pass pass = pass_make(s->flow, TRAIN_ROWS, 1, memory, s->workers);
     subnet_sink sink = {discard, NULL, transposed};
 
     pass_forward(&pass, s->x, TRAIN_ROWS, s->z);

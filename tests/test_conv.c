@@ -40,6 +40,9 @@ static const struct sample samples[] = {
     {"one-sided padding", 4, 6, 4, 3, 2, 3, 0, 0, 2, 0, 9, 10},
     /* From here on by Winograd's method. */
     {"3 x 3", 32, 48, 3, 3, 1, 1, 1, 1, 1, 0, 15, 14},
+    {"3 x 3, several panels and slices", 272, 112, 3, 3, 1, 1, 1, 1, 1, 0, 9, 8},
+    {"3 x 3, as few tiles as there may be", 32, 32, 3, 3, 1, 1, 1, 1, 1, 0, 5, 8},
+    {"3 x 3, too few tiles", 32, 32, 3, 3, 1, 1, 1, 1, 1, 0, 4, 12},
     {"3 x 3 without padding", 48, 32, 3, 3, 1, 0, 0, 0, 0, 0, 18, 18},
     {"3 x 3, all sides differ", 32, 32, 3, 3, 1, 2, 0, 1, 2, 0, 13, 19},
     {"5 x 5", 32, 32, 5, 5, 1, 2, 2, 2, 2, 0, 16, 17},

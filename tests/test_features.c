@@ -347,15 +347,25 @@ START_TEST(bits_do_not_depend_on_the_block)
     ck_ok(extractor_random(channels, 1, &options, &extractor, NULL));
     size_t dimension = (size_t)extractor->feature_dim, count = pixels(extractor);
     float *views = make_views(448, 0, FEATURES_BLOCK);
+    float *factors = malloc(dimension * sizeof *factors), *seen = malloc(FEATURES_BLOCK * dimension * sizeof *seen);
     float *together = forward(extractor, views, FEATURES_BLOCK);
 
+    for (size_t i = 0; i < dimension; i++)
+        factors[i] = (float)cos((double)i);
+    float *slopes = gradients(extractor, views, FEATURES_BLOCK, factors, seen);
     for (size_t i = 0; i < FEATURES_BLOCK; i++)
         for (int32_t n = 1; n <= 3 && i + (size_t)n <= FEATURES_BLOCK; n++) {
             float *alone = forward(extractor, views + i * count, n);
+            float *slope = gradients(extractor, views + i * count, n, factors, seen);
             ck_assert_mem_eq(alone, together + i * dimension, (size_t)n * dimension * sizeof *alone);
+            ck_assert_mem_eq(slope, slopes + i * count, (size_t)n * count * sizeof *slope);
             free(alone);
+            free(slope);
         }
+    free(slopes);
     free(together);
+    free(seen);
+    free(factors);
     free(views);
     extractor_unref(extractor);
 }

@@ -457,7 +457,7 @@ START_TEST(rows_do_not_depend_on_company_or_threads)
 }
 END_TEST
 
-/* Nor on the size of the flow's blocks, whether they are whole groups of rows or not. */
+/* Nor on the size of the flow's blocks, whether they are filled up or not. */
 START_TEST(rows_do_not_depend_on_blocks)
 {
     enum { N = 67 };

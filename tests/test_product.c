@@ -7,7 +7,7 @@
 #include "base/rng.h"
 #include "support.h"
 
-/* m, n, k: all widths of panels and heights of tiles, columns left over, and k below, at and above a slice. */
+/* m, n, k: columns left over, and k below, at and above a slice. */
 static const struct shape {
     int64_t m, n, k;
 } shapes[] = {{1, 1, 1},    {5, 3, 2},    {6, 16, 7},   {7, 17, 256}, {8, 32, 257}, {9, 48, 31}, {13, 64, 5},
@@ -72,10 +72,14 @@ static void check_kind(int32_t kind, struct shape shape, _Bool transposed, _Bool
 
 START_TEST(equals_naive_loops)
 {
-    for (int32_t kind = 0; kind < product_kinds(); kind++)
+    for (int32_t kind = 0; kind < product_kinds(); kind++) {
         for (int i = 0; i < SHAPES; i++)
             for (int variant = 0; variant < 4; variant++)
                 check_kind(kind, shapes[i], variant % 2 != 0, variant / 2 != 0);
+        for (int64_t m = 1; m <= 17; m++) /* all tiles */
+            for (int64_t n = 4; n <= 64; n += 4)
+                check_kind(kind, (struct shape){m, n, 5}, 0, m % 2 != 0);
+    }
 }
 END_TEST
 
@@ -128,14 +132,18 @@ START_TEST(bits_depend_on_row_and_column_alone)
 {
     const struct shape shape = {29, 112, 600};
     struct sample s = make_sample(shape, 0);
-    float one[16];
+    float some[8 * 16];
 
-    product(shape.m, shape.n, shape.k, (product_factor){s.a, s.lda, 1}, s.b, s.ldb, 0, s.c, s.ldc);
-    for (int64_t i = 0; i < shape.m; i++)
-        for (int64_t j = 0; j < shape.n; j += 16) {
-            product(1, 16, shape.k, (product_factor){s.a + i * s.lda, s.lda, 1}, s.b + j, s.ldb, 0, one, 16);
-            ck_assert_mem_eq(one, s.c + i * s.ldc + j, sizeof one);
-        }
+    for (int32_t kind = 0; kind < product_kinds(); kind++) {
+        product_function multiply = product_of_kind(kind);
+        multiply(shape.m, shape.n, shape.k, (product_factor){s.a, s.lda, 1}, s.b, s.ldb, 0, s.c, s.ldc);
+        for (int64_t i = 0, m = 1; i + m <= shape.m; i++, m = i % 8 + 1)
+            for (int64_t j = 0; j < shape.n; j += 16) {
+                multiply(m, 16, shape.k, (product_factor){s.a + i * s.lda, s.lda, 1}, s.b + j, s.ldb, 0, some, 16);
+                for (int64_t row = 0; row < m; row++)
+                    ck_assert_mem_eq(some + row * 16, s.c + (i + row) * s.ldc + j, 16 * sizeof *some);
+            }
+    }
     free_sample(&s);
 }
 END_TEST
@@ -150,10 +158,12 @@ START_TEST(nan_and_infinity_reach_the_result)
         b[i] = 1;
     a[7] = NAN;
     b[3 * 16 + 5] = INFINITY;
-    product(2, 16, 20, (product_factor){a, 20, 1}, b, 16, 0, c, 16);
-    for (int j = 0; j < 16; j++) {
-        ck_assert(isnan(c[j]));
-        ck_assert(j == 5 ? isinf(c[16 + j]) : c[16 + j] == 20.0f);
+    for (int32_t kind = 0; kind < product_kinds(); kind++) {
+        product_of_kind(kind)(2, 16, 20, (product_factor){a, 20, 1}, b, 16, 0, c, 16);
+        for (int j = 0; j < 16; j++) {
+            ck_assert(isnan(c[j]));
+            ck_assert(j == 5 ? isinf(c[16 + j]) : c[16 + j] == 20.0f);
+        }
     }
 }
 END_TEST

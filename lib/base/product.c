@@ -1,13 +1,15 @@
 /* Built with -ffp-contract=fast: a product and its sum are one instruction where the processor has it. */
 #include "base/product.h"
 
+#include <assert.h>
+
 #include "base/simd.h"
 
 /* k is cut into slices, whose sums are added up in C: rounding errors grow with the length of a chain of sums, and a
  * panel of B of this length stays in the cache. */
 #define SLICE 256
 
-/* Rows of a tile of 1, 2 or 4 vectors, and of 3, such that all sums stay in registers: up to 24 of 32 with AVX-512, 12 of 16
+/* Rows of a tile of 1, 2 or 4 vectors, and of 3, such that all sums stay in registers: up to 24 of 32, and 12 of 16
  * where a panel has two vectors at most. */
 #define MOST_ROWS 8
 #define ROWS_OF_OTHERS 6
@@ -19,12 +21,16 @@
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 
-/* ---- any processor: vectors of 16 bytes, 12 sums of 16 registers ---- */
+/* ---- any processor: vectors of 16 bytes ---- */
 
 #define KERNEL(name) name##_any
 #define TARGET
 #define LANES 4
+#ifdef __aarch64__
+#define WIDEST 4 /* 32 registers */
+#else
 #define WIDEST 2
+#endif
 #include "base/product_kernel.h"
 #undef KERNEL
 #undef TARGET
@@ -78,10 +84,10 @@ int64_t product_panel_of_kind(int32_t kind, int64_t left)
 {
 #ifdef __x86_64__
     if (kind > 0)
-        return kind == 2 ? PRODUCT_LANES * (int64_t)panel_avx512(left) : 8 * (int64_t)panel_avx2(left);
+        return kind == 2 ? panel_avx512(left) : panel_avx2(left);
 #endif
     (void)kind;
-    return 4 * (int64_t)panel_any(left);
+    return panel_any(left);
 }
 
 void product(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add, float *c,

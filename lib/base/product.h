@@ -1,6 +1,6 @@
 /* Products of matrices whose second factor lies as it is read, row by row: the multiplications of the flow's layers and
  * of Winograd's tiles.  They are many, and long in one direction only, so that a general SGEMM spends a fifth of its
- * time on packing its factors; here nothing is packed.  (bench/bench_product.c compares the two.) */
+ * time on packing its factors; here nothing is packed. */
 #ifndef DN_BASE_PRODUCT_H
 #define DN_BASE_PRODUCT_H
 
@@ -15,7 +15,8 @@ typedef struct product_factor {
 /* C = A B, or C += A B where `add`.  A: (m, k), B: (k, n), C: (m, n); ldb, ldc: floats from one row to the next.
  *
  * The bits of an entry of C depend on its row of A and its column of B alone (and on the instruction set, and whether
- * it is among the last n % PRODUCT_LANES columns, which are computed one by one): not on m, n, or where it lies. */
+ * it is among the last n % PRODUCT_LANES columns, some of which are computed one by one): not on m, n, or where it
+ * lies. */
 void product(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add, float *c,
              int64_t ldc);
 

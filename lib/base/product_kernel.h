@@ -5,8 +5,8 @@
  *   LANES          floats of a vector
  *   WIDEST         vectors of a panel, 2 or 4
  *
- * A tile is a few rows of C by a few vectors.  Its sums stay in registers; each step of k takes one row of B's panel and
- * multiplies it by one number of each of A's rows. */
+ * A tile is a few rows of C by a few vectors.  Its sums stay in registers; each step of k takes one row of B's panel
+ * and multiplies it by one number of each of A's rows. */
 
 typedef float KERNEL(vector) __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
 
@@ -66,13 +66,15 @@ TARGET static void KERNEL(some_rows)(int rows, int vectors, int64_t k, const flo
 #undef TILE
 }
 
-/* Vectors of the next panel, when `left` columns are left: threes, and a two or four to make them come out even. */
-static int KERNEL(panel)(int64_t left)
+/* Columns of the next panel, when `left` are left, at least LANES: three vectors, and a two or four to make them come
+ * out even. */
+static int64_t KERNEL(panel)(int64_t left)
 {
-    left /= LANES;
+    int64_t vectors = left / LANES;
+
     if (WIDEST == 2)
-        return left < 2 ? 1 : 2;
-    return left % 3 == 0 ? 3 : left % 3 == 2 ? 2 : left >= 4 ? 4 : 1;
+        return LANES * (vectors < 2 ? 1 : 2);
+    return LANES * (vectors % 3 == 0 ? 3 : vectors % 3 == 2 ? 2 : vectors >= 4 ? 4 : 1);
 }
 
 /* One of C's last columns, which make no vector. */
@@ -104,13 +106,14 @@ TARGET static void KERNEL(rows)(int64_t m, int vectors, int64_t k, product_facto
 static void KERNEL(product)(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
                             float *c, int64_t ldc)
 {
+    assert(ldb > 0 || n % PRODUCT_LANES == 0);
     for (int64_t first = 0; first < k || first == 0; first += SLICE) {
         int64_t depth = k - first < SLICE ? k - first : SLICE, j = 0;
         product_factor part = {a.data + first * a.column, a.row, a.column};
         _Bool more = add || first > 0;
         while (n - j >= LANES) {
-            int vectors = KERNEL(panel)(n - j);
-            int64_t width = vectors * LANES;
+            int64_t width = KERNEL(panel)(n - j);
+            int vectors = (int)(width / LANES);
             if (ldb == 0)
                 KERNEL(rows)(m, vectors, depth, part, b + j * k + first * width, width, more, c + j, ldc);
             else

@@ -1,7 +1,7 @@
 /* Hot elementwise loops, compiled for several instruction sets; the dynamic loader picks by the CPU.
  *
  * For loops whose result does not depend on the width of the vectors: elementwise sums, products, comparisons.  (The
- * project is built with -ffp-contract=off, so that no variant fuses a product and a sum.)  Functions called inside must
+ * project but for product.c is built with -ffp-contract=off, so that no variant fuses a product and a sum.)  Functions called inside must
  * be SIMD_INLINE to be compiled along.  Empty where the loader or a sanitizer's runtime cannot do it. */
 #ifndef DN_BASE_SIMD_H
 #define DN_BASE_SIMD_H

@@ -92,7 +92,8 @@ static size_t scratch_floats(const dn_flow *flow, int32_t max_rows)
 
     if (pass == 0)
         return SIZE_MAX; /* no allocator has that much */
-    return head_floats(flow, max_rows) + transposed_floats(flow, max_rows) + pass; /* the former are parts of the pass */
+    /* No overflow: pass_floats has found room for several times as much. */
+    return head_floats(flow, max_rows) + transposed_floats(flow, max_rows) + pass;
 }
 
 dn_status flow_optimiser_create(dn_flow *flow, const adam_options *options, int32_t max_rows, flow_optimiser **out,

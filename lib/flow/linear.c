@@ -65,9 +65,9 @@ void linear_forward(const linear *layer, const float *x, int32_t rows, _Bool rel
 
 /* ---- gradient towards the input ---- */
 
-/* A task computes INPUT_TILE features of dx.  It takes the weight in parts of INPUT_CHUNK outputs by INPUT_PART features,
- * each copied together first, because the weight's columns are far apart: while one part is multiplied the next one is
- * fetched, which the processor could not foresee. */
+/* A task computes INPUT_TILE features of dx.  It takes the weight in parts of INPUT_CHUNK outputs by INPUT_PART
+ * features, each copied together first, because the weight's columns are far apart: while one part is multiplied the
+ * next one is fetched, which the processor could not foresee. */
 #define INPUT_TILE 256
 #define INPUT_CHUNK 32
 #define INPUT_PART 64
@@ -101,7 +101,8 @@ static const float *weight_of(const linear *layer, const struct part *part)
     return layer->weight + (size_t)part->output * (size_t)layer->in + part->feature;
 }
 
-static void fetch_part(const linear *layer, const struct part *part)
+/* Compiled along, because gcc takes a function that only fetches for one that does nothing. */
+SIMD_INLINE void fetch_part(const linear *layer, const struct part *part)
 {
     const float *weight = weight_of(layer, part);
 
@@ -140,7 +141,8 @@ static void input_gradient_tile(void *context, int32_t task, int32_t worker)
     for (struct part part = part_at(layer, first, end, 0), next; part.outputs > 0; part = next) {
         next = part_at(layer, first, end, ++index);
         copy_part(layer, &part, copy);
-        fetch_part(layer, &next);
+        if (next.outputs > 0)
+            fetch_part(layer, &next);
         product(part.features, job->rows, part.outputs, (product_factor){copy, 1, INPUT_PART},
                 job->dy + (size_t)part.output * rows, job->rows, !job->gate || part.output > 0,
                 job->dx + (size_t)part.feature * rows, job->rows);
@@ -166,11 +168,11 @@ void linear_input_gradient_add(const linear *layer, const float *dy, int32_t row
 
 /* ---- gradient of weight and bias ---- */
 
-/* A task computes the gradient of WEIGHT_ROWS whole rows of the weight, so that an update walks through memory in order,
- * in tiles that stay in the first cache until they are handed over. */
+/* A task computes the gradient of WEIGHT_ROWS whole rows of the weight, so that an update walks through memory in
+ * order, in tiles that stay in the first cache until they are handed over. */
 #define WEIGHT_ROWS 64
 #define TILE_ROWS 8
-#define TILE_COLUMNS 1024
+#define TILE_COLUMNS 512
 
 struct weight_gradient {
     const linear *layer;
@@ -179,6 +181,8 @@ struct weight_gradient {
     linear_sink sink;
     void *context;
 };
+
+#define TRANSPOSE_TILE 64 /* features of x per task */
 
 struct transpose {
     const float *x; /* (in, rows) */
@@ -189,10 +193,10 @@ struct transpose {
 static void transpose_part(void *context, int32_t task, int32_t worker)
 {
     const struct transpose *job = context;
-    int32_t first = task * FORWARD_TILE;
+    int32_t first = task * TRANSPOSE_TILE;
 
     (void)worker;
-    product_transpose(smaller(FORWARD_TILE, job->in - first), job->rows, job->x + (size_t)first * (size_t)job->rows,
+    product_transpose(smaller(TRANSPOSE_TILE, job->in - first), job->rows, job->x + (size_t)first * (size_t)job->rows,
                       job->rows, job->transposed + first, job->in);
 }
 
@@ -244,6 +248,6 @@ void linear_weight_gradient(const linear *layer, const float *x, const float *dy
     struct transpose before = {x, layer->in, rows, transposed};
     struct weight_gradient job = {layer, transposed, dy, rows, sink, context};
 
-    pool_run(workers, tiles(layer->in, FORWARD_TILE), transpose_part, &before);
+    pool_run(workers, tiles(layer->in, TRANSPOSE_TILE), transpose_part, &before);
     pool_run(workers, tiles(layer->out, WEIGHT_ROWS), weight_gradient_task, &job);
 }

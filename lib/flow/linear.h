@@ -1,8 +1,8 @@
 /* Linear layers on a batch of rows: forward and both gradients.
  *
- * Activations are stored transposed, as (features, rows).  Every product is cut into tiles of constant size, each one task
- * of the pool.  Neither the cut nor what happens inside a tile depends on the number of threads, and a product's bits
- * not on the cut (base/product.h): so the bits of a row depend on the row alone if there are PRODUCT_LANES rows in all or
+ * Activations are stored transposed, as (features, rows).  Every product is cut into tasks of constant size.  Neither
+ * the cut nor what happens inside a task depends on the number of threads, and a product's bits not on the cut
+ * (base/product.h): so the bits of y and dx of a row depend on the row alone, if there are PRODUCT_LANES rows in all or
  * a multiple of that. */
 #ifndef DN_FLOW_LINEAR_H
 #define DN_FLOW_LINEAR_H

@@ -376,8 +376,7 @@ static void net_backward(flow_pass *pass, int32_t block, int which, const float 
 {
     subnet net = subnet_of(pass->flow, block, which);
 
-    subnet_backward(&net, x, pass->rows, &trace->net[which], dx, pass->work, sink,
-                    pass->workers);
+    subnet_backward(&net, x, pass->rows, &trace->net[which], dx, pass->work, sink, pass->workers);
 }
 
 void pass_backward(flow_pass *pass, const float *z_gradient, const float *logdet_gradient, float *x_gradient,

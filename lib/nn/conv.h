@@ -1,8 +1,9 @@
 /* 2-D convolution on NHWC data, with its gradient towards the input.
  *
  * `views` inputs of the same size lie one behind the other.  Several at once share the passes over the weights.  With
- * the direct method, a view's bits depend on the number of views and its place among them (OpenBLAS chooses its kernel by
- * the shape of a product), not on what the others hold; with Winograd's and for depthwise layers on the view alone. */
+ * the direct method, a view's bits depend on the number of views and its place among them (OpenBLAS chooses its kernel
+ * by the shape of a product), not on what the others hold; with Winograd's and for depthwise layers on the view
+ * alone. */
 #ifndef DN_NN_CONV_H
 #define DN_NN_CONV_H
 

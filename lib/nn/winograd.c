@@ -15,17 +15,18 @@
  * A stride of s is taken out first: s x s pixels become one block with s^2 times the channels, and the kernel one of
  * ceil(kernel / s) blocks with stride 1, padded with zero weights.
  *
- * The gradient is the transpose, step by step, with the same transformed weights: it needs no copy of its own. */
+ * The gradient is the transpose, step by step, with the same transformed weights: of one point at a time, transposed
+ * into the scratch. */
 #define M COOK_TOOM_OUTPUTS
 #define LEAST_CHANNELS 32
+_Static_assert(COOK_TOOM_LANES % PRODUCT_LANES == 0, "panels hold whole vectors");
 
-/* Tiles in a group: as many as make the transformed tiles as large as the weights, which are read once per group, but
- * not fewer than GROUP_LEAST, for OpenBLAS packs the weights each time.  So groups depend on the layer's shape and the
- * number of views only.  Chosen by measurement (bench/bench_conv.c). */
+/* Tiles in a group: as many as make the transformed tiles as large as the weights, which are read once per group (and
+ * transposed by the gradient), but not fewer than GROUP_LEAST; 48 to 96 are equally fast (bench/bench_conv.c). */
 #define GROUP_LEAST 64
 
-/* With fewer tiles in a view the direct method is as fast: all weights are read for little work.  (Whether the views are
- * many does not matter, so that a view's bits do not depend on it.) */
+/* With fewer tiles in a view the direct method is as fast: all weights are read for little work.  (The number of views
+ * does not matter, so that a view's bits do not depend on it.) */
 #define LEAST_TILES 4
 
 /* Floats between the products of a tile: a line more than dense, so that they do not fall on the same cache sets. */
@@ -93,7 +94,7 @@ static struct plan plan_of(const conv_spec *spec, int32_t views, int32_t in_h, i
     p.group = p.channels * p.out_c / (p.channels + p.out_c);
     if (p.group < GROUP_LEAST)
         p.group = GROUP_LEAST;
-    size_t groups = (p.tiles + p.group - 1) / p.group;
+    size_t groups = p.tiles > 0 ? (p.tiles + p.group - 1) / p.group : 1;
     p.group = (p.tiles + groups - 1) / groups; /* of about equal size */
     p.in_step = p.group * p.channels + SKEW;
     p.out_step = p.group * p.out_c + SKEW;
@@ -186,7 +187,7 @@ static void pack_filters(const cook_toom *t, const double (*filters)[PACK_BLOCK]
     }
 }
 
-/* packed: (n, n), each the panels of a (channels, out_c) matrix.  Filter by filter, so that the weights are read once. */
+/* packed: (n, n), each the panels of a (channels, out_c) matrix.  Filter by filter, so that weights are read once. */
 void winograd_pack(const conv_spec *spec, float *packed)
 {
     struct plan p = plan_of(spec, 1, spec->kernel_h, spec->kernel_w);
