@@ -2,12 +2,27 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct mem_table mem_table = {aligned_alloc, free};
+
+/* Blocks from LARGE bytes on are asked to lie in pages of 2 MB where the system has them on request: weights and
+ * activations are read with long strides, and their first touch costs a fault for each page. */
+#define LARGE ((size_t)4 << 20)
+#define HUGE_PAGE ((size_t)2 << 20)
 
 static void *default_alloc(size_t alignment, size_t size, void *user)
 {
     (void)user;
+#ifdef MADV_HUGEPAGE
+    if (size >= LARGE && size <= PTRDIFF_MAX - HUGE_PAGE) {
+        size_t whole = (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+        void *block = mem_table.aligned_alloc(HUGE_PAGE, whole);
+        if (block)
+            (void)madvise(block, whole, MADV_HUGEPAGE); /* only advice: without it all is as it was */
+        return block;
+    }
+#endif
     return mem_table.aligned_alloc(alignment, size);
 }
 
