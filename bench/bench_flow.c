@@ -112,9 +112,8 @@ static void discard(void *context, const linear_tile *tile)
 static void run_products(void *context)
 {
     struct setting *s = context;
-    int32_t widest = s->flow->hidden > s->flow->half ? s->flow->hidden : s->flow->half;
     float *transposed = s->optimiser->scratch;
-    float *memory = transposed + mem_padded_floats((size_t)widest * TRAIN_ROWS);
+    float *memory = transposed + subnet_transposed_floats(s->flow, TRAIN_ROWS);
     flow_pass pass = pass_make(s->flow, TRAIN_ROWS, 1, memory, s->workers);
     subnet_sink sink = {discard, NULL, transposed};
 

@@ -16,7 +16,8 @@
 #define SIMD_CLONES
 #endif
 
-/* Asks for the cache line of an address that will be read soon: FETCH_FLOATS floats. */
+/* Asks for the cache line of an address that will be read soon: FETCH_FLOATS floats.  A function that does nothing else
+ * must be SIMD_INLINE: gcc takes it for one without effect and leaves its calls out. */
 #define FETCH(address) __builtin_prefetch(address)
 #define FETCH_FLOATS 16
 

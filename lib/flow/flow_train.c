@@ -79,13 +79,6 @@ static size_t head_floats(const dn_flow *flow, int32_t max_rows)
     return ((size_t)max_rows * ((size_t)flow->dimension + 1) + 15) / 16 * 16;
 }
 
-static size_t transposed_floats(const dn_flow *flow, int32_t max_rows)
-{
-    size_t widest = (size_t)(flow->hidden > flow->half ? flow->hidden : flow->half);
-
-    return mem_padded_floats((size_t)pass_rows(max_rows) * widest);
-}
-
 static size_t scratch_floats(const dn_flow *flow, int32_t max_rows)
 {
     size_t pass = pass_floats(flow, pass_rows(max_rows), 1);
@@ -93,7 +86,7 @@ static size_t scratch_floats(const dn_flow *flow, int32_t max_rows)
     if (pass == 0)
         return SIZE_MAX; /* no allocator has that much */
     /* No overflow: pass_floats has found room for several times as much. */
-    return head_floats(flow, max_rows) + transposed_floats(flow, max_rows) + pass;
+    return head_floats(flow, max_rows) + subnet_transposed_floats(flow, pass_rows(max_rows)) + pass;
 }
 
 dn_status flow_optimiser_create(dn_flow *flow, const adam_options *options, int32_t max_rows, flow_optimiser **out,
@@ -153,7 +146,7 @@ double flow_train_step(flow_optimiser *optimiser, const float *x, int32_t rows, 
     dn_flow *flow = optimiser->flow;
     float *z = optimiser->scratch, *logdet_gradient = z + (size_t)rows * (size_t)flow->dimension;
     float *transposed = optimiser->scratch + head_floats(flow, optimiser->max_rows);
-    float *memory = transposed + transposed_floats(flow, optimiser->max_rows);
+    float *memory = transposed + subnet_transposed_floats(flow, pass_rows(optimiser->max_rows));
     flow_pass pass = pass_make(flow, pass_rows(rows), 1, memory, workers);
 
     pass_forward(&pass, x, rows, z);

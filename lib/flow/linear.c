@@ -101,7 +101,6 @@ static const float *weight_of(const linear *layer, const struct part *part)
     return layer->weight + (size_t)part->output * (size_t)layer->in + part->feature;
 }
 
-/* Compiled along, because gcc takes a function that only fetches for one that does nothing. */
 SIMD_INLINE void fetch_part(const linear *layer, const struct part *part)
 {
     const float *weight = weight_of(layer, part);

@@ -37,6 +37,13 @@ subnet subnet_of(const dn_flow *flow, int32_t block, int which)
     return net;
 }
 
+size_t subnet_transposed_floats(const dn_flow *flow, int32_t rows)
+{
+    size_t widest = (size_t)(flow->hidden > flow->half ? flow->hidden : flow->half);
+
+    return mem_padded_floats((size_t)rows * widest);
+}
+
 /* The input of a layer: x or the hidden layer before it. */
 static const float *input_of(const float *x, const subnet_trace *trace, int layer)
 {

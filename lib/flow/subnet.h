@@ -34,8 +34,11 @@ void subnet_forward(const subnet *net, const float *x, int32_t rows, const subne
 typedef struct subnet_sink {
     linear_sink function;
     void *context;
-    float *transposed; /* scratch: the larger of (rows, hidden) and (rows, half) */
+    float *transposed; /* scratch: subnet_transposed_floats */
 } subnet_sink;
+
+/* Floats for any layer's input, transposed: the larger of (rows, hidden) and (rows, half). */
+size_t subnet_transposed_floats(const dn_flow *flow, int32_t rows);
 
 /* dx += gradient towards x, given trace->output replaced by the gradient towards s and t.
  * dx: (half, rows); work: two of (hidden, rows).
