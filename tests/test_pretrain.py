@@ -49,13 +49,15 @@ class Losses(unittest.TestCase):
 
     def test_learning_rate(self):
         class Options:
-            rate, warmup, cycles = 0.01, 10, 1
-        self.assertAlmostEqual(pretrain.learning_rate(Options, 0, 100), 0.001)
-        self.assertAlmostEqual(pretrain.learning_rate(Options, 50, 100), 0.005)
-        self.assertLess(pretrain.learning_rate(Options, 99, 100), 1e-5)
-        first = [pretrain.learning_rate(Options, step, 100) for step in range(100)]
-        Options.cycles = 3
-        self.assertEqual([pretrain.learning_rate(Options, step, 300) for step in range(300)], 3 * first)
+            rate, warmup, batch, images = 0.01, 10, 12, "1200,2400,1211"
+        cycles = pretrain.cycle_steps(Options)
+        self.assertEqual(cycles, [100, 200, 100])
+        rates = [pretrain.learning_rate(Options, step, cycles) for step in range(400)]
+        self.assertAlmostEqual(rates[0], 0.001)
+        self.assertAlmostEqual(rates[50], 0.005)
+        self.assertLess(rates[99], 1e-5)
+        self.assertAlmostEqual(rates[200], 0.005)
+        self.assertEqual(rates[300:], rates[:100])
 
 
 class Batches(unittest.TestCase):

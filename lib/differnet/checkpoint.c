@@ -2,11 +2,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <libdeflate.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <zlib.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -38,10 +38,10 @@ static uint64_t bits_of(double value)
 /* Number and pixels of the images, in order. */
 static uint64_t images_of(const dn_trainer *t)
 {
-    uLong crc = 0;
+    uint32_t crc = 0;
 
     for (int32_t i = 0; i < t->count; i++)
-        crc = crc32_z(crc, (const Bytef *)&t->images[i].crc, sizeof t->images[i].crc);
+        crc = libdeflate_crc32(crc, &t->images[i].crc, sizeof t->images[i].crc);
     return (uint64_t)t->count << 32 | (uint32_t)crc;
 }
 

@@ -1,9 +1,9 @@
 #include "differnet/extractor.h"
 
+#include <libdeflate.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "base/memory.h"
 #include "base/rng.h"
@@ -164,7 +164,7 @@ static void weight_to_oihw(const conv_spec *conv, float *oihw)
 
 static uint32_t crc_floats(uint32_t crc, const float *x, size_t n)
 {
-    return (uint32_t)crc32_z(crc, (const uint8_t *)x, n * sizeof *x);
+    return libdeflate_crc32(crc, x, n * sizeof *x);
 }
 
 /* Fills weights in layer order.  Either they are read from `source`, or drawn from `generator`: He's normal
@@ -218,7 +218,7 @@ static dn_status complete(dn_extractor *extractor, const struct source *source, 
     TRY(topology_print(extractor, &extractor->topology, error));
     TRY(allocate_weights(extractor, &largest, error));
     const uint8_t *text = (const uint8_t *)extractor->topology;
-    extractor->id = (uint32_t)crc32_z(0, text, strlen(extractor->topology));
+    extractor->id = libdeflate_crc32(0, text, strlen(extractor->topology));
     extractor->id = crc_floats(crc_floats(extractor->id, extractor->mean, 3), extractor->std, 3);
     float *oihw = mem_alloc(&extractor->allocator, largest, sizeof *oihw);
     if (!oihw)

@@ -1,8 +1,8 @@
 /* The trainer's images: adding, decoding, splitting off the held-out ones. */
+#include <libdeflate.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "base/memory.h"
 #include "base/status.h"
@@ -26,11 +26,11 @@ static uint32_t image_crc(const dn_image_view *image)
     int32_t shape[3] = {image->width, image->height, image->format};
     size_t bytes = (size_t)image->width * (size_t)image_bytes_per_pixel(image->format);
     int64_t stride = image->stride ? image->stride : (int64_t)bytes;
-    uLong crc = crc32_z(0, (const Bytef *)shape, sizeof shape);
+    uint32_t crc = libdeflate_crc32(0, shape, sizeof shape);
 
     for (int32_t y = 0; y < image->height; y++)
-        crc = crc32_z(crc, (const Bytef *)image->pixels + y * stride, bytes);
-    return (uint32_t)crc;
+        crc = libdeflate_crc32(crc, (const uint8_t *)image->pixels + y * stride, bytes);
+    return crc;
 }
 
 static dn_status open_image(const dn_trainer *t, const char *path, dn_image **out, dn_error *error)

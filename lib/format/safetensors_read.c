@@ -1,10 +1,10 @@
 #include "format/safetensors.h"
 
 #include <jansson.h>
+#include <libdeflate.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "base/finite.h"
 #include "base/memory.h"
@@ -355,19 +355,19 @@ const char *st_label(const st_file *file)
 /* Reads each piece twice, the second time from the cache. */
 uint32_t st_data_crc32(st_file *file)
 {
-    uLong crc = 0;
+    uint32_t crc = 0;
 
     for (int32_t i = 0; i < file->count; i++) {
         st_tensor *tensor = &file->tensors[i];
         _Bool finite = tensor->type == ST_F32;
         for (size_t at = 0; at < tensor->bytes; at += PIECE) {
             size_t size = tensor->bytes - at < PIECE ? tensor->bytes - at : PIECE;
-            crc = crc32_z(crc, tensor->data + at, size);
+            crc = libdeflate_crc32(crc, tensor->data + at, size);
             finite = finite && floats_finite(tensor->data + at, size / sizeof(float));
         }
         tensor->finite = finite;
     }
-    return (uint32_t)crc;
+    return crc;
 }
 
 dn_status st_require(const st_file *file, const char *name, int32_t rank, const int64_t *shape, const st_tensor **out,

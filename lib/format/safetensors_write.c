@@ -1,10 +1,10 @@
 #include "format/safetensors.h"
 
 #include <jansson.h>
+#include <libdeflate.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -316,7 +316,7 @@ static dn_status make_header(const st_writer *writer, uint32_t crc, dn_blob **ou
 static dn_status put_crc(sink *self, const void *bytes, size_t size, dn_error *error)
 {
     (void)error;
-    self->crc = (uint32_t)crc32_z(self->crc, bytes, size);
+    self->crc = libdeflate_crc32(self->crc, bytes, size);
     return DN_OK;
 }
 

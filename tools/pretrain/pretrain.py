@@ -135,10 +135,19 @@ def losses(backbone, heads, x, masks, classes, weights, autocast):
 
 # ---- training ----
 
-def learning_rate(options, step, steps):
-    """Linear warm-up, then a cosine down to zero, in each cycle anew (Loshchilov and Hutter 2017, section 3)."""
-    length = steps // options.cycles
-    within = step % length
+def cycle_steps(options):
+    """Steps of each cycle of the learning rate."""
+    return [int(images) // options.batch for images in options.images.split(",")]
+
+
+def learning_rate(options, step, cycles):
+    """Linear warm-up, then a cosine down to zero, in each cycle anew (Loshchilov and Hutter 2017, section 3).
+    cycles: steps of each."""
+    within, length = step, 0
+    for length in cycles:
+        if within < length:
+            break
+        within -= length
     warm = min(1.0, (within + 1) / options.warmup)
     return float(options.rate * warm * 0.5 * (1 + np.cos(np.pi * within / length)))
 
@@ -150,7 +159,9 @@ def contrast_weight(options, step, steps):
 
 class Run:
     def __init__(self, options):
-        self.options, self.steps = options, options.images // options.batch
+        self.options = options
+        self.cycles = cycle_steps(options)
+        self.steps = sum(self.cycles)
         torch.manual_seed(options.seed)
         torch.set_num_threads(options.threads)
         self.device = torch.device(options.device)
@@ -188,7 +199,7 @@ class Run:
         x = x.contiguous(memory_format=torch.channels_last)
         classes = torch.from_numpy(batch.classes.astype(np.int64)).to(self.device)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.options, self.step, self.steps)
+            group["lr"] = learning_rate(self.options, self.step, self.cycles)
         weights = self.options.place, contrast_weight(self.options, self.step, self.steps)
         loss, figures = losses(self.backbone, self.heads, x, masks, classes, weights, self.autocast)
         self.optimiser.zero_grad()
@@ -244,8 +255,8 @@ def parse():
     parser.add_argument("generator", help="libdiffernet-generator.so")
     parser.add_argument("out", help="safetensors file to write")
     parser.add_argument("--work", help="folder for checkpoint and log; default OUT.work")
-    parser.add_argument("--images", type=int, default=1152000, help="pictures to train on, in all cycles together")
-    parser.add_argument("--cycles", type=int, default=2, help="times that the rate falls from its peak to zero")
+    parser.add_argument("--images", default="576000,576000,1152000", metavar="N[,N...]",
+                        help="pictures to train on; the rate falls from its peak to zero over each N anew")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--siblings", type=int, default=4, help="classes per family of near twins")
@@ -275,8 +286,8 @@ def parse():
         parser.error(f"--batch must be a multiple of {GROUP * CHUNKS}")
     if options.twins and options.classes < options.batch // GROUP:
         parser.error("--classes must be at least --batch / 3: the classes of a batch differ")
-    if options.cycles < 1 or options.images // options.batch % options.cycles != 0:
-        parser.error("--images / --batch, the number of steps, must be a multiple of --cycles")
+    if not all(part.isdecimal() and int(part) >= options.batch for part in options.images.split(",")):
+        parser.error("--images must be numbers of at least --batch each, separated by commas")
     return options
 
 
