@@ -133,16 +133,28 @@ static const float *weight_row(const conv_spec *spec, int32_t y, int32_t x, int3
 }
 
 #define PACK_BLOCK PRODUCT_WIDEST /* the most output channels that are packed together: those of a panel */
-#define PACK_TAPS 27  /* 5 x 5, in nines */
+#define MOST_TAPS COOK_TOOM_TAPS
 
-/* sum[o] += f[0] g[0][o] + .. + f[8] g[8][o], one after the other.  (Nine terms at once, because a loop over sums alone
- * would spend its time on loading and storing them.) */
-SIMD_CLONES static void add_nine(const double *restrict f, const double (*restrict g)[PACK_BLOCK], int32_t n,
-                                 double *restrict sum)
+/* sum[o] = f[0] g[0][o] + .. + f[taps - 1] g[taps - 1][o];  g's rows are `step` rows apart. */
+SIMD_INLINE void add_taps(int32_t taps, const double *restrict f, const double (*restrict g)[PACK_BLOCK], int32_t step,
+                          int32_t n, double *restrict sum)
 {
-    for (int32_t o = 0; o < n; o++)
-        sum[o] = sum[o] + f[0] * g[0][o] + f[1] * g[1][o] + f[2] * g[2][o] + f[3] * g[3][o] + f[4] * g[4][o] +
-                 f[5] * g[5][o] + f[6] * g[6][o] + f[7] * g[7][o] + f[8] * g[8][o];
+    for (int32_t o = 0; o < n; o++) {
+        double total = f[0] * g[0][o];
+        for (int32_t k = 1; k < taps; k++)
+            total += f[k] * g[k * step][o];
+        sum[o] = total;
+    }
+}
+
+/* Unrolled for the two numbers of taps that there are. */
+SIMD_CLONES static void filter_row(int32_t taps, const double *f, const double (*g)[PACK_BLOCK], int32_t step,
+                                   int32_t n, double *sum)
+{
+    if (taps == 3)
+        add_taps(3, f, g, step, n, sum);
+    else
+        add_taps(5, f, g, step, n, sum);
 }
 
 SIMD_CLONES static void to_floats(const double *restrict sum, int32_t n, float *restrict packed)
@@ -157,33 +169,31 @@ SIMD_CLONES static void to_doubles(const float *restrict row, int32_t n, double 
         out[o] = (double)row[o];
 }
 
-/* All taps of a channel's filters for `n` outputs from `first` on; zeros where the kernel ends, and behind the taps. */
+/* g: (taps, taps, n), a channel's filters for `n` outputs from `first` on; zeros where the kernel ends. */
 static void load_taps(const conv_spec *spec, int32_t taps, int32_t channel, int32_t first, int32_t n,
-                      double (*filters)[PACK_BLOCK])
+                      double (*g)[PACK_BLOCK])
 {
-    for (int32_t k = 0; k < taps * taps || k % 9 != 0; k++) {
-        const float *row = k < taps * taps ? weight_row(spec, k / taps, k % taps, channel) : NULL;
+    for (int32_t k = 0; k < taps * taps; k++) {
+        const float *row = weight_row(spec, k / taps, k % taps, channel);
         if (row)
-            to_doubles(row + first, n, filters[k]);
+            to_doubles(row + first, n, g[k]);
         else
-            memset(filters[k], 0, (size_t)n * sizeof **filters);
+            memset(g[k], 0, (size_t)n * sizeof **g);
     }
 }
 
-/* U = G g G^T:  packed[i, j][o] = sum_y,x G[i][y] G[j][x] g[y][x][o], `step` floats from one (i, j) to the next. */
-static void pack_filters(const cook_toom *t, const double (*filters)[PACK_BLOCK], int32_t n, float *packed,
-                         size_t step)
+/* U = G g G^T, a row of G g at a time;  U[i, j] (n) goes to `packed`, `step` floats from one (i, j) to the next. */
+static void pack_filters(const cook_toom *t, const double (*g)[PACK_BLOCK], int32_t n, float *packed, size_t step)
 {
-    double sum[PACK_BLOCK], factors[PACK_TAPS] = {0};
-    int32_t taps = t->taps * t->taps;
+    double half[MOST_TAPS][PACK_BLOCK], sum[PACK_BLOCK]; /* half: (taps, n), row i of G g */
 
-    for (int32_t point = 0; point < t->tile * t->tile; point++, packed += step) {
-        for (int32_t k = 0; k < taps; k++)
-            factors[k] = t->filter[point / t->tile][k / t->taps] * t->filter[point % t->tile][k % t->taps];
-        memset(sum, 0, sizeof sum);
-        for (int32_t k = 0; k < taps; k += 9)
-            add_nine(factors + k, filters + k, n, sum);
-        to_floats(sum, n, packed);
+    for (int32_t i = 0; i < t->tile; i++) {
+        for (int32_t x = 0; x < t->taps; x++)
+            filter_row(t->taps, t->filter[i], g + x, t->taps, n, half[x]);
+        for (int32_t j = 0; j < t->tile; j++, packed += step) {
+            filter_row(t->taps, t->filter[j], (const double (*)[PACK_BLOCK])half, 1, n, sum);
+            to_floats(sum, n, packed);
+        }
     }
 }
 
@@ -191,13 +201,13 @@ static void pack_filters(const cook_toom *t, const double (*filters)[PACK_BLOCK]
 void winograd_pack(const conv_spec *spec, float *packed)
 {
     struct plan p = plan_of(spec, 1, spec->kernel_h, spec->kernel_w);
-    double filters[PACK_TAPS][PACK_BLOCK];
+    double g[MOST_TAPS * MOST_TAPS][PACK_BLOCK];
 
     for (int32_t channel = 0; channel < (int32_t)p.channels; channel++)
         for (int32_t first = 0, n; first < spec->out_c; first += n) {
             n = (int32_t)product_panel(spec->out_c - first);
-            load_taps(spec, p.transform.taps, channel, first, n, filters);
-            pack_filters(&p.transform, (const double (*)[PACK_BLOCK])filters, n,
+            load_taps(spec, p.transform.taps, channel, first, n, g);
+            pack_filters(&p.transform, (const double (*)[PACK_BLOCK])g, n,
                          packed + (size_t)first * p.channels + (size_t)channel * (size_t)n, p.channels * p.out_c);
         }
 }
