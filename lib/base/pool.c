@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/blas.h"
@@ -22,7 +23,8 @@ struct pool {
     void *context;
     int32_t tasks;
     int32_t next;            /* first task not yet taken */
-    int32_t unfinished;
+    atomic_int unfinished;
+    atomic_uint begun_loops; /* also counts the end, so that a helper that looks only at this sees both */
     int stop;
 
     /* With a runner.  It gets one job for each worker, and each job takes tasks until none is left: so the host needs
@@ -32,6 +34,19 @@ struct pool {
     _Bool *begun;            /* (threads) */
     const char *fault;       /* how the runner first broke its contract since pool_check; NULL: not at all */
 };
+
+/* To put a thread to sleep and wake it again takes as long as a small loop, and a step of training is hundreds of loops
+ * with next to nothing between them.  So a thread  looks this often before it sleeps: 10 to 50 microseconds, as the
+ * processor has it. */
+#define LOOKS 1000
+
+/* Tells the processor that this thread only waits, so that it leaves the core's units to the other one on it. */
+static void pause_briefly(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
 
 struct helper {
     pool *workers;
@@ -53,6 +68,32 @@ static void run_tasks(pool *p, int32_t worker)
     }
 }
 
+/* Waits for another loop than the last, or the end.  Called and returns with the mutex held. */
+static void wait_for_work(pool *p)
+{
+    unsigned last = atomic_load_explicit(&p->begun_loops, memory_order_relaxed);
+
+    pthread_mutex_unlock(&p->mutex);
+    for (int i = 0; i < LOOKS && atomic_load_explicit(&p->begun_loops, memory_order_relaxed) == last; i++)
+        pause_briefly();
+    pthread_mutex_lock(&p->mutex);
+    while (atomic_load_explicit(&p->begun_loops, memory_order_relaxed) == last)
+        pthread_cond_wait(&p->work, &p->mutex);
+}
+
+/* Waits until other workers have finished their tasks.  Called and returns with the mutex held. */
+static void wait_for_tasks(pool *p)
+{
+    if (p->unfinished == 0)
+        return;
+    pthread_mutex_unlock(&p->mutex);
+    for (int i = 0; i < LOOKS && atomic_load_explicit(&p->unfinished, memory_order_relaxed) > 0; i++)
+        pause_briefly();
+    pthread_mutex_lock(&p->mutex);
+    while (p->unfinished > 0)
+        pthread_cond_wait(&p->done, &p->mutex);
+}
+
 static void *helper_main(void *argument)
 {
     struct helper *self = argument;
@@ -63,7 +104,7 @@ static void *helper_main(void *argument)
     while (!p->stop) {
         run_tasks(p, self->index);
         if (!p->stop)
-            pthread_cond_wait(&p->work, &p->mutex);
+            wait_for_work(p);
     }
     pthread_mutex_unlock(&p->mutex);
     return NULL;
@@ -220,14 +261,14 @@ void pool_run(pool *p, int32_t tasks, pool_function function, void *context)
     p->tasks = tasks;
     p->next = 0;
     p->unfinished = tasks;
+    p->begun_loops++;
     if (p->runner.run) {
         run_on_runner(p);
     } else {
         pthread_cond_broadcast(&p->work);
         run_tasks(p, 0);
     }
-    while (p->unfinished > 0)
-        pthread_cond_wait(&p->done, &p->mutex);
+    wait_for_tasks(p);
     pthread_mutex_unlock(&p->mutex);
 }
 
@@ -256,6 +297,7 @@ void pool_free(pool *p)
         return;
     pthread_mutex_lock(&p->mutex);
     p->stop = 1;
+    p->begun_loops++;
     pthread_cond_broadcast(&p->work);
     pthread_mutex_unlock(&p->mutex);
     for (int32_t i = 0; i < p->started; i++)
