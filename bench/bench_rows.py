@@ -12,6 +12,7 @@ from bench_worker import SLOWING, Absent, Failed, Worker, clean_environment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SETTLE = 0.25  # seconds between turns of different processes: threads that spin after their work sleep by then
+SETTLE_STEP = 3.0  # behind a training step: PyTorch's frees gigabytes, which a virtual machine's kernel hands back to the host
 SAME = 2e-3    # largest relative difference of what two engines compute
 # Multiplications and additions in 10^9, per view of 448 pixels at three scales, of the convolutions done directly.
 VIEW_GFLOP_448 = 7.150
@@ -64,7 +65,7 @@ class Bench:
         self.model = make_model(os.path.join(folder, "model.dnm"), self.preset)
         self.ours = self.library_worker(self.model)
         self.hidden = int(self.ours.facts["hidden"])
-        self.settle = 0 if arguments.quick else SETTLE
+        self.settle, self.settle_step = (0, 0) if arguments.quick else (SETTLE, SETTLE_STEP)
         self.absent, self.failed, self._bundle, self._measured = {}, {}, None, {}
 
     # ---- workers ----
@@ -123,15 +124,15 @@ class Bench:
         if task == "step":
             with self.flow_worker() as ours:  # both have the same weights at the beginning only
                 check_same(name, "first loss", ours.ask("step")[1], worker.facts["first_loss"])
-                return self._turns(name, worker, task, ours, "step")[0]
+                return self._turns(name, worker, task, ours, "step", self.settle_step)[0]
         request = f"{task} {self.views} {self.threads}"
-        record, ours, theirs = self._turns(name, worker, task, self.ours, request)
+        record, ours, theirs = self._turns(name, worker, task, self.ours, request, self.settle)
         check_same(name, "score" if task == "score" else "mean feature", ours, theirs)
         return record
 
-    def _turns(self, name, worker, task, ours, request):
+    def _turns(self, name, worker, task, ours, request, settle):
         """The record, and what both computed."""
-        a, b = alternate(self.rounds, (lambda: ours.ask(request), lambda: worker.ask(task)), self.settle)
+        a, b = alternate(self.rounds, (lambda: ours.ask(request), lambda: worker.ask(task)), settle)
         record = {"a": {"name": "libdifferent", "seconds": [answer[0] for answer in a]},
                   "b": {"name": name, "seconds": [answer[0] for answer in b], "facts": worker.facts}}
         return record, a[0][1], b[0][1]

@@ -115,7 +115,7 @@ class Run(unittest.TestCase):
             for name in a:
                 self.assertTrue((a[name] == b[name]).all(), name)
             recipe = json.loads(about["training.recipe"])
-            self.assertEqual((recipe["images"], recipe["classes"]), (48, 8))
+            self.assertEqual((recipe["images"], recipe["classes"]), ("48", 8))
             other = run(parts, "--rate", "0.5")
             self.assertNotEqual(other.returncode, 0)
             self.assertIn("belongs to other options", other.stderr)
