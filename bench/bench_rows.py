@@ -12,7 +12,7 @@ from bench_worker import SLOWING, Absent, Failed, Worker, clean_environment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SETTLE = 0.25  # seconds between turns of different processes: threads that spin after their work sleep by then
-SETTLE_STEP = 3.0  # behind a training step: PyTorch's frees gigabytes, which a virtual machine's kernel hands back to the host
+SETTLE_STEP = 3.0  # the same beside PyTorch's training step: it frees gigabytes, which the kernel hands back to a VM's host
 SAME = 2e-3    # largest relative difference of what two engines compute
 # Multiplications and additions in 10^9, per view of 448 pixels at three scales, of the convolutions done directly.
 VIEW_GFLOP_448 = 7.150

@@ -120,6 +120,12 @@ class Run(unittest.TestCase):
             self.assertNotEqual(other.returncode, 0)
             self.assertIn("belongs to other options", other.stderr)
 
+    def test_lengths_of_cycles_are_checked(self):
+        for images in ("48,x", "48,", "48,11", "-48"):
+            refused = run("unused", "--images=" + images)
+            self.assertEqual(refused.returncode, 2, images)
+            self.assertIn("--images must be numbers of at least --batch each", refused.stderr)
+
     def test_exported_weights_are_the_network(self):
         torch.manual_seed(2)
         backbone = network.Backbone()

@@ -36,7 +36,7 @@ struct pool {
 };
 
 /* To put a thread to sleep and wake it again takes as long as a small loop, and a step of training is hundreds of loops
- * with next to nothing between them.  So a thread  looks this often before it sleeps: 10 to 50 microseconds, as the
+ * with next to nothing between them.  So a thread looks this often before it sleeps: 10 to 50 microseconds, as the
  * processor has it. */
 #define LOOKS 1000
 

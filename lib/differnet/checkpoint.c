@@ -42,7 +42,7 @@ static uint64_t images_of(const dn_trainer *t)
 
     for (int32_t i = 0; i < t->count; i++)
         crc = libdeflate_crc32(crc, &t->images[i].crc, sizeof t->images[i].crc);
-    return (uint64_t)t->count << 32 | (uint32_t)crc;
+    return (uint64_t)t->count << 32 | crc;
 }
 
 static void fill_fields(const dn_trainer *t, uint64_t fields[FIELDS])

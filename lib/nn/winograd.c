@@ -133,7 +133,6 @@ static const float *weight_row(const conv_spec *spec, int32_t y, int32_t x, int3
 }
 
 #define PACK_BLOCK PRODUCT_WIDEST /* the most output channels that are packed together: those of a panel */
-#define MOST_TAPS COOK_TOOM_TAPS
 
 /* sum[o] = f[0] g[0][o] + .. + f[taps - 1] g[taps - 1][o];  g's rows are `step` rows apart. */
 SIMD_INLINE void add_taps(int32_t taps, const double *restrict f, const double (*restrict g)[PACK_BLOCK], int32_t step,
@@ -185,7 +184,7 @@ static void load_taps(const conv_spec *spec, int32_t taps, int32_t channel, int3
 /* U = G g G^T, a row of G g at a time;  U[i, j] (n) goes to `packed`, `step` floats from one (i, j) to the next. */
 static void pack_filters(const cook_toom *t, const double (*g)[PACK_BLOCK], int32_t n, float *packed, size_t step)
 {
-    double half[MOST_TAPS][PACK_BLOCK], sum[PACK_BLOCK]; /* half: (taps, n), row i of G g */
+    double half[COOK_TOOM_TAPS][PACK_BLOCK], sum[PACK_BLOCK]; /* half: (taps, n), row i of G g */
 
     for (int32_t i = 0; i < t->tile; i++) {
         for (int32_t x = 0; x < t->taps; x++)
@@ -201,7 +200,7 @@ static void pack_filters(const cook_toom *t, const double (*g)[PACK_BLOCK], int3
 void winograd_pack(const conv_spec *spec, float *packed)
 {
     struct plan p = plan_of(spec, 1, spec->kernel_h, spec->kernel_w);
-    double g[MOST_TAPS * MOST_TAPS][PACK_BLOCK];
+    double g[COOK_TOOM_TAPS * COOK_TOOM_TAPS][PACK_BLOCK];
 
     for (int32_t channel = 0; channel < (int32_t)p.channels; channel++)
         for (int32_t first = 0, n; first < spec->out_c; first += n) {

@@ -143,7 +143,7 @@ def cycle_steps(options):
 def learning_rate(options, step, cycles):
     """Linear warm-up, then a cosine down to zero, in each cycle anew (Loshchilov and Hutter 2017, section 3).
     cycles: steps of each."""
-    within, length = step, 0
+    within = step
     for length in cycles:
         if within < length:
             break
