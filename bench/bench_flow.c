@@ -115,7 +115,7 @@ static void run_products(void *context)
     float *transposed = s->optimiser->scratch;
     float *memory = transposed + subnet_transposed_floats(s->flow, TRAIN_ROWS);
     flow_pass pass = pass_make(s->flow, TRAIN_ROWS, 1, memory, s->workers);
-    subnet_sink sink = {discard, NULL, transposed};
+    linear_sink sink = {.take = discard, .parameters = s->flow->weights, .transposed = transposed};
 
     pass_forward(&pass, s->x, TRAIN_ROWS, s->z);
     pass_backward(&pass, s->z, s->logdet, NULL, &sink);

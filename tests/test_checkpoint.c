@@ -388,10 +388,11 @@ START_TEST(damage_is_found)
         }
     }
     memcpy(changed, bytes, size);
-    patch(changed, size, "\"differnet.format\":\"1\"", "\"differnet.format\":\"2\"");
+    patch(changed, size, _i ? "\"differnet.format\":\"1\"" : "\"differnet.format\":\"2\"",
+          "\"differnet.format\":\"3\"");
     write_file(path, changed, size);
-    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_VERSION, "format 2");
-    patch(changed, size, "\"differnet.format\":\"2\"", "\"differnet.format\":\"x\"");
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_VERSION, "format 3");
+    patch(changed, size, "\"differnet.format\":\"3\"", "\"differnet.format\":\"x\"");
     write_file(path, changed, size);
     trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_FORMAT, "version number");
     write_file(path, bytes, size); /* the trainer itself was not harmed */
@@ -422,6 +423,52 @@ START_TEST(impossible_state)
     dn_trainer_free(trainer);
     o.resume = 1;
     expect_failure(&o, IMAGES, DN_E_FORMAT, "counters are invalid");
+}
+END_TEST
+
+/* The other way than flow_moments_by_place, in place. */
+static void moments_by_parameter(const dn_flow *flow, float *moments)
+{
+    size_t n = flow_parameters(flow->dimension, flow->blocks, flow->hidden);
+    float *index = malloc(n * sizeof *index), *place = malloc(n * sizeof *place), *kept = malloc(n * sizeof *kept);
+
+    ck_assert(index && place && kept && n < 1 << 24); /* whole numbers that a float holds */
+    for (size_t i = 0; i < n; i++)
+        index[i] = (float)i;
+    memcpy(kept, moments, n * sizeof *kept);
+    flow_moments_by_place(flow, index, place);
+    ck_assert_mem_ne(index, place, n * sizeof *index);
+    for (size_t i = 0; i < n; i++)
+        moments[(size_t)place[i]] = kept[i];
+    free(index);
+    free(place);
+    free(kept);
+}
+
+/* Format 1 had the moments in the order of the weights. */
+START_TEST(format_1_is_read)
+{
+    dn_train_options o = options_at(NULL, 0);
+    o.hidden = 100; /* more than a block of columns */
+    dn_blob *straight = run_to_bytes(tiny_trainer(&o, IMAGES));
+    watcher w = {.cancel_phase = DN_PHASE_TRAIN, .cancel_call = 9 + _i};
+    dn_model *model = NULL;
+    size_t size;
+
+    o.checkpoint = new_checkpoint();
+    dn_trainer *trainer = tiny_trainer(&o, IMAGES);
+    trainer_fails(trainer, dn_trainer_run(trainer, watch, &w, &model), DN_E_CANCELLED, "cancelled");
+    moments_by_parameter(trainer->flow, trainer->optimiser->m);
+    moments_by_parameter(trainer->flow, trainer->optimiser->v);
+    ck_ok(checkpoint_save(trainer, NULL));
+    dn_trainer_free(trainer);
+    uint8_t *bytes = read_file(o.checkpoint, &size);
+    patch(bytes, size, "\"differnet.format\":\"2\"", "\"differnet.format\":\"1\"");
+    write_file(o.checkpoint, bytes, size);
+    free(bytes);
+    o.resume = 1;
+    expect_bytes(&o, straight);
+    dn_blob_free(straight);
 }
 END_TEST
 
@@ -587,6 +634,7 @@ static Suite *make_suite(void)
     tcase_add_test(foreign, a_foreign_bank_is_refused);
     tcase_add_test(foreign, another_kind_of_file);
     tcase_add_loop_test(foreign, damage_is_found, 0, 2);
+    tcase_add_loop_test(foreign, format_1_is_read, 0, 2);
     tcase_add_loop_test(foreign, impossible_state, 0, 3);
     tcase_add_checked_fixture(failing, replace_system, restore_system);
     tcase_add_loop_test(failing, every_system_call_can_fail, 0, 2);

@@ -13,7 +13,7 @@ struct sample {
 };
 
 /* Below, at and above the size of a tile, in both directions. */
-static const struct sample samples[] = {{1, 1, 1},     {5, 3, 2},     {128, 128, 32},
+static const struct sample samples[] = {{1, 1, 1}, {64, 64, 96},{65, 127, 33},    {5, 3, 2},     {128, 128, 32},
                                         {130, 257, 7}, {64, 300, 48}, {2060, 20, 5}, {330, 300, 40}};
 #define SAMPLES ((int)(sizeof samples / sizeof samples[0]))
 
@@ -29,6 +29,7 @@ struct data {
     float *dx;         /* (in, rows) */
     float *gradient;   /* of the parameters */
     float *transposed; /* (rows, in) */
+    float *at_place;   /* the parameters where the sink is told that they have their place */
     int *calls;        /* how often the sink got each parameter */
 };
 
@@ -56,6 +57,7 @@ static struct data make_data(const struct sample *s)
     d.dx = drawn(&generator, (size_t)s->rows * (size_t)s->in);
     d.gradient = drawn(&generator, all);
     d.transposed = drawn(&generator, (size_t)s->rows * (size_t)s->in);
+    d.at_place = drawn(&generator, all);
     d.calls = calloc(all, sizeof *d.calls);
     ck_assert_ptr_nonnull(d.calls);
     d.layer = (linear){s->in, s->out, d.parameters, d.parameters + weights};
@@ -71,6 +73,7 @@ static void free_data(struct data *d)
     free(d->dx);
     free(d->gradient);
     free(d->transposed);
+    free(d->at_place);
     free(d->calls);
 }
 
@@ -125,7 +128,7 @@ START_TEST(input_gradient_is_the_transposed_product)
     ck_assert_ptr_nonnull(gate);
     for (size_t i = 0; i < n; i++)
         gate[i] = i % 3 == 0 ? 0.0f : 0.5f;
-    linear_input_gradient(&d.layer, d.dy, gate, d.rows, d.dx, NULL);
+    linear_backward(&d.layer, gate, d.dy, d.rows, 0, d.dx, NULL, NULL);
     for (int32_t i = 0; i < in; i++)
         for (int32_t r = 0; r < d.rows; r++) {
             double expected = (i * d.rows + r) % 3 == 0 ? 0 : input_gradient(&d, r, i);
@@ -142,7 +145,7 @@ START_TEST(input_gradient_adds)
 
     for (int32_t i = 0; i < d.layer.in * d.rows; i++)
         d.dx[i] = 0.25f * (float)(i % 7);
-    linear_input_gradient_add(&d.layer, d.dy, d.rows, d.dx, NULL);
+    linear_backward(&d.layer, d.x, d.dy, d.rows, 1, d.dx, NULL, NULL);
     for (int32_t i = 0; i < d.layer.in; i++)
         for (int32_t r = 0; r < d.rows; r++) {
             double expected = 0.25 * (double)((i * d.rows + r) % 7) + input_gradient(&d, r, i);
@@ -159,9 +162,18 @@ static void collect(void *context, const linear_tile *tile)
 
     for (size_t row = 0; row < tile->rows; row++, offset += tile->stride)
         for (size_t i = 0; i < tile->columns; i++) {
+            d->at_place[tile->place + row * tile->columns + i] = d->parameters[offset + i];
             d->gradient[offset + i] = tile->gradient[row * tile->columns + i];
             d->calls[offset + i]++; /* no parameter is given twice, so no two threads meet here */
         }
+}
+
+static void backward(struct data *d, pool *workers)
+{
+    linear_sink sink = {.take = collect, .context = d, .parameters = d->parameters, .ahead = {d->gradient, d->at_place},
+                        .transposed = d->transposed};
+
+    linear_backward(&d->layer, d->x, d->dy, d->rows, 0, d->dx, &sink, workers);
 }
 
 START_TEST(weight_gradient_reaches_each_parameter_once)
@@ -170,7 +182,7 @@ START_TEST(weight_gradient_reaches_each_parameter_once)
     int32_t in = d.layer.in, out = d.layer.out;
     const float *bias_gradient = d.gradient + (size_t)in * (size_t)out;
 
-    linear_weight_gradient(&d.layer, d.x, d.dy, d.rows, collect, &d, d.transposed, NULL);
+    backward(&d, NULL);
     for (int32_t o = 0; o < out; o++) {
         double bias = 0;
         for (int32_t r = 0; r < d.rows; r++)
@@ -185,11 +197,13 @@ START_TEST(weight_gradient_reaches_each_parameter_once)
     }
     for (int32_t i = 0; i < in * out + out; i++)
         ck_assert_int_eq(d.calls[i], 1);
+    linear_by_place(&d.layer, d.parameters, d.gradient);
+    ck_assert_mem_eq(d.gradient, d.at_place, (size_t)(in * out + out) * sizeof *d.gradient);
     free_data(&d);
 }
 END_TEST
 
-/* All three products with a pool, into d's arrays. */
+/* Forward and backward with a pool, into d's arrays. */
 static void run_all(struct data *d, int32_t threads)
 {
     pool *workers = NULL;
@@ -199,8 +213,7 @@ static void run_all(struct data *d, int32_t threads)
     if (threads > 1)
         ck_ok(pool_create(&allocator, threads, &workers, &error));
     linear_forward(&d->layer, d->x, d->rows, 1, d->y, workers);
-    linear_input_gradient(&d->layer, d->dy, d->x, d->rows, d->dx, workers);
-    linear_weight_gradient(&d->layer, d->x, d->dy, d->rows, collect, d, d->transposed, workers);
+    backward(d, workers);
     pool_free(workers);
 }
 

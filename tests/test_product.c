@@ -59,7 +59,7 @@ static void check_kind(int32_t kind, struct shape shape, _Bool transposed, _Bool
     struct sample s = make_sample(shape, transposed);
     product_factor a = {s.a, transposed ? 1 : s.lda, transposed ? s.lda : 1};
 
-    product_of_kind(kind)(shape.m, shape.n, shape.k, a, s.b, s.ldb, add, s.c, s.ldc);
+    product_of_kind(kind)(shape.m, shape.n, shape.k, a, s.b, s.ldb, add, s.c, s.ldc, NULL);
     for (int64_t i = 0; i < shape.m; i++)
         for (int64_t j = 0; j < s.ldc; j++) {
             double before = (double)s.before[i * s.ldc + j], sum = add || j >= shape.n ? before : 0;
@@ -91,8 +91,8 @@ START_TEST(avx2_and_avx512_agree)
     product_factor a = {s.a, s.lda, 1};
 
     if (product_kinds() == 3) {
-        product_of_kind(1)(shape.m, shape.n, shape.k, a, s.b, s.ldb, 0, s.c, s.ldc);
-        product_of_kind(2)(shape.m, shape.n, shape.k, a, s.b, s.ldb, 0, s.before, s.ldc);
+        product_of_kind(1)(shape.m, shape.n, shape.k, a, s.b, s.ldb, 0, s.c, s.ldc, NULL);
+        product_of_kind(2)(shape.m, shape.n, shape.k, a, s.b, s.ldb, 0, s.before, s.ldc, NULL);
         for (int64_t i = 0; i < shape.m; i++)
             ck_assert_mem_eq(s.c + i * s.ldc, s.before + i * s.ldc, (size_t)shape.n * sizeof *s.c);
     }
@@ -117,8 +117,8 @@ START_TEST(panels_hold_the_columns_in_order)
                     memcpy(next, s.b + k * s.ldb + j, (size_t)width * sizeof *next);
             }
             product_factor a = {s.a, s.lda, 1};
-            product_of_kind(kind)(shape.m, n, shape.k, a, s.b, s.ldb, 0, s.c, s.ldc);
-            product_of_kind(kind)(shape.m, n, shape.k, a, panels, 0, 0, s.before, s.ldc);
+            product_of_kind(kind)(shape.m, n, shape.k, a, s.b, s.ldb, 0, s.c, s.ldc, NULL);
+            product_of_kind(kind)(shape.m, n, shape.k, a, panels, 0, 0, s.before, s.ldc, NULL);
             for (int64_t i = 0; i < shape.m; i++)
                 ck_assert_mem_eq(s.c + i * s.ldc, s.before + i * s.ldc, (size_t)n * sizeof *s.c);
             free(panels);
@@ -136,15 +136,33 @@ START_TEST(bits_depend_on_row_and_column_alone)
 
     for (int32_t kind = 0; kind < product_kinds(); kind++) {
         product_function multiply = product_of_kind(kind);
-        multiply(shape.m, shape.n, shape.k, (product_factor){s.a, s.lda, 1}, s.b, s.ldb, 0, s.c, s.ldc);
+        multiply(shape.m, shape.n, shape.k, (product_factor){s.a, s.lda, 1}, s.b, s.ldb, 0, s.c, s.ldc, NULL);
         for (int64_t i = 0, m = 1; i + m <= shape.m; i++, m = i % 8 + 1)
             for (int64_t j = 0; j < shape.n; j += 16) {
-                multiply(m, 16, shape.k, (product_factor){s.a + i * s.lda, s.lda, 1}, s.b + j, s.ldb, 0, some, 16);
+                multiply(m, 16, shape.k, (product_factor){s.a + i * s.lda, s.lda, 1}, s.b + j, s.ldb, 0, some, 16,
+                         NULL);
                 for (int64_t row = 0; row < m; row++)
                     ck_assert_mem_eq(some + row * 16, s.c + (i + row) * s.ldc + j, 16 * sizeof *some);
             }
     }
     free_sample(&s);
+}
+END_TEST
+
+/* Fetching changes nothing, whatever there is to fetch. */
+START_TEST(fetching_gives_the_same_bits)
+{
+    for (int i = 0; i < SHAPES; i++)
+        for (int64_t floats = 0; floats <= 100; floats += 20) {
+            struct sample s = make_sample(shapes[i], 0);
+            product_factor a = {s.a, s.lda, 1};
+            product(shapes[i].m, shapes[i].n, shapes[i].k, a, s.b, s.ldb, 1, s.c, s.ldc);
+            float *ahead = malloc(((size_t)floats + 1) * sizeof *ahead);
+            product_fetching(shapes[i].m, shapes[i].n, shapes[i].k, a, s.b, s.ldb, 1, s.before, s.ldc, ahead, floats);
+            ck_assert_mem_eq(s.c, s.before, (size_t)(shapes[i].m * s.ldc) * sizeof *s.c);
+            free(ahead);
+            free_sample(&s);
+        }
 }
 END_TEST
 
@@ -159,7 +177,7 @@ START_TEST(nan_and_infinity_reach_the_result)
     a[7] = NAN;
     b[3 * 16 + 5] = INFINITY;
     for (int32_t kind = 0; kind < product_kinds(); kind++) {
-        product_of_kind(kind)(2, 16, 20, (product_factor){a, 20, 1}, b, 16, 0, c, 16);
+        product_of_kind(kind)(2, 16, 20, (product_factor){a, 20, 1}, b, 16, 0, c, 16, NULL);
         for (int j = 0; j < 16; j++) {
             ck_assert(isnan(c[j]));
             ck_assert(j == 5 ? isinf(c[16 + j]) : c[16 + j] == 20.0f);
@@ -193,6 +211,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, avx2_and_avx512_agree);
     tcase_add_test(tests, panels_hold_the_columns_in_order);
     tcase_add_test(tests, bits_depend_on_row_and_column_alone);
+    tcase_add_test(tests, fetching_gives_the_same_bits);
     tcase_add_test(tests, nan_and_infinity_reach_the_result);
     tcase_add_test(tests, transposes);
     tcase_set_timeout(tests, 120);

@@ -2,6 +2,7 @@
 #include "base/product.h"
 
 #include <assert.h>
+#include <stddef.h>
 
 #include "base/simd.h"
 
@@ -9,11 +10,11 @@
  * panel of B of this length stays in the cache. */
 #define SLICE 256
 
-/* Rows of a tile of 1, 2 or 4 vectors, and of 3, such that all sums stay in registers: up to 24 of 32, and 12 of 16
+/* Rows of a tile of 1 or 3 vectors, and of 2 or 4, such that all sums stay in registers: up to 24 of 32, and 12 of 16
  * where a panel has two vectors at most. */
 #define MOST_ROWS 8
-#define ROWS_OF_OTHERS 6
-#define ROWS_OF_3 MOST_ROWS
+#define ROWS_OF_ODD MOST_ROWS
+#define ROWS_OF_EVEN 6
 
 #ifdef __clang__
 #define UNROLL _Pragma("unroll")
@@ -93,13 +94,21 @@ int64_t product_panel_of_kind(int32_t kind, int64_t left)
 void product(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add, float *c,
              int64_t ldc)
 {
-    product_of_kind(product_kinds() - 1)(m, n, k, a, b, ldb, add, c, ldc);
+    product_of_kind(product_kinds() - 1)(m, n, k, a, b, ldb, add, c, ldc, NULL);
+}
+
+void product_fetching(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
+                      float *c, int64_t ldc, const float *ahead, int64_t floats)
+{
+    product_ahead lines = {ahead, ahead + floats};
+
+    product_of_kind(product_kinds() - 1)(m, n, k, a, b, ldb, add, c, ldc, floats > 0 ? &lines : NULL);
 }
 
 void product_panels(int64_t m, int64_t n, int64_t k, product_factor a, const float *panels, _Bool add, float *c,
                     int64_t ldc)
 {
-    product_of_kind(product_kinds() - 1)(m, n, k, a, panels, 0, add, c, ldc);
+    product_of_kind(product_kinds() - 1)(m, n, k, a, panels, 0, add, c, ldc, NULL);
 }
 
 int64_t product_panel(int64_t left)

@@ -6,17 +6,21 @@
  *   WIDEST         vectors of a panel, 2 or 4
  *
  * A tile is a few rows of C by a few vectors.  Its sums stay in registers; each step of k takes one row of B's panel
- * and multiplies it by one number of each of A's rows. */
+ * and multiplies it by one number of each of A's rows, and asks for one line of what will be read later. */
 
 typedef float KERNEL(vector) __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
 
 /* rows x vectors of C, constants where this is compiled along. */
 TARGET SIMD_INLINE void KERNEL(tile)(const int rows, const int vectors, int64_t k, const float *a, int64_t a_row,
-                                     int64_t a_column, const float *b, int64_t ldb, _Bool add, float *c, int64_t ldc)
+                                     int64_t a_column, const float *b, int64_t ldb, _Bool add, float *c, int64_t ldc,
+                                     product_ahead *ahead)
 {
     KERNEL(vector) sums[MOST_ROWS][WIDEST] = {0}, row[WIDEST];
+    const float *next = ahead->next;
 
     for (int64_t step = 0; step < k; step++, a += a_column, b += ldb) {
+        FETCH(next);
+        next += ahead->end - next > FETCH_FLOATS ? FETCH_FLOATS : 0;
         UNROLL
         for (int v = 0; v < vectors; v++)
             row[v] = *(const KERNEL(vector) *)(b + v * LANES);
@@ -39,19 +43,23 @@ TARGET SIMD_INLINE void KERNEL(tile)(const int rows, const int vectors, int64_t 
                 *out = sums[r][v];
         }
     }
+    ahead->next = next;
 }
 
 /* `rows` rows by `vectors` vectors. */
 TARGET static void KERNEL(some_rows)(int rows, int vectors, int64_t k, const float *a, int64_t a_row, int64_t a_column,
-                                     const float *b, int64_t ldb, _Bool add, float *c, int64_t ldc)
+                                     const float *b, int64_t ldb, _Bool add, float *c, int64_t ldc,
+                                     product_ahead *ahead)
 {
 #define TILE(r, v) \
     case (r) + 16 * (v): \
-        KERNEL(tile)(r, v, k, a, a_row, a_column, b, ldb, add, c, ldc); \
+        KERNEL(tile)(r, v, k, a, a_row, a_column, b, ldb, add, c, ldc, ahead); \
         return;
 #define TILES(v) TILE(1, v) TILE(2, v) TILE(3, v) TILE(4, v) TILE(5, v) TILE(6, v)
     switch (rows + 16 * vectors) {
         TILES(1)
+        TILE(7, 1)
+        TILE(8, 1)
         TILES(2)
 #if WIDEST > 2
         TILES(3)
@@ -91,21 +99,26 @@ TARGET static void KERNEL(column)(int64_t m, int64_t k, product_factor a, const 
 
 /* All rows of a panel of C. */
 TARGET static void KERNEL(rows)(int64_t m, int vectors, int64_t k, product_factor a, const float *b, int64_t ldb,
-                                _Bool add, float *c, int64_t ldc)
+                                _Bool add, float *c, int64_t ldc, product_ahead *ahead)
 {
-    int most = vectors == 3 ? ROWS_OF_3 : ROWS_OF_OTHERS;
+    int most = vectors % 2 ? ROWS_OF_ODD : ROWS_OF_EVEN;
     int64_t tiles = (m + most - 1) / most;
 
     for (int64_t i = 0; i < m; tiles--) {
         int rows = (int)((m - i + tiles - 1) / tiles); /* of about equal size */
-        KERNEL(some_rows)(rows, vectors, k, a.data + i * a.row, a.row, a.column, b, ldb, add, c + i * ldc, ldc);
+        KERNEL(some_rows)(rows, vectors, k, a.data + i * a.row, a.row, a.column, b, ldb, add, c + i * ldc, ldc,
+                          ahead);
         i += rows;
     }
 }
 
 static void KERNEL(product)(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
-                            float *c, int64_t ldc)
+                            float *c, int64_t ldc, product_ahead *ahead)
 {
+    product_ahead nothing = {b, b};
+
+    if (!ahead)
+        ahead = &nothing;
     assert(ldb > 0 || n % PRODUCT_LANES == 0);
     for (int64_t first = 0; first < k || first == 0; first += SLICE) {
         int64_t depth = k - first < SLICE ? k - first : SLICE, j = 0;
@@ -115,9 +128,9 @@ static void KERNEL(product)(int64_t m, int64_t n, int64_t k, product_factor a, c
             int64_t width = KERNEL(panel)(n - j);
             int vectors = (int)(width / LANES);
             if (ldb == 0)
-                KERNEL(rows)(m, vectors, depth, part, b + j * k + first * width, width, more, c + j, ldc);
+                KERNEL(rows)(m, vectors, depth, part, b + j * k + first * width, width, more, c + j, ldc, ahead);
             else
-                KERNEL(rows)(m, vectors, depth, part, b + first * ldb + j, ldb, more, c + j, ldc);
+                KERNEL(rows)(m, vectors, depth, part, b + first * ldb + j, ldb, more, c + j, ldc, ahead);
             j += width;
         }
         for (; j < n; j++)

@@ -13,7 +13,9 @@
 #include "base/status.h"
 #include "format/safetensors.h"
 
-#define FORMAT 1
+/* In format 1 of a checkpoint the moments lie as the weights do. */
+#define CHECKPOINT_FORMAT 2
+#define BANK_FORMAT 1
 
 /* ---- whose checkpoint it is ---- */
 
@@ -89,18 +91,19 @@ static dn_status check_fields(const dn_trainer *t, const st_file *file, int32_t 
 
 /* ---- files ---- */
 
-static void add_frame(const dn_trainer *t, st_writer *writer, const char *kind, uint64_t fields[FIELDS], int64_t count)
+static void add_frame(const dn_trainer *t, st_writer *writer, const char *kind, int32_t version, uint64_t fields[FIELDS],
+                      int64_t count)
 {
     char format[16];
 
-    snprintf(format, sizeof format, "%d", FORMAT);
+    snprintf(format, sizeof format, "%" PRId32, version);
     st_writer_metadata(writer, "differnet.kind", kind);
     st_writer_metadata(writer, "differnet.format", format);
     fill_fields(t, fields);
     st_writer_tensor(writer, "belongs_to", ST_I64, ST_I64, 1, &count, fields);
 }
 
-static dn_status check_frame(st_file *file, const char *kind, dn_error *error)
+static dn_status check_frame(st_file *file, const char *kind, int32_t version, dn_error *error)
 {
     const char *found = st_metadata(file, "differnet.kind");
     uint32_t crc;
@@ -108,7 +111,7 @@ static dn_status check_frame(st_file *file, const char *kind, dn_error *error)
     if (!found || strcmp(found, kind) != 0)
         return fail(error, DN_E_KIND, "%s: not a %s file: remove it or choose another name", st_label(file),
                     kind);
-    TRY(st_check_version(file, FORMAT, error));
+    TRY(st_check_version(file, version, error));
     return st_check_sum(file, 1, "remove it to train anew", &crc, error);
 }
 
@@ -124,8 +127,8 @@ static void close_file(struct opened *opened)
     file_unmap(&opened->mapping);
 }
 
-static dn_status open_file(const dn_trainer *t, const char *path, const char *kind, struct opened *opened,
-                           dn_error *error)
+static dn_status open_file(const dn_trainer *t, const char *path, const char *kind, int32_t version,
+                           struct opened *opened, dn_error *error)
 {
     struct stat information;
 
@@ -135,7 +138,7 @@ static dn_status open_file(const dn_trainer *t, const char *path, const char *ki
     TRY(file_map(path, &opened->mapping, error));
     dn_status status = st_parse(opened->mapping.bytes, opened->mapping.size, path, &t->allocator, &opened->file, error);
     if (status == DN_OK)
-        status = check_frame(opened->file, kind, error);
+        status = check_frame(opened->file, kind, version, error);
     if (status != DN_OK) {
         close_file(opened);
         opened->file = NULL;
@@ -182,7 +185,7 @@ dn_status checkpoint_save(dn_trainer *t, dn_error *error)
 
     if (!writer)
         return fail_memory(error, "a checkpoint");
-    add_frame(t, writer, "checkpoint", fields, FIELDS);
+    add_frame(t, writer, "checkpoint", CHECKPOINT_FORMAT, fields, FIELDS);
     add_state(t, writer, counters, losses);
     dn_status status = st_writer_save(writer, t->options.checkpoint, error);
     st_writer_free(writer);
@@ -258,6 +261,17 @@ static dn_status read_standardisation(dn_trainer *t, const st_file *file, dn_err
     return DN_OK;
 }
 
+/* Before the weights of the last good epoch, whose place serves as scratch. */
+static dn_status read_moments(dn_trainer *t, const st_file *file, const char *name, int64_t count, float *moments,
+                              dn_error *error)
+{
+    if (strcmp(st_metadata(file, "differnet.format"), "1") != 0)
+        return read_floats(file, name, count, moments, error);
+    TRY(read_floats(file, name, count, t->state.good, error));
+    flow_moments_by_place(t->flow, t->state.good, moments);
+    return DN_OK;
+}
+
 static dn_status read_state(dn_trainer *t, const st_file *file, dn_error *error)
 {
     size_t parameters = flow_parameters(t->flow->dimension, t->flow->blocks, t->flow->hidden);
@@ -267,8 +281,8 @@ static dn_status read_state(dn_trainer *t, const st_file *file, dn_error *error)
     TRY(read_counters(t, file, error));
     TRY(read_order(t, file, error));
     TRY(read_floats(file, "weights", count, t->flow->owned, error));
-    TRY(read_floats(file, "m", count, t->optimiser->m, error));
-    TRY(read_floats(file, "v", count, t->optimiser->v, error));
+    TRY(read_moments(t, file, "m", count, t->optimiser->m, error));
+    TRY(read_moments(t, file, "v", count, t->optimiser->v, error));
     if (t->state.position > 0)
         TRY(read_floats(file, "good", count, t->state.good, error));
     else
@@ -281,7 +295,7 @@ dn_status checkpoint_load(dn_trainer *t, _Bool *found, dn_error *error)
     struct opened opened;
 
     *found = 0;
-    TRY(open_file(t, t->options.checkpoint, "checkpoint", &opened, error));
+    TRY(open_file(t, t->options.checkpoint, "checkpoint", CHECKPOINT_FORMAT, &opened, error));
     if (!opened.file)
         return DN_OK;
     dn_status status = read_state(t, opened.file, error);
@@ -308,7 +322,7 @@ dn_status checkpoint_save_bank(dn_trainer *t, dn_error *error)
 
     if (!writer)
         return fail_memory(error, "the feature bank's file");
-    add_frame(t, writer, "bank", fields, BANK_FIELDS);
+    add_frame(t, writer, "bank", BANK_FORMAT, fields, BANK_FIELDS);
     bank_shape(t, shape);
     st_writer_tensor(writer, "features", ST_F32, ST_F32, 3, shape, t->bank);
     dn_status status = st_writer_save(writer, t->bank_path, error);
@@ -342,7 +356,7 @@ dn_status checkpoint_load_bank(dn_trainer *t, dn_error *error)
 {
     struct opened opened;
 
-    TRY(open_file(t, t->bank_path, "bank", &opened, error));
+    TRY(open_file(t, t->bank_path, "bank", BANK_FORMAT, &opened, error));
     if (!opened.file)
         return DN_OK;
     dn_status status = read_bank(t, opened.file, error);

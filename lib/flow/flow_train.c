@@ -35,17 +35,21 @@ static adam_step prepare_step(const adam_options *options, int64_t step)
     };
 }
 
-SIMD_CLONES static void adam(const adam_step *step, float *restrict w, float *restrict m, float *restrict v,
-                             const float *restrict gradient, size_t n)
+/* gradient, m, v: (rows, columns); w: its rows are `stride` apart. */
+SIMD_CLONES static void adam(const adam_step *step, const linear_tile *tile, float *restrict w, float *restrict m,
+                             float *restrict v)
 {
     const adam_step s = *step;
+    const float *restrict gradient = tile->gradient;
+    size_t columns = tile->columns;
 
-    for (size_t i = 0; i < n; i++) {
-        float g = gradient[i] + s.weight_decay * w[i];
-        m[i] = s.beta1 * m[i] + s.keep1 * g;
-        v[i] = s.beta2 * v[i] + s.keep2 * g * g;
-        w[i] -= s.rate * m[i] / (sqrtf(v[i]) * s.rescale + s.epsilon);
-    }
+    for (size_t row = 0; row < tile->rows; row++, w += tile->stride, m += columns, v += columns, gradient += columns)
+        for (size_t i = 0; i < columns; i++) {
+            float g = gradient[i] + s.weight_decay * w[i];
+            m[i] = s.beta1 * m[i] + s.keep1 * g;
+            v[i] = s.beta2 * v[i] + s.keep2 * g * g;
+            w[i] -= s.rate * m[i] / (sqrtf(v[i]) * s.rescale + s.epsilon);
+        }
 }
 
 /* ---- where the gradients go ---- */
@@ -61,14 +65,14 @@ static void take_gradient(void *context, const linear_tile *tile)
     const struct update *update = context;
     flow_optimiser *optimiser = update->optimiser;
     size_t offset = (size_t)(tile->first - optimiser->flow->weights);
-    const float *gradient = tile->gradient;
 
-    for (size_t row = 0; row < tile->rows; row++, offset += tile->stride, gradient += tile->columns)
-        if (update->gradients)
-            memcpy(update->gradients + offset, gradient, tile->columns * sizeof *gradient);
-        else
-            adam(&update->step, optimiser->flow->owned + offset, optimiser->m + offset, optimiser->v + offset,
-                 gradient, tile->columns);
+    if (update->gradients)
+        for (size_t row = 0; row < tile->rows; row++)
+            memcpy(update->gradients + offset + row * tile->stride, tile->gradient + row * tile->columns,
+                   tile->columns * sizeof *tile->gradient);
+    else
+        adam(&update->step, tile, optimiser->flow->owned + offset, optimiser->m + tile->place,
+             optimiser->v + tile->place);
 }
 
 /* ---- the optimiser ---- */
@@ -122,6 +126,17 @@ void flow_optimiser_free(flow_optimiser *optimiser)
     mem_free(&allocator, optimiser);
 }
 
+void flow_moments_by_place(const dn_flow *flow, const float *by_parameter, float *by_place)
+{
+    for (int32_t net = 0; net < 2 * flow->blocks; net++) {
+        subnet layers = subnet_of(flow, net / 2, net % 2);
+        for (int i = 0; i < FLOW_LAYERS; i++) {
+            size_t offset = (size_t)(layers.layers[i].weight - flow->weights);
+            linear_by_place(&layers.layers[i], by_parameter + offset, by_place + offset);
+        }
+    }
+}
+
 /* loss = mean over rows of (|z|^2 / 2 - logdet) / D (paper equation 3), and in place of z its gradient. */
 static double loss_and_gradient(float *z, const double *logdet, int32_t rows, int32_t dimension,
                                 float *logdet_gradient)
@@ -154,7 +169,9 @@ double flow_train_step(flow_optimiser *optimiser, const float *x, int32_t rows, 
     if (!isfinite(loss))
         return loss;
     struct update update = {optimiser, prepare_step(&optimiser->options, optimiser->step + 1), gradients};
-    subnet_sink sink = {take_gradient, &update, transposed};
+    linear_sink sink = {.take = take_gradient, .context = &update, .parameters = flow->weights,
+                        .ahead = {gradients ? NULL : optimiser->m, gradients ? NULL : optimiser->v},
+                        .transposed = transposed};
     pass_backward(&pass, z, logdet_gradient, NULL, &sink);
     if (!gradients)
         optimiser->step++;

@@ -13,7 +13,7 @@ typedef struct flow_optimiser {
     dn_allocator allocator;
     adam_options options;
     int64_t step;           /* steps done */
-    float *m, *v;           /* Adam's moments, layout of flow.weights */
+    float *m, *v;           /* Adam's moments, ordered by place (linear.h) */
     int32_t max_rows;
     float *scratch;
 } flow_optimiser;
@@ -21,6 +21,8 @@ typedef struct flow_optimiser {
 dn_status flow_optimiser_create(dn_flow *flow, const adam_options *options, int32_t max_rows, flow_optimiser **out,
                                 dn_error *error);
 void flow_optimiser_free(flow_optimiser *optimiser);
+/* Orders moments that lie as flow.weights does by place. */
+void flow_moments_by_place(const dn_flow *flow, const float *by_parameter, float *by_place);
 
 /* x: (rows, dimension), rows <= max_rows.  Returns loss = mean over rows of (|z|^2 / 2 - logdet) / dimension before
  * the update.  If the loss is not finite nothing is changed.

@@ -63,42 +63,43 @@ void linear_forward(const linear *layer, const float *x, int32_t rows, _Bool rel
     pool_run(workers, tiles(layer->out, FORWARD_TILE), forward_tile, &job);
 }
 
-/* ---- gradient towards the input ---- */
+/* ---- backward ---- */
 
-/* A task computes INPUT_TILE features of dx.  It takes the weight in parts of INPUT_CHUNK outputs by INPUT_PART
- * features, each copied together first, because the weight's columns are far apart: while one part is multiplied the
- * next one is fetched, which the processor could not foresee. */
-#define INPUT_TILE 256
-#define INPUT_CHUNK 32
-#define INPUT_PART 64
+/* A task has a block of BLOCK features of x, which is a block of columns of the weight.  It walks down that block in
+ * tiles of CHUNK outputs, which it uses three times while they are in the cache: for dx, for their own gradient, and
+ * for the update that the sink makes of it.  So the weight comes from memory once.
+ *
+ * Nothing of this waits for memory if what comes next is fetched during the products, a few lines with each: of the
+ * weight, whose rows are far apart, the next tile; of what the sink reads, the present one. */
+#define BLOCK 64
+#define CHUNK 64
+#define STEP 8 /* features of dx, or rows of the weight's gradient, per product */
 
-struct input_gradient {
+struct backward {
     const linear *layer;
-    const float *dy, *gate; /* gate NULL: add */
+    const float *x, *dy;
     int32_t rows;
+    _Bool add;
     float *dx;
+    const linear_sink *sink; /* or NULL */
 };
 
-/* A part of the weight: its first output and feature, and how many of each. */
+/* A part of the weight. */
 struct part {
     int32_t output, feature, outputs, features;
 };
 
-/* Part `index` of the task's features first .. end - 1; one without outputs behind the last. */
-static struct part part_at(const linear *layer, int32_t first, int32_t end, int32_t index)
-{
-    int32_t across = tiles(end - first, INPUT_PART);
-    struct part part = {index / across * INPUT_CHUNK, first + index % across * INPUT_PART, 0, 0};
-
-    if (part.output < layer->out)
-        part.outputs = smaller(INPUT_CHUNK, layer->out - part.output);
-    part.features = smaller(INPUT_PART, end - part.feature);
-    return part;
-}
-
 static const float *weight_of(const linear *layer, const struct part *part)
 {
     return layer->weight + (size_t)part->output * (size_t)layer->in + part->feature;
+}
+
+/* The part `n` outputs further down; less at the end of the layer, and nothing behind it. */
+static struct part below(const linear *layer, const struct part *part, int32_t n, int32_t outputs)
+{
+    int32_t output = smaller(part->output + n, layer->out);
+
+    return (struct part){output, part->feature, smaller(outputs, layer->out - output), part->features};
 }
 
 SIMD_INLINE void fetch_part(const linear *layer, const struct part *part)
@@ -110,14 +111,14 @@ SIMD_INLINE void fetch_part(const linear *layer, const struct part *part)
             FETCH(weight + i);
 }
 
-/* copy: (outputs, INPUT_PART) */
+/* copy: (outputs, BLOCK), because rows that are a power of 2 apart share few cache sets. */
 static void copy_part(const linear *layer, const struct part *part, float *copy)
 {
     const float *weight = weight_of(layer, part);
 
-    for (int32_t o = 0; o < part->outputs; o++, weight += layer->in, copy += INPUT_PART)
-        if (part->features == INPUT_PART)
-            memcpy(copy, weight, INPUT_PART * sizeof *copy); /* of constant size: no call */
+    for (int32_t o = 0; o < part->outputs; o++, weight += layer->in, copy += BLOCK)
+        if (part->features == BLOCK)
+            memcpy(copy, weight, BLOCK * sizeof *copy); /* of constant size: no call */
         else
             memcpy(copy, weight, (size_t)part->features * sizeof *copy);
 }
@@ -128,125 +129,136 @@ SIMD_CLONES static void close_gates(const float *restrict gate, float *restrict 
         dx[i] = gate[i] <= 0.0f ? 0.0f : dx[i]; /* a NaN opens the gate, so that it is seen */
 }
 
-static void input_gradient_tile(void *context, int32_t task, int32_t worker)
+/* Place of a layer's weight: column blocks one behind the other, each (out, features). */
+static size_t weight_place(const linear *layer, int32_t output, int32_t feature)
 {
-    const struct input_gradient *job = context;
-    const linear *layer = job->layer;
-    int32_t first = task * INPUT_TILE, end = smaller(first + INPUT_TILE, layer->in), index = 0;
-    size_t rows = (size_t)job->rows, start = (size_t)first * rows;
-    float copy[INPUT_CHUNK * INPUT_PART];
+    int32_t first = feature / BLOCK * BLOCK;
 
-    (void)worker;
-    for (struct part part = part_at(layer, first, end, 0), next; part.outputs > 0; part = next) {
-        next = part_at(layer, first, end, ++index);
-        copy_part(layer, &part, copy);
-        if (next.outputs > 0)
-            fetch_part(layer, &next);
-        product(part.features, job->rows, part.outputs, (product_factor){copy, 1, INPUT_PART},
-                job->dy + (size_t)part.output * rows, job->rows, !job->gate || part.output > 0,
-                job->dx + (size_t)part.feature * rows, job->rows);
+    return (size_t)first * (size_t)layer->out + (size_t)output * (size_t)smaller(BLOCK, layer->in - first) +
+           (size_t)(feature - first);
+}
+
+void linear_by_place(const linear *layer, const float *by_parameter, float *by_place)
+{
+    size_t weights = (size_t)layer->in * (size_t)layer->out;
+
+    for (int32_t o = 0; o < layer->out; o++)
+        for (int32_t i = 0; i < layer->in; i += BLOCK)
+            memcpy(by_place + weight_place(layer, o, i), by_parameter + (size_t)o * (size_t)layer->in + i,
+                   (size_t)smaller(BLOCK, layer->in - i) * sizeof *by_place);
+    memcpy(by_place + weights, by_parameter + weights, (size_t)layer->out * sizeof *by_place);
+}
+
+/* Where the sink's arrays have the first parameter of a part. */
+static size_t place_of(const struct backward *job, const struct part *part)
+{
+    return (size_t)(job->layer->weight - job->sink->parameters) + weight_place(job->layer, part->output, part->feature);
+}
+
+/* The `step`-th share of what the sink will read of a part in one of its arrays: `floats` floats. */
+static const float *ahead_of(const struct backward *job, const struct part *part, int which, int32_t step,
+                             int64_t *floats)
+{
+    const float *array = job->sink ? job->sink->ahead[which] : NULL;
+    int64_t whole = (int64_t)part->outputs * part->features, share = STEP * BLOCK;
+
+    if (!array || step * share >= whole) {
+        *floats = 0;
+        return NULL;
     }
-    if (job->gate)
-        close_gates(job->gate + start, job->dx + start, (size_t)(end - first) * rows);
+    *floats = whole - step * share < share ? whole - step * share : share;
+    return array + place_of(job, part) + (size_t)(step * share);
 }
 
-void linear_input_gradient(const linear *layer, const float *dy, const float *gate, int32_t rows, float *dx,
-                           pool *workers)
+/* dx (features, rows) of the block: the part's share, W^T dy. */
+static void backward_input(const struct backward *job, const struct part *part, const float *copy)
 {
-    struct input_gradient job = {layer, dy, gate, rows, dx};
+    const float *dy = job->dy + (size_t)part->output * (size_t)job->rows;
+    float *dx = job->dx + (size_t)part->feature * (size_t)job->rows;
+    int64_t floats;
 
-    pool_run(workers, tiles(layer->in, INPUT_TILE), input_gradient_tile, &job);
+    for (int32_t i = 0; i < part->features; i += STEP, dx += STEP * (size_t)job->rows) {
+        const float *ahead = ahead_of(job, part, 0, i / STEP, &floats);
+        struct part next = below(job->layer, part, CHUNK + i, STEP); /* a tile has as many steps as rows of steps */
+        fetch_part(job->layer, &next);
+        product_fetching(smaller(STEP, part->features - i), job->rows, part->outputs,
+                         (product_factor){copy + i, 1, BLOCK}, dy, job->rows, job->add || part->output > 0, dx,
+                         job->rows, ahead, floats);
+    }
 }
 
-void linear_input_gradient_add(const linear *layer, const float *dy, int32_t rows, float *dx, pool *workers)
+/* The part's gradient, dy x^T, to the sink.  x: (rows, features) of the block. */
+static void backward_weight(const struct backward *job, const struct part *part, const float *x)
 {
-    struct input_gradient job = {layer, dy, NULL, rows, dx};
+    const float *dy = job->dy + (size_t)part->output * (size_t)job->rows;
+    float gradient[CHUNK * BLOCK];
+    int64_t floats;
 
-    pool_run(workers, tiles(layer->in, INPUT_TILE), input_gradient_tile, &job);
+    for (int32_t o = 0; o < part->outputs; o += STEP) {
+        const float *ahead = ahead_of(job, part, 1, o / STEP, &floats);
+        product_fetching(smaller(STEP, part->outputs - o), part->features, job->rows,
+                         (product_factor){dy + (size_t)o * (size_t)job->rows, job->rows, 1}, x, part->features, 0,
+                         gradient + (size_t)o * (size_t)part->features, part->features, ahead, floats);
+    }
+    job->sink->take(job->sink->context,
+                    &(linear_tile){weight_of(job->layer, part), (size_t)part->outputs, (size_t)part->features,
+                                   (size_t)job->layer->in, gradient, place_of(job, part)});
 }
 
-/* ---- gradient of weight and bias ---- */
-
-/* A task computes the gradient of WEIGHT_ROWS whole rows of the weight, so that an update walks through memory in
- * order, in tiles that stay in the first cache until they are handed over. */
-#define WEIGHT_ROWS 64
-#define TILE_ROWS 8
-#define TILE_COLUMNS 512
-
-struct weight_gradient {
-    const linear *layer;
-    const float *x, *dy; /* x: (rows, in) */
-    int32_t rows;
-    linear_sink sink;
-    void *context;
-};
-
-#define TRANSPOSE_TILE 64 /* features of x per task */
-
-struct transpose {
-    const float *x; /* (in, rows) */
-    int32_t in, rows;
-    float *transposed; /* (rows, in) */
-};
-
-static void transpose_part(void *context, int32_t task, int32_t worker)
+/* Gradient of bias first .. first + n - 1, the sum of dy over the rows, to the sink; n <= CHUNK. */
+static void backward_bias(const struct backward *job, int32_t first, int32_t n)
 {
-    const struct transpose *job = context;
-    int32_t first = task * TRANSPOSE_TILE;
+    const float *dy = job->dy + (size_t)first * (size_t)job->rows, *bias = job->layer->bias + first;
+    float gradient[CHUNK];
 
-    (void)worker;
-    product_transpose(smaller(TRANSPOSE_TILE, job->in - first), job->rows, job->x + (size_t)first * (size_t)job->rows,
-                      job->rows, job->transposed + first, job->in);
-}
-
-/* sum (n) of dy (n, rows). */
-static void sum_rows(const float *dy, int32_t n, int32_t rows, float *sum)
-{
     for (int32_t i = 0; i < n; i++) {
         double total = 0;
-        for (int32_t r = 0; r < rows; r++)
-            total += (double)dy[(size_t)i * (size_t)rows + (size_t)r];
-        sum[i] = (float)total;
+        for (int32_t r = 0; r < job->rows; r++)
+            total += (double)*dy++;
+        gradient[i] = (float)total;
     }
+    job->sink->take(job->sink->context, &(linear_tile){bias, 1, (size_t)n, (size_t)n, gradient,
+                                                       (size_t)(bias - job->sink->parameters)});
 }
 
-/* Rows first .. first + n - 1 of the weight, n <= TILE_ROWS. */
-static void weight_gradient_rows(const struct weight_gradient *job, int32_t first, int32_t n)
+static void backward_block(const struct backward *job, int32_t block)
 {
     const linear *layer = job->layer;
-    product_factor dy = {job->dy + (size_t)first * (size_t)job->rows, job->rows, 1};
-    float gradient[TILE_ROWS * TILE_COLUMNS];
+    struct part part = {0, block * BLOCK, smaller(CHUNK, layer->out), smaller(BLOCK, layer->in - block * BLOCK)};
+    size_t start = (size_t)part.feature * (size_t)job->rows;
+    float copy[CHUNK * BLOCK], *x = NULL;
 
-    for (int32_t column = 0; column < layer->in; column += TILE_COLUMNS) {
-        int32_t columns = smaller(TILE_COLUMNS, layer->in - column);
-        linear_tile tile = {layer->weight + (size_t)first * (size_t)layer->in + column, (size_t)n, (size_t)columns,
-                            (size_t)layer->in, gradient};
-        product(n, columns, job->rows, dy, job->x + column, layer->in, 0, gradient, columns);
-        job->sink(job->context, &tile);
+    if (job->sink) {
+        x = job->sink->transposed + start;
+        product_transpose(part.features, job->rows, job->x + start, job->rows, x, part.features);
     }
+    for (; part.outputs > 0; part = below(layer, &part, CHUNK, CHUNK)) {
+        copy_part(layer, &part, copy);
+        backward_input(job, &part, copy);
+        if (job->sink)
+            backward_weight(job, &part, x);
+    }
+    if (!job->add)
+        close_gates(job->x + start, job->dx + start, (size_t)part.features * (size_t)job->rows);
 }
 
-static void weight_gradient_task(void *context, int32_t task, int32_t worker)
+/* The blocks of features first, then the bias. */
+static void backward_task(void *context, int32_t task, int32_t worker)
 {
-    const struct weight_gradient *job = context;
-    const linear *layer = job->layer;
-    int32_t first = task * WEIGHT_ROWS, n = smaller(WEIGHT_ROWS, layer->out - first);
-    float sum[WEIGHT_ROWS];
-    linear_tile bias = {layer->bias + first, 1, (size_t)n, (size_t)n, sum};
+    const struct backward *job = context;
+    int32_t first = (task - tiles(job->layer->in, BLOCK)) * CHUNK;
 
     (void)worker;
-    for (int32_t i = 0; i < n; i += TILE_ROWS)
-        weight_gradient_rows(job, first + i, smaller(TILE_ROWS, n - i));
-    sum_rows(job->dy + (size_t)first * (size_t)job->rows, n, job->rows, sum);
-    job->sink(job->context, &bias);
+    if (first < 0)
+        backward_block(job, task);
+    else
+        backward_bias(job, first, smaller(CHUNK, job->layer->out - first));
 }
 
-void linear_weight_gradient(const linear *layer, const float *x, const float *dy, int32_t rows, linear_sink sink,
-                            void *context, float *transposed, pool *workers)
+void linear_backward(const linear *layer, const float *x, const float *dy, int32_t rows, _Bool add, float *dx,
+                     const linear_sink *sink, pool *workers)
 {
-    struct transpose before = {x, layer->in, rows, transposed};
-    struct weight_gradient job = {layer, transposed, dy, rows, sink, context};
+    struct backward job = {layer, x, dy, rows, add, dx, sink};
 
-    pool_run(workers, tiles(layer->in, TRANSPOSE_TILE), transpose_part, &before);
-    pool_run(workers, tiles(layer->out, WEIGHT_ROWS), weight_gradient_task, &job);
+    pool_run(workers, tiles(layer->in, BLOCK) + (sink ? tiles(layer->out, CHUNK) : 0), backward_task, &job);
 }

@@ -18,26 +18,34 @@ typedef struct linear {
 /* y = W x + bias, then max(y, 0) if `relu`.  x: (in, rows), y: (out, rows). */
 void linear_forward(const linear *layer, const float *x, int32_t rows, _Bool relu, float *y, pool *workers);
 
-/* dx = W^T dy, set to 0 where gate <= 0.  dy: (out, rows); gate: x itself, which is the output of a ReLU;
- * gate, dx: (in, rows). */
-void linear_input_gradient(const linear *layer, const float *dy, const float *gate, int32_t rows, float *dx,
-                           pool *workers);
-/* dx += W^T dy. */
-void linear_input_gradient_add(const linear *layer, const float *dy, int32_t rows, float *dx, pool *workers);
-
 /* Gradients of some of the parameters of a layer: `rows` rows of `columns` each, `stride` parameters apart. */
 typedef struct linear_tile {
     const float *first;    /* the parameters: a part of the layer's weight or bias */
     size_t rows, columns, stride;
     const float *gradient; /* (rows, columns) */
+    size_t place;          /* of the first parameter, in arrays ordered by place: there a tile has no gaps */
 } linear_tile;
 
-/* Receives the gradients of a tile.  Each parameter is in one tile, which any worker may hand over at any time. */
-typedef void (*linear_sink)(void *context, const linear_tile *tile);
+/* Where the gradients go, tile by tile: they are never stored as a whole.
+ *
+ * What belongs to a parameter, as an optimiser's moments do, is best kept in the order in which tiles come: by place,
+ * so that it is read from memory in one go.  Parameters have the same place in all arrays, counted from `parameters`. */
+typedef struct linear_sink {
+    /* Each parameter is in one tile, which any worker may hand over at any time, after it has been used for the last
+     * time: `take` may change it. */
+    void (*take)(void *context, const linear_tile *tile);
+    void *context;
+    const float *parameters; /* where all layers' parameters start */
+    const float *ahead[2];   /* arrays ordered by place that `take` will read, or NULL: fetched before */
+    float *transposed;       /* (in, rows) of any layer: scratch */
+} linear_sink;
 
-/* dW = dy x^T and dbias = sum of dy over the rows, handed to `sink` tile by tile and never stored as a whole.
- * x: (in, rows), dy: (out, rows); transposed: (rows, in), scratch. */
-void linear_weight_gradient(const linear *layer, const float *x, const float *dy, int32_t rows, linear_sink sink,
-                            void *context, float *transposed, pool *workers);
+/* From the order of the parameters (weight, then bias) to that of their places. */
+void linear_by_place(const linear *layer, const float *by_parameter, float *by_place);
+
+/* dx = W^T dy where x > 0, and 0 elsewhere: x is the output of a ReLU.  If `add`: dx += W^T dy.
+ * With a sink also dW = dy x^T, and dbias = sum of dy over the rows.  x, dx: (in, rows), dy: (out, rows). */
+void linear_backward(const linear *layer, const float *x, const float *dy, int32_t rows, _Bool add, float *dx,
+                     const linear_sink *sink, pool *workers);
 
 #endif

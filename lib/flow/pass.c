@@ -372,7 +372,7 @@ static void leave_gradient(const lane_job *job, int32_t row)
 
 /* Adds the net's part to the gradient of its input x, the half of the block that dx belongs to. */
 static void net_backward(flow_pass *pass, int32_t block, int which, const float *x, const block_trace *trace,
-                         float *dx, const subnet_sink *sink)
+                         float *dx, const linear_sink *sink)
 {
     subnet net = subnet_of(pass->flow, block, which);
 
@@ -380,7 +380,7 @@ static void net_backward(flow_pass *pass, int32_t block, int which, const float 
 }
 
 void pass_backward(flow_pass *pass, const float *z_gradient, const float *logdet_gradient, float *x_gradient,
-                   const subnet_sink *sink)
+                   const linear_sink *sink)
 {
     block_trace trace;
     lane_job job = {

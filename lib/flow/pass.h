@@ -37,6 +37,6 @@ void pass_inverse(flow_pass *pass, const float *z, int32_t used, float *x);
 /* After pass_forward with `keep`.  z_gradient: (used, D), logdet_gradient: (used).  x_gradient: (used, D) or NULL.
  * sink: NULL, or where the parameters' gradients go. */
 void pass_backward(flow_pass *pass, const float *z_gradient, const float *logdet_gradient, float *x_gradient,
-                   const subnet_sink *sink);
+                   const linear_sink *sink);
 
 #endif

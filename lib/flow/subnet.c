@@ -60,19 +60,13 @@ void subnet_forward(const subnet *net, const float *x, int32_t rows, const subne
 }
 
 void subnet_backward(const subnet *net, const float *x, int32_t rows, const subnet_trace *trace, float *dx,
-                     float *const work[2], const subnet_sink *sink, pool *workers)
+                     float *const work[2], const linear_sink *sink, pool *workers)
 {
     const float *dy = trace->output; /* gradient towards the present layer's output */
 
     for (int i = FLOW_LAYERS - 1; i >= 0; i--) {
-        const linear *layer = &net->layers[i];
-        if (i == 0)
-            linear_input_gradient_add(layer, dy, rows, dx, workers);
-        else
-            linear_input_gradient(layer, dy, trace->hidden[i - 1], rows, work[i % 2], workers);
-        if (sink)
-            linear_weight_gradient(layer, input_of(x, trace, i), dy, rows, sink->function, sink->context,
-                                   sink->transposed, workers);
-        dy = work[i % 2];
+        float *towards = i > 0 ? work[i % 2] : dx;
+        linear_backward(&net->layers[i], input_of(x, trace, i), dy, rows, i == 0, towards, sink, workers);
+        dy = towards;
     }
 }

@@ -30,21 +30,13 @@ typedef struct subnet_trace {
 /* x: (half, rows) -> trace. */
 void subnet_forward(const subnet *net, const float *x, int32_t rows, const subnet_trace *trace, pool *workers);
 
-/* Where the parameters' gradients go. */
-typedef struct subnet_sink {
-    linear_sink function;
-    void *context;
-    float *transposed; /* scratch: subnet_transposed_floats */
-} subnet_sink;
-
-/* Floats for any layer's input, transposed: the larger of (rows, hidden) and (rows, half). */
+/* Floats for linear_sink.transposed: the larger of (hidden, rows) and (half, rows). */
 size_t subnet_transposed_floats(const dn_flow *flow, int32_t rows);
 
 /* dx += gradient towards x, given trace->output replaced by the gradient towards s and t.
  * dx: (half, rows); work: two of (hidden, rows).
- * sink: NULL if only dx is wanted.  A layer's weights are used for the last time before they are given to the sink,
- * which may then change them. */
+ * sink: NULL if only dx is wanted. */
 void subnet_backward(const subnet *net, const float *x, int32_t rows, const subnet_trace *trace, float *dx,
-                     float *const work[2], const subnet_sink *sink, pool *workers);
+                     float *const work[2], const linear_sink *sink, pool *workers);
 
 #endif
