@@ -57,16 +57,15 @@ def by_images(bench, points):
 
 
 def measure(bench):
-    """{name: {"x": what grows, "y": what it costs, "points": [[x, seconds], ...]}}"""
+    """One series after the other: name, {"x": what grows, "y": what it costs, "points": [[x, seconds], ...]}"""
     points = QUICK if bench.arguments.quick else FULL
     score = f"score of {bench.views} views"
-    return {
-        "views": {"x": "views", "y": "score", "points": by_views(bench, points["views"])},
-        "threads": {"x": "threads", "y": score, "points": by_threads(bench)},
-        "input_size": {"x": "side of a view, pixels", "y": score,
-                       "points": by_model(bench, "input_size", points["input_size"])},
-        "hidden": {"x": "hidden width", "y": score, "points": by_model(bench, "hidden", points["hidden"])},
-        "step": {"x": "hidden width", "y": "training step of 96 rows",
-                 "points": steps_by_hidden(bench, points["hidden"])},
-        "images": {"x": "images", "y": "whole training", "points": by_images(bench, points["images"])},
-    }
+    for name, x, y, found in (
+            ("views", "views", "score", lambda: by_views(bench, points["views"])),
+            ("threads", "threads", score, lambda: by_threads(bench)),
+            ("input_size", "side of a view, pixels", score,
+             lambda: by_model(bench, "input_size", points["input_size"])),
+            ("hidden", "hidden width", score, lambda: by_model(bench, "hidden", points["hidden"])),
+            ("step", "hidden width", "training step of 96 rows", lambda: steps_by_hidden(bench, points["hidden"])),
+            ("images", "images", "whole training", lambda: by_images(bench, points["images"]))):
+        yield name, {"x": x, "y": y, "points": found()}

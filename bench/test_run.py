@@ -240,6 +240,7 @@ class RunTest(unittest.TestCase):
         code, result, _, err = run("--rows", "", "--growth")
         self.assertEqual(code, 0, err)
         self.assertEqual(list(result["growth"]), ["views", "threads", "input_size", "hidden", "step", "images"])
+        self.assertEqual(err.count("growth by "), len(result["growth"]))  # and is in the file by then
         for series in result["growth"].values():
             self.assertTrue(all(seconds > 0 for _, seconds in series["points"]))
         picture = path("growth.svg")

@@ -593,7 +593,7 @@ typedef struct dn_train_options {
     int32_t epoch_steps;     /* an epoch passes over the images again until it has made this many steps, so that few
                                 images are trained on long enough: 1 (one pass) .. 100000, default 8 */
     int32_t bank;            /* views per image whose features are computed once and drawn from: 0 .. 4096, default
-                                32; 0: fresh views for each step, as the paper does, much slower */
+                                20; 0: fresh views for each step, as the paper does, much slower */
     int32_t standardize;     /* 1 (default): features to mean 0, deviation 1 before the flow; 0: as they are */
     int32_t schedule;        /* DN_SCHEDULE_... of the learning rate, default DN_SCHEDULE_COSINE */
     double learning_rate;    /* Adam, the schedule's highest: > 0 .. 1, default 1e-3 */

@@ -15,7 +15,7 @@ START_TEST(defaults_are_documented)
     dn_train_options_init(&o);
     ck_assert_uint_eq(o.struct_size, sizeof o);
     ck_assert(o.epochs == 64 && o.seed == 0 && o.hidden == 512 && o.blocks == 8 && o.clamp == 3);
-    ck_assert(o.batch_images == 24 && o.batch_views == 4 && o.bank == 32 && o.standardize == 1);
+    ck_assert(o.batch_images == 24 && o.batch_views == 4 && o.bank == 20 && o.standardize == 1);
     ck_assert(o.epoch_steps == 8 && o.schedule == DN_SCHEDULE_COSINE && o.feature_noise == 2);
     ck_assert(o.learning_rate == 1e-3 && o.beta1 == 0.8 && o.beta2 == 0.8 && o.epsilon == 1e-4);
     ck_assert(o.weight_decay == 1e-5 && o.brightness == 0 && o.contrast == 0 && o.saturation == 0);
