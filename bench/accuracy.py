@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The accuracy table of the README: image AUROC of several backbones that learn from many and from few images.
 
-usage: accuracy.py BUILD DATA WORK [--backbone NAME=FILE ...] [--images all,100,50,16] [--seeds 3] [--bank 20]
+usage: accuracy.py BUILD DATA WORK [--backbone NAME=FILE ...] [--images all,100,50,16] [--seeds 3] [--bank 32]
                    [--views 32] [--kinds KIND,...] [--threads N] [--set NAME=VALUE ...] [--quick]
 
 BUILD  build folder (meson setup BUILD -Dbuildtype=release -Dbench=true)
