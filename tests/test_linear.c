@@ -13,7 +13,7 @@ struct sample {
 };
 
 /* Below, at and above the size of a tile, in both directions. */
-static const struct sample samples[] = {{1, 1, 1}, {64, 64, 96},{65, 127, 33},    {5, 3, 2},     {128, 128, 32},
+static const struct sample samples[] = {{1, 1, 1},     {64, 64, 96}, {65, 127, 33},    {5, 3, 2},     {128, 128, 32},
                                         {130, 257, 7}, {64, 300, 48}, {2060, 20, 5}, {330, 300, 40}};
 #define SAMPLES ((int)(sizeof samples / sizeof samples[0]))
 
@@ -29,7 +29,7 @@ struct data {
     float *dx;         /* (in, rows) */
     float *gradient;   /* of the parameters */
     float *transposed; /* (rows, in) */
-    float *at_place;   /* the parameters where the sink is told that they have their place */
+    float *at_place;   /* the parameters, where the sink is told that they have their place */
     int *calls;        /* how often the sink got each parameter */
 };
 
@@ -155,6 +155,7 @@ START_TEST(input_gradient_adds)
 }
 END_TEST
 
+/* Breaks what it is given: nobody may use it any more. */
 static void collect(void *context, const linear_tile *tile)
 {
     struct data *d = context;
@@ -163,6 +164,7 @@ static void collect(void *context, const linear_tile *tile)
     for (size_t row = 0; row < tile->rows; row++, offset += tile->stride)
         for (size_t i = 0; i < tile->columns; i++) {
             d->at_place[tile->place + row * tile->columns + i] = d->parameters[offset + i];
+            d->parameters[offset + i] = NAN;
             d->gradient[offset + i] = tile->gradient[row * tile->columns + i];
             d->calls[offset + i]++; /* no parameter is given twice, so no two threads meet here */
         }
@@ -176,30 +178,43 @@ static void backward(struct data *d, pool *workers)
     linear_backward(&d->layer, d->x, d->dy, d->rows, 0, d->dx, &sink, workers);
 }
 
-START_TEST(weight_gradient_reaches_each_parameter_once)
+/* Place of weight[o, i]: blocks of 64 columns. */
+static size_t place_of(const linear *layer, int32_t o, int32_t i)
 {
-    struct data d = make_data(&samples[_i]);
+    int32_t first = i - i % 64, wide = layer->in - first < 64 ? layer->in - first : 64;
+
+    return (size_t)(first * layer->out + o * wide + i % 64);
+}
+
+START_TEST(each_parameter_reaches_the_sink_once)
+{
+    struct data d = make_data(&samples[_i]), untouched = make_data(&samples[_i]);
     int32_t in = d.layer.in, out = d.layer.out;
-    const float *bias_gradient = d.gradient + (size_t)in * (size_t)out;
+    size_t all = (size_t)in * (size_t)out + (size_t)out;
 
     backward(&d, NULL);
     for (int32_t o = 0; o < out; o++) {
         double bias = 0;
         for (int32_t r = 0; r < d.rows; r++)
             bias += (double)d.dy[o * d.rows + r];
-        ck_assert_double_eq_tol((double)bias_gradient[o], bias, SMALL);
+        ck_assert_double_eq_tol((double)d.gradient[in * out + o], bias, SMALL);
+        ck_assert(d.at_place[in * out + o] == untouched.parameters[in * out + o]);
         for (int32_t i = 0; i < in; i++) {
             double sum = 0;
             for (int32_t r = 0; r < d.rows; r++)
                 sum += (double)d.dy[o * d.rows + r] * (double)d.x[i * d.rows + r];
             ck_assert_double_eq_tol((double)d.gradient[o * in + i], sum, SMALL);
+            ck_assert(d.at_place[place_of(&d.layer, o, i)] == untouched.parameters[o * in + i]);
         }
     }
-    for (int32_t i = 0; i < in * out + out; i++)
+    for (size_t i = 0; i < all; i++)
         ck_assert_int_eq(d.calls[i], 1);
-    linear_by_place(&d.layer, d.parameters, d.gradient);
-    ck_assert_mem_eq(d.gradient, d.at_place, (size_t)(in * out + out) * sizeof *d.gradient);
+    linear_by_place(&untouched.layer, untouched.parameters, d.gradient);
+    ck_assert_mem_eq(d.gradient, d.at_place, all * sizeof *d.gradient);
+    linear_backward(&untouched.layer, d.x, d.dy, d.rows, 0, untouched.dx, NULL, NULL);
+    ck_assert_mem_eq(d.dx, untouched.dx, (size_t)(in * d.rows) * sizeof *d.dx);
     free_data(&d);
+    free_data(&untouched);
 }
 END_TEST
 
@@ -244,7 +259,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, relu_keeps_nan);
     tcase_add_loop_test(tests, input_gradient_is_the_transposed_product, 0, SAMPLES);
     tcase_add_loop_test(tests, input_gradient_adds, 0, SAMPLES);
-    tcase_add_loop_test(tests, weight_gradient_reaches_each_parameter_once, 0, SAMPLES);
+    tcase_add_loop_test(tests, each_parameter_reaches_the_sink_once, 0, SAMPLES);
     tcase_add_test(tests, threads_do_not_change_bits);
     tcase_set_timeout(tests, 120);
     suite_add_tcase(suite, tests);

@@ -265,7 +265,7 @@ static dn_status read_standardisation(dn_trainer *t, const st_file *file, dn_err
 static dn_status read_moments(dn_trainer *t, const st_file *file, const char *name, int64_t count, float *moments,
                               dn_error *error)
 {
-    if (strcmp(st_metadata(file, "differnet.format"), "1") != 0)
+    if (st_check_version(file, 1, NULL) != DN_OK)
         return read_floats(file, name, count, moments, error);
     TRY(read_floats(file, name, count, t->state.good, error));
     flow_moments_by_place(t->flow, t->state.good, moments);

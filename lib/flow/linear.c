@@ -71,7 +71,7 @@ void linear_forward(const linear *layer, const float *x, int32_t rows, _Bool rel
  *
  * Nothing of this waits for memory if what comes next is fetched during the products, a few lines with each: of the
  * weight, whose rows are far apart, the next tile; of what the sink reads, the present one. */
-#define BLOCK 64
+#define BLOCK 64 /* also of checkpoints (docs/format.md): another one needs another CHECKPOINT_FORMAT */
 #define CHUNK 64
 #define STEP 8 /* features of dx, or rows of the weight's gradient, per product */
 
@@ -179,8 +179,9 @@ static void backward_input(const struct backward *job, const struct part *part, 
 
     for (int32_t i = 0; i < part->features; i += STEP, dx += STEP * (size_t)job->rows) {
         const float *ahead = ahead_of(job, part, 0, i / STEP, &floats);
-        struct part next = below(job->layer, part, CHUNK + i, STEP); /* a tile has as many steps as rows of steps */
-        fetch_part(job->layer, &next);
+        struct part next = below(job->layer, part, CHUNK + i, STEP); /* all CHUNK outputs, since CHUNK <= BLOCK */
+        if (next.outputs > 0)
+            fetch_part(job->layer, &next);
         product_fetching(smaller(STEP, part->features - i), job->rows, part->outputs,
                          (product_factor){copy + i, 1, BLOCK}, dy, job->rows, job->add || part->output > 0, dx,
                          job->rows, ahead, floats);

@@ -29,10 +29,11 @@ typedef struct linear_tile {
 /* Where the gradients go, tile by tile: they are never stored as a whole.
  *
  * What belongs to a parameter, as an optimiser's moments do, is best kept in the order in which tiles come: by place,
- * so that it is read from memory in one go.  Parameters have the same place in all arrays, counted from `parameters`. */
+ * so that it is read from memory in one go.  Parameters have the same place in all arrays, counted from `parameters`;
+ * a bias keeps the one it has there. */
 typedef struct linear_sink {
-    /* Each parameter is in one tile, which any worker may hand over at any time, after it has been used for the last
-     * time: `take` may change it. */
+    /* Each parameter is in one tile, which any worker may hand over at any time, after linear_backward has used the
+     * tile for the last time: `take` may change it. */
     void (*take)(void *context, const linear_tile *tile);
     void *context;
     const float *parameters; /* where all layers' parameters start */
@@ -43,7 +44,7 @@ typedef struct linear_sink {
 /* From the order of the parameters (weight, then bias) to that of their places. */
 void linear_by_place(const linear *layer, const float *by_parameter, float *by_place);
 
-/* dx = W^T dy where x > 0, and 0 elsewhere: x is the output of a ReLU.  If `add`: dx += W^T dy.
+/* dx = W^T dy, but 0 where x <= 0: x is the output of a ReLU.  If `add`: dx += W^T dy.
  * With a sink also dW = dy x^T, and dbias = sum of dy over the rows.  x, dx: (in, rows), dy: (out, rows). */
 void linear_backward(const linear *layer, const float *x, const float *dy, int32_t rows, _Bool add, float *dx,
                      const linear_sink *sink, pool *workers);
