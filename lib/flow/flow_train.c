@@ -104,8 +104,7 @@ dn_status flow_optimiser_create(dn_flow *flow, const adam_options *options, int3
         return fail_memory(error, "the optimiser");
     *optimiser = (flow_optimiser){.flow = flow, .allocator = flow->allocator, .options = *options,
                                   .max_rows = max_rows};
-    /* One block for both: in two of their own, which start alike within their pages, they get in each other's way in
-     * the memory's banks, and an update may take five times as long. */
+    /* One block for both: two that start alike within their pages were slower in most runs. */
     optimiser->m = mem_zalloc(&flow->allocator, parameters, 2 * sizeof *optimiser->m);
     optimiser->v = optimiser->m ? optimiser->m + parameters : NULL;
     optimiser->scratch = mem_alloc(&flow->allocator, scratch_floats(flow, max_rows), sizeof(float));
