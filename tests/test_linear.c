@@ -13,8 +13,8 @@ struct sample {
 };
 
 /* Below, at and above the size of a tile, in both directions. */
-static const struct sample samples[] = {{1, 1, 1},     {64, 64, 96}, {65, 127, 33},    {5, 3, 2},     {128, 128, 32},
-                                        {130, 257, 7}, {64, 300, 48}, {2060, 20, 5}, {330, 300, 40}};
+static const struct sample samples[] = {{1, 1, 1},       {5, 3, 2},     {64, 64, 96},  {65, 127, 33},   {128, 128, 32},
+                                        {130, 257, 7},   {64, 300, 48}, {2060, 20, 5}, {330, 300, 40}};
 #define SAMPLES ((int)(sizeof samples / sizeof samples[0]))
 
 #define SMALL 1e-4

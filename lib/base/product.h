@@ -20,10 +20,15 @@ typedef struct product_factor {
 void product(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add, float *c,
              int64_t ldc);
 
-/* The same, and meanwhile memory that will be read next, `floats` floats from `ahead` on, is fetched into the cache: a
- * line with each step of the sums, so that they hide it.  Less is fetched if the product has fewer steps. */
+/* Memory that will be read soon; both NULL: none. */
+typedef struct product_ahead {
+    const float *next, *end;
+} product_ahead;
+
+/* The same, and meanwhile the memory `ahead` is fetched into the cache: a line with each step of the sums, so that they
+ * hide it.  Less is fetched if the product has fewer steps. */
 void product_fetching(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
-                      float *c, int64_t ldc, const float *ahead, int64_t floats);
+                      float *c, int64_t ldc, product_ahead ahead);
 
 /* product() with a B that is laid out for it, which pays for weights, read often: in panels of some columns, one behind
  * the other, each (k, width).  n is a multiple of PRODUCT_LANES. */
@@ -43,11 +48,7 @@ void product_transpose(int64_t rows, int64_t columns, const float *from, int64_t
 /* Instruction sets that there is code for: 0 .. product_kinds() - 1 work on this processor, the last of which product()
  * uses. */
 int32_t product_kinds(void);
-/* What is still to be fetched. */
-typedef struct product_ahead {
-    const float *next, *end;
-} product_ahead;
-/* ldb 0: B is in panels; ahead NULL: nothing. */
+/* ldb 0: B is in panels; ahead NULL: nothing, otherwise it becomes what is still to be fetched. */
 typedef void (*product_function)(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb,
                                  _Bool add, float *c, int64_t ldc, product_ahead *ahead);
 product_function product_of_kind(int32_t kind);

@@ -155,19 +155,16 @@ static size_t place_of(const struct backward *job, const struct part *part)
     return (size_t)(job->layer->weight - job->sink->parameters) + weight_place(job->layer, part->output, part->feature);
 }
 
-/* The `step`-th share of what the sink will read of a part in one of its arrays: `floats` floats. */
-static const float *ahead_of(const struct backward *job, const struct part *part, int which, int32_t step,
-                             int64_t *floats)
+/* The `step`-th share of what the sink will read of a part in one of its arrays. */
+static product_ahead ahead_of(const struct backward *job, const struct part *part, int which, int32_t step)
 {
     const float *array = job->sink ? job->sink->ahead[which] : NULL;
-    int64_t whole = (int64_t)part->outputs * part->features, share = STEP * BLOCK;
+    int32_t first = step * STEP * BLOCK, left = part->outputs * part->features - first;
 
-    if (!array || step * share >= whole) {
-        *floats = 0;
-        return NULL;
-    }
-    *floats = whole - step * share < share ? whole - step * share : share;
-    return array + place_of(job, part) + (size_t)(step * share);
+    if (!array || left <= 0)
+        return (product_ahead){NULL, NULL};
+    array += place_of(job, part) + (size_t)first;
+    return (product_ahead){array, array + smaller(STEP * BLOCK, left)};
 }
 
 /* dx (features, rows) of the block: the part's share, W^T dy. */
@@ -175,16 +172,14 @@ static void backward_input(const struct backward *job, const struct part *part, 
 {
     const float *dy = job->dy + (size_t)part->output * (size_t)job->rows;
     float *dx = job->dx + (size_t)part->feature * (size_t)job->rows;
-    int64_t floats;
 
     for (int32_t i = 0; i < part->features; i += STEP, dx += STEP * (size_t)job->rows) {
-        const float *ahead = ahead_of(job, part, 0, i / STEP, &floats);
         struct part next = below(job->layer, part, CHUNK + i, STEP); /* all CHUNK outputs, since CHUNK <= BLOCK */
         if (next.outputs > 0)
             fetch_part(job->layer, &next);
         product_fetching(smaller(STEP, part->features - i), job->rows, part->outputs,
                          (product_factor){copy + i, 1, BLOCK}, dy, job->rows, job->add || part->output > 0, dx,
-                         job->rows, ahead, floats);
+                         job->rows, ahead_of(job, part, 0, i / STEP));
     }
 }
 
@@ -193,13 +188,12 @@ static void backward_weight(const struct backward *job, const struct part *part,
 {
     const float *dy = job->dy + (size_t)part->output * (size_t)job->rows;
     float gradient[CHUNK * BLOCK];
-    int64_t floats;
 
     for (int32_t o = 0; o < part->outputs; o += STEP) {
-        const float *ahead = ahead_of(job, part, 1, o / STEP, &floats);
         product_fetching(smaller(STEP, part->outputs - o), part->features, job->rows,
                          (product_factor){dy + (size_t)o * (size_t)job->rows, job->rows, 1}, x, part->features, 0,
-                         gradient + (size_t)o * (size_t)part->features, part->features, ahead, floats);
+                         gradient + (size_t)o * (size_t)part->features, part->features,
+                         ahead_of(job, part, 1, o / STEP));
     }
     job->sink->take(job->sink->context,
                     &(linear_tile){weight_of(job->layer, part), (size_t)part->outputs, (size_t)part->features,
