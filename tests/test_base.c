@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -407,6 +408,47 @@ START_TEST(test_pool_waits)
         ck_assert_int_eq(atomic_load(&m.workers), 3 * round);
     }
     pthread_barrier_destroy(&m.barrier);
+    pool_free(workers);
+}
+END_TEST
+
+typedef struct shares {
+    int32_t begun[10]; /* first worker's tasks, in order */
+    int32_t count;
+    atomic_int met; /* tasks 0 and 5 that have begun */
+    atomic_int done;
+} shares;
+
+/* Task 0 waits for task 5, which waits for all others. */
+static void note_share(void *context, int32_t task, int32_t worker)
+{
+    shares *s = context;
+
+    if (task % 5 == 0)
+        atomic_fetch_add(&s->met, 1);
+    while (atomic_load(&s->met) < 2 || (task == 5 && atomic_load(&s->done) < 9))
+        sched_yield();
+    if (task == 5)
+        return;
+    ck_assert_int_eq(worker, 0);
+    s->begun[s->count++] = task;
+    atomic_fetch_add(&s->done, 1);
+}
+
+/* A worker has neighbouring tasks, and then takes from the end of another one's. */
+START_TEST(test_pool_shares)
+{
+    static const int32_t expected[] = {0, 1, 2, 3, 4, 9, 8, 7, 6};
+    dn_allocator allocator = mem_allocator(NULL);
+    pool *workers;
+
+    ck_ok(pool_create(&allocator, 2, &workers, &error));
+    for (int round = 0; round < 20; round++) {
+        shares s = {0};
+        pool_run(workers, 10, note_share, &s);
+        ck_assert_int_eq(s.count, 9);
+        ck_assert_mem_eq(s.begun, expected, sizeof expected);
+    }
     pool_free(workers);
 }
 END_TEST
@@ -1127,6 +1169,7 @@ static Suite *make_suite(void)
     tcase_add_test(threads, test_scratch_grows_only);
     tcase_add_test(threads, test_pool_is_parallel);
     tcase_add_test(threads, test_pool_waits);
+    tcase_add_test(threads, test_pool_shares);
     tcase_add_test(threads, test_pool_without_threads);
     tcase_add_test(threads, test_pool_leaves_signals_to_the_host);
     tcase_add_test(threads, test_pool_out_of_memory);
