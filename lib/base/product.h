@@ -20,7 +20,7 @@ typedef struct product_factor {
 void product(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add, float *c,
              int64_t ldc);
 
-/* Memory that will be read soon; both NULL: none. */
+/* Memory that will be read and written soon; both NULL: none. */
 typedef struct product_ahead {
     const float *next, *end;
 } product_ahead;

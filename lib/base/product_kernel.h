@@ -6,7 +6,7 @@
  *   WIDEST         vectors of a panel, 2 or 4
  *
  * A tile is a few rows of C by a few vectors.  Its sums stay in registers; each step of k takes one row of B's panel
- * and multiplies it by one number of each of A's rows, and asks for one line of what will be read later. */
+ * and multiplies it by one number of each of A's rows, and asks for one line of what will be updated later. */
 
 typedef float KERNEL(vector) __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
 
@@ -19,7 +19,7 @@ TARGET SIMD_INLINE void KERNEL(tile)(const int rows, const int vectors, int64_t 
     const float *next = ahead->next;
 
     for (int64_t step = 0; step < k; step++, a += a_column, b += ldb) {
-        FETCH(next);
+        FETCH_TO_WRITE(next);
         next += ahead->end - next > FETCH_FLOATS ? FETCH_FLOATS : 0;
         UNROLL
         for (int v = 0; v < vectors; v++)
@@ -115,7 +115,7 @@ TARGET static void KERNEL(rows)(int64_t m, int vectors, int64_t k, product_facto
 static void KERNEL(product)(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
                             float *c, int64_t ldc, product_ahead *ahead)
 {
-    product_ahead nothing = {b, b};
+    product_ahead nothing = {c, c};
 
     if (!ahead)
         ahead = &nothing;

@@ -102,13 +102,17 @@ static struct part below(const linear *layer, const struct part *part, int32_t n
     return (struct part){output, part->feature, smaller(outputs, layer->out - output), part->features};
 }
 
-SIMD_INLINE void fetch_part(const linear *layer, const struct part *part)
+/* To write: a sink updates it. */
+SIMD_INLINE void fetch_part(const linear *layer, const struct part *part, _Bool write)
 {
     const float *weight = weight_of(layer, part);
 
     for (int32_t o = 0; o < part->outputs; o++, weight += layer->in)
         for (int32_t i = 0; i < part->features; i += FETCH_FLOATS)
-            FETCH(weight + i);
+            if (write)
+                FETCH_TO_WRITE(weight + i);
+            else
+                FETCH(weight + i);
 }
 
 /* copy: (outputs, BLOCK), because rows that are a power of 2 apart share few cache sets. */
@@ -176,7 +180,7 @@ static void backward_input(const struct backward *job, const struct part *part, 
     for (int32_t i = 0; i < part->features; i += STEP, dx += STEP * (size_t)job->rows) {
         struct part next = below(job->layer, part, CHUNK + i, STEP); /* all CHUNK outputs, since CHUNK <= BLOCK */
         if (next.outputs > 0)
-            fetch_part(job->layer, &next);
+            fetch_part(job->layer, &next, job->sink != NULL);
         product_fetching(smaller(STEP, part->features - i), job->rows, part->outputs,
                          (product_factor){copy + i, 1, BLOCK}, dy, job->rows, job->add || part->output > 0, dx,
                          job->rows, ahead_of(job, part, 0, i / STEP));
@@ -237,17 +241,17 @@ static void backward_block(const struct backward *job, int32_t block)
         close_gates(job->x + start, job->dx + start, (size_t)part.features * (size_t)job->rows);
 }
 
-/* The blocks of features first, then the bias. */
+/* A block of features, and an equal share of the bias. */
 static void backward_task(void *context, int32_t task, int32_t worker)
 {
     const struct backward *job = context;
-    int32_t first = (task - tiles(job->layer->in, BLOCK)) * CHUNK;
+    int64_t out = job->layer->out, blocks = tiles(job->layer->in, BLOCK);
+    int32_t first = (int32_t)(out * task / blocks), end = (int32_t)(out * (task + 1) / blocks);
 
     (void)worker;
-    if (first < 0)
-        backward_block(job, task);
-    else
-        backward_bias(job, first, smaller(CHUNK, job->layer->out - first));
+    backward_block(job, task);
+    for (; job->sink && first < end; first += CHUNK)
+        backward_bias(job, first, smaller(CHUNK, end - first));
 }
 
 void linear_backward(const linear *layer, const float *x, const float *dy, int32_t rows, _Bool add, float *dx,
@@ -255,5 +259,5 @@ void linear_backward(const linear *layer, const float *x, const float *dy, int32
 {
     struct backward job = {layer, x, dy, rows, add, dx, sink};
 
-    pool_run(workers, tiles(layer->in, BLOCK) + (sink ? tiles(layer->out, CHUNK) : 0), backward_task, &job);
+    pool_run(workers, tiles(layer->in, BLOCK), backward_task, &job);
 }
