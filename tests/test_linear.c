@@ -29,7 +29,7 @@ struct data {
     float *dx;         /* (in, rows) */
     float *gradient;   /* of the parameters */
     float *transposed; /* (rows, in) */
-    float *at_place;   /* the parameters, where the sink is told that they have their place */
+    float *at_place;   /* the parameters, where the sink is told that they have their place; as much again */
     int *calls;        /* how often the sink got each parameter */
 };
 
@@ -57,7 +57,7 @@ static struct data make_data(const struct sample *s)
     d.dx = drawn(&generator, (size_t)s->rows * (size_t)s->in);
     d.gradient = drawn(&generator, all);
     d.transposed = drawn(&generator, (size_t)s->rows * (size_t)s->in);
-    d.at_place = drawn(&generator, all);
+    d.at_place = drawn(&generator, 2 * all);
     d.calls = calloc(all, sizeof *d.calls);
     ck_assert_ptr_nonnull(d.calls);
     d.layer = (linear){s->in, s->out, d.parameters, d.parameters + weights};
@@ -172,8 +172,9 @@ static void collect(void *context, const linear_tile *tile)
 
 static void backward(struct data *d, pool *workers)
 {
-    linear_sink sink = {.take = collect, .context = d, .parameters = d->parameters, .ahead = {d->gradient, d->at_place},
-                        .transposed = d->transposed};
+    int64_t all = ((int64_t)d->layer.in + 1) * d->layer.out;
+    linear_sink sink = {.take = collect, .context = d, .parameters = d->parameters, .arrays = d->at_place,
+                        .arrays_apart = all, .transposed = d->transposed};
 
     linear_backward(&d->layer, d->x, d->dy, d->rows, 0, d->dx, &sink, workers);
 }

@@ -100,7 +100,7 @@ void product(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, 
 void product_fetching(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
                       float *c, int64_t ldc, product_ahead ahead)
 {
-    product_of_kind(product_kinds() - 1)(m, n, k, a, b, ldb, add, c, ldc, ahead.next ? &ahead : NULL);
+    product_of_kind(product_kinds() - 1)(m, n, k, a, b, ldb, add, c, ldc, ahead.base ? &ahead : NULL);
 }
 
 void product_panels(int64_t m, int64_t n, int64_t k, product_factor a, const float *panels, _Bool add, float *c,

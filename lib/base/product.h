@@ -20,12 +20,13 @@ typedef struct product_factor {
 void product(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add, float *c,
              int64_t ldc);
 
-/* Memory that will be read and written soon; both NULL: none. */
+/* Cache lines of memory that will be written soon. */
 typedef struct product_ahead {
-    const float *next, *end;
+    const float *base;          /* NULL: none */
+    const int64_t *next, *last; /* one offset from `base` for each line */
 } product_ahead;
 
-/* The same, and meanwhile the memory `ahead` is fetched into the cache: a line with each step of the sums, so that they
+/* The same, and meanwhile the lines `ahead` are fetched into the cache: one with each step of the sums, so that they
  * hide it.  Less is fetched if the product has fewer steps. */
 void product_fetching(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
                       float *c, int64_t ldc, product_ahead ahead);

@@ -6,21 +6,24 @@
  *   WIDEST         vectors of a panel, 2 or 4
  *
  * A tile is a few rows of C by a few vectors.  Its sums stay in registers; each step of k takes one row of B's panel
- * and multiplies it by one number of each of A's rows, and asks for one line of what will be updated later. */
+ * and multiplies it by one number of each of A's rows, and asks for one line of what will be written later. */
 
 typedef float KERNEL(vector) __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
 
-/* rows x vectors of C, constants where this is compiled along. */
+/* rows x vectors of C, constants where this is compiled along.  With `ahead` or NULL, which is known then, too. */
 TARGET SIMD_INLINE void KERNEL(tile)(const int rows, const int vectors, int64_t k, const float *a, int64_t a_row,
                                      int64_t a_column, const float *b, int64_t ldb, _Bool add, float *c, int64_t ldc,
                                      product_ahead *ahead)
 {
     KERNEL(vector) sums[MOST_ROWS][WIDEST] = {0}, row[WIDEST];
-    const float *next = ahead->next;
+    const float *base = ahead ? ahead->base : NULL;
+    const int64_t *next = ahead ? ahead->next : NULL, *last = ahead ? ahead->last : NULL;
 
     for (int64_t step = 0; step < k; step++, a += a_column, b += ldb) {
-        FETCH_TO_WRITE(next);
-        next += ahead->end - next > FETCH_FLOATS ? FETCH_FLOATS : 0;
+        if (ahead) {
+            FETCH_TO_WRITE(base + *next);
+            next += next < last;
+        }
         UNROLL
         for (int v = 0; v < vectors; v++)
             row[v] = *(const KERNEL(vector) *)(b + v * LANES);
@@ -43,13 +46,14 @@ TARGET SIMD_INLINE void KERNEL(tile)(const int rows, const int vectors, int64_t 
                 *out = sums[r][v];
         }
     }
-    ahead->next = next;
+    if (ahead)
+        ahead->next = next;
 }
 
 /* `rows` rows by `vectors` vectors. */
-TARGET static void KERNEL(some_rows)(int rows, int vectors, int64_t k, const float *a, int64_t a_row, int64_t a_column,
-                                     const float *b, int64_t ldb, _Bool add, float *c, int64_t ldc,
-                                     product_ahead *ahead)
+TARGET SIMD_INLINE void KERNEL(some_rows)(int rows, int vectors, int64_t k, const float *a, int64_t a_row,
+                                          int64_t a_column, const float *b, int64_t ldb, _Bool add, float *c,
+                                          int64_t ldc, product_ahead *ahead)
 {
 #define TILE(r, v) \
     case (r) + 16 * (v): \
@@ -72,6 +76,24 @@ TARGET static void KERNEL(some_rows)(int rows, int vectors, int64_t k, const flo
     }
 #undef TILES
 #undef TILE
+}
+
+/* Compiled twice: what asks for lines is a little slower, and most products have none to ask for. */
+TARGET static void KERNEL(some_rows_alone)(int rows, int vectors, int64_t k, const float *a, int64_t a_row,
+                                           int64_t a_column, const float *b, int64_t ldb, _Bool add, float *c,
+                                           int64_t ldc)
+{
+    KERNEL(some_rows)(rows, vectors, k, a, a_row, a_column, b, ldb, add, c, ldc, NULL);
+}
+
+TARGET static void KERNEL(some_rows_fetching)(int rows, int vectors, int64_t k, const float *a, int64_t a_row,
+                                              int64_t a_column, const float *b, int64_t ldb, _Bool add, float *c,
+                                              int64_t ldc, product_ahead *ahead)
+{
+    product_ahead local = *ahead; /* its address is not NULL: the compiler knows */
+
+    KERNEL(some_rows)(rows, vectors, k, a, a_row, a_column, b, ldb, add, c, ldc, &local);
+    ahead->next = local.next;
 }
 
 /* Columns of the next panel, when `left` are left, at least LANES: three vectors, and a two or four to make them come
@@ -106,8 +128,11 @@ TARGET static void KERNEL(rows)(int64_t m, int vectors, int64_t k, product_facto
 
     for (int64_t i = 0; i < m; tiles--) {
         int rows = (int)((m - i + tiles - 1) / tiles); /* of about equal size */
-        KERNEL(some_rows)(rows, vectors, k, a.data + i * a.row, a.row, a.column, b, ldb, add, c + i * ldc, ldc,
-                          ahead);
+        const float *from = a.data + i * a.row;
+        if (ahead)
+            KERNEL(some_rows_fetching)(rows, vectors, k, from, a.row, a.column, b, ldb, add, c + i * ldc, ldc, ahead);
+        else
+            KERNEL(some_rows_alone)(rows, vectors, k, from, a.row, a.column, b, ldb, add, c + i * ldc, ldc);
         i += rows;
     }
 }
@@ -115,10 +140,6 @@ TARGET static void KERNEL(rows)(int64_t m, int vectors, int64_t k, product_facto
 static void KERNEL(product)(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
                             float *c, int64_t ldc, product_ahead *ahead)
 {
-    product_ahead nothing = {c, c};
-
-    if (!ahead)
-        ahead = &nothing;
     assert(ldb > 0 || n % PRODUCT_LANES == 0);
     for (int64_t first = 0; first < k || first == 0; first += SLICE) {
         int64_t depth = k - first < SLICE ? k - first : SLICE, j = 0;

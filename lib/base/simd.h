@@ -16,14 +16,11 @@
 #define SIMD_CLONES
 #endif
 
-/* Asks for the cache line of an address that will be read soon: FETCH_FLOATS floats.  A function that does nothing else
- * must be SIMD_INLINE: gcc takes it for one without effect and leaves its calls out. */
-#define FETCH(address) __builtin_prefetch(address)
+/* Asks for the cache line of an address that will be written soon, FETCH_FLOATS floats, such that no other processor
+ * keeps it: a line fetched only to be read has to be asked for again, and nothing hides that where two processors share
+ * no cache.  gcc's __builtin_prefetch(address, 1) does the same on x86 only if all processors that the code is for know
+ * the instruction; those that do not know it pass over it. */
 #define FETCH_FLOATS 16
-
-/* The same for a line that will be written: no other processor keeps it, so that the write has not to wait for one that
- * shares no cache with this.  gcc's __builtin_prefetch(address, 1) does not ask for it on x86 unless all that the code
- * is for know the instruction; those that do not know it pass over it. */
 #ifdef __x86_64__
 #define FETCH_TO_WRITE(address) __asm__ volatile("prefetchw %0" : : "m"(*(const char *)(address)))
 #else

@@ -170,7 +170,7 @@ double flow_train_step(flow_optimiser *optimiser, const float *x, int32_t rows, 
         return loss;
     struct update update = {optimiser, prepare_step(&optimiser->options, optimiser->step + 1), gradients};
     linear_sink sink = {.take = take_gradient, .context = &update, .parameters = flow->weights,
-                        .ahead = {gradients ? NULL : optimiser->m, gradients ? NULL : optimiser->v},
+                        .arrays = gradients ? NULL : optimiser->m, .arrays_apart = optimiser->v - optimiser->m,
                         .transposed = transposed};
     pass_backward(&pass, z, logdet_gradient, NULL, &sink);
     if (!gradients)

@@ -69,11 +69,12 @@ void linear_forward(const linear *layer, const float *x, int32_t rows, _Bool rel
  * tiles of CHUNK outputs, which it uses three times while they are in the cache: for dx, for their own gradient, and
  * for the update that the sink makes of it.  So the weight comes from memory once.
  *
- * Nothing of this waits for memory if what comes next is fetched during the products, a few lines with each: of the
- * weight, whose rows are far apart, the next tile; of what the sink reads, the present one. */
+ * With a sink, nothing of this waits for memory, because what comes next is fetched during the products: during that
+ * for dx the next tile of the weight, whose rows are far apart; during that for the gradient what the sink will update
+ * of its arrays. */
 #define BLOCK 64 /* also of checkpoints (docs/format.md): another one needs another CHECKPOINT_FORMAT */
 #define CHUNK 64
-#define STEP 8 /* features of dx, or rows of the weight's gradient, per product */
+#define LINES (CHUNK * BLOCK / FETCH_FLOATS)
 
 struct backward {
     const linear *layer;
@@ -84,7 +85,7 @@ struct backward {
     const linear_sink *sink; /* or NULL */
 };
 
-/* A part of the weight. */
+/* A part of the weight: a tile. */
 struct part {
     int32_t output, feature, outputs, features;
 };
@@ -94,25 +95,12 @@ static const float *weight_of(const linear *layer, const struct part *part)
     return layer->weight + (size_t)part->output * (size_t)layer->in + part->feature;
 }
 
-/* The part `n` outputs further down; less at the end of the layer, and nothing behind it. */
-static struct part below(const linear *layer, const struct part *part, int32_t n, int32_t outputs)
+/* The tile below this one; without outputs behind the last. */
+static struct part below(const linear *layer, const struct part *part)
 {
-    int32_t output = smaller(part->output + n, layer->out);
+    int32_t output = part->output + part->outputs;
 
-    return (struct part){output, part->feature, smaller(outputs, layer->out - output), part->features};
-}
-
-/* To write: a sink updates it. */
-SIMD_INLINE void fetch_part(const linear *layer, const struct part *part, _Bool write)
-{
-    const float *weight = weight_of(layer, part);
-
-    for (int32_t o = 0; o < part->outputs; o++, weight += layer->in)
-        for (int32_t i = 0; i < part->features; i += FETCH_FLOATS)
-            if (write)
-                FETCH_TO_WRITE(weight + i);
-            else
-                FETCH(weight + i);
+    return (struct part){output, part->feature, smaller(CHUNK, layer->out - output), part->features};
 }
 
 /* copy: (outputs, BLOCK), because rows that are a power of 2 apart share few cache sets. */
@@ -159,46 +147,64 @@ static size_t place_of(const struct backward *job, const struct part *part)
     return (size_t)(job->layer->weight - job->sink->parameters) + weight_place(job->layer, part->output, part->feature);
 }
 
-/* The `step`-th share of what the sink will read of a part in one of its arrays. */
-static product_ahead ahead_of(const struct backward *job, const struct part *part, int which, int32_t step)
-{
-    const float *array = job->sink ? job->sink->ahead[which] : NULL;
-    int32_t first = step * STEP * BLOCK, left = part->outputs * part->features - first;
+/* Lines of a tile with all CHUNK outputs, counted from its first number, in the weight and in the sink's arrays.  A
+ * tile with fewer outputs has fewer of them. */
+struct lines {
+    int64_t weight[LINES];     /* row by row */
+    int64_t arrays[2 * LINES]; /* alternately of one and the other */
+};
 
-    if (!array || left <= 0)
-        return (product_ahead){NULL, NULL};
-    array += place_of(job, part) + (size_t)first;
-    return (product_ahead){array, array + smaller(STEP * BLOCK, left)};
+static int32_t weight_lines(int32_t outputs, int32_t features)
+{
+    return outputs * tiles(features, FETCH_FLOATS);
+}
+
+static int32_t array_lines(int32_t outputs, int32_t features)
+{
+    return tiles(outputs * features, FETCH_FLOATS);
+}
+
+static void list_lines(const struct backward *job, int32_t features, struct lines *lines)
+{
+    int32_t of_row = tiles(features, FETCH_FLOATS);
+
+    for (int32_t i = 0; i < weight_lines(CHUNK, features); i++)
+        lines->weight[i] = (int64_t)(i / of_row) * job->layer->in + i % of_row * FETCH_FLOATS;
+    for (int32_t i = 0; job->sink && i < array_lines(CHUNK, features); i++) {
+        lines->arrays[2 * i] = i * FETCH_FLOATS;
+        lines->arrays[2 * i + 1] = i * FETCH_FLOATS + job->sink->arrays_apart;
+    }
 }
 
 /* dx (features, rows) of the block: the part's share, W^T dy. */
-static void backward_input(const struct backward *job, const struct part *part, const float *copy)
+static void backward_input(const struct backward *job, const struct part *part, const float *copy,
+                           const struct lines *lines)
 {
     const float *dy = job->dy + (size_t)part->output * (size_t)job->rows;
     float *dx = job->dx + (size_t)part->feature * (size_t)job->rows;
+    struct part next = below(job->layer, part);
+    product_ahead ahead = {NULL};
 
-    for (int32_t i = 0; i < part->features; i += STEP, dx += STEP * (size_t)job->rows) {
-        struct part next = below(job->layer, part, CHUNK + i, STEP); /* all CHUNK outputs, since CHUNK <= BLOCK */
-        if (next.outputs > 0)
-            fetch_part(job->layer, &next, job->sink != NULL);
-        product_fetching(smaller(STEP, part->features - i), job->rows, part->outputs,
-                         (product_factor){copy + i, 1, BLOCK}, dy, job->rows, job->add || part->output > 0, dx,
-                         job->rows, ahead_of(job, part, 0, i / STEP));
-    }
+    if (job->sink && next.outputs > 0)
+        ahead = (product_ahead){weight_of(job->layer, &next), lines->weight,
+                                lines->weight + weight_lines(next.outputs, next.features) - 1};
+    product_fetching(part->features, job->rows, part->outputs, (product_factor){copy, 1, BLOCK}, dy, job->rows,
+                     job->add || part->output > 0, dx, job->rows, ahead);
 }
 
 /* The part's gradient, dy x^T, to the sink.  x: (rows, features) of the block. */
-static void backward_weight(const struct backward *job, const struct part *part, const float *x)
+static void backward_weight(const struct backward *job, const struct part *part, const float *x,
+                            const struct lines *lines)
 {
     const float *dy = job->dy + (size_t)part->output * (size_t)job->rows;
     float gradient[CHUNK * BLOCK];
+    product_ahead ahead = {NULL};
 
-    for (int32_t o = 0; o < part->outputs; o += STEP) {
-        product_fetching(smaller(STEP, part->outputs - o), part->features, job->rows,
-                         (product_factor){dy + (size_t)o * (size_t)job->rows, job->rows, 1}, x, part->features, 0,
-                         gradient + (size_t)o * (size_t)part->features, part->features,
-                         ahead_of(job, part, 1, o / STEP));
-    }
+    if (job->sink->arrays)
+        ahead = (product_ahead){job->sink->arrays + place_of(job, part), lines->arrays,
+                                lines->arrays + 2 * array_lines(part->outputs, part->features) - 1};
+    product_fetching(part->outputs, part->features, job->rows, (product_factor){dy, job->rows, 1}, x, part->features,
+                     0, gradient, part->features, ahead);
     job->sink->take(job->sink->context,
                     &(linear_tile){weight_of(job->layer, part), (size_t)part->outputs, (size_t)part->features,
                                    (size_t)job->layer->in, gradient, place_of(job, part)});
@@ -226,16 +232,18 @@ static void backward_block(const struct backward *job, int32_t block)
     struct part part = {0, block * BLOCK, smaller(CHUNK, layer->out), smaller(BLOCK, layer->in - block * BLOCK)};
     size_t start = (size_t)part.feature * (size_t)job->rows;
     float copy[CHUNK * BLOCK], *x = NULL;
+    struct lines lines;
 
+    list_lines(job, part.features, &lines);
     if (job->sink) {
         x = job->sink->transposed + start;
         product_transpose(part.features, job->rows, job->x + start, job->rows, x, part.features);
     }
-    for (; part.outputs > 0; part = below(layer, &part, CHUNK, CHUNK)) {
+    for (; part.outputs > 0; part = below(layer, &part)) {
         copy_part(layer, &part, copy);
-        backward_input(job, &part, copy);
+        backward_input(job, &part, copy, &lines);
         if (job->sink)
-            backward_weight(job, &part, x);
+            backward_weight(job, &part, x, &lines);
     }
     if (!job->add)
         close_gates(job->x + start, job->dx + start, (size_t)part.features * (size_t)job->rows);

@@ -37,7 +37,8 @@ typedef struct linear_sink {
     void (*take)(void *context, const linear_tile *tile);
     void *context;
     const float *parameters; /* where all layers' parameters start */
-    const float *ahead[2];   /* arrays ordered by place that `take` will read, or NULL: fetched before */
+    const float *arrays;     /* two arrays ordered by place that `take` will update, or NULL: fetched before */
+    int64_t arrays_apart;    /* floats from the first to the second */
     float *transposed;       /* (in, rows) of any layer: scratch */
 } linear_sink;
 
