@@ -37,6 +37,9 @@ def machine_lines(result):
     machine, threads = result["machine"], result["machine"]["threads"]
     rates = [f"SGEMM {machine[f'sgemm_{n}']:.0f} GFLOP/s, reading {machine[f'read_{n}']:.1f} GB/s on "
              f"{n} thread{'s' if n > 1 else ''}" for n in sorted({1, threads})]
+    if machine["exchange"]:
+        rates.append("a cache line to another processor and back "
+                     f"{min(machine['exchange']):.0f} to {max(machine['exchange']):.0f} ns")
     removed = f" ({' and '.join(machine['removed'])} was set and has been removed)" if machine["removed"] else ""
     return [f"{result['date']}, library {result['library']}, {result['rounds']} rounds, {threads} threads, "
             f"{result['views']} views, hidden {result['hidden']}. {machine['cpu']}, {machine['processors']} "

@@ -153,6 +153,12 @@ class Bench:
 
     # ---- the machine ----
 
+    def exchange(self):
+        """Nanoseconds in which a cache line goes from one processor to another and back: a list of none or one."""
+        program = os.path.join(self.arguments.build, "bench", "bench_exchange")
+        done = subprocess.run([program], capture_output=True, text=True)
+        return [float(done.stdout)] if done.returncode == 0 else []
+
     def machine(self):
         facts = {"threads": self.threads, **{key: self.ours.facts[key] for key in ("corename", "blas")},
                  "removed": [name for name in SLOWING if name in self.arguments.removed]}

@@ -194,6 +194,10 @@ class RunTest(unittest.TestCase):
         machine = result["machine"]
         self.assertEqual((machine["removed"], machine["corename"]), (["OPENBLAS_CORETYPE"], self.corename()))
         self.assertTrue(all(machine[key] > 0 for key in machine if key.startswith(("sgemm_", "read_"))))
+        exchanges = machine["exchange"]
+        self.assertIn(len(exchanges), (0, len(rows) + 1))  # 0: one processor
+        if exchanges:
+            self.assertIn(f"another processor and back {min(exchanges):.0f} to {max(exchanges):.0f} ns", out)
         row = result["rows"]["score"]
         ratios = [row["gflop"] / a / rate for a, rate in zip(row["a"]["seconds"], row["b"]["rates"])]
         self.assertEqual(len(ratios), 2)
