@@ -154,10 +154,15 @@ class Bench:
     # ---- the machine ----
 
     def exchange(self):
-        """Nanoseconds in which a cache line goes from one processor to another and back: a list of none or one."""
+        """[nanoseconds in which a cache line goes from one processor to another and back], or []: there is one only."""
         program = os.path.join(self.arguments.build, "bench", "bench_exchange")
+        time.sleep(self.settle)
         done = subprocess.run([program], capture_output=True, text=True)
-        return [float(done.stdout)] if done.returncode == 0 else []
+        if done.returncode == 0:
+            return [float(done.stdout)]
+        if done.returncode != 77:
+            print(f"warning: {program}: {done.stderr.strip() or done.returncode}", file=sys.stderr)
+        return []
 
     def machine(self):
         facts = {"threads": self.threads, **{key: self.ours.facts[key] for key in ("corename", "blas")},

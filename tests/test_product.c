@@ -153,7 +153,7 @@ END_TEST
 START_TEST(fetching_gives_the_same_bits)
 {
     static const int64_t offsets[] = {0, 99, 16, 5};
-    float memory[100];
+    float memory[100] = {0};
 
     for (int32_t kind = 0; kind < product_kinds(); kind++)
         for (int i = 0; i < SHAPES; i++)

@@ -28,6 +28,7 @@ struct pool {
     void *context;
     int32_t tasks;
     struct range *ranges;    /* (threads): each worker's tasks that are not yet taken */
+    int32_t untaken;         /* of all workers */
     atomic_int unfinished;
     atomic_uint begun_loops; /* also counts the end, so that a helper that looks only at this sees both */
     int stop;
@@ -58,14 +59,20 @@ struct helper {
     int32_t index;
 };
 
-/* Neighbouring tasks go to the same worker, since they have neighbouring memory: two processors that write close to each
- * other wait for each other, much longer still if they share no cache (each one's prefetcher reaches for what the
- * other writes).  A worker whose own tasks are done takes from the end of who has most left. */
+/* Neighbouring tasks go to the same worker, since they have neighbouring memory: two processors that write close to
+ * each other wait for each other, much longer still if they share no cache (each one's prefetcher reaches for what the
+ * other writes).  A worker whose own tasks are done takes from the end of who has most left.
+ *
+ * The first workers get the odd ones: worker 0 is the caller, which is awake already. */
 static void share_out(pool *p)
 {
+    int64_t tasks = p->tasks, workers = p->tasks < p->threads ? p->tasks : p->threads;
+
     for (int32_t i = 0; i < p->threads; i++)
-        p->ranges[i] = (struct range){(int32_t)((int64_t)p->tasks * i / p->threads),
-                                      (int32_t)((int64_t)p->tasks * (i + 1) / p->threads)};
+        p->ranges[i] = i < workers ? (struct range){(int32_t)((tasks * i + workers - 1) / workers),
+                                                    (int32_t)((tasks * (i + 1) + workers - 1) / workers)}
+                                   : (struct range){0, 0};
+    p->untaken = p->tasks;
 }
 
 static int32_t left(const struct range *range)
@@ -78,12 +85,15 @@ static int32_t take_task(pool *p, int32_t worker)
 {
     struct range *own = &p->ranges[worker], *fullest = own;
 
+    if (p->untaken == 0)
+        return -1;
+    p->untaken--;
     if (left(own) > 0)
         return own->first++;
     for (int32_t i = 0; i < p->threads; i++)
         if (left(&p->ranges[i]) > left(fullest))
             fullest = &p->ranges[i];
-    return left(fullest) > 0 ? --fullest->end : -1;
+    return --fullest->end;
 }
 
 /* Takes and runs tasks until none is left.  Called and returns with the mutex held. */

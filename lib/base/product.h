@@ -23,7 +23,7 @@ void product(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, 
 /* Cache lines of memory that will be written soon. */
 typedef struct product_ahead {
     const float *base;          /* NULL: none */
-    const int64_t *next, *last; /* one offset from `base` for each line */
+    const int64_t *next, *last; /* offsets from `base`, one for each line, from *next to *last: at least one */
 } product_ahead;
 
 /* The same, and meanwhile the lines `ahead` are fetched into the cache: one with each step of the sums, so that they
@@ -49,7 +49,7 @@ void product_transpose(int64_t rows, int64_t columns, const float *from, int64_t
 /* Instruction sets that there is code for: 0 .. product_kinds() - 1 work on this processor, the last of which product()
  * uses. */
 int32_t product_kinds(void);
-/* ldb 0: B is in panels; ahead NULL: nothing, otherwise it becomes what is still to be fetched. */
+/* ldb 0: B is in panels; ahead NULL: nothing, otherwise its `next` moves on, to `last` at most. */
 typedef void (*product_function)(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb,
                                  _Bool add, float *c, int64_t ldc, product_ahead *ahead);
 product_function product_of_kind(int32_t kind);

@@ -6,11 +6,12 @@
  *   WIDEST         vectors of a panel, 2 or 4
  *
  * A tile is a few rows of C by a few vectors.  Its sums stay in registers; each step of k takes one row of B's panel
- * and multiplies it by one number of each of A's rows, and asks for one line of what will be written later. */
+ * and multiplies it by one number of each of A's rows; with `ahead`, it asks for one line of that. */
 
 typedef float KERNEL(vector) __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
 
-/* rows x vectors of C, constants where this is compiled along.  With `ahead` or NULL, which is known then, too. */
+/* rows x vectors of C, constants where this is compiled along.  Whether `ahead` is NULL is known there, too, so
+ * that asking costs nothing. */
 TARGET SIMD_INLINE void KERNEL(tile)(const int rows, const int vectors, int64_t k, const float *a, int64_t a_row,
                                      int64_t a_column, const float *b, int64_t ldb, _Bool add, float *c, int64_t ldc,
                                      product_ahead *ahead)

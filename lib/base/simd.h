@@ -1,8 +1,9 @@
 /* Hot elementwise loops, compiled for several instruction sets; the dynamic loader picks by the CPU.
  *
  * For loops whose result does not depend on the width of the vectors: elementwise sums, products, comparisons.  (The
- * project but for product.c is built with -ffp-contract=off, so that no variant fuses a product and a sum.)  Functions called inside must
- * be SIMD_INLINE to be compiled along.  Empty where the loader or a sanitizer's runtime cannot do it. */
+ * project but for product.c is built with -ffp-contract=off, so that no variant fuses a product and a sum.)  Functions
+ * called inside must be SIMD_INLINE to be compiled along.  Empty where the loader or a sanitizer's runtime cannot do
+ * it. */
 #ifndef DN_BASE_SIMD_H
 #define DN_BASE_SIMD_H
 
@@ -21,7 +22,9 @@
  * no cache.  gcc's __builtin_prefetch(address, 1) does the same on x86 only if all processors that the code is for know
  * the instruction; those that do not know it pass over it. */
 #define FETCH_FLOATS 16
-#ifdef __x86_64__
+#ifdef __SANITIZE_ADDRESS__ /* fetching never faults: it is read instead, so that a wrong address is found */
+#define FETCH_TO_WRITE(address) ((void)*(const volatile char *)(address))
+#elif defined __x86_64__
 #define FETCH_TO_WRITE(address) __asm__ volatile("prefetchw %0" : : "m"(*(const char *)(address)))
 #else
 #define FETCH_TO_WRITE(address) __builtin_prefetch(address, 1)

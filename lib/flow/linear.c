@@ -71,10 +71,12 @@ void linear_forward(const linear *layer, const float *x, int32_t rows, _Bool rel
  *
  * With a sink, nothing of this waits for memory, because what comes next is fetched during the products: during that
  * for dx the next tile of the weight, whose rows are far apart; during that for the gradient what the sink will update
- * of its arrays. */
+ * of its arrays.  Without one, the weight is only read, maybe by others as well, from whom it must not be taken away:
+ * nothing is fetched. */
 #define BLOCK 64 /* also of checkpoints (docs/format.md): another one needs another CHECKPOINT_FORMAT */
 #define CHUNK 64
 #define LINES (CHUNK * BLOCK / FETCH_FLOATS)
+_Static_assert(BLOCK % FETCH_FLOATS == 0, "rows of a tile are whole lines");
 
 struct backward {
     const linear *layer;
@@ -170,7 +172,7 @@ static void list_lines(const struct backward *job, int32_t features, struct line
 
     for (int32_t i = 0; i < weight_lines(CHUNK, features); i++)
         lines->weight[i] = (int64_t)(i / of_row) * job->layer->in + i % of_row * FETCH_FLOATS;
-    for (int32_t i = 0; job->sink && i < array_lines(CHUNK, features); i++) {
+    for (int32_t i = 0; i < array_lines(CHUNK, features); i++) {
         lines->arrays[2 * i] = i * FETCH_FLOATS;
         lines->arrays[2 * i + 1] = i * FETCH_FLOATS + job->sink->arrays_apart;
     }
@@ -232,10 +234,10 @@ static void backward_block(const struct backward *job, int32_t block)
     struct part part = {0, block * BLOCK, smaller(CHUNK, layer->out), smaller(BLOCK, layer->in - block * BLOCK)};
     size_t start = (size_t)part.feature * (size_t)job->rows;
     float copy[CHUNK * BLOCK], *x = NULL;
-    struct lines lines;
+    struct lines lines; /* with a sink */
 
-    list_lines(job, part.features, &lines);
     if (job->sink) {
+        list_lines(job, part.features, &lines);
         x = job->sink->transposed + start;
         product_transpose(part.features, job->rows, job->x + start, job->rows, x, part.features);
     }

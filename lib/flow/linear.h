@@ -37,8 +37,8 @@ typedef struct linear_sink {
     void (*take)(void *context, const linear_tile *tile);
     void *context;
     const float *parameters; /* where all layers' parameters start */
-    const float *arrays;     /* two arrays ordered by place that `take` will update, or NULL: fetched before */
-    int64_t arrays_apart;    /* floats from the first to the second */
+    const float *arrays;     /* two arrays ordered by place, fetched before `take` updates them; NULL: none */
+    int64_t arrays_apart;    /* floats from the first to the second, which is in the same block of memory */
     float *transposed;       /* (in, rows) of any layer: scratch */
 } linear_sink;
 
