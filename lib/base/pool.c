@@ -66,12 +66,13 @@ struct helper {
  * The first workers get the odd ones: worker 0 is the caller, which is awake already. */
 static void share_out(pool *p)
 {
-    int64_t tasks = p->tasks, workers = p->tasks < p->threads ? p->tasks : p->threads;
+    int32_t first = 0;
 
-    for (int32_t i = 0; i < p->threads; i++)
-        p->ranges[i] = i < workers ? (struct range){(int32_t)((tasks * i + workers - 1) / workers),
-                                                    (int32_t)((tasks * (i + 1) + workers - 1) / workers)}
-                                   : (struct range){0, 0};
+    for (int32_t i = 0; i < p->threads; i++) {
+        int32_t end = first + p->tasks / p->threads + (i < p->tasks % p->threads);
+        p->ranges[i] = (struct range){first, end};
+        first = end;
+    }
     p->untaken = p->tasks;
 }
 
