@@ -15,7 +15,7 @@
 #include "base/blas.h"
 #include "base/memory.h"
 #include "base/rng.h"
-#include "differnet/features.h"
+#include "cnn/features.h"
 #include "nn/conv.h"
 
 #define MOST_ROUNDS 99

@@ -113,7 +113,7 @@ def main():
     dimension = bank.shape[-1]
     rows = bank.reshape(-1, dimension).astype(np.float64)
     mean, deviation = rows.mean(0), rows.std(0)
-    floor = np.maximum(0.1 * np.sqrt((deviation ** 2).mean()), 1e-6 * np.abs(mean))  # as lib/differnet/bank.c
+    floor = np.maximum(0.1 * np.sqrt((deviation ** 2).mean()), 1e-6 * np.abs(mean))  # as lib/train/bank.c
     deviation = np.maximum(deviation, floor)
     standard = torch.tensor(((bank - mean) / deviation).astype(np.float32))
     paths, labels = test_images(arguments.data)

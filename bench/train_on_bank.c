@@ -22,7 +22,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "differnet/trainer.h"
+#include "train/trainer.h"
 #include "format/safetensors.h"
 
 #include "../tools/command.h"

@@ -7,8 +7,8 @@
 #include "backbone/embedded.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "differnet/extractor.h"
-#include "differnet/features.h"
+#include "cnn/extractor.h"
+#include "cnn/features.h"
 #include "image/view.h"
 
 #define MAX_VIEWS 65536

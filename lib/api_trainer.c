@@ -1,10 +1,10 @@
-/* Trainer: options checked, then lib/differnet/train.c. */
+/* Trainer: options checked, then lib/train/train.c. */
 #include "api.h"
 
 #include <stddef.h>
 #include <string.h>
 
-#include "differnet/train.h"
+#include "train/train.h"
 
 static const dn_train_options defaults = {
     .struct_size = sizeof(dn_train_options),

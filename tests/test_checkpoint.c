@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "differnet/checkpoint.h"
+#include "train/checkpoint.h"
 #include "training.h"
 
 #define IMAGES 6 /* 5 to train on in steps of 2, 2 and 1; 1 held out */

@@ -1,5 +1,5 @@
 /* Loading, recognising, writing and refusing backbones. */
-#include "differnet/extractor.h"
+#include "cnn/extractor.h"
 
 #include <math.h>
 #include <stdio.h>

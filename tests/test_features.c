@@ -1,5 +1,5 @@
 /* Features and their gradient towards the pixels, against PyTorch in float64 (tests/golden/make_cnn.py). */
-#include "differnet/features.h"
+#include "cnn/features.h"
 
 #include <math.h>
 #include <stdio.h>

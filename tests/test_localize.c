@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "differnet/features.h"
+#include "cnn/features.h"
 #include "differnet/localize.h"
 #include "differnet/score.h"
 #include "golden.h"

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "differnet/features.h"
+#include "cnn/features.h"
 #include "differnet/localize.h"
 #include "differnet/score.h"
 #include "small_model.h"

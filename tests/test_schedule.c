@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "differnet/bank.h"
-#include "differnet/schedule.h"
-#include "differnet/trainer.h"
+#include "train/bank.h"
+#include "train/schedule.h"
+#include "train/trainer.h"
 #include "training.h"
 
 /* ---- learning rates ---- */

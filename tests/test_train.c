@@ -3,10 +3,10 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "differnet/bank.h"
-#include "differnet/features.h"
+#include "train/bank.h"
+#include "cnn/features.h"
 #include "differnet/localize.h"
-#include "differnet/trainer.h"
+#include "train/trainer.h"
 #include "training.h"
 
 /* ---- held-out images ---- */

@@ -12,7 +12,7 @@
 #include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "differnet/features.h"
+#include "cnn/features.h"
 #include "differnet/score.h"
 #include "image/view.h"
 

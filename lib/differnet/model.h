@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 
-#include "differnet/extractor.h"
+#include "cnn/extractor.h"
 #include "flow/flow.h"
 
 #define MODEL_FORMAT 1                /* version of the file format that is written, and the highest that is read */

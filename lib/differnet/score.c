@@ -6,7 +6,7 @@
 #include "base/finite.h"
 #include "base/rng.h"
 #include "base/status.h"
-#include "differnet/features.h"
+#include "cnn/features.h"
 #include "image/codec.h"
 #include "image/view.h"
 

@@ -1,4 +1,4 @@
-#include "differnet/notes.h"
+#include "cnn/notes.h"
 
 #include <string.h>
 

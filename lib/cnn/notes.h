@@ -1,6 +1,6 @@
 /* What a backbone's file tells about itself beyond what the library uses: how it was trained, its licence, ... */
-#ifndef DN_DIFFERNET_NOTES_H
-#define DN_DIFFERNET_NOTES_H
+#ifndef DN_CNN_NOTES_H
+#define DN_CNN_NOTES_H
 
 #include "format/safetensors.h"
 

@@ -1,6 +1,6 @@
 /* Training: good images -> feature bank -> flow -> held-out scores and heat-map scale -> model. */
-#ifndef DN_DIFFERNET_TRAIN_H
-#define DN_DIFFERNET_TRAIN_H
+#ifndef DN_TRAIN_TRAIN_H
+#define DN_TRAIN_TRAIN_H
 
 #include "differnet/model.h"
 

@@ -1,8 +1,8 @@
 /* Layer lists: JSON under "differnet.layers" <-> cnn_layer (docs/format.md). */
-#ifndef DN_DIFFERNET_TOPOLOGY_H
-#define DN_DIFFERNET_TOPOLOGY_H
+#ifndef DN_CNN_LAYER_LIST_H
+#define DN_CNN_LAYER_LIST_H
 
-#include "differnet/extractor.h"
+#include "cnn/extractor.h"
 
 /* torchvision's AlexNet `features` as a layer list; its channel counts come from the tensors. */
 extern const char topology_alexnet[];

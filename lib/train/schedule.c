@@ -1,4 +1,4 @@
-#include "differnet/schedule.h"
+#include "train/schedule.h"
 
 #include <math.h>
 

@@ -1,4 +1,4 @@
-#include "differnet/extractor.h"
+#include "cnn/extractor.h"
 
 #include <libdeflate.h>
 #include <math.h>
@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/status.h"
-#include "differnet/topology.h"
+#include "cnn/layer_list.h"
 
 #define MAX_KERNEL 64
 #define TENSOR_NAME 128 /* prefix and name */

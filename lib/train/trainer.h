@@ -1,10 +1,10 @@
 /* The trainer's insides, shared by train.c, train_images.c, train_model.c, bank.c and checkpoint.c. */
-#ifndef DN_DIFFERNET_TRAINER_H
-#define DN_DIFFERNET_TRAINER_H
+#ifndef DN_TRAIN_TRAINER_H
+#define DN_TRAIN_TRAINER_H
 
 #include "base/pool.h"
 #include "base/rng.h"
-#include "differnet/train.h"
+#include "train/train.h"
 #include "flow/flow_train.h"
 
 /* Images whose canvases are in memory at once, at most. */

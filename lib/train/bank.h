@@ -1,9 +1,9 @@
 /* The feature bank: features of random views of the training images, computed once (paper section 3.2, whose
  * transformations are drawn anew for each step; a bank of enough views is the same up to chance, and far cheaper). */
-#ifndef DN_DIFFERNET_BANK_H
-#define DN_DIFFERNET_BANK_H
+#ifndef DN_TRAIN_BANK_H
+#define DN_TRAIN_BANK_H
 
-#include "differnet/trainer.h"
+#include "train/trainer.h"
 #include "image/view.h"
 
 /* A view of the image in one of the canvas slots. */

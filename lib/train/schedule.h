@@ -1,6 +1,6 @@
 /* The learning rate of each training step. */
-#ifndef DN_DIFFERNET_SCHEDULE_H
-#define DN_DIFFERNET_SCHEDULE_H
+#ifndef DN_TRAIN_SCHEDULE_H
+#define DN_TRAIN_SCHEDULE_H
 
 #include <stdint.h>
 

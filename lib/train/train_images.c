@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "differnet/trainer.h"
+#include "train/trainer.h"
 #include "image/codec.h"
 #include "image/view.h"
 

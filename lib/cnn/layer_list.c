@@ -1,4 +1,4 @@
-#include "differnet/topology.h"
+#include "cnn/layer_list.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "differnet/localize.h"
 #include "differnet/score.h"
-#include "differnet/trainer.h"
+#include "train/trainer.h"
 
 /* ---- the flow ---- */
 

@@ -1,11 +1,11 @@
 /* The CNN: layer list, weights, topology recognition.  Immutable after creation. */
-#ifndef DN_DIFFERNET_EXTRACTOR_H
-#define DN_DIFFERNET_EXTRACTOR_H
+#ifndef DN_CNN_EXTRACTOR_H
+#define DN_CNN_EXTRACTOR_H
 
 #include <stdatomic.h>
 
 #include "differnet.h"
-#include "differnet/notes.h"
+#include "cnn/notes.h"
 #include "format/safetensors.h"
 #include "nn/conv.h"
 #include "nn/pooling.h"

@@ -1,4 +1,4 @@
-#include "differnet/bank.h"
+#include "train/bank.h"
 
 #include <float.h>
 #include <math.h>
@@ -7,7 +7,7 @@
 #include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "differnet/features.h"
+#include "cnn/features.h"
 
 /* Views between two reports of progress: whole images, or, of an image with more views, a multiple of FEATURES_BLOCK. */
 #define VIEWS_AT_ONCE 64

@@ -1,8 +1,8 @@
 /* view -> pyramid of scales -> CNN -> mean of each tapped map -> feature; and the gradient back to the pixels. */
-#ifndef DN_DIFFERNET_FEATURES_H
-#define DN_DIFFERNET_FEATURES_H
+#ifndef DN_CNN_FEATURES_H
+#define DN_CNN_FEATURES_H
 
-#include "differnet/extractor.h"
+#include "cnn/extractor.h"
 
 /* The most views that are handled together: features_* accept 1 .. FEATURES_BLOCK.  A view's bits depend on the view
  * alone where all convolutions are Winograd's or depthwise, as in AlexNet; with others on how many there are and on its

@@ -1,5 +1,5 @@
 /* The trainer: life, and the run from images to a trained flow (paper section 3.2). */
-#include "differnet/train.h"
+#include "train/train.h"
 
 #include <math.h>
 #include <string.h>
@@ -7,10 +7,10 @@
 #include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "differnet/bank.h"
-#include "differnet/checkpoint.h"
-#include "differnet/schedule.h"
-#include "differnet/trainer.h"
+#include "train/bank.h"
+#include "train/checkpoint.h"
+#include "train/schedule.h"
+#include "train/trainer.h"
 
 /* ---- life ---- */
 

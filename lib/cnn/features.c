@@ -1,4 +1,4 @@
-#include "differnet/features.h"
+#include "cnn/features.h"
 
 #include <string.h>
 

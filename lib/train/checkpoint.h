@@ -1,8 +1,8 @@
 /* Checkpoints: the training state in one file, the feature bank in another (safetensors, docs/format.md). */
-#ifndef DN_DIFFERNET_CHECKPOINT_H
-#define DN_DIFFERNET_CHECKPOINT_H
+#ifndef DN_TRAIN_CHECKPOINT_H
+#define DN_TRAIN_CHECKPOINT_H
 
-#include "differnet/trainer.h"
+#include "train/trainer.h"
 
 /* All functions need a checkpoint path, and buffers (flow, optimiser, state) that exist. */
 dn_status checkpoint_save(dn_trainer *trainer, dn_error *error);
