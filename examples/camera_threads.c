@@ -39,7 +39,7 @@ static void *watch(void *argument)
         return NULL;
     }
     for (int frame = 0; frame < FRAMES; frame++) {
-        dn_image_view view = {.pixels = frames[self->index], .width = WIDTH, .height = HEIGHT,
+        dn_pixels view = {.pixels = frames[self->index], .width = WIDTH, .height = HEIGHT,
                               .stride = WIDTH * (int64_t)sizeof(uint16_t), .format = DN_GRAY16};
         dn_score score;
 

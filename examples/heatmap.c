@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static dn_status localize(dn_localizer *localizer, const dn_image_view *image, const char *path, dn_error *error)
+static dn_status localize(dn_localizer *localizer, const dn_pixels *image, const char *path, dn_error *error)
 {
     size_t pixels = (size_t)image->width * (size_t)image->height;
     float *map = malloc(pixels * sizeof *map);  /* (height, width) */
@@ -26,7 +26,7 @@ static dn_status localize(dn_localizer *localizer, const dn_image_view *image, c
     if (status == DN_OK)
         status = dn_image_overlay(image, map, 0, rgb, error);
     if (status == DN_OK) {
-        dn_image_view overlay = {.pixels = rgb, .width = image->width, .height = image->height, .format = DN_RGB8};
+        dn_pixels overlay = {.pixels = rgb, .width = image->width, .height = image->height, .format = DN_RGB8};
         status = dn_image_write_png(&overlay, path, error);
     }
     free(rgb);
@@ -40,7 +40,7 @@ int main(int argc, char **argv)
     dn_image *image = NULL;
     dn_localizer *localizer = NULL;
     dn_localizer_options options;
-    dn_image_view view;
+    dn_pixels view;
     dn_error error = {DN_OK, ""};
 
     if (argc != 4) {

@@ -144,7 +144,7 @@ DN_API const char *dn_blas_corename(void);    /* the kernels OpenBLAS chose, e.g
 #define DN_BGRA8  6
 
 /* Pixels of the caller, described, not copied. */
-typedef struct dn_image_view {
+typedef struct dn_pixels {
     const void *pixels; /* first byte of the top row */
     int32_t width;      /* pixels, >= 1 */
     int32_t height;     /* pixels, >= 1 */
@@ -152,7 +152,7 @@ typedef struct dn_image_view {
                            negative (bottom-up buffers: `pixels` is still the top row); 0 means tightly packed */
     int32_t format;     /* DN_GRAY8 ... */
     int32_t reserved;   /* 0 */
-} dn_image_view;
+} dn_pixels;
 
 /* Smallest width and height accepted for training, scoring and localization. */
 #define DN_MIN_SIDE 8
@@ -181,14 +181,14 @@ DN_API DN_CHECK_RESULT dn_status dn_image_open_path(const char *path, const dn_i
 DN_API DN_CHECK_RESULT dn_status dn_image_open_memory(const void *bytes, size_t size, const dn_image_options *options,
                                                       dn_image **out, dn_error *error);
 /* Describes the image's pixels, tightly packed.  They live as long as the image.  All zeros for a NULL image. */
-DN_API void dn_image_pixels(const dn_image *image, dn_image_view *out);
+DN_API void dn_image_pixels(const dn_image *image, dn_pixels *out);
 DN_API void dn_image_free(dn_image *image); /* NULL is allowed */
 
-/* Writes a PNG of any dn_image_view (DN_GRAY16 as 16 bit, alpha dropped), atomically: the file appears complete or not
+/* Writes a PNG of any dn_pixels (DN_GRAY16 as 16 bit, alpha dropped), atomically: the file appears complete or not
  * at all.  Errors: DN_E_IO, DN_E_UNSUPPORTED (a size that PNG cannot have). */
-DN_API DN_CHECK_RESULT dn_status dn_image_write_png(const dn_image_view *image, const char *path, dn_error *error);
+DN_API DN_CHECK_RESULT dn_status dn_image_write_png(const dn_pixels *image, const char *path, dn_error *error);
 /* Like dn_image_write_png, but to memory. */
-DN_API DN_CHECK_RESULT dn_status dn_image_encode_png(const dn_image_view *image, dn_blob **out, dn_error *error);
+DN_API DN_CHECK_RESULT dn_status dn_image_encode_png(const dn_pixels *image, dn_blob **out, dn_error *error);
 
 /* Draws a heat map over an image, as RGB8 of the image's size.
  * map: (height, width) floats as dn_localizer_map gives them (1 = the most that good images show).
@@ -197,7 +197,7 @@ DN_API DN_CHECK_RESULT dn_status dn_image_encode_png(const dn_image_view *image,
  * rgb: (height, width, 3) bytes of the caller.  Values up to 1 stay uncoloured; above, a perceptually uniform
  * colour map is blended in with growing weight. */
 #define DN_OVERLAY_FULL 4.0f
-DN_API DN_CHECK_RESULT dn_status dn_image_overlay(const dn_image_view *image, const float *map, float full,
+DN_API DN_CHECK_RESULT dn_status dn_image_overlay(const dn_pixels *image, const float *map, float full,
                                                   uint8_t *rgb, dn_error *error);
 
 /* ------------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ DN_API const char *dn_extractor_metadata(const dn_extractor *extractor, int32_t 
 /* Renders n views (here and below: 1 .. 65536) of an image: stretched to the input size (bilinear, antialiased),
  * rotated by angles[i] degrees (finite) counter-clockwise about the centre (nearest, corners black), normalised.
  * views: (n, size, size, 3) floats. */
-DN_API DN_CHECK_RESULT dn_status dn_extractor_views(const dn_extractor *extractor, const dn_image_view *image,
+DN_API DN_CHECK_RESULT dn_status dn_extractor_views(const dn_extractor *extractor, const dn_pixels *image,
                                                     const double *angles, int32_t n, float *views, dn_error *error);
 /* Features of n views.  views: (n, size, size, 3); features: (n, feature_dim), largest scale first, within a scale
  * tap by tap; each the mean of one map over its positions.  Scratch is allocated and freed within the call.
@@ -288,7 +288,7 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_views(const dn_extractor *extracto
 DN_API DN_CHECK_RESULT dn_status dn_extractor_features(const dn_extractor *extractor, const float *views, int32_t n,
                                                        float *features, dn_error *error);
 /* Features of one image seen under n angles: dn_extractor_views and dn_extractor_features in one. */
-DN_API DN_CHECK_RESULT dn_status dn_extractor_features_image(const dn_extractor *extractor, const dn_image_view *image,
+DN_API DN_CHECK_RESULT dn_status dn_extractor_features_image(const dn_extractor *extractor, const dn_pixels *image,
                                                              const double *angles, int32_t n, float *features,
                                                              dn_error *error);
 /* Gradient of sum_j feature_gradient[i][j] * feature[i][j] with respect to the normalised pixels of view i.
@@ -490,7 +490,7 @@ DN_API DN_CHECK_RESULT dn_status dn_scorer_create(dn_model *model, const dn_scor
                                                   dn_scorer **out, dn_error *error);
 /* Scores an image of at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite.  *score is
  * written on success only. */
-DN_API DN_CHECK_RESULT dn_status dn_scorer_score(dn_scorer *scorer, const dn_image_view *image, dn_score *score);
+DN_API DN_CHECK_RESULT dn_status dn_scorer_score(dn_scorer *scorer, const dn_pixels *image, dn_score *score);
 /* Like dn_scorer_score, but decodes a file (with default dn_image_options; errors as in dn_image_open_path). */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score_path(dn_scorer *scorer, const char *path, dn_score *score);
 
@@ -499,7 +499,7 @@ DN_API DN_CHECK_RESULT dn_status dn_scorer_score_path(dn_scorer *scorer, const c
  * dn_scorer_score.  An image found anomalous before all views were looked at has lower_bound = 1 in its score; all
  * others, and all images where the model holds no scores of good ones, have the score of dn_scorer_score, same bits, in
  * a little more time.  Numbers that are not finite are DN_E_NUMERIC in the views that were looked at. */
-DN_API DN_CHECK_RESULT dn_status dn_scorer_decide(dn_scorer *scorer, const dn_image_view *image, dn_score *score);
+DN_API DN_CHECK_RESULT dn_status dn_scorer_decide(dn_scorer *scorer, const dn_pixels *image, dn_score *score);
 /* Likewise of a file. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_decide_path(dn_scorer *scorer, const char *path, dn_score *score);
 
@@ -510,7 +510,7 @@ DN_API DN_CHECK_RESULT dn_status dn_scorer_decide_path(dn_scorer *scorer, const 
  * does not stop the others.  Only a failure of the call as a whole (arguments, DN_E_MEMORY for the batch, DN_E_THREAD)
  * leaves the images from there on unscored.
  * Returns DN_OK if all were scored; otherwise the status of the first that was not, and dn_scorer_error() names it. */
-DN_API DN_CHECK_RESULT dn_status dn_scorer_score_batch(dn_scorer *scorer, const dn_image_view *images, int32_t count,
+DN_API DN_CHECK_RESULT dn_status dn_scorer_score_batch(dn_scorer *scorer, const dn_pixels *images, int32_t count,
                                                        dn_score *scores, dn_error *errors);
 /* Likewise of files: paths (count).  They are decoded by all threads, so that up to `threads` decoded images are in
  * memory at once. */
@@ -553,7 +553,7 @@ DN_API DN_CHECK_RESULT dn_status dn_localizer_create(dn_model *model, const dn_l
  * the model's heatmap_scale, so that 1 is what good images hardly exceed (unscaled if the model holds no scale).  The
  * scale was measured with the default views and sigma: fewer views or less blur give larger values.
  * The image has at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite. */
-DN_API DN_CHECK_RESULT dn_status dn_localizer_map(dn_localizer *localizer, const dn_image_view *image, float *map);
+DN_API DN_CHECK_RESULT dn_status dn_localizer_map(dn_localizer *localizer, const dn_pixels *image, float *map);
 
 typedef struct dn_box {
     int32_t x, y, width, height; /* pixels of the image */
@@ -651,7 +651,7 @@ DN_API DN_CHECK_RESULT dn_status dn_trainer_create(dn_extractor *extractor, cons
  * found early (errors as in dn_image_open_path), and again when needed.  DN_E_STATE after the first dn_trainer_run. */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_add_path(dn_trainer *trainer, const char *path);
 /* Likewise from memory; what is needed of the pixels is copied. */
-DN_API DN_CHECK_RESULT dn_status dn_trainer_add_view(dn_trainer *trainer, const dn_image_view *image);
+DN_API DN_CHECK_RESULT dn_status dn_trainer_add_pixels(dn_trainer *trainer, const dn_pixels *image);
 /* Trains (paper section 3.2, equation 3) and makes a model.  progress: may be NULL.
  * DN_E_STATE: no images, a file that changed since it was added, or a checkpoint that does not fit.
  * DN_E_CANCELLED: the state is kept (and saved, if training has begun and there is a checkpoint path); a further call

@@ -9,7 +9,8 @@
 #include "base/memory.h"
 #include "cnn/extractor.h"
 #include "cnn/features.h"
-#include "image/view.h"
+#include "image/canvas.h"
+#include "image/pixels.h"
 
 #define MAX_VIEWS 65536
 #define MAX_FILE ((int64_t)1 << 32) /* bytes; far above any backbone */
@@ -217,12 +218,12 @@ static dn_status check_count(const dn_extractor *extractor, int32_t n, dn_error 
     return DN_OK;
 }
 
-static dn_status check_image(const dn_image_view *image, const double *angles, int32_t n, dn_error *error)
+static dn_status check_image(const dn_pixels *image, const double *angles, int32_t n, dn_error *error)
 {
     for (int32_t i = 0; i < n; i++)
         if (!isfinite(angles[i]))
             return fail(error, DN_E_ARGUMENT, "angles[%d] is not a finite number", i);
-    return image_view_check(image, 1, error);
+    return pixels_check(image, 1, error);
 }
 
 /* what: "views" and so on, one row of `floats` per view. */
@@ -236,7 +237,7 @@ static dn_status check_finite(const float *values, int32_t n, size_t floats, con
 }
 
 /* The image at the network's size, from which views are rotated.  *canvas belongs to the caller. */
-static dn_status make_canvas(const dn_extractor *extractor, const dn_image_view *image, uint16_t **canvas,
+static dn_status make_canvas(const dn_extractor *extractor, const dn_pixels *image, uint16_t **canvas,
                              dn_error *error)
 {
     *canvas = mem_alloc(&extractor->allocator, view_floats(extractor), sizeof **canvas);
@@ -250,7 +251,7 @@ static dn_status make_canvas(const dn_extractor *extractor, const dn_image_view 
     return status;
 }
 
-dn_status dn_extractor_views(const dn_extractor *extractor, const dn_image_view *image, const double *angles,
+dn_status dn_extractor_views(const dn_extractor *extractor, const dn_pixels *image, const double *angles,
                              int32_t n, float *views, dn_error *error)
 {
     uint16_t *canvas = NULL;
@@ -321,7 +322,7 @@ dn_status dn_extractor_features(const dn_extractor *extractor, const float *view
     return check_finite(features, n, (size_t)extractor->feature_dim, "features", error);
 }
 
-dn_status dn_extractor_features_image(const dn_extractor *extractor, const dn_image_view *image, const double *angles,
+dn_status dn_extractor_features_image(const dn_extractor *extractor, const dn_pixels *image, const double *angles,
                                       int32_t n, float *features, dn_error *error)
 {
     uint16_t *canvas = NULL;

@@ -7,7 +7,8 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "image/codec.h"
-#include "image/view.h"
+#include "image/overlay.h"
+#include "image/pixels.h"
 
 void dn_image_options_init_size(dn_image_options *options, size_t size)
 {
@@ -60,11 +61,11 @@ dn_status dn_image_open_memory(const void *bytes, size_t size, const dn_image_op
     return image_decode(bytes, size, "image in memory", own.max_pixels, &allocator, out, error);
 }
 
-void dn_image_pixels(const dn_image *image, dn_image_view *out)
+void dn_image_pixels(const dn_image *image, dn_pixels *out)
 {
     if (!out)
         return;
-    *out = (dn_image_view){0};
+    *out = (dn_pixels){0};
     if (image)
         *out = image_pixels(image);
 }
@@ -74,18 +75,18 @@ void dn_image_free(dn_image *image)
     image_free(image);
 }
 
-dn_status dn_image_encode_png(const dn_image_view *image, dn_blob **out, dn_error *error)
+dn_status dn_image_encode_png(const dn_pixels *image, dn_blob **out, dn_error *error)
 {
     dn_allocator allocator = mem_allocator(NULL);
 
     REQUIRE(out, error);
     *out = NULL;
     REQUIRE(image, error);
-    TRY(image_view_check(image, 1, error));
+    TRY(pixels_check(image, 1, error));
     return png_encode(image, &allocator, out, error);
 }
 
-dn_status dn_image_write_png(const dn_image_view *image, const char *path, dn_error *error)
+dn_status dn_image_write_png(const dn_pixels *image, const char *path, dn_error *error)
 {
     dn_allocator allocator = mem_allocator(NULL);
     file_writer writer;
@@ -93,7 +94,7 @@ dn_status dn_image_write_png(const dn_image_view *image, const char *path, dn_er
 
     REQUIRE(image, error);
     REQUIRE(path, error);
-    TRY(image_view_check(image, 1, error));
+    TRY(pixels_check(image, 1, error));
     TRY(png_encode(image, &allocator, &blob, error));
     dn_status status = file_writer_open(&writer, path, &allocator, error);
     if (status == DN_OK)
@@ -104,12 +105,12 @@ dn_status dn_image_write_png(const dn_image_view *image, const char *path, dn_er
     return status;
 }
 
-dn_status dn_image_overlay(const dn_image_view *image, const float *map, float full, uint8_t *rgb, dn_error *error)
+dn_status dn_image_overlay(const dn_pixels *image, const float *map, float full, uint8_t *rgb, dn_error *error)
 {
     REQUIRE(image, error);
     REQUIRE(map, error);
     REQUIRE(rgb, error);
-    TRY(image_view_check(image, 1, error));
+    TRY(pixels_check(image, 1, error));
     if (!isfinite(full) || (full > 0 && full <= 1))
         return fail(error, DN_E_ARGUMENT, "dn_image_overlay: full is %g; it must be above 1, or 0 for the default",
                     (double)full);

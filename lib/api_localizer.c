@@ -2,7 +2,8 @@
 #include "api.h"
 
 #include "differnet/localize.h"
-#include "image/view.h"
+#include "image/heatmap.h"
+#include "image/pixels.h"
 
 #define MAX_THREADS 256
 
@@ -54,13 +55,13 @@ static dn_error *fresh_error(dn_localizer *localizer)
     return error;
 }
 
-dn_status dn_localizer_map(dn_localizer *localizer, const dn_image_view *image, float *map)
+dn_status dn_localizer_map(dn_localizer *localizer, const dn_pixels *image, float *map)
 {
     REQUIRE(localizer, NULL);
     dn_error *error = fresh_error(localizer);
     REQUIRE(image, error);
     REQUIRE(map, error);
-    TRY(image_view_check(image, DN_MIN_SIDE, error));
+    TRY(pixels_check(image, DN_MIN_SIDE, error));
     return localizer_map(localizer, image, map, error);
 }
 

@@ -75,7 +75,7 @@ static dn_status score_single(dn_scorer *scorer, scorer_function function, score
     return status;
 }
 
-dn_status dn_scorer_score(dn_scorer *scorer, const dn_image_view *image, dn_score *score)
+dn_status dn_scorer_score(dn_scorer *scorer, const dn_pixels *image, dn_score *score)
 {
     REQUIRE(scorer, NULL);
     begin(scorer);
@@ -93,7 +93,7 @@ dn_status dn_scorer_score_path(dn_scorer *scorer, const char *path, dn_score *sc
     return score_single(scorer, scorer_score, (scorer_input){.path = path}, score);
 }
 
-dn_status dn_scorer_decide(dn_scorer *scorer, const dn_image_view *image, dn_score *score)
+dn_status dn_scorer_decide(dn_scorer *scorer, const dn_pixels *image, dn_score *score)
 {
     REQUIRE(scorer, NULL);
     begin(scorer);
@@ -115,7 +115,7 @@ dn_status dn_scorer_decide_path(dn_scorer *scorer, const char *path, dn_score *s
 
 /* A batch call's arguments; either `views` or `paths`. */
 struct batch {
-    const dn_image_view *views;
+    const dn_pixels *views;
     const char *const *paths;
     int32_t count;
     dn_score *scores;
@@ -211,7 +211,7 @@ static dn_status score_all(dn_scorer *scorer, struct batch *batch)
     return scorer->error.status;
 }
 
-dn_status dn_scorer_score_batch(dn_scorer *scorer, const dn_image_view *images, int32_t count, dn_score *scores,
+dn_status dn_scorer_score_batch(dn_scorer *scorer, const dn_pixels *images, int32_t count, dn_score *scores,
                                 dn_error *errors)
 {
     struct batch batch = {.views = images, .count = count, .scores = scores, .errors = errors};

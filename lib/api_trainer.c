@@ -189,13 +189,13 @@ dn_status dn_trainer_add_path(dn_trainer *trainer, const char *path)
     return trainer_add_path(trainer, path, error);
 }
 
-dn_status dn_trainer_add_view(dn_trainer *trainer, const dn_image_view *image)
+dn_status dn_trainer_add_pixels(dn_trainer *trainer, const dn_pixels *image)
 {
     if (!trainer)
         return DN_E_ARGUMENT;
     dn_error *error = fresh_error(trainer);
     REQUIRE(image, error);
-    return trainer_add_view(trainer, image, error);
+    return trainer_add_pixels(trainer, image, error);
 }
 
 dn_status dn_trainer_run(dn_trainer *trainer, dn_progress_fn progress, void *user, dn_model **out)

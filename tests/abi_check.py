@@ -190,7 +190,8 @@ def check_program_includes(root):
     for path in programs:
         for kind, header in includes(path):
             inside = (root / "lib" / header).is_file()
-            beside = (path.parent / header).is_file()
+            beside = (path.parent / header).is_file() or \
+                (path.is_relative_to(root / "tools") and (root / "tools" / header).is_file())
             if header == "differnet.h" or (kind == '"' and beside and not inside):
                 continue
             if kind == '"' or inside:

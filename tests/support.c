@@ -197,7 +197,7 @@ void draw_texture(uint8_t *rgb, int32_t width, int32_t height, uint32_t seed)
             }
 }
 
-dn_image_view rgb_view(const uint8_t *rgb, int32_t width, int32_t height)
+dn_pixels rgb_view(const uint8_t *rgb, int32_t width, int32_t height)
 {
-    return (dn_image_view){.pixels = rgb, .width = width, .height = height, .format = DN_RGB8};
+    return (dn_pixels){.pixels = rgb, .width = width, .height = height, .format = DN_RGB8};
 }

@@ -32,7 +32,7 @@ double max_abs(const float *a, size_t n);
 
 /* Deterministic test picture: RGB8 (height, width, 3), smooth texture that depends on seed. */
 void draw_texture(uint8_t *rgb, int32_t width, int32_t height, uint32_t seed);
-dn_image_view rgb_view(const uint8_t *rgb, int32_t width, int32_t height);
+dn_pixels rgb_view(const uint8_t *rgb, int32_t width, int32_t height);
 
 #define ck_ok(expression)                                                                             \
     do {                                                                                              \

@@ -52,7 +52,7 @@ END_TEST
 START_TEST(test_blob)
 {
     static const uint8_t pixels[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
-    dn_image_view view = rgb_view(pixels, 2, 2);
+    dn_pixels view = rgb_view(pixels, 2, 2);
     dn_blob *blob;
 
     ck_ok(dn_image_encode_png(&view, &blob, &error));

@@ -77,7 +77,7 @@ static float *make_features(const dn_extractor *extractor)
     float *features = malloc((size_t)get_info(extractor).feature_dim * sizeof *features);
 
     draw_texture(rgb, 300, 200, 4);
-    dn_image_view image = rgb_view(rgb, 300, 200);
+    dn_pixels image = rgb_view(rgb, 300, 200);
     ck_ok(dn_extractor_features_image(extractor, &image, &angle, 1, features, NULL));
     return features;
 }

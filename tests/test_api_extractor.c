@@ -44,7 +44,7 @@ static dn_extractor_info get_info(const dn_extractor *extractor)
     return info;
 }
 
-static dn_image_view picture(uint32_t seed)
+static dn_pixels picture(uint32_t seed)
 {
     static uint8_t rgb[90 * 70 * 3];
 
@@ -55,7 +55,7 @@ static dn_image_view picture(uint32_t seed)
 /* n views of a picture; malloc. */
 static float *make_views(const dn_extractor *extractor, int32_t n)
 {
-    dn_image_view image = picture(3);
+    dn_pixels image = picture(3);
     double *angles = malloc((size_t)n * sizeof *angles);
     float *views = malloc((size_t)n * PIXELS * sizeof *views);
 
@@ -359,7 +359,7 @@ START_TEST(views_are_normalised)
 {
     dn_extractor *extractor = open_mobile(NULL); /* mean and std are 0.5 */
     static uint8_t gray[20 * 10];
-    dn_image_view image = {.pixels = gray, .width = 20, .height = 10, .format = DN_GRAY8};
+    dn_pixels image = {.pixels = gray, .width = 20, .height = 10, .format = DN_GRAY8};
     const double angles[2] = {0, 45};
     float *views = malloc(2 * PIXELS * sizeof *views);
 
@@ -382,7 +382,7 @@ START_TEST(features_of_image_and_views_agree)
 {
     enum { N = 8 };
     dn_extractor *extractor = open_mobile(NULL);
-    dn_image_view image = picture(3);
+    dn_pixels image = picture(3);
     double angles[N];
     float *views = make_views(extractor, N), together[N * DIMENSION], direct[N * DIMENSION], single[DIMENSION];
 
@@ -559,7 +559,7 @@ END_TEST
 START_TEST(arguments_are_checked)
 {
     dn_extractor *extractor = open_mobile(NULL), *out = extractor;
-    dn_image_view image = picture(1), bad = image;
+    dn_pixels image = picture(1), bad = image;
     float *view = make_views(extractor, 1), *gradient = malloc(PIXELS * sizeof *gradient), features[DIMENSION];
     double angle = 0, endless = INFINITY;
     dn_error error = {0};
@@ -623,7 +623,7 @@ static dn_status make_call(struct scene *b, enum call call, dn_extractor **out, 
 {
     const int32_t channels[5] = {2, 2, 2, 2, 2};
     const double angle = 10;
-    dn_image_view image = picture(2);
+    dn_pixels image = picture(2);
     dn_extractor_options options = b->options;
 
     switch (call) {

@@ -71,7 +71,7 @@ START_TEST(null_arguments)
 {
     uint8_t pixel[3] = {0};
     float map = 0;
-    dn_image_view view = rgb_view(pixel, 1, 1);
+    dn_pixels view = rgb_view(pixel, 1, 1);
     dn_image *image = (dn_image *)pixel;
     dn_blob *blob = (dn_blob *)pixel;
     dn_error error = {0};
@@ -103,7 +103,7 @@ START_TEST(bad_views_are_refused)
 {
     uint8_t pixels[12] = {0}, rgb[12];
     const float map[4] = {0};
-    const dn_image_view bad[] = {{NULL, 2, 2, 0, DN_RGB8, 0}, {pixels, 0, 2, 0, DN_RGB8, 0},
+    const dn_pixels bad[] = {{NULL, 2, 2, 0, DN_RGB8, 0}, {pixels, 0, 2, 0, DN_RGB8, 0},
                                  {pixels, 2, 2, 5, DN_RGB8, 0}, {pixels, 2, 2, 0, 9, 0}, {pixels, 2, 2, 0, DN_RGB8, 3}};
     const char *folder = test_folder();
     dn_blob *blob;
@@ -126,7 +126,7 @@ START_TEST(opens_by_path_and_from_memory)
         size_t size;
         uint8_t *bytes = read_file(image_path(names[i]), &size);
         dn_image *by_path, *from_memory;
-        dn_image_view a, b;
+        dn_pixels a, b;
         ck_ok(dn_image_open_path(image_path(names[i]), NULL, &by_path, NULL));
         ck_ok(dn_image_open_memory(bytes, size, NULL, &from_memory, NULL));
         memset(bytes, 0, size); /* the bytes are not kept */
@@ -163,7 +163,7 @@ START_TEST(files_that_cannot_be_read)
     ck_assert_int_eq(mkfifo(path_join(folder, "pipe.png"), 0600), 0);
     ck_status(dn_image_open_path(path_join(folder, "pipe.png"), NULL, &image, &error), DN_E_IO);
     uint8_t pixel[3] = {0};
-    dn_image_view view = rgb_view(pixel, 1, 1);
+    dn_pixels view = rgb_view(pixel, 1, 1);
     ck_status(dn_image_write_png(&view, path_join(folder, "none/x.png"), &error), DN_E_IO);
     ck_status(dn_image_write_png(&view, folder, &error), DN_E_IO);
 }
@@ -218,7 +218,7 @@ START_TEST(names_of_any_bytes)
     const char *folder = test_folder();
 
     draw_texture(rgb, 9, 8, 2);
-    dn_image_view view = rgb_view(rgb, 9, 8), read;
+    dn_pixels view = rgb_view(rgb, 9, 8), read;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         dn_error error = {0};
         dn_image *image;
@@ -247,7 +247,7 @@ START_TEST(encoding_equals_writing)
     size_t size;
 
     draw_texture(rgb, 50, 40, 1);
-    dn_image_view view = rgb_view(rgb, 50, 40);
+    dn_pixels view = rgb_view(rgb, 50, 40);
     ck_ok(dn_image_encode_png(&view, &blob, NULL));
     ck_ok(dn_image_write_png(&view, path, NULL));
     uint8_t *bytes = read_file(path, &size);
@@ -266,7 +266,7 @@ START_TEST(overlay_colours_only_what_exceeds_1)
 
     for (int i = 0; i < W * H * 3; i++)
         image[i] = (uint8_t)(i * 7);
-    dn_image_view view = rgb_view(image, W, H);
+    dn_pixels view = rgb_view(image, W, H);
     ck_ok(dn_image_overlay(&view, map, 0, rgb, NULL));
     for (int i = 0; i < W * H; i++) {
         _Bool same = !memcmp(rgb + 3 * i, image + 3 * i, 3);
@@ -299,7 +299,7 @@ START_TEST(overlay_keeps_the_image)
 
     for (size_t i = 0; i < sizeof buffer; i++)
         buffer[i] = (uint8_t)(i * 37);
-    dn_image_view view = {buffer + (H - 1) * stride, W, H, -stride, format, 0};
+    dn_pixels view = {buffer + (H - 1) * stride, W, H, -stride, format, 0};
     ck_ok(dn_image_overlay(&view, map, 0, rgb, NULL));
     for (int y = 0; y < H; y++)
         for (int x = 0; x < W; x++) {
@@ -321,7 +321,7 @@ START_TEST(overlay_refuses_what_is_no_number)
 {
     uint8_t image[12] = {0}, rgb[12] = {0}, untouched[12] = {0};
     const float bad[] = {NAN, INFINITY, -INFINITY};
-    dn_image_view view = rgb_view(image, 2, 2);
+    dn_pixels view = rgb_view(image, 2, 2);
     dn_error error = {0};
 
     for (int i = 0; i < 3; i++) {

@@ -11,7 +11,7 @@
 
 static uint8_t image_bytes[PIXELS * 3];
 
-static dn_image_view image(void)
+static dn_pixels image(void)
 {
     golden_image(image_bytes);
     return rgb_view(image_bytes, GOLDEN_SIZE, GOLDEN_SIZE);
@@ -184,7 +184,7 @@ START_TEST(scorer_use)
 {
     const char *path = path_join(test_folder(), "good.png");
     dn_model *model = golden_model();
-    dn_image_view view = image();
+    dn_pixels view = image();
     dn_scorer *scorer;
     dn_score score, from_path;
     int32_t count;
@@ -216,7 +216,7 @@ END_TEST
 START_TEST(scorer_short_struct)
 {
     dn_model *model = golden_model();
-    dn_image_view view = image();
+    dn_pixels view = image();
     dn_scorer *scorer;
     dn_score score;
 
@@ -247,7 +247,7 @@ START_TEST(scorer_bad_images)
 
     ck_ok(dn_scorer_create(model, NULL, &scorer, NULL));
     dn_score_init(&score);
-    dn_image_view view = image();
+    dn_pixels view = image();
     ck_ok(dn_scorer_score(scorer, &view, &score));
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         view = rgb_view(pixels, sizes[i][0], sizes[i][1]);
@@ -285,7 +285,7 @@ START_TEST(scorer_formats)
 {
     static uint8_t other[PIXELS * 4];
     dn_model *model = golden_model();
-    dn_image_view view = image();
+    dn_pixels view = image();
     dn_scorer *scorer;
     dn_score expected, score;
 
@@ -358,7 +358,7 @@ START_TEST(localizer_use)
     dn_localizer_options options;
     dn_localizer *localizer;
     dn_model *model = golden_model();
-    dn_image_view view = image();
+    dn_pixels view = image();
     dn_box boxes[8];
     int32_t count = -1;
     float peak = 0;
@@ -414,7 +414,7 @@ static void *use_model(void *argument)
 {
     struct job *job = argument;
     dn_model *model = dn_model_ref(job->model);
-    dn_image_view view = rgb_view(image_bytes, GOLDEN_SIZE, GOLDEN_SIZE);
+    dn_pixels view = rgb_view(image_bytes, GOLDEN_SIZE, GOLDEN_SIZE);
     dn_localizer_options options;
     dn_scorer *scorer;
     dn_localizer *localizer;

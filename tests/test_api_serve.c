@@ -14,7 +14,7 @@
 static uint8_t pictures[MANY][SIDE * SIDE * 3];
 
 /* Pictures that differ: by texture, and some by a bright square. */
-static void draw_pictures(dn_image_view views[MANY])
+static void draw_pictures(dn_pixels views[MANY])
 {
     for (int i = 0; i < MANY; i++) {
         draw_texture(pictures[i], SIDE, SIDE, (uint32_t)i);
@@ -34,7 +34,7 @@ static dn_scorer *make_scorer(dn_model *model, const dn_scorer_options *options)
     return scorer;
 }
 
-static void score_alone(dn_scorer *scorer, const dn_image_view *views, int count, dn_score *scores)
+static void score_alone(dn_scorer *scorer, const dn_pixels *views, int count, dn_score *scores)
 {
     for (int i = 0; i < count; i++) {
         dn_score_init(&scores[i]);
@@ -51,7 +51,7 @@ static const struct {
 START_TEST(runner_same_bits)
 {
     static float expected_map[SIDE * SIDE], map[SIDE * SIDE];
-    dn_image_view views[MANY];
+    dn_pixels views[MANY];
     host self = {.fault = RUNNER_GOOD};
     dn_runner runner = {good_runners[_i].run, &self};
     dn_scorer_options scoring;
@@ -97,7 +97,7 @@ static dn_trainer *make_trainer(const dn_runner *runner, int32_t threads, double
     dn_extractor_options extracting;
     dn_train_options options;
     dn_extractor *extractor;
-    dn_image_view views[MANY];
+    dn_pixels views[MANY];
     dn_trainer *trainer;
 
     dn_extractor_options_init(&extracting);
@@ -118,7 +118,7 @@ static dn_trainer *make_trainer(const dn_runner *runner, int32_t threads, double
     dn_extractor_unref(extractor);
     draw_pictures(views);
     for (int i = 0; i < 6; i++)
-        ck_ok(dn_trainer_add_view(trainer, &views[i]));
+        ck_ok(dn_trainer_add_pixels(trainer, &views[i]));
     return trainer;
 }
 
@@ -168,7 +168,7 @@ END_TEST
 START_TEST(runner_broken)
 {
     static float map[SIDE * SIDE];
-    dn_image_view views[MANY];
+    dn_pixels views[MANY];
     host self = {.fault = RUNNER_GOOD};
     dn_runner runner = {run_broken, &self};
     dn_scorer_options scoring;
@@ -254,7 +254,7 @@ END_TEST
 START_TEST(batch_same_bits)
 {
     static const int32_t numbers[] = {1, 3, 4, 13, 64, 100, 270};
-    dn_image_view views[MANY];
+    dn_pixels views[MANY];
     dn_score expected[MANY], scores[MANY];
     dn_error errors[MANY];
     dn_scorer_options options;
@@ -294,7 +294,7 @@ START_TEST(batch_of_files_and_bad_images)
 {
     const char *folder = test_folder(), *paths[MANY], *absent = path_join(folder, "absent.png");
     const char *text = path_join(folder, "text.png"), *tiny = path_join(folder, "tiny.png");
-    dn_image_view views[MANY];
+    dn_pixels views[MANY];
     dn_score expected[MANY], scores[MANY];
     dn_error errors[MANY];
     dn_scorer_options options;
@@ -316,7 +316,7 @@ START_TEST(batch_of_files_and_bad_images)
     ck_assert_mem_eq(scores, expected, sizeof scores);
 
     write_file(text, "no image", 8);
-    dn_image_view small = rgb_view(pictures[0], 7, 9);
+    dn_pixels small = rgb_view(pictures[0], 7, 9);
     ck_ok(dn_image_write_png(&small, tiny, NULL));
     paths[2] = absent;
     paths[15] = text;
@@ -356,7 +356,7 @@ END_TEST
 
 START_TEST(batch_arguments)
 {
-    dn_image_view views[MANY];
+    dn_pixels views[MANY];
     const char *paths[2] = {"a", NULL};
     dn_score scores[3];
     dn_error errors[3] = {{0}};
@@ -395,7 +395,7 @@ END_TEST
 START_TEST(batch_short_structs)
 {
     struct { uint32_t struct_size; int32_t anomalous; double score; } scores[3];
-    dn_image_view views[MANY];
+    dn_pixels views[MANY];
     dn_score expected[3];
     dn_model *model = golden_model();
     dn_scorer *scorer = make_scorer(model, NULL);
@@ -434,7 +434,7 @@ START_TEST(decide_is_exact)
 {
     static const int32_t numbers[] = {1, 4, 8, 9, 40, 64};
     static const double rates[] = {0.05, 0.34, 0.67, 1};
-    dn_image_view views[MANY];
+    dn_pixels views[MANY];
     dn_scorer_options options;
     dn_score full, early;
     dn_trainer *trainer = make_trainer(NULL, 1, 0.5);
@@ -488,7 +488,7 @@ END_TEST
 START_TEST(decide_without_verdicts)
 {
     const char *path = path_join(test_folder(), "a.png");
-    dn_image_view views[MANY];
+    dn_pixels views[MANY];
     dn_scorer_options options;
     dn_trainer *trainer = make_trainer(NULL, 1, 0);
     dn_score full, early;
@@ -526,7 +526,7 @@ END_TEST
 /* ---- memory ---- */
 
 /* One use of everything; sizes: images 0 and 1 differ in size. */
-static void use_all(dn_scorer *scorer, dn_localizer *localizer, const dn_image_view *views, int count)
+static void use_all(dn_scorer *scorer, dn_localizer *localizer, const dn_pixels *views, int count)
 {
     static float map[SIDE * SIDE * 64];
     dn_score scores[MANY];
@@ -549,7 +549,7 @@ START_TEST(no_allocation_when_warm)
     static uint8_t large[300 * 200 * 3];
     failing_memory memory = {0};
     dn_allocator allocator = failing_allocator(&memory);
-    dn_image_view views[MANY];
+    dn_pixels views[MANY];
     dn_scorer_options scoring;
     dn_localizer_options localizing;
     dn_localizer *localizer;
@@ -591,7 +591,7 @@ START_TEST(failing_allocations)
 {
     failing_memory memory = {0};
     dn_allocator allocator = failing_allocator(&memory);
-    dn_image_view views[MANY];
+    dn_pixels views[MANY];
     dn_scorer_options options;
     dn_score expected[3], scores[3];
     dn_error errors[3];

@@ -179,14 +179,14 @@ START_TEST(null_arguments)
     ck_status(dn_trainer_create(extractor, &o, NULL, &error), DN_E_ARGUMENT);
     dn_extractor_unref(extractor);
     ck_status(dn_trainer_add_path(NULL, "x"), DN_E_ARGUMENT);
-    ck_status(dn_trainer_add_view(NULL, NULL), DN_E_ARGUMENT);
+    ck_status(dn_trainer_add_pixels(NULL, NULL), DN_E_ARGUMENT);
     ck_status(dn_trainer_run(NULL, NULL, NULL, &model), DN_E_ARGUMENT);
     ck_status(dn_trainer_model(NULL, &model), DN_E_ARGUMENT);
     ck_assert_ptr_null(dn_trainer_error(NULL));
     dn_trainer_free(NULL);
     trainer = tiny_trainer(&o, 1);
     trainer_fails(trainer, dn_trainer_add_path(trainer, NULL), DN_E_ARGUMENT, "path is NULL");
-    trainer_fails(trainer, dn_trainer_add_view(trainer, NULL), DN_E_ARGUMENT, "image is NULL");
+    trainer_fails(trainer, dn_trainer_add_pixels(trainer, NULL), DN_E_ARGUMENT, "image is NULL");
     trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, NULL), DN_E_ARGUMENT, "out is NULL");
     trainer_fails(trainer, dn_trainer_model(trainer, NULL), DN_E_ARGUMENT, "out is NULL");
     dn_trainer_free(trainer);
@@ -200,7 +200,7 @@ static void write_picture(const char *path, uint32_t seed)
     uint8_t rgb[PICTURE_WIDTH * PICTURE_HEIGHT * 3];
 
     draw_texture(rgb, PICTURE_WIDTH, PICTURE_HEIGHT, seed);
-    dn_image_view view = rgb_view(rgb, PICTURE_WIDTH, PICTURE_HEIGHT);
+    dn_pixels view = rgb_view(rgb, PICTURE_WIDTH, PICTURE_HEIGHT);
     ck_ok(dn_image_write_png(&view, path, NULL));
 }
 
@@ -219,12 +219,12 @@ START_TEST(bad_images_are_refused_when_added)
     trainer_fails(trainer, dn_trainer_add_path(trainer, ""), DN_E_IO, "");
     write_file(path_join(folder, "text.png"), "not an image", 12);
     trainer_fails(trainer, dn_trainer_add_path(trainer, path_join(folder, "text.png")), DN_E_FORMAT, "text.png");
-    dn_image_view small = {.pixels = pixels, .width = 7, .height = 9, .format = DN_RGB8};
+    dn_pixels small = {.pixels = pixels, .width = 7, .height = 9, .format = DN_RGB8};
     ck_ok(dn_image_write_png(&small, path_join(folder, "small.png"), NULL));
     trainer_fails(trainer, dn_trainer_add_path(trainer, path_join(folder, "small.png")), DN_E_ARGUMENT, "small.png");
-    trainer_fails(trainer, dn_trainer_add_view(trainer, &small), DN_E_ARGUMENT, "7");
+    trainer_fails(trainer, dn_trainer_add_pixels(trainer, &small), DN_E_ARGUMENT, "7");
     small.format = 99;
-    trainer_fails(trainer, dn_trainer_add_view(trainer, &small), DN_E_ARGUMENT, "format");
+    trainer_fails(trainer, dn_trainer_add_pixels(trainer, &small), DN_E_ARGUMENT, "format");
     trainer_ok(trainer, dn_trainer_add_path(trainer, good)); /* twice is allowed */
     trainer_ok(trainer, dn_trainer_run(trainer, NULL, NULL, &model));
     ck_assert_int_eq(dn_trainer_error(trainer)->status, DN_OK);
@@ -286,8 +286,8 @@ START_TEST(sixteen_bit_gray)
 
     for (int i = 0; i < 24 * 20; i++)
         pixels[i] = (uint16_t)(i * 131);
-    dn_image_view view = {.pixels = pixels, .width = 24, .height = 20, .format = DN_GRAY16};
-    trainer_ok(trainer, dn_trainer_add_view(trainer, &view));
+    dn_pixels view = {.pixels = pixels, .width = 24, .height = 20, .format = DN_GRAY16};
+    trainer_ok(trainer, dn_trainer_add_pixels(trainer, &view));
     const char *path = path_join(test_folder(), "gray.png");
     ck_ok(dn_image_write_png(&view, path, NULL));
     trainer_ok(trainer, dn_trainer_add_path(trainer, path));
@@ -352,7 +352,7 @@ START_TEST(holdout_scores_are_scores)
         dn_score score;
         dn_score_init(&score);
         draw_texture(rgb, PICTURE_WIDTH, PICTURE_HEIGHT, i);
-        dn_image_view view = rgb_view(rgb, PICTURE_WIDTH, PICTURE_HEIGHT);
+        dn_pixels view = rgb_view(rgb, PICTURE_WIDTH, PICTURE_HEIGHT);
         ck_ok(dn_scorer_score(scorer, &view, &score));
         found += score.score == held[0];
     }

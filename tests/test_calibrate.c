@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "differnet/calibrate.h"
 #include "differnet/score.h"
 #include "support.h"
 

@@ -9,7 +9,9 @@
 #include "failing_files.h"
 #include "golden.h"
 #include "image/codec.h"
-#include "image/view.h"
+#include "image/colormap.h"
+#include "image/orient.h"
+#include "image/pixels.h"
 #include "support.h"
 
 #define NO_LIMIT INT64_MAX
@@ -343,7 +345,7 @@ START_TEST(encoding_without_memory)
     dn_status status = DN_E_MEMORY;
 
     draw_texture(rgb, 50, 40, 1);
-    dn_image_view view = rgb_view(rgb, 50, 40);
+    dn_pixels view = rgb_view(rgb, 50, 40);
     for (long n = 1; status != DN_OK; n++) {
         failing_memory memory = {.fail_at = n};
         dn_allocator allocator = failing_allocator(&memory);
@@ -363,7 +365,7 @@ START_TEST(writing_is_all_or_nothing)
 {
     static uint8_t rgb[30 * 20 * 3];
     const char *folder = test_folder(), *path = path_join(folder, "out.png");
-    dn_image_view view = rgb_view(rgb, 30, 20);
+    dn_pixels view = rgb_view(rgb, 30, 20);
     dn_image *image;
     long failures = 0;
 
@@ -402,7 +404,7 @@ END_TEST
 /* ---- encoding ---- */
 
 /* Encodes, decodes and compares with `expected` (width, height, 3), gray formats with its red. */
-static void round_trip(const dn_image_view *view, const uint8_t *expected)
+static void round_trip(const dn_pixels *view, const uint8_t *expected)
 {
     dn_allocator allocator = mem_allocator(NULL);
     dn_error error = {0};
@@ -436,7 +438,7 @@ START_TEST(encoding_of_all_formats)
         int64_t stride = (int64_t)width * bytes + 3;
         uint8_t *rgb = malloc((size_t)(width * height * 3)), *buffer = malloc((size_t)(stride * height + 1));
         uint8_t *top = buffer + 1 + (upside_down ? (height - 1) * stride : 0);
-        dn_image_view view = {top, width, height, upside_down ? -stride : stride, format, 0};
+        dn_pixels view = {top, width, height, upside_down ? -stride : stride, format, 0};
         draw_texture(rgb, width, height, 7);
         memset(buffer, 77, (size_t)(stride * height + 1)); /* alpha, too */
         for (int32_t y = 0; y < height; y++)

@@ -746,7 +746,7 @@ class Hostile(ConvertTest):
             self.refused(data, part)
 
     def test_cut(self):
-        """A file that ends too early is refused; tests/fuzz/fuzz_checkpoint.c does it at every byte."""
+        """A file that ends too early is refused; tests/fuzz/fuzz_torch_file.c does it at every byte."""
         for format, data in FORMATS.items():
             for size in [*range(0, len(data.rstrip(b"\0")), 61), len(data.rstrip(b"\0")) - 1]:
                 self.refused(data[:size])

@@ -143,7 +143,7 @@ START_TEST(alexnet_variants_are_equal)
         bare.tensors[i].name += strlen("features.");
     dn_extractor *extractor = accept(&bare, 256, 3);
     ck_assert_uint_eq(extractor->id, expected->id);
-    ck_assert_str_eq(extractor->topology, expected->topology);
+    ck_assert_str_eq(extractor->layer_text, expected->layer_text);
     extractor_unref(extractor);
 
     whole.tensors[10].name = "classifier.1.weight";
@@ -155,7 +155,7 @@ START_TEST(alexnet_variants_are_equal)
     extractor_unref(extractor);
 
     /* The canonical layer list, given explicitly, is the same network. */
-    d.layers = expected->topology;
+    d.layers = expected->layer_text;
     extractor = accept(&d, 256, 3);
     ck_assert_uint_eq(extractor->id, expected->id);
     extractor_unref(extractor);
@@ -301,7 +301,7 @@ START_TEST(lists_are_read)
     ck_assert_int_eq(layers[5].pool.kernel_h, 3);
     ck_assert_int_eq(layers[5].pool.pad_top, 2);
     ck_assert_int_eq(layers[5].pool.channels, 6);
-    ck_assert_str_eq(extractor->topology,
+    ck_assert_str_eq(extractor->layer_text,
         "[{\"op\":\"conv\",\"name\":\"a\",\"weight\":\"a.weight\",\"bias\":\"a.bias\",\"stride\":2,\"pad\":[0,1,2,1],"
         "\"groups\":1},{\"op\":\"relu6\",\"name\":\"relu6.1\",\"tap\":true},"
         "{\"op\":\"conv\",\"name\":\"d\",\"weight\":\"d.weight\",\"stride\":1,\"pad\":[1,1,1,1],\"groups\":4},"
@@ -515,7 +515,7 @@ static dn_blob *save(const dn_extractor *extractor, const char *prefix, enum st_
 static void check_equal(const dn_extractor *a, const dn_extractor *b)
 {
     ck_assert_uint_eq(a->id, b->id);
-    ck_assert_str_eq(a->topology, b->topology);
+    ck_assert_str_eq(a->layer_text, b->layer_text);
     ck_assert_str_eq(a->name, b->name);
     ck_assert_int_eq(a->random, b->random);
     ck_assert_int_eq(a->parameters, b->parameters);

@@ -7,6 +7,9 @@
 
 #include "base/memory.h"
 #include "golden.h"
+#include "image/canvas.h"
+#include "image/heatmap.h"
+#include "image/pixels.h"
 #include "image/view.h"
 #include "support.h"
 
@@ -30,17 +33,17 @@ START_TEST(check_accepts_and_refuses)
 {
     uint8_t pixels[64];
     dn_error error;
-    dn_image_view good = {pixels, 2, 3, 0, DN_RGB8, 0}, view = good;
+    dn_pixels good = {pixels, 2, 3, 0, DN_RGB8, 0}, view = good;
 
-    ck_ok(image_view_check(&view, 1, &error));
+    ck_ok(pixels_check(&view, 1, &error));
     view.stride = 6;
-    ck_ok(image_view_check(&view, 2, &error));
+    ck_ok(pixels_check(&view, 2, &error));
     view.stride = -7;
-    ck_ok(image_view_check(&view, 2, &error));
-    ck_status(image_view_check(&view, 3, &error), DN_E_ARGUMENT);
+    ck_ok(pixels_check(&view, 2, &error));
+    ck_status(pixels_check(&view, 3, &error), DN_E_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(error.message, "2 x 3 pixels"));
 
-    const dn_image_view bad[] = {
+    const dn_pixels bad[] = {
         {NULL, 2, 3, 0, DN_RGB8, 0},          {pixels, 0, 3, 0, DN_RGB8, 0},   {pixels, 2, -1, 0, DN_RGB8, 0},
         {pixels, 2, 3, 5, DN_RGB8, 0},        {pixels, 2, 3, -5, DN_RGB8, 0},  {pixels, 2, 3, 0, 0, 0},
         {pixels, 2, 3, 0, 7, 0},              {pixels, 2, 3, 0, -1, 0},        {pixels, 2, 3, 0, DN_RGB8, 1},
@@ -49,7 +52,7 @@ START_TEST(check_accepts_and_refuses)
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         error.message[0] = '\0';
-        ck_status(image_view_check(&bad[i], 1, &error), DN_E_ARGUMENT);
+        ck_status(pixels_check(&bad[i], 1, &error), DN_E_ARGUMENT);
         ck_assert_msg(strstr(error.message, "image: ") == error.message, "%s", error.message);
     }
 }
@@ -68,13 +71,13 @@ END_TEST
 
 /* ---- canvas ---- */
 
-static uint16_t *stretch(const dn_image_view *image, int32_t size)
+static uint16_t *stretch(const dn_pixels *image, int32_t size)
 {
     dn_allocator allocator = heap();
     dn_error error;
     uint16_t *canvas = malloc((size_t)size * (size_t)size * 3 * sizeof *canvas);
 
-    ck_ok(image_view_check(image, 1, &error));
+    ck_ok(pixels_check(image, 1, &error));
     ck_ok(canvas_fill(image, size, canvas, &allocator, &error));
     return canvas;
 }
@@ -99,7 +102,7 @@ START_TEST(canvas_equals_pil)
     float *green = golden_floats(golden, name, NULL);
     size_t pixels = (size_t)stretches[_i].size * (size_t)stretches[_i].size;
 
-    dn_image_view view = rgb_view(picture, stretches[_i].width, stretches[_i].height);
+    dn_pixels view = rgb_view(picture, stretches[_i].width, stretches[_i].height);
     uint16_t *canvas = stretch(&view, stretches[_i].size);
     double error = 0, green_error = 0;
     for (size_t i = 0; i < 3 * pixels; i++)
@@ -127,7 +130,7 @@ START_TEST(canvas_of_all_formats)
     draw_texture(rgb, WIDTH, HEIGHT, 3);
     memset(buffer, 99, sizeof buffer);
     uint8_t *top = buffer + 1 + (upside_down ? (HEIGHT - 1) * stride : 0);
-    dn_image_view view = {top, WIDTH, HEIGHT, upside_down ? -stride : stride, format, 0};
+    dn_pixels view = {top, WIDTH, HEIGHT, upside_down ? -stride : stride, format, 0};
     for (int32_t y = 0; y < HEIGHT; y++)
         for (int32_t x = 0; x < WIDTH; x++) {
             uint8_t *from = rgb + (y * WIDTH + x) * 3, *to = top + y * view.stride + x * bytes;
@@ -139,7 +142,7 @@ START_TEST(canvas_of_all_formats)
             for (int c = 0; c < 3 && format != DN_GRAY16; c++)
                 to[gray ? 0 : image_layout(format)->rgb[c]] = from[c];
         }
-    dn_image_view plain = rgb_view(rgb, WIDTH, HEIGHT);
+    dn_pixels plain = rgb_view(rgb, WIDTH, HEIGHT);
     uint16_t *expected = stretch(&plain, SIZE), *canvas = stretch(&view, SIZE);
     double error = 0;
     for (int i = 0; i < SIZE * SIZE * 3; i++)
@@ -159,7 +162,7 @@ START_TEST(canvas_of_white_is_white)
     memset(white, 0xFF, sizeof white);
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int32_t format = DN_GRAY8; format <= DN_GRAY16; format++) {
-            dn_image_view view = {white, SIDE, SIDE - 60, 0, format, 0};
+            dn_pixels view = {white, SIDE, SIDE - 60, 0, format, 0};
             uint16_t *canvas = stretch(&view, sizes[s]);
             double error = 0;
             for (int32_t i = 0; i < sizes[s] * sizes[s] * 3; i++)
@@ -176,7 +179,7 @@ START_TEST(canvas_keeps_16_bits)
 
     for (int i = 0; i < 64; i++)
         pixels[i] = (uint16_t)(1000 + i);
-    dn_image_view view = {pixels, 8, 8, 0, DN_GRAY16, 0};
+    dn_pixels view = {pixels, 8, 8, 0, DN_GRAY16, 0};
     uint16_t *canvas = stretch(&view, 8);
     for (int i = 0; i < 64; i++)
         ck_assert_int_eq(canvas[3 * i], 1000 + i);
@@ -192,7 +195,7 @@ START_TEST(canvas_of_extreme_shapes)
         pixels[i] = (uint8_t)(40 + i / 3 % 2 * 100); /* columns of 40 and 140: mean 90 */
     const int32_t shapes[][2] = {{1, 1}, {20000, 1}, {1, 20000}};
     for (size_t s = 0; s < 3; s++) {
-        dn_image_view view = rgb_view(pixels, shapes[s][0], shapes[s][1]);
+        dn_pixels view = rgb_view(pixels, shapes[s][0], shapes[s][1]);
         uint16_t *canvas = stretch(&view, 32);
         int expected = s == 0 ? 40 * 257 : 90 * 257;
         double error = 0;
@@ -210,7 +213,7 @@ START_TEST(canvas_without_memory)
     static uint8_t rgb[40 * 30 * 3];
     static uint16_t canvas[64 * 64 * 3];
     static float map[64 * 64], target[50 * 30];
-    dn_image_view view = rgb_view(rgb, 40, 30);
+    dn_pixels view = rgb_view(rgb, 40, 30);
     const int32_t sizes[] = {16, 64};
 
     for (int s = 0; s < 2; s++) {
@@ -345,7 +348,7 @@ START_TEST(jitter_equals_naive)
     static double expected[SIZE * SIZE * 3];
 
     draw_texture(rgb, SIZE, SIZE, 8);
-    dn_image_view image = rgb_view(rgb, SIZE, SIZE);
+    dn_pixels image = rgb_view(rgb, SIZE, SIZE);
     uint16_t *canvas = stretch(&image, SIZE);
     view_render(canvas, SIZE, 20, NULL, no_mean, no_std, plain); /* with its black corners */
     for (int i = 0; i < SIZE * SIZE * 3; i++)

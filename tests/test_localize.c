@@ -6,10 +6,13 @@
 
 #include "base/memory.h"
 #include "cnn/features.h"
+#include "differnet/regions.h"
 #include "differnet/localize.h"
 #include "differnet/score.h"
 #include "golden.h"
 #include "heatmap_golden.h"
+#include "image/canvas.h"
+#include "image/heatmap.h"
 #include "image/view.h"
 #include "small_model.h"
 #include "support.h"
@@ -24,7 +27,7 @@ static const dn_localizer_options plain = {
 
 static uint8_t image_bytes[PIXELS * 3];
 
-static dn_image_view image(void)
+static dn_pixels image(void)
 {
     golden_image(image_bytes);
     return rgb_view(image_bytes, GOLDEN_SIZE, GOLDEN_SIZE);
@@ -32,7 +35,7 @@ static dn_image_view image(void)
 
 static void raw_map_with(dn_model *model, const dn_localizer_options *options, float *map)
 {
-    dn_image_view view = image();
+    dn_pixels view = image();
     dn_localizer *localizer;
     dn_error error = {0};
     const float *raw;
@@ -122,7 +125,7 @@ START_TEST(gradients_match_golden)
     uint16_t *canvas = malloc(PIXELS * 3 * sizeof *canvas);
     dn_allocator allocator = mem_allocator(NULL);
     dn_model *model = golden_model();
-    dn_image_view view = image();
+    dn_pixels view = image();
 
     ck_ok(canvas_fill(&view, GOLDEN_SIZE, canvas, &allocator, NULL));
     for (int i = 0; i < GOLDEN_VIEWS; i++) {
@@ -202,7 +205,7 @@ START_TEST(map_of_many_views)
     dn_allocator allocator = mem_allocator(NULL);
     dn_model *model = small_model();
     dn_localizer_options options = plain;
-    dn_image_view view = image();
+    dn_pixels view = image();
     double angles[VIEWS];
 
     options.views = VIEWS;
@@ -226,7 +229,7 @@ START_TEST(map_of_another_size)
     enum { WIDTH = 70, HEIGHT = 200 };
     static float raw[PIXELS], map[WIDTH * HEIGHT];
     static uint8_t rgb[WIDTH * HEIGHT * 3];
-    dn_image_view view = rgb_view(rgb, WIDTH, HEIGHT);
+    dn_pixels view = rgb_view(rgb, WIDTH, HEIGHT);
     dn_model *model = golden_model();
     dn_localizer *localizer;
     const float *own;
@@ -260,7 +263,7 @@ START_TEST(overflow_is_an_error)
 {
     static float map[PIXELS];
     dn_model *model = golden_model();
-    dn_image_view view = image();
+    dn_pixels view = image();
     dn_localizer *localizer;
     dn_error error = {0};
 
@@ -281,7 +284,7 @@ END_TEST
 START_TEST(infinite_features_are_an_error)
 {
     dn_model *model = small_model();
-    dn_image_view view = image();
+    dn_pixels view = image();
     dn_localizer *localizer;
     dn_error error = {0};
     const float *raw;
@@ -307,7 +310,7 @@ START_TEST(failing_allocations)
     failing_memory memory = {0};
     dn_allocator allocator = failing_allocator(&memory);
     dn_model *model = small_model();
-    dn_image_view view = image();
+    dn_pixels view = image();
     dn_localizer_options options = plain;
     dn_status status = DN_E_MEMORY;
 

@@ -177,7 +177,7 @@ static void score_counted(dn_model *model, int32_t views, int32_t threads)
     const dn_scorer_options options = {.struct_size = sizeof options, .views = views, .angles = -1,
                                        .threads = threads, .false_alarm_rate = 0.3, .allocator = &counting};
     static uint8_t rgb[SMALL_SIDE * SMALL_SIDE * 3];
-    dn_image_view view = rgb_view(rgb, SMALL_SIDE, SMALL_SIDE);
+    dn_pixels view = rgb_view(rgb, SMALL_SIDE, SMALL_SIDE);
     dn_score score = {0};
     dn_scorer *scorer;
 
@@ -231,7 +231,7 @@ START_TEST(localizing)
 {
     static uint8_t rgb[SMALL_SIDE * SMALL_SIDE * 3];
     static float map[SMALL_SIDE * SMALL_SIDE];
-    dn_image_view view = rgb_view(rgb, SMALL_SIDE, SMALL_SIDE);
+    dn_pixels view = rgb_view(rgb, SMALL_SIDE, SMALL_SIDE);
     dn_localizer *localizer;
 
     dn_model *model = open_counted(compact, DN_VERIFY_FULL);
@@ -291,7 +291,7 @@ static double training_bytes(const dn_extractor *e, const training *c)
 static void add_images(dn_trainer *trainer, const training *c)
 {
     static uint8_t rgb[SMALL_SIDE * SMALL_SIDE * 3];
-    dn_image_view view = rgb_view(rgb, SMALL_SIDE, SMALL_SIDE);
+    dn_pixels view = rgb_view(rgb, SMALL_SIDE, SMALL_SIDE);
     const char *folder = c->paths ? test_folder() : NULL;
     char name[32];
 
@@ -303,7 +303,7 @@ static void add_images(dn_trainer *trainer, const training *c)
             ck_ok(dn_image_write_png(&view, path, NULL));
             ck_ok(dn_trainer_add_path(trainer, path));
         } else {
-            ck_ok(dn_trainer_add_view(trainer, &view));
+            ck_ok(dn_trainer_add_pixels(trainer, &view));
         }
     }
 }

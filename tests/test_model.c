@@ -84,7 +84,7 @@ static dn_score score_of(dn_model *model)
     static uint8_t rgb[SIDE * SIDE * 3];
     const dn_scorer_options options = {
         .struct_size = sizeof options, .angles = -1, .threads = 1, .false_alarm_rate = 0.3};
-    dn_image_view view = rgb_view(rgb, SIDE, SIDE);
+    dn_pixels view = rgb_view(rgb, SIDE, SIDE);
     dn_scorer *scorer;
     dn_score score = {0};
 

@@ -46,7 +46,7 @@ static dn_status score_with(dn_model *model, dn_score *score, dn_error *error)
     const dn_scorer_options options = {
         .struct_size = sizeof options, .angles = -1, .threads = 1, .false_alarm_rate = 0.3};
     static uint8_t rgb[SMALL_SIDE * SMALL_SIDE * 3];
-    dn_image_view view = rgb_view(rgb, SMALL_SIDE, SMALL_SIDE);
+    dn_pixels view = rgb_view(rgb, SMALL_SIDE, SMALL_SIDE);
     dn_scorer *scorer;
 
     draw_texture(rgb, SMALL_SIDE, SMALL_SIDE, 3);
@@ -62,7 +62,7 @@ static dn_status map_with(dn_model *model, float *map, dn_error *error)
     const dn_localizer_options options = {
         .struct_size = sizeof options, .views = 2, .angles = -1, .threads = 1, .sigma = 3};
     static uint8_t rgb[SMALL_SIDE * SMALL_SIDE * 3];
-    dn_image_view view = rgb_view(rgb, SMALL_SIDE, SMALL_SIDE);
+    dn_pixels view = rgb_view(rgb, SMALL_SIDE, SMALL_SIDE);
     dn_localizer *localizer;
 
     draw_texture(rgb, SMALL_SIDE, SMALL_SIDE, 3);

@@ -30,9 +30,9 @@ static void draw_shape(uint8_t *gray, _Bool circle, uint32_t seed)
         }
 }
 
-static dn_image_view shape_view(const uint8_t *gray)
+static dn_pixels shape_view(const uint8_t *gray)
 {
-    return (dn_image_view){.pixels = gray, .width = SIDE, .height = SIDE, .format = DN_GRAY8};
+    return (dn_pixels){.pixels = gray, .width = SIDE, .height = SIDE, .format = DN_GRAY8};
 }
 
 static dn_model *train_on_squares(void)
@@ -63,8 +63,8 @@ static dn_model *train_on_squares(void)
     for (uint32_t i = 0; i < TRAIN; i++) {
         uint8_t gray[SIDE * SIDE];
         draw_shape(gray, 0, i);
-        dn_image_view view = shape_view(gray);
-        trainer_ok(trainer, dn_trainer_add_view(trainer, &view));
+        dn_pixels view = shape_view(gray);
+        trainer_ok(trainer, dn_trainer_add_pixels(trainer, &view));
     }
     trainer_ok(trainer, dn_trainer_run(trainer, NULL, NULL, &model));
     dn_trainer_free(trainer);
@@ -77,7 +77,7 @@ static dn_score score_shape(dn_scorer *scorer, _Bool circle, uint32_t seed)
     dn_score score;
 
     draw_shape(gray, circle, seed);
-    dn_image_view view = shape_view(gray);
+    dn_pixels view = shape_view(gray);
     dn_score_init(&score);
     ck_ok(dn_scorer_score(scorer, &view, &score));
     return score;
@@ -91,7 +91,7 @@ static double hot_share(dn_localizer *localizer, _Bool circle, uint32_t seed)
     int hot = 0;
 
     draw_shape(gray, circle, seed);
-    dn_image_view view = shape_view(gray);
+    dn_pixels view = shape_view(gray);
     ck_ok(dn_localizer_map(localizer, &view, map));
     for (int i = 0; i < SIDE * SIDE; i++)
         hot += map[i] > 1;

@@ -16,7 +16,7 @@ static const dn_scorer_options plain = {
 
 static uint8_t image_bytes[GOLDEN_SIZE * GOLDEN_SIZE * 3];
 
-static dn_image_view image(void)
+static dn_pixels image(void)
 {
     golden_image(image_bytes);
     return rgb_view(image_bytes, GOLDEN_SIZE, GOLDEN_SIZE);
@@ -24,7 +24,7 @@ static dn_image_view image(void)
 
 static dn_score score_with(dn_model *model, const dn_scorer_options *options, double *view_scores)
 {
-    dn_image_view view = image();
+    dn_pixels view = image();
     dn_scorer *scorer;
     dn_score score = {0};
     dn_error error = {0};
@@ -115,7 +115,7 @@ END_TEST
 START_TEST(group_with_bad_images)
 {
     dn_model *model = small_model();
-    dn_image_view good = image(), bad = good;
+    dn_pixels good = image(), bad = good;
     dn_score expected = score_with(model, &plain, NULL), scores[4];
     dn_scorer *scorer;
     dn_error errors[4];
@@ -169,7 +169,7 @@ static void *score_on_thread(void *argument)
     dn_model *model = model_ref(shared->model);
     dn_scorer_options options = plain;
     dn_scorer *scorer;
-    dn_image_view view = rgb_view(image_bytes, GOLDEN_SIZE, GOLDEN_SIZE);
+    dn_pixels view = rgb_view(image_bytes, GOLDEN_SIZE, GOLDEN_SIZE);
 
     options.threads = 2;
     if (scorer_create(model, &options, &scorer, NULL) != DN_OK)
@@ -205,7 +205,7 @@ END_TEST
 START_TEST(overflow_is_an_error)
 {
     dn_model *model = golden_model();
-    dn_image_view view = image();
+    dn_pixels view = image();
     dn_scorer *scorer;
     dn_score score;
     dn_error error = {0};
@@ -227,7 +227,7 @@ END_TEST
 START_TEST(infinite_features_are_an_error)
 {
     dn_model *model = small_model();
-    dn_image_view view = image();
+    dn_pixels view = image();
     dn_scorer *scorer;
     dn_score score;
     dn_error error = {0};
@@ -266,7 +266,7 @@ START_TEST(failing_allocations)
     failing_memory memory = {0};
     dn_allocator allocator = failing_allocator(&memory);
     dn_model *model = small_model();
-    dn_image_view view = image();
+    dn_pixels view = image();
     dn_scorer_options options = plain;
     dn_status status = DN_E_MEMORY;
 

@@ -51,8 +51,8 @@ static inline dn_status add_picture(dn_trainer *trainer, uint32_t seed)
     uint8_t rgb[PICTURE_WIDTH * PICTURE_HEIGHT * 3];
 
     draw_texture(rgb, PICTURE_WIDTH, PICTURE_HEIGHT, seed);
-    dn_image_view view = rgb_view(rgb, PICTURE_WIDTH, PICTURE_HEIGHT);
-    return dn_trainer_add_view(trainer, &view);
+    dn_pixels view = rgb_view(rgb, PICTURE_WIDTH, PICTURE_HEIGHT);
+    return dn_trainer_add_pixels(trainer, &view);
 }
 
 /* A trainer with `images` pictures of seeds 1, 2, ... */

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "weights_file.h"
+#include "convert/weights_file.h"
 #include "command.h"
 #include "json_writer.h"
 

@@ -98,7 +98,7 @@ static bool write_boxes_file(const char *output, const char *path, const mapped_
     return written;
 }
 
-static bool write_picture(const dn_image_view *view, const char *output)
+static bool write_picture(const dn_pixels *view, const char *output)
 {
     dn_error error;
     dn_status status = dn_image_write_png(view, output, &error);
@@ -116,8 +116,8 @@ static bool write_pictures(const localize_job *job, const char *path, const char
     char *overlay = need_text("%s/%s_overlay.png", job->folder, stem);
     char *map = need_text("%s/%s_map.png", job->folder, stem);
     int32_t width = picture->view.width, height = picture->view.height;
-    bool written = rgb && write_picture(&(dn_image_view){rgb, width, height, 0, DN_RGB8, 0}, overlay)
-                   && write_picture(&(dn_image_view){gray, width, height, 0, DN_GRAY16, 0}, map);
+    bool written = rgb && write_picture(&(dn_pixels){rgb, width, height, 0, DN_RGB8, 0}, overlay)
+                   && write_picture(&(dn_pixels){gray, width, height, 0, DN_GRAY16, 0}, map);
 
     free(map);
     free(overlay);

@@ -205,7 +205,7 @@ static bool write_thumbnail(FILE *page, const char *path, dn_localizer *localize
     bool drawn = rgb != NULL;
     if (rgb) {
         uint8_t *small = shrink(rgb, picture.view.width, picture.view.height, &width, &height);
-        dn_status status = dn_image_encode_png(&(dn_image_view){small, width, height, 0, DN_RGB8, 0}, &png, &error);
+        dn_status status = dn_image_encode_png(&(dn_pixels){small, width, height, 0, DN_RGB8, 0}, &png, &error);
         if (status == DN_OK) {
             fputs("<img alt='' src='data:image/png;base64,", page);
             write_base64(page, dn_blob_data(png), dn_blob_size(png));

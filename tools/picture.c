@@ -73,7 +73,7 @@ uint16_t *picture_map16(const mapped_image *picture)
 }
 
 /* A pixel's brightest channel, 0 .. 255. */
-static int brightest(const dn_image_view *view, const uint8_t *row, int32_t x)
+static int brightest(const dn_pixels *view, const uint8_t *row, int32_t x)
 {
     if (view->format == DN_GRAY16)
         return ((const uint16_t *)(const void *)row)[x] >> 8;
@@ -84,7 +84,7 @@ static int brightest(const dn_image_view *view, const uint8_t *row, int32_t x)
     return most > rgb[2] ? most : rgb[2];
 }
 
-uint8_t *open_mask(const char *path, const dn_image_view *size)
+uint8_t *open_mask(const char *path, const dn_pixels *size)
 {
     mapped_image mask;
 

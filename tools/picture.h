@@ -10,7 +10,7 @@
 /* An opened image and its heat map. */
 typedef struct mapped_image {
     dn_image *image;
-    dn_image_view view;
+    dn_pixels view;
     float *map; /* (height, width); NULL before picture_localize */
 } mapped_image;
 bool picture_open(mapped_image *picture, const char *path); /* complains on failure */
@@ -28,6 +28,6 @@ uint16_t *picture_map16(const mapped_image *picture);
 
 /* Reads a mask: 1 where a pixel is above 127 (of 255), else 0, as new memory.  It must have the picture's size.
  * NULL, with a message, on failure. */
-uint8_t *open_mask(const char *path, const dn_image_view *size);
+uint8_t *open_mask(const char *path, const dn_pixels *size);
 
 #endif

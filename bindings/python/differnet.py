@@ -79,7 +79,7 @@ def _struct(name, *fields):
 
 
 _Error = _struct("dn_error", (_i32, "status"), (ctypes.c_char * 252, "message"))
-_ImageView = _struct("dn_image_view", (_pointer, "pixels"), (_i32, "width height"), (_i64, "stride"),
+_Pixels = _struct("dn_pixels", (_pointer, "pixels"), (_i32, "width height"), (_i64, "stride"),
                      (_i32, "format reserved"))
 _ImageOptions = _struct("dn_image_options", (_u32, "struct_size reserved"), (_i64, "max_pixels max_bytes"),
                         (_pointer, "allocator"))
@@ -151,7 +151,7 @@ _FUNCTIONS = {
     "dn_localizer_options_init_size": "npz", "dn_localizer_create": "ipppp", "dn_localizer_map": "ippp",
     "dn_localizer_boxes": "ippiifpip", "dn_localizer_error": "pp", "dn_localizer_free": "np",
     "dn_train_options_init_size": "npz", "dn_train_options_preset": "ipi", "dn_trainer_create": "ipppp",
-    "dn_trainer_add_path": "ips", "dn_trainer_add_view": "ipp", "dn_trainer_run": "ipppp", "dn_trainer_model": "ipp",
+    "dn_trainer_add_path": "ips", "dn_trainer_add_pixels": "ipp", "dn_trainer_run": "ipppp", "dn_trainer_model": "ipp",
     "dn_trainer_error": "pp", "dn_trainer_free": "np",
 }
 
@@ -398,7 +398,7 @@ class Image(_Handle):
         return cls(_open("image", source, _options(_ImageOptions, "dn_image_options_init_size", options)))
 
     def _view(self):
-        view = _ImageView()
+        view = _Pixels()
         _function("dn_image_pixels")(self, ctypes.byref(view))
         return view
 
@@ -443,7 +443,7 @@ class Pixels:
 
 
 def _array_view(value):
-    """dn_image_view of an array with __array_interface__."""
+    """dn_pixels of an array with __array_interface__."""
     interface = value.__array_interface__
     shape, kind = tuple(interface["shape"]), interface["typestr"]
     item = int(kind[2:]) if kind[1] == "u" else 0
@@ -458,11 +458,11 @@ def _array_view(value):
     strides = interface.get("strides") or (width * depth * item, depth * item, item)
     if strides[1] != depth * item or (len(shape) == 3 and depth > 1 and strides[2] != item) or not strides[0]:
         raise ValueError("the pixels of an image array's row must follow each other; make a copy of the array")
-    return _ImageView(interface["data"][0], width, height, strides[0], format, 0)
+    return _Pixels(interface["data"][0], width, height, strides[0], format, 0)
 
 
 class _Picture:
-    """An image of the caller as a dn_image_view (as_parameter), kept alive."""
+    """An image of the caller as a dn_pixels (as_parameter), kept alive."""
 
     def __init__(self, image):
         self._kept = Image.open(image) if _is_path(image) else image
@@ -471,7 +471,7 @@ class _Picture:
         elif isinstance(self._kept, Pixels):
             pixels = self._kept
             address = ctypes.cast(ctypes.c_char_p(pixels.data), ctypes.c_void_p)
-            self.view = _ImageView(address, pixels.width, pixels.height, pixels.stride, pixels.format, 0)
+            self.view = _Pixels(address, pixels.width, pixels.height, pixels.stride, pixels.format, 0)
         elif hasattr(image, "__array_interface__"):
             self.view = _array_view(image)
         else:
@@ -774,7 +774,7 @@ class Scorer(_Worker):
             name, given = "dn_scorer_score_batch_paths", (_text * len(images))(*map(os.fsencode, images))
         else:
             name, pictures = "dn_scorer_score_batch", [_Picture(image) for image in images]
-            given = (_ImageView * len(images))(*(picture.view for picture in pictures))
+            given = (_Pixels * len(images))(*(picture.view for picture in pictures))
         _function(name)(self, given, len(images), scores, errors)
         return [self._result(score) if error.status == OK else
                 Error(error.status, error.message.decode("utf-8", "replace"))
@@ -851,7 +851,7 @@ class Trainer(_Worker):
         if _is_path(image):
             self._run("dn_trainer_add_path", os.fsencode(image))
         else:
-            self._run("dn_trainer_add_view", _Picture(image))
+            self._run("dn_trainer_add_pixels", _Picture(image))
 
     def run(self, progress=None):
         """Trains and returns the Model.

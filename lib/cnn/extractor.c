@@ -214,11 +214,11 @@ static dn_status complete(dn_extractor *extractor, const struct source *source, 
     size_t largest;
 
     TRY(resolve_layers(extractor, source, error));
-    TRY(topology_check_size(extractor, source ? source->label : extractor->name, error));
-    TRY(topology_print(extractor, &extractor->topology, error));
+    TRY(layer_list_check_size(extractor, source ? source->label : extractor->name, error));
+    TRY(layer_list_print(extractor, &extractor->layer_text, error));
     TRY(allocate_weights(extractor, &largest, error));
-    const uint8_t *text = (const uint8_t *)extractor->topology;
-    extractor->id = libdeflate_crc32(0, text, strlen(extractor->topology));
+    const uint8_t *text = (const uint8_t *)extractor->layer_text;
+    extractor->id = libdeflate_crc32(0, text, strlen(extractor->layer_text));
     extractor->id = crc_floats(crc_floats(extractor->id, extractor->mean, 3), extractor->std, 3);
     float *oihw = mem_alloc(&extractor->allocator, largest, sizeof *oihw);
     if (!oihw)
@@ -277,9 +277,9 @@ static dn_status read_metadata(dn_extractor *extractor, const struct source *sou
     const char *name = metadata(source, "name");
 
     if (mean)
-        TRY(topology_parse_triple(mean, "differnet.mean", source->label, extractor->mean, error));
+        TRY(layer_list_parse_triple(mean, "differnet.mean", source->label, extractor->mean, error));
     if (std)
-        TRY(topology_parse_triple(std, "differnet.std", source->label, extractor->std, error));
+        TRY(layer_list_parse_triple(std, "differnet.std", source->label, extractor->std, error));
     for (int i = 0; i < 3; i++)
         if (!(extractor->std[i] >= 1e-6f))
             return fail(error, DN_E_FORMAT, "%s: differnet.std must be at least 1e-6", source->label);
@@ -317,8 +317,8 @@ static dn_status recognise_alexnet(struct source *source, dn_error *error)
         source->strip = strlen("features.");
         tensor = st_find(source->file, tensor_name(source, "features.0.weight", name));
     }
-    if (tensor && tensor->rank == 4 && tensor->shape[2] == topology_alexnet_kernels[0] &&
-        tensor->shape[3] == topology_alexnet_kernels[0])
+    if (tensor && tensor->rank == 4 && tensor->shape[2] == layer_list_alexnet_kernels[0] &&
+        tensor->shape[3] == layer_list_alexnet_kernels[0])
         return DN_OK;
     return fail(error, DN_E_UNSUPPORTED,
                 "%s: unknown network: expected torchvision's AlexNet (features.{0,3,6,8,10}.{weight,bias}, "
@@ -335,7 +335,7 @@ static dn_status check_alexnet(const dn_extractor *extractor, const struct sourc
         const cnn_layer *layer = &extractor->layers[i];
         if (layer->kind != LAYER_CONV)
             continue;
-        int32_t kernel = topology_alexnet_kernels[conv++];
+        int32_t kernel = layer_list_alexnet_kernels[conv++];
         const int64_t shape[4] = {-1, -1, kernel, kernel};
         const st_tensor *tensor = NULL;
         TRY(st_require(source->file, tensor_name(source, layer->weight_name, name), 4, shape, &tensor, error));
@@ -353,7 +353,7 @@ static dn_status load(dn_extractor *extractor, struct source *source, dn_error *
     TRY(read_metadata(extractor, source, list ? "CNN" : "AlexNet", error));
     if (!*source->prefix) /* a model keeps none */
         TRY(notes_read(source->file, &extractor->allocator, &extractor->notes, &extractor->note_count, error));
-    TRY(topology_parse(extractor, list ? list : topology_alexnet, source->label, error));
+    TRY(layer_list_parse(extractor, list ? list : layer_list_alexnet, source->label, error));
     if (!list)
         TRY(check_alexnet(extractor, source, error));
     return complete(extractor, source, NULL, error);
@@ -383,11 +383,11 @@ static dn_status draw(dn_extractor *extractor, const int32_t channels[5], uint64
 
     extractor->random = 1;
     snprintf(extractor->name, sizeof extractor->name, "random AlexNet (seed %llu)", (unsigned long long)seed);
-    TRY(topology_parse(extractor, topology_alexnet, extractor->name, error));
+    TRY(layer_list_parse(extractor, layer_list_alexnet, extractor->name, error));
     for (int32_t i = 0; i < extractor->layer_count; i++)
         if (extractor->layers[i].kind == LAYER_CONV) {
             conv_spec *spec = &extractor->layers[i].conv;
-            spec->kernel_h = spec->kernel_w = topology_alexnet_kernels[conv];
+            spec->kernel_h = spec->kernel_w = layer_list_alexnet_kernels[conv];
             spec->out_c = channels[conv++];
         }
     rng_seed(&generator, seed, RNG_BACKBONE);
@@ -397,13 +397,13 @@ static dn_status draw(dn_extractor *extractor, const int32_t channels[5], uint64
 dn_status extractor_random(const int32_t channels[5], uint64_t seed, const dn_extractor_options *options,
                            dn_extractor **out, dn_error *error)
 {
-    static const int32_t alexnet[TOPOLOGY_ALEXNET_CONVS] = {64, 192, 384, 256, 256};
+    static const int32_t alexnet[LAYER_LIST_ALEXNET_CONVS] = {64, 192, 384, 256, 256};
     dn_extractor *extractor = NULL;
 
     *out = NULL;
     if (!channels)
         channels = alexnet;
-    for (int i = 0; i < TOPOLOGY_ALEXNET_CONVS; i++)
+    for (int i = 0; i < LAYER_LIST_ALEXNET_CONVS; i++)
         if (channels[i] < 1 || channels[i] > EXTRACTOR_MAX_RANDOM_CHANNELS)
             return fail(error, DN_E_ARGUMENT, "channels[%d] is %d; it must be from 1 to %d", i, channels[i],
                         EXTRACTOR_MAX_RANDOM_CHANNELS);
@@ -447,14 +447,14 @@ dn_status extractor_to_tensors(const dn_extractor *extractor, const char *prefix
     char mean[96], std[96];
 
     *scratch = NULL;
-    TRY(topology_print_triple(extractor->mean, mean, sizeof mean, error));
-    TRY(topology_print_triple(extractor->std, std, sizeof std, error));
+    TRY(layer_list_print_triple(extractor->mean, mean, sizeof mean, error));
+    TRY(layer_list_print_triple(extractor->std, std, sizeof std, error));
     float *oihw = mem_alloc(&extractor->allocator, (size_t)extractor->parameters, sizeof *oihw);
     if (!oihw)
         return fail_memory(error, "the backbone's weights");
     *scratch = oihw;
     write_metadata(writer, prefix, "name", extractor->name);
-    write_metadata(writer, prefix, "differnet.layers", extractor->topology);
+    write_metadata(writer, prefix, "differnet.layers", extractor->layer_text);
     write_metadata(writer, prefix, "differnet.mean", mean);
     write_metadata(writer, prefix, "differnet.std", std);
     write_metadata(writer, prefix, "differnet.random", extractor->random ? "1" : "0");
@@ -480,7 +480,7 @@ void extractor_unref(dn_extractor *extractor)
         return;
     dn_allocator allocator = extractor->allocator;
     mem_free(&allocator, extractor->notes);
-    mem_free(&allocator, extractor->topology);
+    mem_free(&allocator, extractor->layer_text);
     mem_free(&allocator, extractor->weights);
     mem_free(&allocator, extractor->layers);
     mem_free(&allocator, extractor);

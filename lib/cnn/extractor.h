@@ -1,4 +1,4 @@
-/* The CNN: layer list, weights, topology recognition.  Immutable after creation. */
+/* The CNN: layer list and weights.  Immutable after creation. */
 #ifndef DN_CNN_EXTRACTOR_H
 #define DN_CNN_EXTRACTOR_H
 
@@ -47,10 +47,10 @@ struct dn_extractor {
     float *weights;        /* one block that the layers point into */
     int64_t parameters;
     int32_t random;
-    uint32_t id;           /* crc32 of topology and weights */
+    uint32_t id;           /* crc32 of layer list and weights */
     float mean[3], std[3];
     char name[64];
-    char *topology;        /* canonical JSON layer list, as docs/format.md describes it */
+    char *layer_text;      /* canonical JSON layer list, as docs/format.md describes it */
     note *notes;           /* (note_count), of the file it was loaded from */
     int32_t note_count;
 };

@@ -12,7 +12,7 @@
 #define MAX_KERNEL 64
 #define MAX_STRIDE 64
 
-const char topology_alexnet[] =
+const char layer_list_alexnet[] =
     "[{\"op\":\"conv\",\"name\":\"features.0\",\"weight\":\"features.0.weight\",\"bias\":\"features.0.bias\","
     "\"stride\":4,\"pad\":2},"
     "{\"op\":\"relu\",\"name\":\"features.1\"},"
@@ -28,7 +28,7 @@ const char topology_alexnet[] =
     "\"pad\":1},"
     "{\"op\":\"relu\",\"name\":\"features.11\"},"
     "{\"op\":\"maxpool\",\"name\":\"features.12\",\"kernel\":3,\"stride\":2}]";
-const int32_t topology_alexnet_kernels[TOPOLOGY_ALEXNET_CONVS] = {11, 5, 3, 3, 3};
+const int32_t layer_list_alexnet_kernels[LAYER_LIST_ALEXNET_CONVS] = {11, 5, 3, 3, 3};
 
 /* What a layer list can contain.  op, name and tap fit every operator. */
 static const struct operation {
@@ -310,7 +310,7 @@ static dn_status load_json(const char *text, const char *what, const char *label
     return fail(error, DN_E_FORMAT, "%s: %s: malformed JSON at character %d", label, what, problem.position);
 }
 
-dn_status topology_parse(dn_extractor *extractor, const char *text, const char *label, dn_error *error)
+dn_status layer_list_parse(dn_extractor *extractor, const char *text, const char *label, dn_error *error)
 {
     json_t *list = NULL;
 
@@ -355,7 +355,7 @@ static void print_layer(const cnn_layer *layer, char *text)
     snprintf(text + used, LAYER_TEXT - (size_t)used, "%s}", layer->tap ? ",\"tap\":true" : "");
 }
 
-dn_status topology_print(const dn_extractor *extractor, char **out, dn_error *error)
+dn_status layer_list_print(const dn_extractor *extractor, char **out, dn_error *error)
 {
     char text[LAYER_TEXT];
     dn_blob *blob = blob_create(&extractor->allocator);
@@ -411,7 +411,7 @@ static dn_status check_memory(const dn_extractor *extractor, const char *label, 
     return DN_OK;
 }
 
-dn_status topology_check_size(const dn_extractor *extractor, const char *label, dn_error *error)
+dn_status layer_list_check_size(const dn_extractor *extractor, const char *label, dn_error *error)
 {
     int32_t shift = extractor->scales - 1;
     int32_t least = 32;
@@ -431,7 +431,7 @@ dn_status topology_check_size(const dn_extractor *extractor, const char *label, 
 
 /* ---- mean and std ---- */
 
-dn_status topology_parse_triple(const char *text, const char *key, const char *label, float triple[3],
+dn_status layer_list_parse_triple(const char *text, const char *key, const char *label, float triple[3],
                                 dn_error *error)
 {
     json_t *list = NULL;
@@ -447,7 +447,7 @@ dn_status topology_parse_triple(const char *text, const char *key, const char *l
     return good ? DN_OK : fail(error, DN_E_FORMAT, "%s: %s must be an array of three numbers", label, key);
 }
 
-dn_status topology_print_triple(const float triple[3], char *text, size_t size, dn_error *error)
+dn_status layer_list_print_triple(const float triple[3], char *text, size_t size, dn_error *error)
 {
     /* jansson writes a point whatever the locale; 9 digits bring the same float back. */
     json_t *list = json_array();

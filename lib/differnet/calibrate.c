@@ -3,7 +3,7 @@
  * false alarms. */
 #include <math.h>
 
-#include "differnet/score.h"
+#include "differnet/calibrate.h"
 
 /* Number of stored scores >= score.  scores: ascending. */
 static int32_t count_at_least(const double *scores, int32_t count, double score)

@@ -13,8 +13,10 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "cnn/features.h"
+#include "differnet/regions.h"
 #include "differnet/score.h"
-#include "image/view.h"
+#include "image/canvas.h"
+#include "image/heatmap.h"
 
 /* Views whose maps are kept apart until they are summed, in order: the sum's bits then do not depend on the number of
  * threads. */
@@ -255,7 +257,7 @@ static dn_status map_canvas(dn_localizer *self, const float **map, dn_error *err
     return DN_OK;
 }
 
-dn_status localizer_raw_map(dn_localizer *self, const dn_image_view *image, const float **map, dn_error *error)
+dn_status localizer_raw_map(dn_localizer *self, const dn_pixels *image, const float **map, dn_error *error)
 {
     *map = NULL;
     TRY(canvas_refill(image, self->model->extractor->input_size, self->canvas, &self->resampling, error));
@@ -269,7 +271,7 @@ dn_status localizer_raw_map_canvas(dn_localizer *self, const uint16_t *canvas, c
     return map_canvas(self, map, error);
 }
 
-dn_status localizer_map(dn_localizer *self, const dn_image_view *image, float *map, dn_error *error)
+dn_status localizer_map(dn_localizer *self, const dn_pixels *image, float *map, dn_error *error)
 {
     double scale = self->model->facts.heatmap_scale;
     const float *raw;

@@ -7,18 +7,15 @@
 
 dn_status localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out, dn_error *error);
 void localizer_free(dn_localizer *localizer);
-/* The image has passed image_view_check.  Allocates only where the image needs more scratch than all before it.
+/* The image has passed pixels_check.  Allocates only where the image needs more scratch than all before it.
  * map: (height, width) of the image; divided by the model's heatmap_scale if it has one. */
-dn_status localizer_map(dn_localizer *localizer, const dn_image_view *image, float *map, dn_error *error);
+dn_status localizer_map(dn_localizer *localizer, const dn_pixels *image, float *map, dn_error *error);
 /* The unscaled map at the network's own resolution, (size, size): what the scale is calibrated on.  Valid until the
  * next call. */
-dn_status localizer_raw_map(dn_localizer *localizer, const dn_image_view *image, const float **map, dn_error *error);
+dn_status localizer_raw_map(dn_localizer *localizer, const dn_pixels *image, const float **map, dn_error *error);
 /* Like localizer_raw_map, of an image that canvas_fill has stretched already: canvas (size, size, 3). */
 dn_status localizer_raw_map_canvas(dn_localizer *localizer, const uint16_t *canvas, const float **map,
                                    dn_error *error);
-/* 8-connected regions >= threshold, strongest first (regions.c). */
-dn_status regions_find(const float *map, int32_t width, int32_t height, float threshold, dn_box *boxes,
-                       int32_t capacity, int32_t *count, const dn_allocator *allocator, dn_error *error);
 /* regions_find with the localizer's allocator and error. */
 dn_status localizer_boxes(dn_localizer *localizer, const float *map, int32_t width, int32_t height, float threshold,
                           dn_box *boxes, int32_t capacity, int32_t *count);

@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "differnet/localize.h"
+#include "differnet/regions.h"
 
 typedef struct run {
     int32_t first, last; /* columns */

@@ -7,8 +7,10 @@
 #include "base/rng.h"
 #include "base/status.h"
 #include "cnn/features.h"
+#include "differnet/calibrate.h"
+#include "image/canvas.h"
 #include "image/codec.h"
-#include "image/view.h"
+#include "image/pixels.h"
 
 #define LOG_TWO_PI 1.8378770664093454836
 
@@ -169,9 +171,9 @@ void scorer_free(dn_scorer *scorer)
 
 /* ---- images -> canvases ---- */
 
-static dn_status fill_slot(const dn_scorer *scorer, const dn_image_view *view, struct score_slot *slot, dn_error *error)
+static dn_status fill_slot(const dn_scorer *scorer, const dn_pixels *view, struct score_slot *slot, dn_error *error)
 {
-    TRY(image_view_check(view, DN_MIN_SIDE, error));
+    TRY(pixels_check(view, DN_MIN_SIDE, error));
     return canvas_refill(view, scorer->model->extractor->input_size, slot->canvas, &slot->resampling, error);
 }
 
@@ -184,7 +186,7 @@ static dn_status open_slot(const dn_scorer *scorer, const char *path, struct sco
 
     options.allocator = &scorer->allocator;
     TRY(image_open(path, &options, &image, error));
-    const dn_image_view view = image_pixels(image);
+    const dn_pixels view = image_pixels(image);
     dn_status status = fill_slot(scorer, &view, slot, &cause);
     image_free(image);
     return status == DN_OK ? DN_OK : fail(error, status, "%s: %s", path, cause.message);

@@ -23,7 +23,7 @@ void score_angles(int32_t kind, int32_t n, double *angles);
 /* An image to score: a file, or the caller's pixels. */
 typedef struct scorer_input {
     const char *path; /* NULL: `view` */
-    const dn_image_view *view;
+    const dn_pixels *view;
 } scorer_input;
 
 /* An image as the views are cut from it. */
@@ -67,9 +67,5 @@ dn_status scorer_decide(dn_scorer *scorer, const scorer_input *image, dn_score *
  * filled.  If it fails itself, none was.  Allocates where there are more images than ever before, too. */
 dn_status scorer_score_group(dn_scorer *scorer, const scorer_input *images, int32_t count, dn_score *scores,
                              dn_error *errors, dn_error *error);
-
-/* Verdict of score->score (finite) from held-out scores, ascending: fills p_value, threshold, false_alarm_rate and
- * anomalous (calibrate.c).  At a rate of 1 every score is anomalous: the threshold is then -1, below any score. */
-void calibrate_verdict(const double *scores, int32_t count, double false_alarm_rate, dn_score *score);
 
 #endif

@@ -1,6 +1,7 @@
 /* Stretching an image of any format to the square that views are cut from. */
 #include "image/resample.h"
-#include "image/view.h"
+#include "image/canvas.h"
+#include "image/pixels.h"
 
 typedef struct canvas_rows {
     uint16_t *canvas;           /* (size, size, 3) */
@@ -21,7 +22,7 @@ static void store_row(void *context, int32_t y, const float *row)
         }
 }
 
-dn_status canvas_refill(const dn_image_view *image, int32_t size, uint16_t *canvas, mem_scratch *scratch,
+dn_status canvas_refill(const dn_pixels *image, int32_t size, uint16_t *canvas, mem_scratch *scratch,
                         dn_error *error)
 {
     const pixel_layout *layout = image_layout(image->format);
@@ -33,7 +34,7 @@ dn_status canvas_refill(const dn_image_view *image, int32_t size, uint16_t *canv
     return resample(&source, size, size, store_row, &rows, scratch, error);
 }
 
-dn_status canvas_fill(const dn_image_view *image, int32_t size, uint16_t *canvas, const dn_allocator *allocator,
+dn_status canvas_fill(const dn_pixels *image, int32_t size, uint16_t *canvas, const dn_allocator *allocator,
                       dn_error *error)
 {
     mem_scratch scratch = {.allocator = *allocator};

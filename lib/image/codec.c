@@ -1,10 +1,10 @@
 /* What PNG and JPEG share: telling them apart, limits, and the image they end up in. */
 #include "image/codec.h"
+#include "image/pixels.h"
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "image/view.h"
 
 dn_image_options image_default_options(void)
 {
@@ -47,9 +47,9 @@ void image_free(dn_image *image)
     mem_free(&allocator, image);
 }
 
-dn_image_view image_pixels(const dn_image *image)
+dn_pixels image_pixels(const dn_image *image)
 {
-    return (dn_image_view){.pixels = image->pixels, .width = image->width, .height = image->height,
+    return (dn_pixels){.pixels = image->pixels, .width = image->width, .height = image->height,
                            .format = image->format};
 }
 

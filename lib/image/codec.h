@@ -21,13 +21,13 @@ dn_status image_decode(const uint8_t *bytes, size_t size, const char *label, int
 /* options: NULL means the defaults. */
 dn_status image_open(const char *path, const dn_image_options *options, dn_image **out, dn_error *error);
 void image_free(dn_image *image); /* NULL is allowed */
-dn_image_view image_pixels(const dn_image *image);
+dn_pixels image_pixels(const dn_image *image);
 
 _Bool png_recognise(const uint8_t *bytes, size_t size);
 dn_status png_decode(const uint8_t *bytes, size_t size, const char *label, int64_t max_pixels,
                      const dn_allocator *allocator, dn_image **out, dn_error *error);
-/* The image must have passed image_view_check. */
-dn_status png_encode(const dn_image_view *image, const dn_allocator *allocator, dn_blob **out, dn_error *error);
+/* The image must have passed pixels_check. */
+dn_status png_encode(const dn_pixels *image, const dn_allocator *allocator, dn_blob **out, dn_error *error);
 _Bool jpeg_recognise(const uint8_t *bytes, size_t size);
 dn_status jpeg_decode(const uint8_t *bytes, size_t size, const char *label, int64_t max_pixels,
                       const dn_allocator *allocator, dn_image **out, dn_error *error);
@@ -37,16 +37,5 @@ dn_status image_check_size(int64_t width, int64_t height, const char *label, int
 /* An image of width x height with unset pixels, after image_check_size.  Used by both codecs. */
 dn_status image_allocate(int64_t width, int64_t height, int32_t format, const char *label, int64_t max_pixels,
                          const dn_allocator *allocator, dn_image **out, dn_error *error);
-
-/* Orientation 1 .. 8 from the content of a JPEG's APP1 segment; 1 if it is no EXIF or tells none. */
-int32_t exif_orientation(const uint8_t *bytes, size_t size);
-/* The image turned as EXIF orientation 1 .. 8 says; replaces *image. */
-dn_status image_orient(dn_image **image, int32_t orientation, const char *label, dn_error *error);
-
-/* Blends the heat map over the image: see dn_image_overlay.  full: > 1.  NaN or infinity in the map is DN_E_NUMERIC. */
-dn_status overlay_render(const dn_image_view *image, const float *map, float full, uint8_t *rgb, dn_error *error);
-
-/* Colour of t = 0 .. 1 as sRGB bytes: dark blue, magenta, orange, yellow; equal steps of t look equally large. */
-void colormap_at(double t, uint8_t rgb[3]);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "image/codec.h"
+#include "image/orient.h"
 
 #define MAX_SCANS 100       /* a usual progressive file has 6 to 12; each one costs a pass over the whole image */
 #define EXIF_MARKER (JPEG_APP0 + 1)

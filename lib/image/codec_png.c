@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "image/codec.h"
-#include "image/view.h"
+#include "image/pixels.h"
 
 #define SIGNATURE_SIZE 8
 #define MAX_SIDE 0x7FFFFFFF          /* of PNG itself; max_pixels is what bounds an image */
@@ -28,7 +28,7 @@ typedef struct png_job {
     int64_t max_pixels;
     dn_image *image;
     /* writing */
-    const dn_image_view *view;
+    const dn_pixels *view;
     dn_blob *blob;
 } png_job;
 
@@ -231,7 +231,7 @@ static void write_guarded(png_job *job)
     job->status = DN_OK;
 }
 
-dn_status png_encode(const dn_image_view *image, const dn_allocator *allocator, dn_blob **out, dn_error *error)
+dn_status png_encode(const dn_pixels *image, const dn_allocator *allocator, dn_blob **out, dn_error *error)
 {
     png_job job = {.allocator = allocator, .label = "image", .error = error, .status = DN_E_MEMORY, .view = image};
 

@@ -3,7 +3,7 @@
  * constant: so every step is equally large, brighter always means more, and the whole curve lies inside sRGB. */
 #include <math.h>
 
-#include "image/codec.h"
+#include "image/colormap.h"
 
 #define LIGHTNESS_FIRST 0.30
 #define LIGHTNESS_LAST 0.90

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "image/resample.h"
-#include "image/view.h"
+#include "image/heatmap.h"
 
 #define BLUR_MAX_RADIUS 256 /* 4 x BLUR_MAX_SIGMA */
 #define BLUR_CHUNK 16       /* sums that stay in registers */

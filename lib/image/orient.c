@@ -3,7 +3,8 @@
 
 #include "base/status.h"
 #include "image/codec.h"
-#include "image/view.h"
+#include "image/orient.h"
+#include "image/pixels.h"
 
 #define TAG_ORIENTATION 0x0112
 #define TYPE_SHORT 3

@@ -3,14 +3,15 @@
 #include <string.h>
 
 #include "base/status.h"
-#include "image/codec.h"
-#include "image/view.h"
+#include "image/colormap.h"
+#include "image/overlay.h"
+#include "image/pixels.h"
 
 #define COLOURS 256
 #define HOTTEST_WEIGHT 0.75f /* share of the map's colour at `full`; the image stays visible below it */
 
 /* The image's row as RGB8. */
-static void row_to_rgb(const dn_image_view *image, int32_t y, uint8_t *rgb)
+static void row_to_rgb(const dn_pixels *image, int32_t y, uint8_t *rgb)
 {
     const pixel_layout *layout = image_layout(image->format);
     const uint8_t *row = image_row(image, y);
@@ -41,7 +42,7 @@ static void blend_row(const float *map, int32_t width, float full, uint8_t colou
     }
 }
 
-dn_status overlay_render(const dn_image_view *image, const float *map, float full, uint8_t *rgb, dn_error *error)
+dn_status overlay_render(const dn_pixels *image, const float *map, float full, uint8_t *rgb, dn_error *error)
 {
     uint8_t colours[COLOURS][3];
     size_t width = (size_t)image->width;

@@ -1,6 +1,7 @@
 /* Rotation: of the canvas into a view (nearest pixel), and of maps back (bilinear). */
 #include <math.h>
 
+#include "image/heatmap.h"
 #include "image/view.h"
 
 /* The inverse map of a rotation about the centre: target pixel (x, y) reads from

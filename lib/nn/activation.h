@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "nn/conv.h"
+enum activation { ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_RELU6 };
 
 /* x = activation(x), in place; NONE does nothing. */
 void activation_forward(enum activation activation, float *x, size_t n);

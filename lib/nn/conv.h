@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum activation { ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_RELU6 };
+#include "nn/activation.h"
 
 /* A convolution layer; weights are shared by all scales, the input's height and width come with each call. */
 typedef struct conv_spec {

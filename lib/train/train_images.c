@@ -7,8 +7,9 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "train/trainer.h"
+#include "image/canvas.h"
 #include "image/codec.h"
-#include "image/view.h"
+#include "image/pixels.h"
 
 const char *train_image_label(const dn_trainer *t, int32_t image, char buffer[TRAIN_LABEL])
 {
@@ -21,7 +22,7 @@ const char *train_image_label(const dn_trainer *t, int32_t image, char buffer[TR
 /* ---- adding ---- */
 
 /* crc32 of what an image shows, whatever its stride. */
-static uint32_t image_crc(const dn_image_view *image)
+static uint32_t image_crc(const dn_pixels *image)
 {
     int32_t shape[3] = {image->width, image->height, image->format};
     size_t bytes = (size_t)image->width * (size_t)image_bytes_per_pixel(image->format);
@@ -69,8 +70,8 @@ dn_status trainer_add_path(dn_trainer *t, const char *path, dn_error *error)
 
     TRY(reserve(t, error));
     TRY(open_image(t, path, &image, error));
-    dn_image_view view = image_pixels(image);
-    dn_status status = image_view_check(&view, DN_MIN_SIDE, &cause);
+    dn_pixels view = image_pixels(image);
+    dn_status status = pixels_check(&view, DN_MIN_SIDE, &cause);
     if (status != DN_OK) {
         image_free(image);
         return fail(error, status, "%s: %s", path, cause.message);
@@ -84,10 +85,10 @@ dn_status trainer_add_path(dn_trainer *t, const char *path, dn_error *error)
     return DN_OK;
 }
 
-dn_status trainer_add_view(dn_trainer *t, const dn_image_view *view, dn_error *error)
+dn_status trainer_add_pixels(dn_trainer *t, const dn_pixels *view, dn_error *error)
 {
     TRY(reserve(t, error));
-    TRY(image_view_check(view, DN_MIN_SIDE, error));
+    TRY(pixels_check(view, DN_MIN_SIDE, error));
     size_t size = (size_t)t->extractor->input_size;
     uint16_t *canvas = mem_alloc(&t->allocator, size * size * 3, sizeof *canvas);
     if (!canvas)
@@ -112,7 +113,7 @@ dn_status train_image_canvas(const dn_trainer *t, int32_t index, uint16_t *buffe
         return DN_OK;
     }
     TRY(open_image(t, added->path, &image, error));
-    dn_image_view view = image_pixels(image);
+    dn_pixels view = image_pixels(image);
     dn_status status = DN_OK;
     /* A checkpoint or a bank would mix the features of two different images. */
     if (image_crc(&view) != added->crc)

@@ -10,7 +10,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     dn_image_options options;
-    dn_image_view view;
+    dn_pixels view;
     dn_image *image;
     dn_error error = {0};
 
@@ -38,7 +38,7 @@ uint8_t *fuzz_seed(int index, size_t *size)
 {
     static const int32_t formats[] = {DN_GRAY8, DN_GRAY16, DN_RGB8};
     uint8_t pixels[9 * 7 * 3];
-    dn_image_view view = {.pixels = pixels, .width = 9, .height = 7};
+    dn_pixels view = {.pixels = pixels, .width = 9, .height = 7};
     dn_blob *blob;
 
     if (index >= 3)

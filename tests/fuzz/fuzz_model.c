@@ -20,7 +20,7 @@ static uint8_t *picture(void)
 /* Scores one picture under one view. */
 static void use(dn_model *model)
 {
-    dn_image_view image = {.pixels = picture(), .width = SIDE, .height = SIDE, .format = DN_GRAY8};
+    dn_pixels image = {.pixels = picture(), .width = SIDE, .height = SIDE, .format = DN_GRAY8};
     dn_scorer_options options;
     dn_scorer *scorer;
     dn_score score;
@@ -76,7 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 uint8_t *fuzz_seed(int index, size_t *size)
 {
     static const int32_t channels[5] = {1, 2, 1, 2, 2};
-    dn_image_view image = {.pixels = picture(), .width = SIDE, .height = SIDE, .format = DN_GRAY8};
+    dn_pixels image = {.pixels = picture(), .width = SIDE, .height = SIDE, .format = DN_GRAY8};
     dn_extractor_options extractor_options;
     dn_train_options train_options;
     dn_extractor *extractor;
@@ -99,7 +99,7 @@ uint8_t *fuzz_seed(int index, size_t *size)
     fuzz_require(dn_extractor_random(channels, 1, &extractor_options, &extractor, NULL) == DN_OK, "extractor");
     fuzz_require(dn_trainer_create(extractor, &train_options, &trainer, NULL) == DN_OK, "trainer");
     for (int i = 0; i < 3; i++)
-        fuzz_require(dn_trainer_add_view(trainer, &image) == DN_OK, "image");
+        fuzz_require(dn_trainer_add_pixels(trainer, &image) == DN_OK, "image");
     fuzz_require(dn_trainer_run(trainer, NULL, NULL, &model) == DN_OK, "training");
     fuzz_require(dn_model_save_memory(model, index ? DN_STORAGE_F16 : DN_STORAGE_F32, &blob, NULL) == DN_OK, "saving");
     *size = dn_blob_size(blob);

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "../../tools/weights_file.h"
+#include "../../tools/convert/weights_file.h"
 #include "fuzz.h"
 
 #define LIMIT ((size_t)1 << 22) /* bytes of all tensors */

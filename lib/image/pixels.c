@@ -1,5 +1,5 @@
-/* What a dn_image_view says about memory, and whether it can be true. */
-#include "image/view.h"
+/* What a dn_pixels says about memory, and whether it can be true. */
+#include "image/pixels.h"
 
 #include "base/status.h"
 
@@ -24,17 +24,17 @@ int32_t image_bytes_per_pixel(int32_t format)
     return layout ? layout->channels * layout->bytes_per_sample : 0;
 }
 
-int64_t image_stride(const dn_image_view *image)
+int64_t image_stride(const dn_pixels *image)
 {
     return image->stride ? image->stride : (int64_t)image->width * image_bytes_per_pixel(image->format);
 }
 
-const uint8_t *image_row(const dn_image_view *image, int32_t y)
+const uint8_t *image_row(const dn_pixels *image, int32_t y)
 {
     return (const uint8_t *)image->pixels + y * image_stride(image);
 }
 
-dn_status image_view_check(const dn_image_view *image, int32_t min_side, dn_error *error)
+dn_status pixels_check(const dn_pixels *image, int32_t min_side, dn_error *error)
 {
     int32_t bytes = image_bytes_per_pixel(image->format);
 

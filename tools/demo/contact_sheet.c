@@ -14,7 +14,7 @@ static const char usage[] =
     "Writes a PNG with the images row by row, COLUMNS to a row, each made to fit 180 x 180 pixels.\n";
 
 /* Channel c (0 .. 2) of a pixel; decoded images are DN_GRAY8, DN_GRAY16 or DN_RGB8, rows `stride` bytes apart. */
-static int channel(const dn_image_view *view, int64_t stride, int32_t x, int32_t y, int c)
+static int channel(const dn_pixels *view, int64_t stride, int32_t x, int32_t y, int c)
 {
     const uint8_t *row = (const uint8_t *)view->pixels + y * stride;
 
@@ -27,7 +27,7 @@ static int channel(const dn_image_view *view, int64_t stride, int32_t x, int32_t
 
 /* Draws the image into the cell whose top left pixel is `cell` of a sheet `width` pixels wide: each pixel is the mean
  * of the image's pixels it covers. */
-static void draw(const dn_image_view *view, uint8_t *cell, int width)
+static void draw(const dn_pixels *view, uint8_t *cell, int width)
 {
     int64_t stride = view->stride ? view->stride : (int64_t)view->width * (view->format == DN_GRAY8 ? 1
                                                                           : view->format == DN_GRAY16 ? 2 : 3);
@@ -57,7 +57,7 @@ static void draw(const dn_image_view *view, uint8_t *cell, int width)
 static int add_image(const char *path, uint8_t *cell, int width)
 {
     dn_image *image;
-    dn_image_view view;
+    dn_pixels view;
     dn_error error;
 
     if (dn_image_open_path(path, NULL, &image, &error) != DN_OK) {
@@ -93,7 +93,7 @@ int main(int argc, char **argv)
         int x = GAP + i % (int)columns * (CELL + GAP), y = GAP + i / (int)columns * (CELL + GAP);
         good = add_image(argv[3 + i], sheet + ((size_t)y * (size_t)width + (size_t)x) * 3, width);
     }
-    if (good && dn_image_write_png(&(dn_image_view){sheet, width, height, 0, DN_RGB8, 0}, argv[1], &error) != DN_OK) {
+    if (good && dn_image_write_png(&(dn_pixels){sheet, width, height, 0, DN_RGB8, 0}, argv[1], &error) != DN_OK) {
         fprintf(stderr, "differnet-contact-sheet: %s\n", error.message);
         good = 0;
     }

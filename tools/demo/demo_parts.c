@@ -52,7 +52,7 @@ static bool write_picture(const demo_set *set, const void *pixels, int32_t forma
 {
     char path[4096];
     dn_error error;
-    dn_image_view view = {pixels, (int32_t)set->size, (int32_t)set->size, 0, format, 0};
+    dn_pixels view = {pixels, (int32_t)set->size, (int32_t)set->size, 0, format, 0};
 
     snprintf(path, sizeof path, "%s/%s/%s/%03ld%s.png", set->folder, kind, name, number, ending);
     if (dn_image_write_png(&view, path, &error) == DN_OK)
