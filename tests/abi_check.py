@@ -21,9 +21,10 @@ LAYERS = {
     "image": {"image", "base"},
     "format": {"format", "base"},
     "flow": {"flow", "nn", "format", "base"},
+    "positions": {"positions", "format", "base"},
     "cnn": {"cnn", "nn", "image", "format", "base"},
-    "differnet": {"differnet", "cnn", "flow", "nn", "image", "format", "base"},
-    "train": {"train", "differnet", "cnn", "flow", "nn", "image", "format", "base"},
+    "differnet": {"differnet", "cnn", "positions", "flow", "nn", "image", "format", "base"},
+    "train": {"train", "differnet", "cnn", "positions", "flow", "nn", "image", "format", "base"},
 }
 
 # Header of another library -> the one file that may include it.

@@ -19,7 +19,8 @@ enum rng_stream {
     RNG_TRAIN_ORDER = 6,
     RNG_HOLDOUT = 7,
     RNG_SCORE_ANGLE = 8,
-    RNG_JITTER = 9          /* + image << 8 */
+    RNG_JITTER = 9,         /* + image << 8 */
+    RNG_POSITIONS = 10
 };
 void rng_seed(rng *generator, uint64_t seed, uint64_t stream);
 uint64_t rng_next(rng *generator);

@@ -1,0 +1,357 @@
+/* The density at every position against NumPy and SciPy in float64 (golden/make_positions.py), its file, its faults. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/pool.h"
+#include "golden.h"
+#include "positions/positions.h"
+#include "positions/symmetric.h"
+#include "support.h"
+
+/* One case of the golden file. */
+struct data {
+    float *train, *test; /* (images, rows, columns, channels), (tests, ...) */
+    double *distance, *distance_odd, *mean;
+    int32_t images, tests, rows, columns, channels, dims;
+};
+
+static const char *const names[] = {"all", "few", "one"};
+enum { CASES = 3 };
+
+static struct data read_case(const char *name)
+{
+    st_file *file = golden_open("positions.safetensors");
+    char key[32];
+    struct data d;
+
+    snprintf(key, sizeof key, "%s.train", name);
+    const st_tensor *tensor = golden_tensor(file, key);
+    d.images = (int32_t)tensor->shape[0];
+    d.rows = (int32_t)tensor->shape[1];
+    d.columns = (int32_t)tensor->shape[2];
+    d.channels = (int32_t)tensor->shape[3];
+    d.train = golden_floats(file, key, NULL);
+    snprintf(key, sizeof key, "%s.test", name);
+    d.tests = (int32_t)golden_tensor(file, key)->shape[0];
+    d.test = golden_floats(file, key, NULL);
+    snprintf(key, sizeof key, "%s.dims", name);
+    int64_t *dims = golden_integers(file, key, NULL);
+    d.dims = (int32_t)*dims;
+    free(dims);
+    snprintf(key, sizeof key, "%s.distance", name);
+    d.distance = golden_doubles(file, key, NULL);
+    snprintf(key, sizeof key, "%s.distance_odd", name);
+    d.distance_odd = golden_doubles(file, key, NULL);
+    snprintf(key, sizeof key, "%s.mean", name);
+    d.mean = golden_doubles(file, key, NULL);
+    golden_close(file);
+    return d;
+}
+
+static void free_case(struct data *d)
+{
+    free(d->train);
+    free(d->test);
+    free(d->distance);
+    free(d->distance_odd);
+    free(d->mean);
+}
+
+static size_t map_floats(const struct data *d)
+{
+    return (size_t)d->rows * (size_t)d->columns * (size_t)d->channels;
+}
+
+/* Images 0, 2, 4, ... make fold 0, the others fold 1; `left_out` is not learned from. */
+static dn_status fit(const struct data *d, int32_t left_out, const dn_allocator *allocator, pool *workers,
+                     positions **out)
+{
+    positions_options options = positions_default_options();
+    int32_t cells = d->rows * d->columns, fold[16];
+    size_t floats = (size_t)d->images * map_floats(d);
+    float *rows = malloc(floats * sizeof *rows), *scratch = malloc(floats * sizeof *rows);
+    float *z = malloc((size_t)d->images * (size_t)cells * (size_t)d->dims * sizeof *z);
+
+    ck_assert(rows && scratch && z);
+    for (int32_t i = 0; i < d->images; i++)
+        fold[i] = i % 2;
+    memcpy(rows, d->train, floats * sizeof *rows);
+    dn_status status = positions_allocate(d->rows, d->columns, d->channels, d->dims, 1, allocator, out, NULL);
+    if (status == DN_OK) {
+        status = positions_fit_projection(*out, rows, (int64_t)d->images * cells, workers, NULL);
+        if (status == DN_OK) {
+            positions_project(*out, d->train, d->images * cells, z, scratch);
+            status = positions_fit_cells(*out, &options, z, d->images, fold, left_out, workers, NULL);
+        }
+        if (status != DN_OK) {
+            positions_free(*out);
+            *out = NULL;
+        }
+    }
+    free(rows);
+    free(scratch);
+    free(z);
+    return status;
+}
+
+static void check_maps(const struct data *d, const positions *p, const double *expected, double tolerance)
+{
+    int32_t cells = d->rows * d->columns;
+    float *map = malloc((size_t)cells * sizeof *map), *scratch = malloc(positions_map_scratch(p) * sizeof *scratch);
+
+    for (int32_t i = 0; i < d->tests; i++, expected += cells) {
+        positions_map(p, d->test + (size_t)i * map_floats(d), map, scratch, NULL);
+        for (int32_t c = 0; c < cells; c++)
+            ck_assert_double_le(fabs(map[c] - expected[c]), tolerance * expected[c]);
+    }
+    free(map);
+    free(scratch);
+}
+
+START_TEST(test_against_numpy)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    struct data d = read_case(names[_i]);
+    positions *p;
+
+    ck_ok(fit(&d, -1, &allocator, NULL, &p));
+    for (int32_t c = 0; c < d.channels; c++)
+        ck_assert_double_le(fabs(p->mean[c] - d.mean[c]), 1e-6 * (1 + fabs(d.mean[c])));
+    check_maps(&d, p, d.distance, 1e-4);
+    positions_free(p);
+    if (d.images > 1) { /* fold 0 left out: learned from the odd images only */
+        ck_ok(fit(&d, 0, &allocator, NULL, &p));
+        check_maps(&d, p, d.distance_odd, 1e-4);
+        positions_free(p);
+    }
+    free_case(&d);
+}
+END_TEST
+
+static size_t factor_floats(const positions *p)
+{
+    return positions_cells(p) * positions_triangle(p->dims);
+}
+
+START_TEST(test_same_bits_for_any_threads)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    struct data d = read_case("few");
+    positions *one, *many;
+    pool *workers;
+
+    ck_ok(pool_create(&allocator, 3, &workers, NULL));
+    ck_ok(fit(&d, -1, &allocator, NULL, &one));
+    ck_ok(fit(&d, -1, &allocator, workers, &many));
+    ck_assert_mem_eq(one->projection, many->projection, (size_t)d.channels * (size_t)d.dims * sizeof(float));
+    ck_assert_mem_eq(one->centre, many->centre, positions_cells(one) * (size_t)d.dims * sizeof(float));
+    ck_assert_mem_eq(one->factor, many->factor, factor_floats(one) * sizeof(float));
+    positions_free(one);
+    positions_free(many);
+    pool_free(workers);
+    free_case(&d);
+}
+END_TEST
+
+/* Images without any variation: every distance to themselves is 0, to others finite. */
+START_TEST(test_constant_images)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    struct data d = read_case("few");
+    positions *p;
+    float map[12], *scratch;
+
+    for (int value = 0; value < 2; value++) {
+        for (size_t i = 0; i < (size_t)d.images * map_floats(&d); i++)
+            d.train[i] = (float)value;
+        ck_ok(fit(&d, -1, &allocator, NULL, &p));
+        scratch = malloc(positions_map_scratch(p) * sizeof *scratch);
+        positions_map(p, d.train, map, scratch, NULL);
+        for (int c = 0; c < 12; c++)
+            ck_assert_float_eq(map[c], 0);
+        positions_map(p, d.test, map, scratch, NULL);
+        for (int c = 0; c < 12; c++)
+            ck_assert(isfinite(map[c]) && map[c] >= 0);
+        free(scratch);
+        positions_free(p);
+    }
+    free_case(&d);
+}
+END_TEST
+
+START_TEST(test_numbers_that_overflow)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    struct data d = read_case("all");
+    positions *p;
+
+    d.train[20] = INFINITY;
+    ck_status(fit(&d, -1, &allocator, NULL, &p), DN_E_NUMERIC);
+    ck_assert_ptr_null(p);
+    free_case(&d);
+}
+END_TEST
+
+START_TEST(test_memory_faults)
+{
+    struct data d = read_case("all");
+    positions *p;
+    long calls;
+
+    for (long n = 1;; n++) {
+        failing_memory state = {.fail_at = n};
+        dn_allocator allocator = failing_allocator(&state);
+        dn_status status = fit(&d, -1, &allocator, NULL, &p);
+        calls = state.calls;
+        if (status == DN_OK)
+            positions_free(p);
+        ck_assert_int_eq(state.live, 0);
+        if (status == DN_OK)
+            break;
+        ck_status(status, DN_E_MEMORY);
+    }
+    ck_assert_int_ge(calls, 10);
+    free_case(&d);
+}
+END_TEST
+
+/* Saves to memory and reads again. */
+static positions *through_file(const positions *p, enum st_type stored, _Bool *in_place, st_file **file, dn_blob **blob)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    st_writer *writer = st_writer_create(&allocator);
+    positions *read;
+
+    positions_to_tensors(p, "positions.", stored, writer);
+    ck_ok(st_writer_save_memory(writer, blob, NULL));
+    st_writer_free(writer);
+    ck_ok(st_parse(dn_blob_data(*blob), dn_blob_size(*blob), "test", &allocator, file, NULL));
+    ck_ok(positions_from_tensors(*file, "positions.", p->channels, &allocator, in_place, 1, &read, NULL));
+    return read;
+}
+
+START_TEST(test_file)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    struct data d = read_case("few");
+    positions *p, *read;
+    st_file *file;
+    dn_blob *blob;
+    _Bool in_place;
+
+    ck_ok(fit(&d, -1, &allocator, NULL, &p));
+    for (int half = 0; half < 2; half++) {
+        read = through_file(p, half ? ST_F16 : ST_F32, &in_place, &file, &blob);
+        ck_assert_int_eq(in_place, !half);
+        ck_assert_int_eq(read->rows, p->rows);
+        ck_assert_int_eq(read->columns, p->columns);
+        ck_assert_int_eq(read->dims, p->dims);
+        if (!half)
+            ck_assert_mem_eq(read->factor, p->factor, factor_floats(p) * sizeof(float));
+        check_maps(&d, read, d.distance, half ? 5e-3 : 1e-4);
+        positions_free(read);
+        st_free(file);
+        dn_blob_free(blob);
+    }
+    positions_free(p);
+    free_case(&d);
+}
+END_TEST
+
+START_TEST(test_files_that_do_not_fit)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    struct data d = read_case("few");
+    positions *p, *read;
+    st_file *file;
+    dn_blob *blob;
+    dn_error error;
+
+    ck_ok(fit(&d, -1, &allocator, NULL, &p));
+    read = through_file(p, ST_F32, NULL, &file, &blob);
+    positions_free(read);
+    ck_status(positions_from_tensors(file, "positions.", d.channels + 1, &allocator, NULL, 1, &read, &error),
+              DN_E_FORMAT);
+    check_error(&error, DN_E_FORMAT, "positions.");
+    ck_status(positions_from_tensors(file, "other.", d.channels, &allocator, NULL, 1, &read, &error), DN_E_FORMAT);
+    ck_assert_ptr_null(read);
+    ck_status(positions_from_tensors(file, "positions.", d.dims - 1, &allocator, NULL, 1, &read, &error), DN_E_FORMAT);
+    check_error(&error, DN_E_FORMAT, "cannot be");
+    st_free(file);
+    dn_blob_free(blob);
+    positions_free(p);
+    free_case(&d);
+}
+END_TEST
+
+/* ---- small symmetric matrices ---- */
+
+START_TEST(test_cholesky_and_inverse)
+{
+    enum { N = 5 };
+    double a[N * N], kept[N * N], inverse[N * N];
+
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++)
+            a[i * N + j] = kept[i * N + j] = 1.0 / (i + j + 1) + (i == j);
+    ck_assert(cholesky(a, N));
+    invert_triangle(a, N, inverse);
+    for (int i = 0; i < N; i++)
+        for (int j = i; j < N; j++) {
+            double product = 0, unit = 0;
+            for (int k = 0; k <= i; k++)
+                product += a[k * N + i] * a[k * N + j];
+            ck_assert_double_eq_tol(product, kept[i * N + j], 1e-14);
+            for (int k = i; k <= j; k++)
+                unit += a[i * N + k] * inverse[k * N + j];
+            ck_assert_double_eq_tol(unit, i == j, 1e-14);
+        }
+    a[0] = -1;
+    ck_assert(!cholesky(a, N));
+    a[0] = NAN;
+    ck_assert(!cholesky(a, N));
+}
+END_TEST
+
+START_TEST(test_eigenvectors)
+{
+    enum { N = 6 };
+    double a[N * N], kept[N * N], vectors[N * N];
+
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++)
+            a[i * N + j] = kept[i * N + j] = cos(i + j) + (i == j ? i : 0);
+    jacobi(a, N, vectors);
+    for (int k = 0; k < N; k++)
+        for (int i = 0; i < N; i++) {
+            double image = 0;
+            for (int j = 0; j < N; j++)
+                image += kept[i * N + j] * vectors[k * N + j];
+            ck_assert_double_eq_tol(image, a[k * N + k] * vectors[k * N + i], 1e-12);
+        }
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("positions");
+    TCase *tests = tcase_create("all");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, test_against_numpy, 0, CASES);
+    tcase_add_test(tests, test_same_bits_for_any_threads);
+    tcase_add_test(tests, test_constant_images);
+    tcase_add_test(tests, test_numbers_that_overflow);
+    tcase_add_test(tests, test_memory_faults);
+    tcase_add_test(tests, test_file);
+    tcase_add_test(tests, test_files_that_do_not_fit);
+    tcase_add_test(tests, test_cholesky_and_inverse);
+    tcase_add_test(tests, test_eigenvectors);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+TEST_MAIN(make_suite)
