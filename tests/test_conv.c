@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/pool.h"
 #include "base/rng.h"
 #include "nn/activation.h"
 #include "nn/conv.h"
@@ -511,6 +513,27 @@ START_TEST(activations_by_value)
 }
 END_TEST
 
+START_TEST(shared_forward_has_the_same_bits)
+{
+    struct layer l = make_layer(&samples[_i], 1, 12);
+    dn_allocator allocator = mem_allocator(NULL);
+    float *alone = run_forward(&l, ACTIVATION_RELU), *shared = garbage(l.outputs);
+
+    for (int32_t threads = 1; threads <= 3; threads++) {
+        float *scratch = garbage(conv_shared_scratch(&l.spec, l.in_h, l.in_w, threads));
+        pool *workers;
+        ck_ok(pool_create(&allocator, threads, &workers, NULL));
+        conv_forward_shared(&l.spec, l.in_h, l.in_w, l.x, ACTIVATION_RELU, shared, scratch, workers);
+        pool_free(workers);
+        free(scratch);
+        ck_assert_mem_eq(alone, shared, l.outputs * sizeof *alone);
+    }
+    free(alone);
+    free(shared);
+    free_layer(&l);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("conv");
@@ -523,6 +546,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(conv, gradient_is_adjoint, 0, 2 * SAMPLES);
     tcase_add_loop_test(conv, gradient_is_finite_difference, 0, 3);
     tcase_add_loop_test(conv, repeated_runs_have_equal_bits, 0, 2 * SAMPLES);
+    tcase_add_loop_test(conv, shared_forward_has_the_same_bits, 0, SAMPLES);
     tcase_add_loop_test(conv, views_are_apart, 0, SAMPLES);
     tcase_add_loop_test(conv, not_a_number_is_kept, 0, SAMPLES);
     tcase_add_test(conv, fast_is_direct);

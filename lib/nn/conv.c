@@ -87,11 +87,17 @@ size_t conv_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t 
     size_t most = 0;
 
     for (int32_t n = 1; n <= views; n++) {
-        size_t floats = uses_winograd(spec, in_h, in_w) ? winograd_scratch(spec, n, in_h, in_w)
+        size_t floats = uses_winograd(spec, in_h, in_w) ? winograd_scratch(spec, n, in_h, in_w, 1)
                                                         : direct_scratch(spec, n, in_h, in_w);
         most = floats > most ? floats : most;
     }
     return most;
+}
+
+size_t conv_shared_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w, int32_t threads)
+{
+    return uses_winograd(spec, in_h, in_w) ? winograd_scratch(spec, 1, in_h, in_w, threads)
+                                           : direct_scratch(spec, 1, in_h, in_w);
 }
 
 /* The window at a position, vertically and horizontally, in its view. */
@@ -145,11 +151,11 @@ static void direct_forward(const conv_spec *spec, const struct shape *s, const f
     }
 }
 
-void conv_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *x,
-                  enum activation activation, float *y, float *scratch)
+static void forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *x,
+                    enum activation activation, float *y, float *scratch, struct pool *workers)
 {
     if (uses_winograd(spec, in_h, in_w)) {
-        winograd_forward(spec, views, in_h, in_w, x, activation, y, scratch);
+        winograd_forward(spec, views, in_h, in_w, x, activation, y, scratch, workers);
         return;
     }
     struct shape s = shape_of(spec, views, in_h, in_w);
@@ -159,6 +165,18 @@ void conv_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in
     }
     for (size_t p = 0; p < s.positions; p += s.each)
         depthwise_forward(spec, in_h, in_w, x + view_offset(spec, &s, p), activation, y + p * (size_t)spec->out_c);
+}
+
+void conv_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *x,
+                  enum activation activation, float *y, float *scratch)
+{
+    forward(spec, views, in_h, in_w, x, activation, y, scratch, NULL);
+}
+
+void conv_forward_shared(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *x, enum activation activation,
+                         float *y, float *scratch, struct pool *workers)
+{
+    forward(spec, 1, in_h, in_w, x, activation, y, scratch, workers);
 }
 
 /* ---- gradient towards the input ---- */

@@ -72,6 +72,12 @@ static size_t in_floats(const struct plan *p)
     return (size_t)p->in_h * (size_t)p->in_w * p->channels;
 }
 
+/* Floats of a tile at the border, before or behind the products. */
+static size_t patch_floats(const struct plan *p)
+{
+    return p->n2 * (p->channels > p->out_c ? p->channels : p->out_c);
+}
+
 static struct plan plan_of(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
 {
     struct plan p = {.in_h = in_h, .in_w = in_w, .pad_top = spec->pad_top, .pad_left = spec->pad_left};
@@ -99,7 +105,7 @@ static struct plan plan_of(const conv_spec *spec, int32_t views, int32_t in_h, i
     p.in_step = p.group * p.channels + SKEW;
     p.out_step = p.group * p.out_c + SKEW;
     p.patch = spec->stride > 1 ? (size_t)views * in_floats(&p) : 0;
-    p.in_products = p.patch + p.n2 * (p.channels > p.out_c ? p.channels : p.out_c);
+    p.in_products = p.patch + patch_floats(&p);
     p.out_products = p.in_products + p.n2 * p.in_step;
     p.transposed = p.out_products + p.n2 * p.out_step;
     p.scratch = p.transposed + p.channels * p.out_c;
@@ -211,38 +217,48 @@ void winograd_pack(const conv_spec *spec, float *packed)
         }
 }
 
-size_t winograd_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
+size_t winograd_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, int32_t threads)
 {
-    return plan_of(spec, views, in_h, in_w).scratch;
+    struct plan p = plan_of(spec, views, in_h, in_w);
+
+    return p.scratch + (size_t)(threads - 1) * patch_floats(&p);
 }
 
 /* ---- pixels to blocks ---- */
 
-/* One view: each block is a window of stride x stride pixels.  With x, copies its pixels to the blocks; without, adds
- * the blocks to the pixels of dx. */
-static void move_blocks(const conv_spec *spec, const struct plan *p, int32_t in_h, int32_t in_w, const float *x,
-                        float *dx, float *blocks)
-{
-    int32_t s = spec->stride;
+/* Blocks (views, in_h, in_w, channels) of the pixels x, or the other way to dx.  in_h, in_w: of the pixels. */
+struct move_job {
+    const conv_spec *spec;
+    const struct plan *p;
+    int32_t in_h, in_w;
+    const float *x;
+    float *dx, *blocks;
+};
 
-    for (int32_t by = 0; by < p->in_h; by++)
-        for (int32_t bx = 0; bx < p->in_w; bx++, blocks += p->channels) {
-            window h = window_at(by, s, spec->pad_top, s, in_h), w = window_at(bx, s, spec->pad_left, s, in_w);
-            if (x)
-                window_gather(h, w, x, in_w, (size_t)spec->in_c, blocks);
-            else
-                window_scatter(h, w, blocks, dx, in_w, (size_t)spec->in_c);
-        }
+/* One row of blocks of one view: each block is a window of stride x stride pixels.  With x, copies its pixels to the
+ * blocks; without, adds the blocks to the pixels of dx. */
+static void move_row(void *context, int32_t row, int32_t worker)
+{
+    const struct move_job *job = context;
+    const conv_spec *spec = job->spec;
+    const struct plan *p = job->p;
+    int32_t s = spec->stride, by = row % p->in_h;
+    size_t pixels = (size_t)(row / p->in_h) * (size_t)job->in_h * (size_t)job->in_w * (size_t)spec->in_c;
+    float *blocks = job->blocks + (size_t)row * (size_t)p->in_w * p->channels;
+
+    (void)worker;
+    for (int32_t bx = 0; bx < p->in_w; bx++, blocks += p->channels) {
+        window h = window_at(by, s, spec->pad_top, s, job->in_h), w = window_at(bx, s, spec->pad_left, s, job->in_w);
+        if (job->x)
+            window_gather(h, w, job->x + pixels, job->in_w, (size_t)spec->in_c, blocks);
+        else
+            window_scatter(h, w, blocks, job->dx + pixels, job->in_w, (size_t)spec->in_c);
+    }
 }
 
-/* Blocks (views, in_h, in_w, channels) of the pixels x, or the other way to dx. */
-static void move_views(const conv_spec *spec, const struct plan *p, int32_t in_h, int32_t in_w, const float *x,
-                       float *dx, float *blocks)
+static void move_views(struct move_job job, pool *workers)
 {
-    size_t pixels = (size_t)in_h * (size_t)in_w * (size_t)spec->in_c;
-
-    for (size_t view = 0; view < p->tiles / p->each; view++, blocks += in_floats(p))
-        move_blocks(spec, p, in_h, in_w, x ? x + view * pixels : NULL, dx ? dx + view * pixels : NULL, blocks);
+    pool_run(workers, (int32_t)(job.p->tiles / job.p->each) * job.p->in_h, move_row, &job);
 }
 
 /* ---- forward ---- */
@@ -306,27 +322,68 @@ static void tile_forward_out(const struct plan *p, float *patch, size_t tile, co
     }
 }
 
+/* A group of tiles on its way through the layer. */
+struct group_job {
+    const conv_spec *spec;
+    const struct plan *p;
+    size_t first, count; /* tiles */
+    const float *x;
+    enum activation activation;
+    float *y, *scratch, *in_products, *out_products;
+};
+
+/* Each worker's patch; all but the first one's lie behind what one thread needs. */
+static float *patch_of(const struct group_job *job, int32_t worker)
+{
+    return worker == 0 ? job->scratch + job->p->patch
+                       : job->scratch + job->p->scratch + (size_t)(worker - 1) * patch_floats(job->p);
+}
+
+static void group_in(void *context, int32_t tile, int32_t worker)
+{
+    const struct group_job *job = context;
+
+    tile_forward_in(job->p, patch_of(job, worker), job->first + (size_t)tile, job->x,
+                    job->in_products + (size_t)tile * job->p->channels);
+}
+
+/* One of the n^2 products: each reads its own weights, once for all tiles of the group. */
+static void group_product(void *context, int32_t k, int32_t worker)
+{
+    const struct group_job *job = context;
+    const struct plan *p = job->p;
+
+    (void)worker;
+    product_panels((int64_t)job->count, job->spec->out_c, (int64_t)p->channels,
+                   (product_factor){job->in_products + (size_t)k * p->in_step, (int64_t)p->channels, 1},
+                   job->spec->packed + (size_t)k * p->channels * p->out_c, 0,
+                   job->out_products + (size_t)k * p->out_step, job->spec->out_c);
+}
+
+static void group_out(void *context, int32_t tile, int32_t worker)
+{
+    const struct group_job *job = context;
+
+    tile_forward_out(job->p, patch_of(job, worker), job->first + (size_t)tile,
+                     job->out_products + (size_t)tile * job->p->out_c, job->activation, job->spec->bias, job->y);
+}
+
 void winograd_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *x,
-                      enum activation activation, float *y, float *scratch)
+                      enum activation activation, float *y, float *scratch, pool *workers)
 {
     struct plan p = plan_of(spec, views, in_h, in_w);
-    float *patch = scratch + p.patch, *in_products = scratch + p.in_products;
-    float *out_products = scratch + p.out_products;
+    struct group_job job = {spec, &p, 0, 0, x, activation, y, scratch, scratch + p.in_products,
+                            scratch + p.out_products};
 
     if (spec->stride > 1) {
-        move_views(spec, &p, in_h, in_w, x, NULL, scratch);
-        x = scratch;
+        move_views((struct move_job){spec, &p, in_h, in_w, x, NULL, scratch}, workers);
+        job.x = scratch;
     }
-    for (size_t first = 0; first < p.tiles; first += p.group) {
-        size_t count = p.tiles - first < p.group ? p.tiles - first : p.group;
-        for (size_t i = 0; i < count; i++)
-            tile_forward_in(&p, patch, first + i, x, in_products + i * p.channels);
-        for (size_t k = 0; k < p.n2; k++)
-            product_panels((int64_t)count, spec->out_c, (int64_t)p.channels,
-                           (product_factor){in_products + k * p.in_step, (int64_t)p.channels, 1},
-                           spec->packed + k * p.channels * p.out_c, 0, out_products + k * p.out_step, spec->out_c);
-        for (size_t i = 0; i < count; i++)
-            tile_forward_out(&p, patch, first + i, out_products + i * p.out_c, activation, spec->bias, y);
+    for (; job.first < p.tiles; job.first += p.group) {
+        job.count = p.tiles - job.first < p.group ? p.tiles - job.first : p.group;
+        pool_run(workers, (int32_t)job.count, group_in, &job);
+        pool_run(workers, (int32_t)p.n2, group_product, &job);
+        pool_run(workers, (int32_t)job.count, group_out, &job);
     }
 }
 
@@ -397,6 +454,6 @@ void winograd_gradient(const conv_spec *spec, int32_t views, int32_t in_h, int32
     }
     if (spec->stride > 1) {
         memset(dx, 0, (size_t)views * (size_t)in_h * (size_t)in_w * (size_t)spec->in_c * sizeof *dx);
-        move_views(spec, &p, in_h, in_w, NULL, dx, scratch);
+        move_views((struct move_job){spec, &p, in_h, in_w, NULL, dx, scratch}, NULL);
     }
 }

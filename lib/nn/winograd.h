@@ -2,6 +2,7 @@
 #ifndef DN_NN_WINOGRAD_H
 #define DN_NN_WINOGRAD_H
 
+#include "base/pool.h"
 #include "nn/conv.h"
 
 /* Whether the layer can be computed so at all. */
@@ -12,11 +13,11 @@ _Bool winograd_pays(const conv_spec *spec, int32_t in_h, int32_t in_w);
 size_t winograd_packed_floats(const conv_spec *spec);
 void winograd_pack(const conv_spec *spec, float *packed);
 
-/* As the functions of conv.h, for a spec with packed weights; the scratch is for `views` views, neither more nor less.
- * A view's bits depend on the view alone. */
-size_t winograd_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w);
+/* As the functions of conv.h, for a spec with packed weights; the scratch is for `views` views, neither more nor less,
+ * and for so many threads.  A view's bits depend on the view alone. */
+size_t winograd_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, int32_t threads);
 void winograd_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *x,
-                      enum activation activation, float *y, float *scratch);
+                      enum activation activation, float *y, float *scratch, pool *workers);
 void winograd_gradient(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *dy, float *dx,
                        float *scratch);
 

@@ -1,0 +1,31 @@
+/* A view's feature maps at a common grid: the outputs of the layers that are tapped for maps, averaged over 3 x 3
+ * neighbours, brought to the grid of the coarsest of them, one behind the other as channels. */
+#ifndef DN_CNN_MAPS_H
+#define DN_CNN_MAPS_H
+
+#include "cnn/extractor.h"
+
+/* Where the maps are.  Cell (row, column) is centred on the pixel (offset_y + row * stride_y, offset_x + ...) of the
+ * view, in coordinates whose pixel centres are at half-integers: the centre of what its numbers are computed from. */
+typedef struct maps_geometry {
+    int32_t rows, columns, channels;
+    double stride_y, stride_x, offset_y, offset_x;
+} maps_geometry;
+
+/* Marks the layers that maps are taken from where the layer list marks none: AlexNet's second pool and third to fifth
+ * convolution (with their activation), of other networks the last activation of each size from a quarter to a
+ * sixteenth of the view. */
+void maps_default_taps(dn_extractor *extractor);
+maps_geometry maps_of(const dn_extractor *extractor);
+/* Floats of scratch for maps_forward: one scratch per thread. */
+size_t maps_scratch(const dn_extractor *extractor);
+/* view (size, size, 3) -> maps (rows, columns, channels). */
+void maps_forward(const dn_extractor *extractor, const float *view, float *maps, float *scratch);
+
+/* Brings `source` (height, width, channels) to the grid: averages it over 3 x 3 neighbours (over those inside), then
+ * over the pixels of each cell where it is finer, or interpolates between its pixels where it is coarser.  Written to
+ * channels first .. first + channels - 1 of grid (rows, columns, stride).  scratch: 2 * width * channels floats. */
+void maps_to_grid(const float *source, int32_t height, int32_t width, int32_t channels, float *grid, int32_t rows,
+                  int32_t columns, int32_t stride, int32_t first, float *scratch);
+
+#endif
