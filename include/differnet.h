@@ -298,6 +298,30 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_gradient(const dn_extractor *extra
                                                        const float *feature_gradient, float *pixel_gradient,
                                                        dn_error *error);
 
+/* Feature maps of a view at a common grid: outputs of some layers (the taps for maps: those that the layer list marks,
+ * by default AlexNet's second pool and its third to fifth convolution, of another network the last activation of each
+ * size from a quarter to a sixteenth of the view), averaged over 3 x 3 neighbours, brought to the grid of the coarsest. */
+typedef struct dn_maps_info {
+    uint32_t struct_size;
+    int32_t rows, columns; /* of the grid; AlexNet at 448 pixels: 27 x 27 */
+    int32_t channels;      /* of all taps; AlexNet: 1088 */
+    int32_t taps;
+    int32_t reserved;
+    double stride_y, stride_x; /* pixels of the view from one cell's centre to the next */
+    double offset_y, offset_x; /* the first cell's centre; pixel centres are at half-integers */
+} dn_maps_info;
+DN_API void dn_maps_info_init_size(dn_maps_info *info, size_t size);
+#define dn_maps_info_init(info) dn_maps_info_init_size((info), sizeof *(info))
+DN_API DN_CHECK_RESULT dn_status dn_extractor_get_maps_info(const dn_extractor *extractor, dn_maps_info *info);
+/* Name of the tap for maps 0 .. taps-1, in the order of their channels.  Lives as long as the extractor; NULL if out of
+ * range. */
+DN_API const char *dn_extractor_map_name(const dn_extractor *extractor, int32_t tap);
+/* Maps of n views (1 .. 65536).  views: (n, size, size, 3) as dn_extractor_views renders them; maps: (n, rows, columns,
+ * channels).  Scratch is allocated and freed within the call; any thread.  A view's maps do not depend on the others.
+ * DN_E_NUMERIC if a view or a map is not finite. */
+DN_API DN_CHECK_RESULT dn_status dn_extractor_maps(const dn_extractor *extractor, const float *views, int32_t n,
+                                                   float *maps, dn_error *error);
+
 /* ------------------------------------------------------------------------------------------------
  * Flow: the normalizing flow (paper section 3.1, figure 3; after RealNVP)
  *

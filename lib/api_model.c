@@ -80,6 +80,19 @@ void dn_model_unref(dn_model *model)
     model_unref(model);
 }
 
+/* Numbers that the densities learned. */
+static int64_t model_numbers(const dn_model *model)
+{
+    const dn_flow *flow = model->flow;
+    const positions *density = model->positions;
+    int64_t count = flow ? (int64_t)flow_parameters(flow->dimension, flow->blocks, flow->hidden) : 0;
+
+    if (density)
+        count += (int64_t)density->channels * (1 + density->dims) +
+                 (int64_t)positions_cells(density) * (density->dims + (int64_t)positions_triangle(density->dims));
+    return count;
+}
+
 dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
 {
     REQUIRE(model, NULL);
@@ -93,8 +106,8 @@ dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
         .input_size = extractor->input_size,
         .scales = extractor->scales,
         .feature_dim = extractor->feature_dim,
-        .blocks = flow->blocks,
-        .hidden = flow->hidden,
+        .blocks = flow ? flow->blocks : 0,
+        .hidden = flow ? flow->hidden : 0,
         .views = facts->views,
         .angles = facts->angles,
         .standardized = facts->standardized,
@@ -105,10 +118,10 @@ dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
         .epochs = facts->epochs,
         .bank = facts->bank,
         .seed = facts->seed,
-        .clamp = flow->clamp,
+        .clamp = flow ? flow->clamp : 0,
         .final_loss = facts->final_loss,
         .heatmap_scale = facts->heatmap_scale,
-        .parameters = extractor->parameters + (int64_t)flow_parameters(flow->dimension, flow->blocks, flow->hidden),
+        .parameters = extractor->parameters + model_numbers(model),
     };
 
     memcpy(own.backbone, extractor->name, sizeof own.backbone);

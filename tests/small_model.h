@@ -24,7 +24,7 @@ static inline dn_model *small_model(void)
 
     ck_ok(extractor_random(channels, 3, &extractor_options, &extractor, NULL));
     ck_ok(flow_create(&flow_options, &flow, NULL));
-    ck_ok(model_create(extractor, flow, mean, deviation, &facts, &allocator, &model, NULL));
+    ck_ok(model_create_with_flow(extractor, flow, mean, deviation, &facts, &allocator, &model, NULL));
     extractor_unref(extractor);
     flow_unref(flow);
     return model;

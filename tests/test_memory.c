@@ -134,7 +134,7 @@ static void write_compact_models(void)
     dn_flow_options_init(&flow_options);
     _exit(extractor_random(NULL, 1, &extractor_options, &extractor, NULL) != DN_OK ||
           flow_create(&flow_options, &flow, NULL) != DN_OK ||
-          model_create(extractor, flow, mean, deviation, &facts, &allocator, &model, NULL) != DN_OK ||
+          model_create_with_flow(extractor, flow, mean, deviation, &facts, &allocator, &model, NULL) != DN_OK ||
           model_save(model, compact, DN_STORAGE_F32, NULL) != DN_OK ||
           model_save(model, compact_half, DN_STORAGE_F16, NULL) != DN_OK);
 }

@@ -45,7 +45,7 @@ static dn_status make_model_with(const dn_allocator *allocator, dn_model **out, 
     if (status == DN_OK)
         status = flow_create(&flow_options, &flow, error);
     if (status == DN_OK)
-        status = model_create(extractor, flow, mean, deviation, &plain_facts, &own, out, error);
+        status = model_create_with_flow(extractor, flow, mean, deviation, &plain_facts, &own, out, error);
     extractor_unref(extractor);
     flow_unref(flow);
     if (status == DN_OK)
@@ -311,16 +311,16 @@ START_TEST(create_refuses)
     for (int i = 0; i < DIM; i++)
         ones[i] = broken[i] = 1;
     ck_ok(flow_create(&options, &flow, NULL));
-    ck_status(model_create(model->extractor, flow, zeros, ones, &plain_facts, &allocator, &other, &error),
+    ck_status(model_create_with_flow(model->extractor, flow, zeros, ones, &plain_facts, &allocator, &other, &error),
               DN_E_ARGUMENT);
     check_message(&error, DN_E_ARGUMENT, NULL, "10 dimensions");
     ck_assert_ptr_null(other);
     broken[5] = 0;
-    ck_status(model_create(model->extractor, model->flow, zeros, broken, &plain_facts, &allocator, &other, &error),
+    ck_status(model_create_with_flow(model->extractor, model->flow, zeros, broken, &plain_facts, &allocator, &other, &error),
               DN_E_ARGUMENT);
     check_message(&error, DN_E_ARGUMENT, NULL, "feature 5");
     broken[5] = NAN;
-    ck_status(model_create(model->extractor, model->flow, broken, ones, &plain_facts, &allocator, &other, NULL),
+    ck_status(model_create_with_flow(model->extractor, model->flow, broken, ones, &plain_facts, &allocator, &other, NULL),
               DN_E_ARGUMENT);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_status(model_set_holdout(model, bad[i], 2, &error), DN_E_NUMERIC);
@@ -398,10 +398,10 @@ START_TEST(changed_header)
         {"\"differnet.kind\":\"model\"", "\"differnet.kind\":\"medal\"", DN_E_KIND, "is not a model"},
         {"\"differnet.kind\":\"model\"", "\"differnet.kind\":\"flow\" ", DN_E_KIND, "is a flow, not a model"},
         {"\"differnet.kind\"", "\"differnet.kine\"", DN_E_KIND, "not a model; train one with: differnet train"},
-        {"\"differnet.format\":\"1\"", "\"differnet.format\":\"2\"", DN_E_VERSION, "newer version"},
-        {"\"differnet.format\":\"1\"", "\"differnet.format\":\"x\"", DN_E_FORMAT, "differnet.format"},
-        {"\"differnet.format\":\"1\"", "\"differnet.format\":\"0\"", DN_E_FORMAT, "differnet.format"},
-        {"\"differnet.format\":\"1\"", "\"differnet.format\":\"\" ", DN_E_FORMAT, "differnet.format"},
+        {"\"differnet.format\":\"2\"", "\"differnet.format\":\"3\"", DN_E_VERSION, "newer version"},
+        {"\"differnet.format\":\"2\"", "\"differnet.format\":\"x\"", DN_E_FORMAT, "differnet.format"},
+        {"\"differnet.format\":\"2\"", "\"differnet.format\":\"0\"", DN_E_FORMAT, "differnet.format"},
+        {"\"differnet.format\":\"2\"", "\"differnet.format\":\"\" ", DN_E_FORMAT, "differnet.format"},
         {"\"differnet.format\"", "\"differnet.farmot\"", DN_E_FORMAT, "differnet.format"},
         {"\"differnet.crc32\"", "\"differnet.crc23\"", DN_E_FORMAT, "differnet.crc32"},
         {"\"differnet.facts\"", "\"differnet.fakts\"", DN_E_FORMAT, "differnet.facts"},

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "base/status.h"
 #include "cnn/layer_list.h"
+#include "cnn/maps.h"
 
 #define MAX_KERNEL 64
 #define TENSOR_NAME 128 /* prefix and name */
@@ -215,7 +216,8 @@ static dn_status complete(dn_extractor *extractor, const struct source *source, 
 
     TRY(resolve_layers(extractor, source, error));
     TRY(layer_list_check_size(extractor, source ? source->label : extractor->name, error));
-    TRY(layer_list_print(extractor, &extractor->layer_text, error));
+    TRY(layer_list_print(extractor, &extractor->layer_text, error)); /* before the default taps: it holds the marks */
+    maps_default_taps(extractor);
     TRY(allocate_weights(extractor, &largest, error));
     const uint8_t *text = (const uint8_t *)extractor->layer_text;
     extractor->id = libdeflate_crc32(0, text, strlen(extractor->layer_text));

@@ -28,6 +28,7 @@ typedef struct cnn_layer {
     enum activation activation; /* LAYER_ACTIVATION */
     pool_spec pool;             /* LAYER_MAXPOOL, LAYER_AVGPOOL */
     int32_t tap;                /* 1: the mean of this layer's output goes into the feature */
+    int32_t map;                /* 1: this layer's output goes into the maps */
     char name[EXTRACTOR_NAME];  /* "features.0" */
     char weight_name[EXTRACTOR_NAME + 16];
     char bias_name[EXTRACTOR_NAME + 16]; /* "": no bias, zeros */

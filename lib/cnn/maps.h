@@ -3,6 +3,7 @@
 #ifndef DN_CNN_MAPS_H
 #define DN_CNN_MAPS_H
 
+#include "base/pool.h"
 #include "cnn/extractor.h"
 
 /* Where the maps are.  Cell (row, column) is centred on the pixel (offset_y + row * stride_y, offset_x + ...) of the
@@ -17,10 +18,15 @@ typedef struct maps_geometry {
  * sixteenth of the view. */
 void maps_default_taps(dn_extractor *extractor);
 maps_geometry maps_of(const dn_extractor *extractor);
-/* Floats of scratch for maps_forward: one scratch per thread. */
-size_t maps_scratch(const dn_extractor *extractor);
-/* view (size, size, 3) -> maps (rows, columns, channels). */
-void maps_forward(const dn_extractor *extractor, const float *view, float *maps, float *scratch);
+int32_t maps_taps(const dn_extractor *extractor);
+const char *maps_tap_name(const dn_extractor *extractor, int32_t tap); /* NULL: there are fewer */
+/* view (size, size, 3) -> maps (rows, columns, channels), the work shared out; the same bits for any number of workers.
+ * scratch: maps_scratch() floats for so many threads. */
+size_t maps_scratch(const dn_extractor *extractor, int32_t threads);
+void maps_forward(const dn_extractor *extractor, const float *view, float *maps, float *scratch, pool *workers);
+
+/* maps_forward of n views, with scratch of its own; DN_E_NUMERIC if a number is not finite. */
+dn_status maps_of_views(const dn_extractor *extractor, const float *views, int32_t n, float *maps, dn_error *error);
 
 /* Brings `source` (height, width, channels) to the grid: averages it over 3 x 3 neighbours (over those inside), then
  * over the pixels of each cell where it is finer, or interpolates between its pixels where it is coarser.  Written to

@@ -6,40 +6,77 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "cnn/maps.h"
 
-dn_status model_create(dn_extractor *extractor, dn_flow *flow, const float *mean, const float *deviation,
-                       const model_facts *facts, const dn_allocator *allocator, dn_model **out, dn_error *error)
+dn_status model_create(dn_extractor *extractor, const model_facts *facts, const dn_allocator *allocator, dn_model **out,
+                       dn_error *error)
 {
-    size_t dim = (size_t)extractor->feature_dim;
-
     *out = NULL;
-    if (flow->dimension != extractor->feature_dim)
-        return fail(error, DN_E_ARGUMENT, "a flow of %d dimensions does not fit features of %d", flow->dimension,
-                    extractor->feature_dim);
-    for (size_t i = 0; i < dim; i++)
-        if (!isfinite(mean[i]) || !isfinite(deviation[i]) || deviation[i] <= 0)
-            return fail(error, DN_E_ARGUMENT, "feature %zu: mean %g and deviation %g do not standardise it", i,
-                        (double)mean[i], (double)deviation[i]);
     dn_model *model = mem_zalloc(allocator, 1, sizeof *model);
     if (!model)
         return fail_memory(error, "the model");
     atomic_init(&model->references, 1);
     model->allocator = *allocator;
     model->extractor = extractor_ref(extractor);
-    model->flow = flow_ref(flow);
     model->facts = *facts;
     model_set_heatmap_scale(model, facts->heatmap_scale);
     model->storage = DN_STORAGE_F32;
-    model->mean = mem_alloc(allocator, dim, sizeof *model->mean);
-    model->deviation = mem_alloc(allocator, dim, sizeof *model->deviation);
-    if (!model->mean || !model->deviation) {
-        model_unref(model);
-        return fail_memory(error, "the model");
-    }
-    memcpy(model->mean, mean, dim * sizeof *mean);
-    memcpy(model->deviation, deviation, dim * sizeof *deviation);
     *out = model;
     return DN_OK;
+}
+
+dn_status model_set_flow(dn_model *model, dn_flow *flow, const float *mean, const float *deviation, dn_error *error)
+{
+    size_t dim = (size_t)model->extractor->feature_dim;
+
+    if (flow->dimension != model->extractor->feature_dim)
+        return fail(error, DN_E_ARGUMENT, "a flow of %d dimensions does not fit features of %d", flow->dimension,
+                    model->extractor->feature_dim);
+    for (size_t i = 0; i < dim; i++)
+        if (!isfinite(mean[i]) || !isfinite(deviation[i]) || deviation[i] <= 0)
+            return fail(error, DN_E_ARGUMENT, "feature %zu: mean %g and deviation %g do not standardise it", i,
+                        (double)mean[i], (double)deviation[i]);
+    model->mean = mem_alloc(&model->allocator, dim, sizeof *model->mean);
+    model->deviation = mem_alloc(&model->allocator, dim, sizeof *model->deviation);
+    if (!model->mean || !model->deviation)
+        return fail_memory(error, "the model");
+    memcpy(model->mean, mean, dim * sizeof *mean);
+    memcpy(model->deviation, deviation, dim * sizeof *deviation);
+    model->flow = flow_ref(flow);
+    return DN_OK;
+}
+
+dn_status model_create_with_flow(dn_extractor *extractor, dn_flow *flow, const float *mean, const float *deviation,
+                                 const model_facts *facts, const dn_allocator *allocator, dn_model **out,
+                                 dn_error *error)
+{
+    TRY(model_create(extractor, facts, allocator, out, error));
+    dn_status status = model_set_flow(*out, flow, mean, deviation, error);
+    if (status != DN_OK) {
+        model_unref(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+dn_status model_set_positions(dn_model *model, positions *density, dn_error *error)
+{
+    maps_geometry maps = maps_of(model->extractor);
+
+    if (density->rows != maps.rows || density->columns != maps.columns || density->channels != maps.channels) {
+        dn_status status = fail(error, DN_E_ARGUMENT, "a density of %d x %d positions and %d channels does not fit "
+                                "maps of %d x %d and %d", density->rows, density->columns, density->channels, maps.rows,
+                                maps.columns, maps.channels);
+        positions_free(density);
+        return status;
+    }
+    model->positions = density;
+    return DN_OK;
+}
+
+_Bool model_has(const dn_model *model, int density)
+{
+    return density == DENSITY_FLOW ? model->flow != NULL : model->positions != NULL;
 }
 
 static int compare_scores(const void *a, const void *b)
@@ -108,6 +145,7 @@ void model_unref(dn_model *model)
     dn_allocator allocator = model->allocator;
     extractor_unref(model->extractor);
     flow_unref(model->flow);
+    positions_free(model->positions);
     mem_free(&allocator, model->mean);
     mem_free(&allocator, model->deviation);
     mem_free(&allocator, model->holdout_scores);

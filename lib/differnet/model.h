@@ -1,13 +1,15 @@
-/* The deployable whole: extractor, standardisation, flow, scores of held-out good images, heat-map scale. */
+/* The deployable whole: extractor, densities, scores of good images that were not learned from, heat-map scales. */
 #ifndef DN_DIFFERNET_MODEL_H
 #define DN_DIFFERNET_MODEL_H
 
 #include <stdatomic.h>
 
 #include "cnn/extractor.h"
+#include "differnet/density.h"
 #include "flow/flow.h"
+#include "positions/positions.h"
 
-#define MODEL_FORMAT 1                /* version of the file format that is written, and the highest that is read */
+#define MODEL_FORMAT 2                /* version of the file format that is written, and the highest that is read */
 #define MODEL_MAX_HOLDOUT (1 << 24)   /* scores of held-out images */
 #define MODEL_MAX_VIEWS 1024
 
@@ -18,7 +20,10 @@ typedef struct model_facts {
     int32_t train_images, epochs, bank;
     uint64_t seed;
     double final_loss;            /* NaN: not known */
-    double heatmap_scale;         /* 0: not known */
+    double heatmap_scale;         /* of the gradient's map; 0: not known */
+    double positions_scale;       /* of the positions' map; 0: not known */
+    density_standard standards[DENSITIES];
+    char preset[16];              /* "" in files of format 1 */
     char library[16];
 } model_facts;
 
@@ -26,8 +31,9 @@ struct dn_model {
     atomic_int references;
     dn_allocator allocator;
     dn_extractor *extractor;
-    dn_flow *flow;
-    float *mean, *deviation;      /* (feature_dim); 0 and 1 if not standardised */
+    dn_flow *flow;                /* NULL: no such density */
+    float *mean, *deviation;      /* (feature_dim); 0 and 1 if not standardised; NULL without a flow */
+    positions *positions;         /* NULL: no such density */
     double *holdout_scores;       /* (holdout_count), ascending */
     int32_t holdout_count;
     int32_t storage;              /* DN_STORAGE_... of the file it came from; F32 for a new model */
@@ -35,10 +41,21 @@ struct dn_model {
     model_facts facts;
 };
 
-/* Takes references to extractor and flow; copies mean, deviation (feature_dim each).  DN_E_ARGUMENT if the parts do
- * not fit together or a deviation is not a positive number. */
-dn_status model_create(dn_extractor *extractor, dn_flow *flow, const float *mean, const float *deviation,
-                       const model_facts *facts, const dn_allocator *allocator, dn_model **out, dn_error *error);
+/* A model without any density yet; takes a reference to the extractor. */
+dn_status model_create(dn_extractor *extractor, const model_facts *facts, const dn_allocator *allocator, dn_model **out,
+                       dn_error *error);
+/* Gives it the flow: takes a reference, copies mean and deviation (feature_dim each).  DN_E_ARGUMENT if they do not fit
+ * the extractor or a deviation is not a positive number. */
+dn_status model_set_flow(dn_model *model, dn_flow *flow, const float *mean, const float *deviation, dn_error *error);
+/* A model with a flow alone: both of the above in one. */
+dn_status model_create_with_flow(dn_extractor *extractor, dn_flow *flow, const float *mean, const float *deviation,
+                                 const model_facts *facts, const dn_allocator *allocator, dn_model **out,
+                                 dn_error *error);
+/* Gives it the density at every position, which it owns from then on, and frees where this fails: DN_E_ARGUMENT if it
+ * does not fit the extractor's maps. */
+dn_status model_set_positions(dn_model *model, positions *density, dn_error *error);
+/* Whether it has a density (enum density). */
+_Bool model_has(const dn_model *model, int density);
 /* Replaces the held-out scores (sorted here; DN_E_NUMERIC if one is negative or not finite) or the heat map's scale of
  * a model that nobody shares yet. */
 dn_status model_set_holdout(dn_model *model, const double *scores, int32_t count, dn_error *error);

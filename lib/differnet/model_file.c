@@ -1,6 +1,7 @@
 /* Model files (.dnm): safetensors with the tensors of all parts, and facts as one JSON object (docs/format.md). */
 #include <jansson.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "cnn/maps.h"
 #include "differnet/model.h"
 
 /* ---- writing ---- */
@@ -36,10 +38,46 @@ static char *facts_to_json(const dn_model *model, int32_t storage)
     return text;
 }
 
+/* ---- writing: the densities ---- */
+
+static void add_flow(const dn_model *model, st_writer *writer)
+{
+    int64_t dim = model->extractor->feature_dim;
+
+    st_writer_tensor(writer, "features.mean", ST_F32, ST_F32, 1, &dim, model->mean);
+    st_writer_tensor(writer, "features.deviation", ST_F32, ST_F32, 1, &dim, model->deviation);
+}
+
+static void add_positions(const dn_model *model, enum st_type stored, st_writer *writer)
+{
+    const int64_t one = 1;
+
+    positions_to_tensors(model->positions, "positions.", stored, writer);
+    st_writer_tensor(writer, "positions.scale", ST_F64, ST_F64, 1, &one, &model->facts.positions_scale);
+}
+
+/* The densities' names, and where their scores lie if that is known. */
+static void add_densities(const dn_model *model, st_writer *writer)
+{
+    const int64_t three = 3;
+    char names[64] = "", tensor[32];
+
+    for (int d = 0; d < DENSITIES; d++) {
+        if (!model_has(model, d))
+            continue;
+        strcat(strcat(names, *names ? "," : ""), density_names[d]);
+        snprintf(tensor, sizeof tensor, "%s.standard", density_names[d]);
+        if (model->facts.standards[d].spread > 0)
+            st_writer_tensor(writer, tensor, ST_F64, ST_F64, 1, &three, &model->facts.standards[d]);
+    }
+    st_writer_metadata(writer, "differnet.densities", names);
+    st_writer_metadata(writer, "differnet.preset", model->facts.preset);
+}
+
 dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *writer, float **scratch, dn_error *error)
 {
     enum st_type stored = storage == DN_STORAGE_F16 ? ST_F16 : ST_F32;
-    int64_t dim = model->extractor->feature_dim, count = model->holdout_count;
+    int64_t count = model->holdout_count;
     char format[16];
 
     *scratch = NULL;
@@ -51,10 +89,14 @@ dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *wri
     st_writer_metadata(writer, "differnet.format", format);
     st_writer_metadata(writer, "differnet.facts", facts);
     free(facts);
-    flow_to_tensors(model->flow, "flow.", stored, writer);
+    add_densities(model, writer);
+    if (model->flow)
+        flow_to_tensors(model->flow, "flow.", stored, writer);
     TRY(extractor_to_tensors(model->extractor, "backbone.", stored, writer, scratch, error));
-    st_writer_tensor(writer, "features.mean", ST_F32, ST_F32, 1, &dim, model->mean);
-    st_writer_tensor(writer, "features.deviation", ST_F32, ST_F32, 1, &dim, model->deviation);
+    if (model->flow)
+        add_flow(model, writer);
+    if (model->positions)
+        add_positions(model, stored, writer);
     st_writer_tensor(writer, "holdout.scores", ST_F64, ST_F64, 1, &count, model->holdout_scores);
     return DN_OK;
 }
@@ -204,8 +246,10 @@ static dn_status load_facts(const st_file *file, loaded_facts *facts, dn_error *
 
 /* ---- reading: the parts ---- */
 
-/* Bytes of a file that a flow's weights may point into: mapped, or copied. */
+/* Bytes of a file that densities may point into: mapped, or copied.  Each of them, and who reads the file, holds one
+ * reference. */
 typedef struct file_bytes {
+    atomic_int references;
     dn_allocator allocator;
     file_mapping mapping; /* zeroed for copied bytes */
     uint8_t *copy;        /* NULL for mapped bytes */
@@ -216,28 +260,159 @@ static void release_bytes(void *keep_alive)
     file_bytes *bytes = keep_alive;
     dn_allocator allocator = bytes->allocator;
 
+    if (atomic_fetch_sub_explicit(&bytes->references, 1, memory_order_acq_rel) != 1)
+        return;
     file_unmap(&bytes->mapping);
     mem_free(&allocator, bytes->copy);
     mem_free(&allocator, bytes);
 }
 
-/* Standardisation and held-out scores to a model of parts that fit together. */
-static dn_status load_numbers(const st_file *file, const loaded_facts *facts, dn_extractor *extractor, dn_flow *flow,
-                              float *buffer, const dn_allocator *allocator, dn_model **out, dn_error *error)
+/* Numbers inside the bytes stay in use.  Mapped pages that were read for the checksum are let go: they come back when
+ * they are needed. */
+static file_bytes *keep_bytes(file_bytes *bytes, const float *numbers, size_t count)
 {
-    int64_t dim = extractor->feature_dim;
+    atomic_fetch_add_explicit(&bytes->references, 1, memory_order_relaxed);
+    if (bytes->mapping.bytes)
+        file_map_forget(&bytes->mapping, numbers, count * sizeof *numbers);
+    return bytes;
+}
+
+/* A file being read: what all densities' readers need. */
+struct reading {
+    const st_file *file;
+    file_bytes *bytes;
+    _Bool verify;
+    dn_model *model;
+};
+
+/* Passes a failure of a part on.  A part's reader blames its arguments; here they came from the file. */
+static dn_status fail_part(const st_file *file, const dn_error *problem, dn_error *error)
+{
+    if (problem->status == DN_E_ARGUMENT)
+        return fail(error, DN_E_FORMAT, "%s: %s", st_label(file), problem->message);
+    return fail(error, problem->status, "%s", problem->message);
+}
+
+static dn_status read_standardisation(const struct reading *r, dn_flow *flow, float *buffer, dn_error *error)
+{
+    int64_t dim = r->model->extractor->feature_dim;
     float *mean = buffer, *deviation = buffer + dim;
     const st_tensor *tensor;
 
-    TRY(st_require(file, "features.mean", 1, &dim, &tensor, error));
-    TRY(st_read_f32(file, tensor, mean, error));
-    TRY(st_require(file, "features.deviation", 1, &dim, &tensor, error));
-    TRY(st_read_f32(file, tensor, deviation, error));
+    TRY(st_require(r->file, "features.mean", 1, &dim, &tensor, error));
+    TRY(st_read_f32(r->file, tensor, mean, error));
+    TRY(st_require(r->file, "features.deviation", 1, &dim, &tensor, error));
+    TRY(st_read_f32(r->file, tensor, deviation, error));
     for (int64_t i = 0; i < dim; i++)
         if (deviation[i] <= 0)
             return fail(error, DN_E_FORMAT, "%s: tensor features.deviation: entry %lld is %g, not above 0",
-                        st_label(file), (long long)i, (double)deviation[i]);
-    return model_create(extractor, flow, mean, deviation, &facts->model, allocator, out, error);
+                        st_label(r->file), (long long)i, (double)deviation[i]);
+    return model_set_flow(r->model, flow, mean, deviation, error);
+}
+
+static dn_status read_flow(const struct reading *r, dn_error *error)
+{
+    const dn_allocator *allocator = &r->model->allocator;
+    dn_flow *flow = NULL;
+    _Bool in_place = 0;
+    dn_error problem;
+
+    if (flow_from_tensors(r->file, "flow.", allocator, &in_place, r->verify, &flow, &problem) != DN_OK)
+        return fail_part(r->file, &problem, error);
+    if (in_place) {
+        flow->release = release_bytes;
+        flow->keep_alive = keep_bytes(r->bytes, flow->weights,
+                                      flow_parameters(flow->dimension, flow->blocks, flow->hidden));
+    }
+    dn_status status = DN_OK;
+    float *buffer = NULL;
+    if (flow->dimension != r->model->extractor->feature_dim)
+        status = fail(error, DN_E_FORMAT, "%s: the flow has %d dimensions, the backbone's features have %d",
+                      st_label(r->file), flow->dimension, r->model->extractor->feature_dim);
+    else if (!(buffer = mem_alloc(allocator, (size_t)flow->dimension, 2 * sizeof *buffer)))
+        status = fail_memory(error, st_label(r->file));
+    else
+        status = read_standardisation(r, flow, buffer, error);
+    mem_free(allocator, buffer);
+    flow_unref(flow);
+    return status;
+}
+
+/* `count` numbers, all finite. */
+static dn_status read_doubles(const st_file *file, const char *name, int64_t count, double *out, dn_error *error)
+{
+    const st_tensor *tensor;
+
+    TRY(st_require(file, name, 1, &count, &tensor, error));
+    return st_read_f64(file, tensor, out, error);
+}
+
+static dn_status read_positions(const struct reading *r, dn_error *error)
+{
+    maps_geometry maps = maps_of(r->model->extractor);
+    positions *density;
+    _Bool in_place = 0;
+    dn_error problem;
+
+    TRY(positions_from_tensors(r->file, "positions.", maps.channels, &r->model->allocator, &in_place, r->verify,
+                               &density, error));
+    if (in_place) {
+        density->release = release_bytes;
+        density->keep_alive = keep_bytes(r->bytes, density->factor,
+                                         positions_cells(density) * positions_triangle(density->dims));
+    }
+    if (model_set_positions(r->model, density, &problem) != DN_OK)
+        return fail_part(r->file, &problem, error);
+    TRY(read_doubles(r->file, "positions.scale", 1, &r->model->facts.positions_scale, error));
+    if (r->model->facts.positions_scale < 0)
+        return fail(error, DN_E_FORMAT, "%s: tensor positions.scale: a scale below 0", st_label(r->file));
+    return DN_OK;
+}
+
+static dn_status read_standard(const struct reading *r, int density, dn_error *error)
+{
+    density_standard *standard = &r->model->facts.standards[density];
+    double numbers[3];
+    char name[64];
+
+    snprintf(name, sizeof name, "%s.standard", density_names[density]);
+    if (!st_find(r->file, name))
+        return DN_OK;
+    TRY(read_doubles(r->file, name, 3, numbers, error));
+    *standard = (density_standard){numbers[0], numbers[1], numbers[2]};
+    if (standard->spread < 0 || standard->weight < 0)
+        return fail(error, DN_E_FORMAT, "%s: tensor %s: a spread or weight below 0", st_label(r->file), name);
+    return DN_OK;
+}
+
+/* The densities that the metadata names, in any order; in files of format 1 it was always the flow. */
+static dn_status read_densities(const struct reading *r, dn_error *error)
+{
+    static dn_status (*const readers[DENSITIES])(const struct reading *, dn_error *) = {
+        [DENSITY_FLOW] = read_flow, [DENSITY_POSITIONS] = read_positions};
+    const char *names = st_metadata(r->file, "differnet.densities");
+
+    if (!names)
+        return st_check_version(r->file, 1, NULL) == DN_OK
+                   ? read_flow(r, error)
+                   : fail(error, DN_E_FORMAT, "%s: the metadata differnet.densities is missing", st_label(r->file));
+    for (const char *name = names; *name; ) {
+        size_t length = strcspn(name, ",");
+        int d = 0;
+        while (d < DENSITIES && (strlen(density_names[d]) != length || strncmp(density_names[d], name, length) != 0))
+            d++;
+        if (d == DENSITIES)
+            return fail(error, DN_E_UNSUPPORTED, "%s: holds a density that this version does not know "
+                        "(differnet.densities); update the library", st_label(r->file));
+        if (model_has(r->model, d))
+            return fail(error, DN_E_FORMAT, "%s: the density %s is there twice", st_label(r->file), density_names[d]);
+        TRY(readers[d](r, error));
+        TRY(read_standard(r, d, error));
+        name += length + (name[length] == ',');
+    }
+    if (!r->model->flow && !r->model->positions)
+        return fail(error, DN_E_FORMAT, "%s: the model has no density", st_label(r->file));
+    return DN_OK;
 }
 
 static dn_status load_holdout(const st_file *file, dn_model *model, dn_error *error)
@@ -263,68 +438,46 @@ static dn_status load_holdout(const st_file *file, dn_model *model, dn_error *er
     return status;
 }
 
-/* The model of parts that were read. */
-static dn_status assemble(const st_file *file, const loaded_facts *facts, dn_extractor *extractor, dn_flow *flow,
-                          const dn_allocator *allocator, dn_model **out, dn_error *error)
+/* The preset's name, for display. */
+static dn_status read_preset(const st_file *file, model_facts *facts, dn_error *error)
 {
-    if (flow->dimension != extractor->feature_dim)
-        return fail(error, DN_E_FORMAT, "%s: the flow has %d dimensions, the backbone's features have %d",
-                    st_label(file), flow->dimension, extractor->feature_dim);
-    float *buffer = mem_alloc(allocator, (size_t)flow->dimension, 2 * sizeof *buffer);
-    if (!buffer)
-        return fail_memory(error, st_label(file));
-    dn_status status = load_numbers(file, facts, extractor, flow, buffer, allocator, out, error);
-    mem_free(allocator, buffer);
-    if (status == DN_OK)
-        status = load_holdout(file, *out, error);
-    if (status != DN_OK) {
-        model_unref(*out);
-        *out = NULL;
-    }
-    return status;
+    const char *preset = st_metadata(file, "differnet.preset");
+
+    if (!preset)
+        return DN_OK;
+    if (strlen(preset) >= sizeof facts->preset || strspn(preset, "abcdefghijklmnopqrstuvwxyz-") != strlen(preset))
+        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.preset is no preset's name", st_label(file));
+    strcpy(facts->preset, preset);
+    return DN_OK;
 }
 
-/* Passes a failure of a part on.  A part's reader blames its arguments; here they came from the file. */
-static dn_status fail_part(const st_file *file, const dn_error *problem, dn_error *error)
-{
-    if (problem->status == DN_E_ARGUMENT)
-        return fail(error, DN_E_FORMAT, "%s: %s", st_label(file), problem->message);
-    return fail(error, problem->status, "%s", problem->message);
-}
-
-/* Reads a parsed file whose frame was checked.  The flow takes `bytes` over (and *bytes becomes NULL) if it uses them
- * in place. */
-static dn_status load_parts(const st_file *file, const loaded_facts *facts, file_bytes **bytes, _Bool verify,
+/* Reads a parsed file whose frame was checked. */
+static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes *bytes, _Bool verify,
                             const dn_allocator *allocator, dn_model **out, dn_error *error)
 {
     dn_extractor_options options = {.struct_size = sizeof options, .input_size = facts->input_size,
                                     .scales = facts->scales, .allocator = allocator};
     dn_extractor *extractor = NULL;
-    dn_flow *flow = NULL;
-    _Bool in_place = 0;
     dn_error problem;
 
+    TRY(read_preset(file, &facts->model, error));
     if (extractor_from_tensors(file, "backbone.", &options, &extractor, &problem) != DN_OK)
         return fail_part(file, &problem, error);
-    if (flow_from_tensors(file, "flow.", allocator, &in_place, verify, &flow, &problem) != DN_OK) {
-        extractor_unref(extractor);
-        return fail_part(file, &problem, error);
-    }
-    if (in_place) {
-        if ((*bytes)->mapping.bytes)
-            file_map_forget(&(*bytes)->mapping, flow->weights,
-                            flow_parameters(flow->dimension, flow->blocks, flow->hidden) * sizeof *flow->weights);
-        flow->release = release_bytes;
-        flow->keep_alive = *bytes;
-        *bytes = NULL;
-    }
-    dn_status status = assemble(file, facts, extractor, flow, allocator, out, error);
+    dn_status status = model_create(extractor, &facts->model, allocator, out, error);
     extractor_unref(extractor);
-    flow_unref(flow);
+    if (status == DN_OK) {
+        status = read_densities(&(struct reading){file, bytes, verify, *out}, error);
+        if (status == DN_OK)
+            status = load_holdout(file, *out, error);
+        if (status != DN_OK) {
+            model_unref(*out);
+            *out = NULL;
+        }
+    }
     return status;
 }
 
-static dn_status load(const uint8_t *data, size_t size, const char *label, file_bytes **bytes, _Bool verify,
+static dn_status load(const uint8_t *data, size_t size, const char *label, file_bytes *bytes, _Bool verify,
                       const dn_allocator *allocator, dn_model **out, dn_error *error)
 {
     st_file *file;
@@ -357,13 +510,13 @@ dn_status model_open_path(const char *path, const dn_model_options *options, dn_
     file_bytes *bytes = mem_zalloc(&allocator, 1, sizeof *bytes);
     if (!bytes)
         return fail_memory(error, path);
+    atomic_init(&bytes->references, 1);
     bytes->allocator = allocator;
     dn_status status = file_map(path, &bytes->mapping, error);
     if (status == DN_OK)
-        status = load(bytes->mapping.bytes, bytes->mapping.size, path, &bytes, options->verify, &allocator, out,
+        status = load(bytes->mapping.bytes, bytes->mapping.size, path, bytes, options->verify, &allocator, out,
                       error);
-    if (bytes)
-        release_bytes(bytes);
+    release_bytes(bytes);
     return status;
 }
 
@@ -376,15 +529,15 @@ dn_status model_open_memory(const void *data, size_t size, const dn_model_option
     file_bytes *bytes = mem_zalloc(&allocator, 1, sizeof *bytes);
     if (!bytes)
         return fail_memory(error, "a model");
+    atomic_init(&bytes->references, 1);
     bytes->allocator = allocator;
     bytes->copy = mem_alloc(&allocator, size, 1);
     dn_status status = bytes->copy ? DN_OK : fail_memory(error, "a copy of the model");
     if (status == DN_OK) {
         if (size > 0)
             memcpy(bytes->copy, data, size);
-        status = load(bytes->copy, size, "model in memory", &bytes, options->verify, &allocator, out, error);
+        status = load(bytes->copy, size, "model in memory", bytes, options->verify, &allocator, out, error);
     }
-    if (bytes)
-        release_bytes(bytes);
+    release_bytes(bytes);
     return status;
 }

@@ -40,7 +40,8 @@ static dn_status bare_model(dn_trainer *t, dn_model **out, dn_error *error)
 
     snprintf(facts.library, sizeof facts.library, "%d.%d.%d", DN_VERSION_MAJOR, DN_VERSION_MINOR, DN_VERSION_PATCH);
     TRY(good_flow(t, &flow, error));
-    dn_status status = model_create(t->extractor, flow, t->mean, t->deviation, &facts, &t->allocator, out, error);
+    dn_status status = model_create_with_flow(t->extractor, flow, t->mean, t->deviation, &facts, &t->allocator, out,
+                                              error);
     flow_unref(flow);
     return status;
 }
