@@ -1,0 +1,100 @@
+#include "differnet/position_map.h"
+
+#include "base/memory.h"
+#include "image/heatmap.h"
+#include "image/view.h"
+
+static size_t view_floats(const dn_extractor *extractor)
+{
+    return mem_padded_floats((size_t)extractor->input_size * (size_t)extractor->input_size * 3);
+}
+
+size_t position_features_scratch(const dn_extractor *extractor, int32_t threads)
+{
+    size_t floats;
+
+    return size_add(view_floats(extractor), maps_scratch(extractor, threads), &floats) ? floats : 0;
+}
+
+void position_features(const dn_extractor *extractor, const uint16_t *canvas, double angle, float *maps, float *scratch,
+                       pool *workers)
+{
+    view_render(canvas, extractor->input_size, angle, NULL, extractor->mean, extractor->std, scratch);
+    maps_forward(extractor, scratch, maps, scratch + view_floats(extractor), workers);
+}
+
+static size_t maps_floats(const positions *density)
+{
+    return mem_padded_floats(positions_cells(density) * (size_t)density->channels);
+}
+
+size_t position_map_scratch(const dn_extractor *extractor, const positions *density, int32_t threads)
+{
+    size_t features = position_features_scratch(extractor, threads), rows, part, floats;
+
+    if (features == 0 || !size_mul(positions_map_scratch(density), (size_t)threads, &rows))
+        return 0;
+    part = features > rows ? features : rows; /* one after the other */
+    return size_add(part, maps_floats(density), &floats) ? floats : 0;
+}
+
+void position_map(const dn_extractor *extractor, const positions *density, const uint16_t *canvas, float *map,
+                  float *scratch, pool *workers)
+{
+    float *maps = scratch, *rest = scratch + maps_floats(density);
+
+    position_features(extractor, canvas, 0, maps, rest, workers);
+    positions_map(density, maps, map, rest, workers);
+    position_smooth(map, density->rows, density->columns, maps);
+}
+
+void position_smooth(float *map, int32_t rows, int32_t columns, float *scratch)
+{
+    map_blur(map, rows, columns, 1, POSITION_MAP_SIGMA, scratch);
+}
+
+double position_score(const float *map, size_t cells)
+{
+    float most = 0;
+
+    for (size_t i = 0; i < cells; i++)
+        if (!(map[i] <= most)) /* NaN stays */
+            most = map[i];
+    return (double)most;
+}
+
+/* Between which two of `cells` cells the pixel `at` of `pixels` lies, and the second one's share. */
+struct between {
+    int32_t first, second;
+    float share;
+};
+
+static struct between between_cells(int32_t at, int32_t pixels, int32_t size, double offset, double stride,
+                                    int32_t cells)
+{
+    double cell = ((at + 0.5) * size / pixels - offset) / stride;
+
+    if (!(cell > 0))
+        return (struct between){0, 0, 0};
+    if (cell >= cells - 1)
+        return (struct between){cells - 1, cells - 1, 0};
+    int32_t first = (int32_t)cell;
+    return (struct between){first, first + 1, (float)(cell - first)};
+}
+
+void position_to_image(const float *map, const maps_geometry *geometry, int32_t size, float factor, float *target,
+                       int32_t height, int32_t width)
+{
+    for (int32_t y = 0; y < height; y++) {
+        struct between v = between_cells(y, height, size, geometry->offset_y, geometry->stride_y, geometry->rows);
+        const float *above = map + (size_t)v.first * (size_t)geometry->columns;
+        const float *below = map + (size_t)v.second * (size_t)geometry->columns;
+        for (int32_t x = 0; x < width; x++) {
+            struct between u = between_cells(x, width, size, geometry->offset_x, geometry->stride_x,
+                                             geometry->columns);
+            float first = above[u.first] + v.share * (below[u.first] - above[u.first]);
+            float second = above[u.second] + v.share * (below[u.second] - above[u.second]);
+            *target++ = factor * (first + u.share * (second - first));
+        }
+    }
+}

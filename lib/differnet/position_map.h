@@ -1,0 +1,30 @@
+/* One image through the density at every position: canvas -> upright view -> feature maps -> distances -> map, score. */
+#ifndef DN_DIFFERNET_POSITION_MAP_H
+#define DN_DIFFERNET_POSITION_MAP_H
+
+#include "cnn/maps.h"
+#include "positions/positions.h"
+
+/* The map is smoothed by a Gaussian of so many cells: what is anomalous covers more than one of them, chance does not. */
+#define POSITION_MAP_SIGMA 1.0
+
+/* Floats of scratch for the functions below on so many threads; 0 if it overflows. */
+size_t position_map_scratch(const dn_extractor *extractor, const positions *density, int32_t threads);
+/* map (rows, columns): smoothed distances of the canvas (size, size, 3), about 1 in good images.  The same bits for any
+ * number of workers. */
+void position_map(const dn_extractor *extractor, const positions *density, const uint16_t *canvas, float *map,
+                  float *scratch, pool *workers);
+/* Feature maps (rows, columns, channels) of the canvas turned by `angle` degrees. */
+size_t position_features_scratch(const dn_extractor *extractor, int32_t threads);
+void position_features(const dn_extractor *extractor, const uint16_t *canvas, double angle, float *maps, float *scratch,
+                       pool *workers);
+/* Smooths distances (rows, columns) in place.  scratch: as many floats. */
+void position_smooth(float *map, int32_t rows, int32_t columns, float *scratch);
+/* The image's score from its smoothed map: the highest value. */
+double position_score(const float *map, size_t cells);
+/* Brings the map to the image's own pixels, (height, width): linear between the cells' centres, constant beyond the
+ * outermost ones; times `factor`. */
+void position_to_image(const float *map, const maps_geometry *geometry, int32_t size, float factor, float *target,
+                       int32_t height, int32_t width);
+
+#endif
