@@ -9,8 +9,6 @@
 #include "base/rng.h"
 #include "flow/flow.h"
 
-#define LOG_TWO_PI 1.837877066409345483560659472811
-
 static const dn_flow_options default_options = {
     .struct_size = sizeof(dn_flow_options), .dimension = 768, .blocks = 8, .hidden = 512, .clamp = 3};
 

@@ -2,47 +2,27 @@
 #include "api.h"
 
 #include "differnet/localize.h"
-#include "image/heatmap.h"
 #include "image/pixels.h"
-
-#define MAX_THREADS 256
-
-static const dn_localizer_options default_options = {
-    .struct_size = sizeof(dn_localizer_options), .views = 16, .angles = -1, .threads = 1, .sigma = 3};
 
 void dn_localizer_options_init_size(dn_localizer_options *options, size_t size)
 {
-    options_init(options, size, &default_options, sizeof default_options);
-}
+    dn_localizer_options defaults = localizer_default_options();
 
-static dn_status check_options(const dn_localizer_options *options, dn_error *error)
-{
-    if (options->views < 1 || options->views > MODEL_MAX_VIEWS)
-        return fail(error, DN_E_ARGUMENT, "dn_localizer_options: views is %d, must be 1 .. %d", options->views,
-                    MODEL_MAX_VIEWS);
-    if (options->angles < -1 || options->angles > DN_ANGLES_GRID)
-        return fail(error, DN_E_ARGUMENT, "dn_localizer_options: angles is %d, must be DN_ANGLES_STRATIFIED, "
-                    "DN_ANGLES_GRID, or -1 for the model's own", options->angles);
-    if (options->threads < 1 || options->threads > MAX_THREADS)
-        return fail(error, DN_E_ARGUMENT, "dn_localizer_options: threads is %d, must be 1 .. %d", options->threads,
-                    MAX_THREADS);
-    if (!(options->sigma >= 0 && options->sigma <= BLUR_MAX_SIGMA)) /* refuses NaN, too */
-        return fail(error, DN_E_ARGUMENT, "dn_localizer_options: sigma is %g, must be 0 .. %g", options->sigma,
-                    BLUR_MAX_SIGMA);
-    TRY(allocator_check(options->allocator, "dn_localizer_options", error));
-    return runner_check(options->runner, "dn_localizer_options", error);
+    options_init(options, size, &defaults, sizeof defaults);
 }
 
 dn_status dn_localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out,
                               dn_error *error)
 {
-    dn_localizer_options own = default_options;
+    dn_localizer_options own = localizer_default_options();
 
     REQUIRE(out, error);
     *out = NULL;
     REQUIRE(model, error);
     TRY(options_read(&own, sizeof own, options, "dn_localizer_options", error));
-    TRY(check_options(&own, error));
+    TRY(localizer_options_check(&own, error));
+    TRY(allocator_check(own.allocator, "dn_localizer_options", error));
+    TRY(runner_check(own.runner, "dn_localizer_options", error));
     return localizer_create(model, &own, out, error);
 }
 

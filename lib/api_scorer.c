@@ -5,14 +5,11 @@
 
 #include "differnet/score.h"
 
-#define MAX_THREADS 256
-
-static const dn_scorer_options default_options = {
-    .struct_size = sizeof(dn_scorer_options), .views = 0, .angles = -1, .threads = 1, .false_alarm_rate = 0.05};
-
 void dn_scorer_options_init_size(dn_scorer_options *options, size_t size)
 {
-    options_init(options, size, &default_options, sizeof default_options);
+    dn_scorer_options defaults = scorer_default_options();
+
+    options_init(options, size, &defaults, sizeof defaults);
 }
 
 void dn_score_init_size(dn_score *score, size_t size)
@@ -22,33 +19,17 @@ void dn_score_init_size(dn_score *score, size_t size)
     options_init(score, size, &empty, sizeof empty);
 }
 
-static dn_status check_options(const dn_scorer_options *options, dn_error *error)
-{
-    if (options->views < 0 || options->views > MODEL_MAX_VIEWS)
-        return fail(error, DN_E_ARGUMENT, "dn_scorer_options: views is %d, must be 1 .. %d, or 0 for the model's own "
-                    "number", options->views, MODEL_MAX_VIEWS);
-    if (options->angles < -1 || options->angles > DN_ANGLES_GRID)
-        return fail(error, DN_E_ARGUMENT, "dn_scorer_options: angles is %d, must be DN_ANGLES_STRATIFIED, "
-                    "DN_ANGLES_GRID, or -1 for the model's own", options->angles);
-    if (options->threads < 1 || options->threads > MAX_THREADS)
-        return fail(error, DN_E_ARGUMENT, "dn_scorer_options: threads is %d, must be 1 .. %d", options->threads,
-                    MAX_THREADS);
-    if (!(options->false_alarm_rate > 0 && options->false_alarm_rate <= 1)) /* refuses NaN, too */
-        return fail(error, DN_E_ARGUMENT, "dn_scorer_options: false_alarm_rate is %g, must be > 0 .. 1",
-                    options->false_alarm_rate);
-    TRY(allocator_check(options->allocator, "dn_scorer_options", error));
-    return runner_check(options->runner, "dn_scorer_options", error);
-}
-
 dn_status dn_scorer_create(dn_model *model, const dn_scorer_options *options, dn_scorer **out, dn_error *error)
 {
-    dn_scorer_options own = default_options;
+    dn_scorer_options own = scorer_default_options();
 
     REQUIRE(out, error);
     *out = NULL;
     REQUIRE(model, error);
     TRY(options_read(&own, sizeof own, options, "dn_scorer_options", error));
-    TRY(check_options(&own, error));
+    TRY(scorer_options_check(&own, error));
+    TRY(allocator_check(own.allocator, "dn_scorer_options", error));
+    TRY(runner_check(own.runner, "dn_scorer_options", error));
     return scorer_create(model, &own, out, error);
 }
 
@@ -113,11 +94,10 @@ dn_status dn_scorer_decide_path(dn_scorer *scorer, const char *path, dn_score *s
 
 /* ---- many images ---- */
 
-/* A batch call's arguments; either `views` or `paths`. */
+/* A batch call: its arguments, and where its results go. */
 struct batch {
-    const dn_pixels *views;
-    const char *const *paths;
-    int32_t count;
+    dn_scorer *scorer;
+    scorer_list list;
     dn_score *scores;
     size_t stride;    /* bytes from one of the caller's scores to the next: what the caller's dn_score measures */
     dn_error *errors; /* may be NULL */
@@ -130,9 +110,11 @@ static void *score_at(const struct batch *batch, int32_t i)
 }
 
 /* Nothing was scored from image `first` on. */
-static dn_status fail_rest(dn_scorer *scorer, const struct batch *batch, int32_t first, const dn_error *cause)
+static dn_status fail_rest(const struct batch *batch, int32_t first, const dn_error *cause)
 {
-    for (int32_t i = first; batch->errors && i < batch->count; i++)
+    dn_scorer *scorer = batch->scorer;
+
+    for (int32_t i = first; batch->errors && i < batch->list.count; i++)
         batch->errors[i] = *cause;
     if (scorer->error.status == DN_OK)
         scorer->error = *cause;
@@ -144,12 +126,12 @@ static dn_status check_batch(struct batch *batch, dn_error *error)
 {
     size_t size;
 
-    if (!batch->scores || (!batch->views && !batch->paths))
+    if (!batch->scores || (!batch->list.views && !batch->list.paths))
         return fail(error, DN_E_ARGUMENT, "a batch whose list of %s is NULL", batch->scores ? "images" : "scores");
-    if (batch->count < 0)
-        return fail(error, DN_E_ARGUMENT, "a batch of %d images: count must be >= 0", batch->count);
-    for (int32_t i = 0; i < batch->count; i++) {
-        if (batch->paths && !batch->paths[i])
+    if (batch->list.count < 0)
+        return fail(error, DN_E_ARGUMENT, "a batch of %d images: count must be >= 0", batch->list.count);
+    for (int32_t i = 0; i < batch->list.count; i++) {
+        if (batch->list.paths && !batch->list.paths[i])
             return fail(error, DN_E_ARGUMENT, "paths[%d] is NULL", i);
         TRY(struct_size_check(score_at(batch, i), "scores", &size, error));
         if (i == 0)
@@ -162,73 +144,46 @@ static dn_status check_batch(struct batch *batch, dn_error *error)
 }
 
 /* Hands over what became of image i. */
-static void write_result(dn_scorer *scorer, const struct batch *batch, int32_t i, const dn_score *score,
-                         dn_error *error)
+static void write_result(void *context, int32_t i, const dn_score *score, const dn_error *error)
 {
-    dn_error cause = *error;
+    const struct batch *batch = context;
+    dn_error *first = &batch->scorer->error, cause = *error;
 
     if (cause.status == DN_OK)
         cause.status = output_write(score_at(batch, i), score, sizeof *score, "dn_score", &cause);
-    else if (batch->views)
+    else if (!batch->list.paths)
         fail(&cause, error->status, "images[%d]: %s", i, error->message);
-    if (cause.status != DN_OK && scorer->error.status == DN_OK)
-        scorer->error = cause;
+    if (cause.status != DN_OK && first->status == DN_OK)
+        *first = cause;
     if (batch->errors)
         batch->errors[i] = cause;
 }
 
-/* Images first .. first + count - 1, which the scorer handles together. */
-static dn_status score_group(dn_scorer *scorer, const struct batch *batch, int32_t first, int32_t count,
-                             dn_error *cause)
-{
-    scorer_input images[SCORE_IMAGES] = {0};
-    dn_score scores[SCORE_IMAGES];
-    dn_error errors[SCORE_IMAGES];
-
-    for (int32_t i = 0; i < count; i++) {
-        images[i] = batch->paths ? (scorer_input){.path = batch->paths[first + i]}
-                                 : (scorer_input){.view = &batch->views[first + i]};
-        scores[i] = (dn_score){.struct_size = sizeof *scores};
-    }
-    TRY(scorer_score_group(scorer, images, count, scores, errors, cause));
-    for (int32_t i = 0; i < count; i++)
-        write_result(scorer, batch, first + i, &scores[i], &errors[i]);
-    return DN_OK;
-}
-
-static dn_status score_all(dn_scorer *scorer, struct batch *batch)
+static dn_status score_batch(struct batch *batch)
 {
     dn_error cause = {0};
+    int32_t done = 0;
 
-    if (check_batch(batch, &cause) != DN_OK)
-        return fail_rest(scorer, batch, 0, &cause);
-    for (int32_t first = 0; first < batch->count;) {
-        int32_t left = batch->count - first, count = left < scorer->batch ? left : scorer->batch;
-        if (score_group(scorer, batch, first, count, &cause) != DN_OK)
-            return fail_rest(scorer, batch, first, &cause);
-        first += count;
-    }
-    return scorer->error.status;
+    REQUIRE(batch->scorer, NULL);
+    begin(batch->scorer);
+    if (batch->list.count == 0)
+        return DN_OK;
+    dn_status status = check_batch(batch, &cause);
+    if (status == DN_OK)
+        status = scorer_score_list(batch->scorer, &batch->list, write_result, batch, &done, &cause);
+    return status == DN_OK ? batch->scorer->error.status : fail_rest(batch, done, &cause);
 }
 
 dn_status dn_scorer_score_batch(dn_scorer *scorer, const dn_pixels *images, int32_t count, dn_score *scores,
                                 dn_error *errors)
 {
-    struct batch batch = {.views = images, .count = count, .scores = scores, .errors = errors};
-
-    REQUIRE(scorer, NULL);
-    begin(scorer);
-    return count == 0 ? DN_OK : score_all(scorer, &batch);
+    return score_batch(&(struct batch){scorer, {.views = images, .count = count}, scores, 0, errors});
 }
 
 dn_status dn_scorer_score_batch_paths(dn_scorer *scorer, const char *const *paths, int32_t count, dn_score *scores,
                                       dn_error *errors)
 {
-    struct batch batch = {.paths = paths, .count = count, .scores = scores, .errors = errors};
-
-    REQUIRE(scorer, NULL);
-    begin(scorer);
-    return count == 0 ? DN_OK : score_all(scorer, &batch);
+    return score_batch(&(struct batch){scorer, {.paths = paths, .count = count}, scores, 0, errors});
 }
 
 int32_t dn_scorer_batch_images(const dn_scorer *scorer)

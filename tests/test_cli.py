@@ -773,8 +773,8 @@ class Info(CommandTest):
 
     @unittest.skipIf(EMBED_BACKBONE, "built with a backbone")
     def test_no_built_in_backbone(self):
-        self.refused("info", says=["no built-in", "--backbone FILE"])
-        self.refused("info", "--json", says=["no built-in", "--backbone FILE"])
+        self.refused("info", says=["no built-in", "info FILE"])
+        self.refused("info", "--json", says=["no built-in", "info FILE"])
 
     def test_other_files(self):
         self.refused("info", path("set/test/good/0.png"), says=["0.png"])

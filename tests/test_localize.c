@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "cnn/features.h"
+#include "cnn/view_features.h"
 #include "differnet/regions.h"
 #include "differnet/localize.h"
 #include "differnet/score.h"
@@ -89,7 +89,7 @@ static void view_gradient(dn_model *model, const uint16_t *canvas, double angle,
 
     view_render(canvas, extractor->input_size, angle, NULL, extractor->mean, extractor->std, view);
     ck_assert_int_eq(dn_extractor_features(extractor, view, 1, y, NULL), DN_OK);
-    model_standardise(model, y);
+    view_features_standardise(y, 1, (size_t)model->extractor->feature_dim, model->mean, model->deviation);
     flow_gradient(model->flow, y, 1, loss_chain, model, NULL, NULL, feature_gradient, flow_memory, NULL);
     for (int i = 0; i < extractor->feature_dim; i++)
         feature_gradient[i] /= model->deviation[i];

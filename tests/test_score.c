@@ -110,28 +110,43 @@ START_TEST(same_bits_for_any_threads)
 }
 END_TEST
 
+typedef struct results {
+    double scores[4];
+    dn_status statuses[4];
+    int count;
+} results;
+
+static void collect(void *context, int32_t image, const dn_score *score, const dn_error *error)
+{
+    results *r = context;
+
+    ck_assert_int_eq(image, r->count++);
+    r->statuses[image] = error->status;
+    r->scores[image] = score->score;
+}
+
 /* Images of a group that cannot be used take nothing from the others, wherever they are; an earlier picture's canvas is
  * not scored in their place. */
 START_TEST(group_with_bad_images)
 {
     dn_model *model = small_model();
-    dn_pixels good = image(), bad = good;
-    dn_score expected = score_with(model, &plain, NULL), scores[4];
+    dn_pixels good = image(), bad = good, views[4];
+    dn_score expected = score_with(model, &plain, NULL);
     dn_scorer *scorer;
-    dn_error errors[4];
 
     bad.width = DN_MIN_SIDE - 1;
     ck_ok(scorer_create(model, &plain, &scorer, NULL));
+    ck_assert_int_ge(scorer->batch, 4);
     for (unsigned set = 0; set < 16; set++) {
-        scorer_input images[4];
+        results r = {.count = 0};
+        int32_t done;
+        for (unsigned i = 0; i < 4; i++)
+            views[i] = set >> i & 1 ? bad : good;
+        ck_ok(scorer_score_list(scorer, &(scorer_list){.views = views, .count = 4}, collect, &r, &done, NULL));
+        ck_assert(done == 4 && r.count == 4);
         for (unsigned i = 0; i < 4; i++) {
-            images[i] = (scorer_input){.view = set >> i & 1 ? &bad : &good};
-            scores[i] = (dn_score){0};
-        }
-        ck_ok(scorer_score_group(scorer, images, 4, scores, errors, NULL));
-        for (unsigned i = 0; i < 4; i++) {
-            ck_assert_int_eq(errors[i].status, set >> i & 1 ? DN_E_ARGUMENT : DN_OK);
-            ck_assert_double_eq(scores[i].score, set >> i & 1 ? 0 : expected.score);
+            ck_assert_int_eq(r.statuses[i], set >> i & 1 ? DN_E_ARGUMENT : DN_OK);
+            ck_assert_double_eq(r.scores[i], set >> i & 1 ? 0 : expected.score);
         }
     }
     scorer_free(scorer);

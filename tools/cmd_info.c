@@ -295,6 +295,8 @@ static int show_built_in(bool as_json)
 
     if (status != DN_OK) {
         complain_status(NULL, status, error.message);
+        if (status == DN_E_UNSUPPORTED)
+            complain("a backbone of your own is told about with: differnet info FILE");
         return EXIT_FAILED;
     }
     int code = show_extractor(NULL, extractor, as_json);

@@ -95,6 +95,8 @@ static dn_extractor *open_backbone(const train_job *job)
 
     if (status != DN_OK) {
         complain_status(job->backbone, status, error.message);
+        if (status == DN_E_UNSUPPORTED && !job->backbone)
+            complain("a backbone of your own is given with --backbone FILE");
         return NULL;
     }
     dn_extractor_info info = extractor_info(extractor);

@@ -4,6 +4,8 @@
 
 #include "differnet.h"
 
+#define POOL_MAX_THREADS 256 /* that an option struct may ask for */
+
 typedef struct pool pool;
 
 /* One iteration: task 0 .. tasks-1, run by worker 0 .. threads-1 (index of its scratch). */

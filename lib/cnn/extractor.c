@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/option.h"
 #include "base/rng.h"
 #include "base/status.h"
 #include "cnn/layer_list.h"
 #include "cnn/maps.h"
 
-#define MAX_KERNEL 64
 #define TENSOR_NAME 128 /* prefix and name */
 
 /* torchvision's ImageNet statistics. */
@@ -52,9 +52,9 @@ static dn_status check_conv(const cnn_layer *layer, const char *label, dn_error 
     const conv_spec *conv = &layer->conv;
 
     if (conv->out_c < 1 || conv->out_c > EXTRACTOR_MAX_CHANNELS || conv->kernel_h < 1 || conv->kernel_w < 1 ||
-        conv->kernel_h > MAX_KERNEL || conv->kernel_w > MAX_KERNEL)
+        conv->kernel_h > EXTRACTOR_MAX_KERNEL || conv->kernel_w > EXTRACTOR_MAX_KERNEL)
         return fail(error, DN_E_UNSUPPORTED, "%s: tensor %s: kernels of 1 to %d pixels and 1 to %d channels are "
-                    "handled", label, layer->weight_name, MAX_KERNEL, EXTRACTOR_MAX_CHANNELS);
+                    "handled", label, layer->weight_name, EXTRACTOR_MAX_KERNEL, EXTRACTOR_MAX_CHANNELS);
     if (conv->groups != 1 && conv->out_c != conv->in_c)
         return fail(error, DN_E_UNSUPPORTED, "%s: layer %s: with groups, as many channels must leave (%d) as "
                     "enter (%d)", label, layer->name, conv->out_c, conv->in_c);
@@ -79,8 +79,8 @@ static dn_status resolve_conv(const struct source *source, cnn_layer *layer, dn_
     TRY(st_require(source->file, tensor_name(source, layer->weight_name, name), 4, shape, &tensor, error));
     /* Numbers beyond the bounds become 0, which check_conv refuses. */
     conv->out_c = tensor->shape[0] <= EXTRACTOR_MAX_CHANNELS ? (int32_t)tensor->shape[0] : 0;
-    conv->kernel_h = tensor->shape[2] <= MAX_KERNEL ? (int32_t)tensor->shape[2] : 0;
-    conv->kernel_w = tensor->shape[3] <= MAX_KERNEL ? (int32_t)tensor->shape[3] : 0;
+    conv->kernel_h = tensor->shape[2] <= EXTRACTOR_MAX_KERNEL ? (int32_t)tensor->shape[2] : 0;
+    conv->kernel_w = tensor->shape[3] <= EXTRACTOR_MAX_KERNEL ? (int32_t)tensor->shape[3] : 0;
     TRY(check_conv(layer, source->label, error));
     const int64_t bias_shape[1] = {conv->out_c};
     if (layer->bias_name[0])
@@ -232,16 +232,25 @@ static dn_status complete(dn_extractor *extractor, const struct source *source, 
 
 /* ---- creation ---- */
 
+dn_extractor_options extractor_default_options(void)
+{
+    return (dn_extractor_options){.struct_size = sizeof(dn_extractor_options), .input_size = 448, .scales = 3};
+}
+
+static const option_range ranges[] = {
+    OPTION_INTEGER(dn_extractor_options, input_size, 32, 2048, "a multiple of 32"),
+    OPTION_INTEGER(dn_extractor_options, scales, 1, EXTRACTOR_MAX_SCALES, NULL),
+    OPTION_INTEGER(dn_extractor_options, reserved, 0, 0, NULL),
+};
+
 static dn_status create(const dn_extractor_options *options, dn_extractor **out, dn_error *error)
 {
     dn_allocator allocator = mem_allocator(options->allocator);
 
-    if (options->input_size < 32 || options->input_size > 2048 || options->input_size % 32 != 0)
-        return fail(error, DN_E_ARGUMENT, "input_size is %d; it must be a multiple of 32 from 32 to 2048",
+    TRY(options_check(options, "dn_extractor_options", ranges, OPTION_COUNT(ranges), error));
+    if (options->input_size % 32 != 0)
+        return fail(error, DN_E_ARGUMENT, "dn_extractor_options: input_size is %d; it must be a multiple of 32",
                     options->input_size);
-    if (options->scales < 1 || options->scales > EXTRACTOR_MAX_SCALES)
-        return fail(error, DN_E_ARGUMENT, "scales is %d; it must be from 1 to %d", options->scales,
-                    EXTRACTOR_MAX_SCALES);
     dn_extractor *extractor = mem_zalloc(&allocator, 1, sizeof *extractor);
     if (!extractor)
         return fail_memory(error, "the backbone");

@@ -13,6 +13,7 @@
 #define EXTRACTOR_MAX_LAYERS 256
 #define EXTRACTOR_MAX_SCALES 5
 #define EXTRACTOR_MAX_CHANNELS 65536
+#define EXTRACTOR_MAX_KERNEL 64            /* pixels of a convolution's or a pool's side */
 #define EXTRACTOR_MAX_RANDOM_CHANNELS 4096
 #define EXTRACTOR_MAX_FEATURE 65536       /* numbers in a feature: what a flow takes */
 #define EXTRACTOR_MAX_OUTPUT (1 << 28)    /* floats of one layer's output: 1 GiB */
@@ -33,6 +34,12 @@ typedef struct cnn_layer {
     char weight_name[EXTRACTOR_NAME + 16];
     char bias_name[EXTRACTOR_NAME + 16]; /* "": no bias, zeros */
 } cnn_layer;
+
+/* Floats of a view (side, side, 3); samples of a canvas. */
+static inline size_t view_floats(int32_t side)
+{
+    return (size_t)side * (size_t)side * 3;
+}
 
 /* Height and width that a layer makes of its input's, in place; <= 0 if the input is too small. */
 void cnn_layer_output(const cnn_layer *layer, int32_t *h, int32_t *w);
@@ -56,6 +63,7 @@ struct dn_extractor {
     int32_t note_count;
 };
 
+dn_extractor_options extractor_default_options(void);
 /* Builds an extractor from parsed tensors whose names start with `prefix` ("" for a backbone file, "backbone." inside
  * a model); metadata keys get the same prefix.  options: complete and not NULL; ranges are checked here. */
 dn_status extractor_from_tensors(const st_file *file, const char *prefix, const dn_extractor_options *options,

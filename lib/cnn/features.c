@@ -3,52 +3,18 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "image/view.h"
+#include "cnn/network.h"
 #include "nn/activation.h"
 
 /* The first steps of a scale, whose maps are large, take one view after the other, so that the maps stay in the cache.
  * From the first step on whose input and output have no more floats than this, a step takes all views of the block, so
  * that they share the passes over its weights.  With 2 MB the former are, in AlexNet at 448 px, the first two
  * convolutions and their pools: the maps of four views would be larger than the weights that they share. */
-#define HEAD_FLOATS ((size_t)512 * 1024)
-
-/* One step of the network at one scale: a layer, and the activation behind it where that is done in one go. */
-struct step {
-    const cnn_layer *layer;
-    enum activation activation;
-    _Bool tapped;
-    size_t tap; /* entries of the scale's feature before this step's */
-    int32_t in_h, in_w, out_h, out_w;
-};
-
-/* All steps at one scale. */
-struct network {
-    struct step steps[EXTRACTOR_MAX_LAYERS];
-    int32_t count, head; /* steps; of them, those that take one view at a time */
-};
+#define EARLY_FLOATS ((size_t)512 * 1024)
 
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
-}
-
-static size_t in_floats(const struct step *step)
-{
-    return (size_t)step->in_h * (size_t)step->in_w * (size_t)step->layer->in_channels;
-}
-
-static size_t out_floats(const struct step *step)
-{
-    return (size_t)step->out_h * (size_t)step->out_w * (size_t)step->layer->out_channels;
-}
-
-/* A convolution applies the activation that follows, unless its own output is wanted. */
-static _Bool fuses(const dn_extractor *extractor, int32_t layer)
-{
-    const cnn_layer *layers = extractor->layers;
-
-    return layers[layer].kind == LAYER_CONV && !layers[layer].tap && layer + 1 < extractor->layer_count &&
-           layers[layer + 1].kind == LAYER_ACTIVATION;
 }
 
 static int32_t scale_side(const dn_extractor *extractor, int32_t scale)
@@ -56,33 +22,16 @@ static int32_t scale_side(const dn_extractor *extractor, int32_t scale)
     return extractor->input_size >> scale; /* exact: the size is a multiple of 32 */
 }
 
+/* All steps at one scale. */
 static void plan(const dn_extractor *extractor, int32_t scale, struct network *network)
 {
-    int32_t h = scale_side(extractor, scale), w = h;
-    size_t tap = 0;
+    int32_t side = scale_side(extractor, scale);
 
-    network->count = network->head = 0;
-    for (int32_t i = 0; i < extractor->layer_count; i++) {
-        struct step *step = &network->steps[network->count++];
-        *step = (struct step){.layer = &extractor->layers[i], .tap = tap, .in_h = h, .in_w = w};
-        cnn_layer_output(step->layer, &h, &w);
-        step->out_h = h;
-        step->out_w = w;
-        step->activation = step->layer->activation;
-        if (fuses(extractor, i))
-            step->activation = extractor->layers[++i].activation;
-        step->tapped = extractor->layers[i].tap;
-        if (step->tapped)
-            tap += (size_t)step->layer->out_channels;
-    }
-    while (network->head < network->count &&
-           in_floats(&network->steps[network->head]) + out_floats(&network->steps[network->head]) > HEAD_FLOATS)
-        network->head++;
-}
-
-static size_t view_floats(int32_t side)
-{
-    return (size_t)side * (size_t)side * 3;
+    network_plan(extractor, side, side, network);
+    while (network->early < network->count && step_in_floats(&network->steps[network->early]) +
+                                                      step_out_floats(&network->steps[network->early]) >
+                                                  EARLY_FLOATS)
+        network->early++;
 }
 
 /* Every 2^scale-th pixel of view (size, size, 3), the nearest-sample pyramid of the paper's section 3.3. */
@@ -139,7 +88,7 @@ static void step_forward(const struct step *step, int32_t n, const float *x, flo
                          float *scratch)
 {
     const cnn_layer *layer = step->layer;
-    size_t in = in_floats(step), out = out_floats(step);
+    size_t in = step_in_floats(step), out = step_out_floats(step);
 
     if (layer->kind == LAYER_CONV)
         conv_forward(&layer->conv, n, step->in_h, step->in_w, x, step->activation, y, scratch);
@@ -160,17 +109,17 @@ static void step_forward(const struct step *step, int32_t n, const float *x, flo
 
 /* Parts of the scratch of features_forward, in floats. */
 struct forward_layout {
-    size_t view;     /* one view of the first scale; all, if there are no steps that take one at a time */
-    size_t small;    /* views of the scales but the first */
-    size_t head[2];  /* a step's output for one view: by turns here and there */
-    size_t tail[2];  /* a step's output for all views of a block */
-    size_t operator; /* what a convolution needs */
+    size_t view;      /* one view of the first scale; all, if there are no steps that take one at a time */
+    size_t small;     /* views of the scales but the first */
+    size_t early[2];  /* a step's output for one view: by turns here and there */
+    size_t late[2];   /* a step's output for all views of a block */
+    size_t operator;  /* what a convolution needs */
 };
 
 /* Views that a step takes at once. */
 static int32_t views_of(const struct network *network, int32_t step)
 {
-    return step < network->head ? 1 : FEATURES_BLOCK;
+    return step < network->early ? 1 : FEATURES_BLOCK;
 }
 
 static size_t operator_floats(const struct network *network, int32_t index)
@@ -190,17 +139,17 @@ static struct forward_layout forward_layout(const dn_extractor *extractor)
     for (int32_t scale = 0; scale < extractor->scales; scale++) {
         plan(extractor, scale, &network);
         if (scale == 0)
-            layout.view = mem_padded_floats((size_t)views_of(&network, 0) * in_floats(&network.steps[0]));
+            layout.view = mem_padded_floats((size_t)views_of(&network, 0) * step_in_floats(&network.steps[0]));
         else
-            layout.small += mem_padded_floats(FEATURES_BLOCK * in_floats(&network.steps[0]));
+            layout.small += mem_padded_floats(FEATURES_BLOCK * step_in_floats(&network.steps[0]));
         for (int32_t i = 0; i < network.count; i++) {
-            size_t out = out_floats(&network.steps[i]);
-            if (i < network.head - 1) {
-                size_t *head = &layout.head[i % 2];
-                *head = larger(*head, mem_padded_floats(out));
-            } else { /* the head's last outputs are the tail's input */
-                size_t *tail = &layout.tail[(i - network.head + 1) % 2];
-                *tail = larger(*tail, mem_padded_floats(FEATURES_BLOCK * out));
+            size_t out = step_out_floats(&network.steps[i]);
+            if (i < network.early - 1) {
+                size_t *early = &layout.early[i % 2];
+                *early = larger(*early, mem_padded_floats(out));
+            } else { /* the early steps' last outputs are the late ones' input */
+                size_t *late = &layout.late[(i - network.early + 1) % 2];
+                *late = larger(*late, mem_padded_floats(FEATURES_BLOCK * out));
             }
             layout.operator = larger(layout.operator, mem_padded_floats(operator_floats(&network, i)));
         }
@@ -212,7 +161,7 @@ size_t features_forward_scratch(const dn_extractor *extractor)
 {
     struct forward_layout layout = forward_layout(extractor);
 
-    return layout.view + layout.small + layout.head[0] + layout.head[1] + layout.tail[0] + layout.tail[1] +
+    return layout.view + layout.small + layout.early[0] + layout.early[1] + layout.late[0] + layout.late[1] +
            layout.operator;
 }
 
@@ -221,7 +170,7 @@ struct forward {
     const dn_extractor *extractor;
     int32_t n;
     float *features; /* (n, dim) */
-    float *head[2], *tail[2], *operator;
+    float *early[2], *late[2], *operator;
 };
 
 /* Steps first .. end-1 for views view .. view+n-1, outputs by turns to buffers[0] and [1], but the last one to `last`
@@ -239,41 +188,32 @@ static void run_forward(const struct forward *pass, int32_t scale, int32_t view,
 }
 
 /* The steps of view `view` that are done before the next one's, from its pixels x on; the last output goes to its place
- * in tail[0]. */
-static void run_head(const struct forward *pass, const struct network *network, int32_t scale, int32_t view,
+ * in late[0]. */
+static void run_early(const struct forward *pass, const struct network *network, int32_t scale, int32_t view,
                      const float *x)
 {
-    const struct step *steps = network->steps, *split = steps + network->head;
+    const struct step *steps = network->steps, *split = steps + network->early;
 
-    if (network->head > 0)
-        run_forward(pass, scale, view, 1, steps, split, x, pass->head,
-                    pass->tail[0] + (size_t)view * out_floats(split - 1));
+    if (network->early > 0)
+        run_forward(pass, scale, view, 1, steps, split, x, pass->early,
+                    pass->late[0] + (size_t)view * step_out_floats(split - 1));
 }
 
-/* The other steps, of all views; x: their pixels, for a scale without a head. */
-static void run_tail(const struct forward *pass, const struct network *network, int32_t scale, const float *x)
+/* The other steps, of all views; x: their pixels, for a scale without early steps. */
+static void run_late(const struct forward *pass, const struct network *network, int32_t scale, const float *x)
 {
-    float *const buffers[2] = {pass->tail[1], pass->tail[0]}; /* tail[0] holds the input */
+    float *const buffers[2] = {pass->late[1], pass->late[0]}; /* late[0] holds the input */
 
-    run_forward(pass, scale, 0, pass->n, network->steps + network->head, network->steps + network->count,
-                network->head > 0 ? pass->tail[0] : x, buffers, NULL);
+    run_forward(pass, scale, 0, pass->n, network->steps + network->early, network->steps + network->count,
+                network->early > 0 ? pass->late[0] : x, buffers, NULL);
 }
 
-void features_render(void *context, int32_t index, float *view)
-{
-    const struct canvas_views *views = context;
-    const dn_extractor *extractor = views->extractor;
-
-    view_render(views->canvas, extractor->input_size, views->angles[index], NULL, extractor->mean, extractor->std,
-                view);
-}
-
-/* Scale 0: fetches the views, lays out the other scales, and runs the head. */
+/* Scale 0: fetches the views, lays out the other scales, and runs the early steps. */
 static void first_scale(const struct forward *pass, const struct network *network, features_source source,
                         void *context, float *view, float *small)
 {
     const dn_extractor *extractor = pass->extractor;
-    size_t step = network->head > 0 ? 0 : in_floats(&network->steps[0]);
+    size_t step = network->early > 0 ? 0 : step_in_floats(&network->steps[0]);
 
     for (int32_t v = 0; v < pass->n; v++) {
         float *pixels = view + (size_t)v * step, *next = small;
@@ -283,7 +223,7 @@ static void first_scale(const struct forward *pass, const struct network *networ
             shrink(pixels, extractor->input_size, scale, next + (size_t)v * floats);
             next += mem_padded_floats(FEATURES_BLOCK * floats);
         }
-        run_head(pass, network, 0, v, pixels);
+        run_early(pass, network, 0, v, pixels);
     }
 }
 
@@ -295,20 +235,20 @@ void features_forward(const dn_extractor *extractor, features_source source, voi
     struct forward pass = {.extractor = extractor, .n = n, .features = features};
     float *view = scratch, *small = view + layout.view;
 
-    pass.head[0] = small + layout.small;
-    pass.head[1] = pass.head[0] + layout.head[0];
-    pass.tail[0] = pass.head[1] + layout.head[1];
-    pass.tail[1] = pass.tail[0] + layout.tail[0];
-    pass.operator = pass.tail[1] + layout.tail[1];
+    pass.early[0] = small + layout.small;
+    pass.early[1] = pass.early[0] + layout.early[0];
+    pass.late[0] = pass.early[1] + layout.early[1];
+    pass.late[1] = pass.late[0] + layout.late[0];
+    pass.operator = pass.late[1] + layout.late[1];
     plan(extractor, 0, &network);
     first_scale(&pass, &network, source, context, view, small);
-    run_tail(&pass, &network, 0, view);
+    run_late(&pass, &network, 0, view);
     for (int32_t scale = 1; scale < extractor->scales; scale++) {
         plan(extractor, scale, &network);
-        size_t floats = in_floats(&network.steps[0]);
+        size_t floats = step_in_floats(&network.steps[0]);
         for (int32_t v = 0; v < n; v++)
-            run_head(&pass, &network, scale, v, small + (size_t)v * floats);
-        run_tail(&pass, &network, scale, small);
+            run_early(&pass, &network, scale, v, small + (size_t)v * floats);
+        run_late(&pass, &network, scale, small);
         small += mem_padded_floats(FEATURES_BLOCK * floats);
     }
 }
@@ -317,20 +257,20 @@ void features_forward(const dn_extractor *extractor, features_source source, voi
 
 /* Parts of the scratch of features_gradient, in floats. */
 struct gradient_layout {
-    size_t feature;  /* features of a block; their gradient needs as much */
-    size_t kept;     /* views (but the first scale's) and outputs of all scales */
-    size_t head;     /* gradient of a step's output or input, for one view; there are two */
-    size_t tail;     /* likewise, for all views of a block; there are two */
-    size_t operator; /* what a convolution needs */
+    size_t feature;   /* features of a block; their gradient needs as much */
+    size_t kept;      /* views (but the first scale's) and outputs of all scales */
+    size_t early;     /* gradient of a step's output or input, for one view; there are two */
+    size_t late;      /* likewise, for all views of a block; there are two */
+    size_t operator;  /* what a convolution needs */
 };
 
 /* Floats that stay from the forward pass at one scale: the views, unless they are the caller's, and all outputs. */
 static size_t kept_floats(const struct network *network, int32_t scale)
 {
-    size_t total = scale > 0 ? mem_padded_floats(FEATURES_BLOCK * in_floats(&network->steps[0])) : 0;
+    size_t total = scale > 0 ? mem_padded_floats(FEATURES_BLOCK * step_in_floats(&network->steps[0])) : 0;
 
     for (int32_t i = 0; i < network->count; i++)
-        total += mem_padded_floats(FEATURES_BLOCK * out_floats(&network->steps[i]));
+        total += mem_padded_floats(FEATURES_BLOCK * step_out_floats(&network->steps[i]));
     return total;
 }
 
@@ -343,13 +283,14 @@ static struct gradient_layout gradient_layout(const dn_extractor *extractor)
         plan(extractor, scale, &network);
         layout.kept += kept_floats(&network, scale);
         for (int32_t i = 0; i < network.count; i++) {
-            size_t largest = larger(in_floats(&network.steps[i]), out_floats(&network.steps[i]));
-            if (i < network.head)
-                layout.head = larger(layout.head, mem_padded_floats(largest));
-            if (i >= network.head)
-                layout.tail = larger(layout.tail, mem_padded_floats(FEATURES_BLOCK * largest));
-            else if (i == network.count - 1) /* no tail: the gradient starts there all the same */
-                layout.tail = larger(layout.tail, mem_padded_floats(FEATURES_BLOCK * out_floats(&network.steps[i])));
+            size_t largest = larger(step_in_floats(&network.steps[i]), step_out_floats(&network.steps[i]));
+            if (i < network.early)
+                layout.early = larger(layout.early, mem_padded_floats(largest));
+            if (i >= network.early)
+                layout.late = larger(layout.late, mem_padded_floats(FEATURES_BLOCK * largest));
+            else if (i == network.count - 1) /* no late step: the gradient starts there all the same */
+                layout.late = larger(layout.late,
+                                     mem_padded_floats(FEATURES_BLOCK * step_out_floats(&network.steps[i])));
             layout.operator = larger(layout.operator, mem_padded_floats(operator_floats(&network, i)));
         }
     }
@@ -360,7 +301,7 @@ size_t features_gradient_scratch(const dn_extractor *extractor)
 {
     struct gradient_layout layout = gradient_layout(extractor);
 
-    return 2 * (layout.feature + layout.head + layout.tail) + layout.kept + layout.operator;
+    return 2 * (layout.feature + layout.early + layout.late) + layout.kept + layout.operator;
 }
 
 /* What the forward pass at one scale leaves behind: input (n, side, side, 3), and outputs of each step for n views. */
@@ -377,11 +318,11 @@ static void keep_views(const dn_extractor *extractor, const struct network *netw
     if (scale > 0) {
         shrink_views(extractor, views, n, scale, memory);
         kept->input = memory;
-        memory += mem_padded_floats(FEATURES_BLOCK * in_floats(&network->steps[0]));
+        memory += mem_padded_floats(FEATURES_BLOCK * step_in_floats(&network->steps[0]));
     }
     for (int32_t i = 0; i < network->count; i++) {
         kept->outputs[i] = memory;
-        memory += mem_padded_floats(FEATURES_BLOCK * out_floats(&network->steps[i]));
+        memory += mem_padded_floats(FEATURES_BLOCK * step_out_floats(&network->steps[i]));
     }
 }
 
@@ -389,12 +330,12 @@ static void keep_views(const dn_extractor *extractor, const struct network *netw
 static const float *kept_input(const struct network *network, const struct kept *kept, int32_t index, int32_t view)
 {
     return (index > 0 ? kept->outputs[index - 1] : kept->input) +
-           (size_t)view * in_floats(&network->steps[index]);
+           (size_t)view * step_in_floats(&network->steps[index]);
 }
 
 static float *kept_output(const struct network *network, const struct kept *kept, int32_t index, int32_t view)
 {
-    return kept->outputs[index] + (size_t)view * out_floats(&network->steps[index]);
+    return kept->outputs[index] + (size_t)view * step_out_floats(&network->steps[index]);
 }
 
 /* Forward pass at one scale that keeps every output: the same arithmetic as that of features_forward. */
@@ -402,10 +343,10 @@ static void keep_forward(const dn_extractor *extractor, const struct network *ne
                          int32_t n, int32_t scale, float *features, float *operator)
 {
     for (int32_t v = 0; v < n; v++)
-        for (int32_t i = 0; i < network->head; i++)
+        for (int32_t i = 0; i < network->early; i++)
             step_forward(&network->steps[i], 1, kept_input(network, kept, i, v), kept_output(network, kept, i, v),
                          rows_at(extractor, features, v, scale), operator);
-    for (int32_t i = network->head; i < network->count; i++)
+    for (int32_t i = network->early; i < network->count; i++)
         step_forward(&network->steps[i], n, kept_input(network, kept, i, 0), kept_output(network, kept, i, 0),
                      rows_at(extractor, features, 0, scale), operator);
 }
@@ -416,7 +357,7 @@ static float *step_gradient(const struct step *step, int32_t n, const float *x, 
                             float *operator)
 {
     const cnn_layer *layer = step->layer;
-    size_t in = in_floats(step), out = out_floats(step);
+    size_t in = step_in_floats(step), out = step_out_floats(step);
 
     activation_gradient(step->activation, y, dy, (size_t)n * out);
     if (layer->kind == LAYER_ACTIVATION)
@@ -451,7 +392,7 @@ static float *run_backward(const struct backward *pass, int32_t first, int32_t e
         for (int32_t v = 0; step->tapped && v < pass->n; v++)
             global_mean_gradient(pass->features.first + (size_t)v * pass->features.stride + step->tap,
                                  step->out_h * step->out_w, step->layer->out_channels,
-                                 dy + (size_t)v * out_floats(step));
+                                 dy + (size_t)v * step_out_floats(step));
         dy = step_gradient(step, pass->n, kept_input(pass->network, pass->kept, i, pass->view),
                            kept_output(pass->network, pass->kept, i, pass->view), dy,
                            pass->buffers[dy == pass->buffers[0]], pass->operator);
@@ -462,22 +403,23 @@ static float *run_backward(const struct backward *pass, int32_t first, int32_t e
 /* Backward pass at one scale; adds to pixel_gradient (n, size, size, 3). */
 static void scale_gradient(const dn_extractor *extractor, const struct network *network, const struct kept *kept,
                            int32_t n, int32_t scale, float *feature_gradient, float *pixel_gradient,
-                           float *const head[2], float *const tail[2], float *operator)
+                           float *const early[2], float *const late[2], float *operator)
 {
     size_t pixels = view_floats(extractor->input_size);
     const struct step *last = &network->steps[network->count - 1];
-    size_t split = network->head > 0 ? out_floats(&network->steps[network->head - 1]) : in_floats(&network->steps[0]);
-    struct backward pass = {network, kept, 0, n, rows_at(extractor, feature_gradient, 0, scale), {tail[0], tail[1]},
+    size_t split = network->early > 0 ? step_out_floats(&network->steps[network->early - 1])
+                                      : step_in_floats(&network->steps[0]);
+    struct backward pass = {network, kept, 0, n, rows_at(extractor, feature_gradient, 0, scale), {late[0], late[1]},
                             operator};
 
-    memset(tail[0], 0, (size_t)n * out_floats(last) * sizeof **tail);
-    float *dy = run_backward(&pass, network->head, network->count, tail[0]);
+    memset(late[0], 0, (size_t)n * step_out_floats(last) * sizeof **late);
+    float *dy = run_backward(&pass, network->early, network->count, late[0]);
     pass.n = 1;
-    pass.buffers[0] = head[0];
-    pass.buffers[1] = head[1];
+    pass.buffers[0] = early[0];
+    pass.buffers[1] = early[1];
     for (pass.view = 0; pass.view < n; pass.view++, dy += split, pixel_gradient += pixels) {
         pass.features = rows_at(extractor, feature_gradient, pass.view, scale);
-        spread(run_backward(&pass, 0, network->head, dy), extractor->input_size, scale, pixel_gradient);
+        spread(run_backward(&pass, 0, network->early, dy), extractor->input_size, scale, pixel_gradient);
     }
 }
 
@@ -488,13 +430,13 @@ void features_gradient(const dn_extractor *extractor, const float *views, int32_
     struct network network;
     struct kept kept;
     float *features = scratch, *feature_gradient = features + layout.feature;
-    float *head[2], *tail[2], *memory = feature_gradient + layout.feature, *part = memory;
+    float *early[2], *late[2], *memory = feature_gradient + layout.feature, *part = memory;
 
-    head[0] = memory + layout.kept;
-    head[1] = head[0] + layout.head;
-    tail[0] = head[1] + layout.head;
-    tail[1] = tail[0] + layout.tail;
-    float *operator = tail[1] + layout.tail;
+    early[0] = memory + layout.kept;
+    early[1] = early[0] + layout.early;
+    late[0] = early[1] + layout.early;
+    late[1] = late[0] + layout.late;
+    float *operator = late[1] + layout.late;
     for (int32_t scale = 0; scale < extractor->scales; scale++) {
         plan(extractor, scale, &network);
         keep_views(extractor, &network, views, n, scale, part, &kept);
@@ -507,7 +449,7 @@ void features_gradient(const dn_extractor *extractor, const float *views, int32_
     for (int32_t scale = 0; scale < extractor->scales; scale++) {
         plan(extractor, scale, &network);
         keep_views(extractor, &network, views, n, scale, part, &kept);
-        scale_gradient(extractor, &network, &kept, n, scale, feature_gradient, pixel_gradient, head, tail, operator);
+        scale_gradient(extractor, &network, &kept, n, scale, feature_gradient, pixel_gradient, early, late, operator);
         part += kept_floats(&network, scale);
     }
 }

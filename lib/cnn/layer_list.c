@@ -9,7 +9,6 @@
 #include "base/memory.h"
 #include "base/status.h"
 
-#define MAX_KERNEL 64
 #define MAX_STRIDE 64
 
 const char layer_list_alexnet[] =
@@ -131,7 +130,7 @@ static _Bool has(const struct reader *r, const char *key)
 static dn_status read_pad(const struct reader *r, int32_t pad[4])
 {
     memset(pad, 0, 4 * sizeof *pad);
-    return has(r, "pad") ? read_integers(r, "pad", 0, MAX_KERNEL - 1, 4, pad) : DN_OK;
+    return has(r, "pad") ? read_integers(r, "pad", 0, EXTRACTOR_MAX_KERNEL - 1, 4, pad) : DN_OK;
 }
 
 /* ---- layers ---- */
@@ -162,7 +161,7 @@ static dn_status read_pool(const struct reader *r, cnn_layer *layer)
     pool_spec *pool = &layer->pool;
     int32_t kernel[2] = {0}, pad[4] = {0};
 
-    TRY(read_integers(r, "kernel", 1, MAX_KERNEL, 2, kernel));
+    TRY(read_integers(r, "kernel", 1, EXTRACTOR_MAX_KERNEL, 2, kernel));
     TRY(read_integers(r, "stride", 1, MAX_STRIDE, 1, &pool->stride));
     TRY(read_pad(r, pad));
     if (pad[0] >= kernel[0] || pad[2] >= kernel[0] || pad[1] >= kernel[1] || pad[3] >= kernel[1])

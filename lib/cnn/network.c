@@ -13,7 +13,7 @@ void network_plan(const dn_extractor *extractor, int32_t h, int32_t w, struct ne
 {
     size_t tap = 0;
 
-    network->count = 0;
+    network->count = network->early = 0;
     for (int32_t i = 0; i < extractor->layer_count; i++) {
         struct step *step = &network->steps[network->count++];
         *step = (struct step){.layer = &extractor->layers[i], .tap = tap, .in_h = h, .in_w = w};

@@ -16,6 +16,7 @@ struct step {
 struct network {
     struct step steps[EXTRACTOR_MAX_LAYERS];
     int32_t count;
+    int32_t early; /* of them, those that take one view at a time (features.c); 0 after network_plan */
 };
 
 static inline size_t step_in_floats(const struct step *step)

@@ -11,8 +11,9 @@
 
 #include "base/finite.h"
 #include "base/memory.h"
+#include "base/option.h"
 #include "base/status.h"
-#include "cnn/features.h"
+#include "cnn/view_features.h"
 #include "differnet/regions.h"
 #include "differnet/score.h"
 #include "image/canvas.h"
@@ -34,11 +35,10 @@ struct dn_localizer {
     float *features;         /* (views, dim), standardised */
     float *feature_gradient; /* (views, dim) */
     float *flow_scratch;
-    float *worker_scratch;   /* per worker: views (FEATURES_BLOCK, size, size, 3), as much for their gradient, the CNN's
-                                scratch; or, for features alone, the latter only */
-    size_t worker_stride;    /* floats */
-    float *slots;            /* (BLOCK, size, size): mean over channels of the views' absolute gradients */
-    int32_t first;           /* view of slot 0 */
+    view_features stage;     /* its workers' scratch serves the gradients, too: views (FEATURES_BLOCK, size, size, 3),
+                                as much for their gradient, then what features_gradient needs */
+    float *view_maps;        /* (BLOCK, size, size): mean over channels of the views' absolute gradients */
+    int32_t first;           /* view of the first of view_maps */
     float *map;              /* (size, size) */
     mem_scratch resampling;  /* between the image's size and the network's */
     dn_error error;
@@ -49,47 +49,54 @@ dn_error *localizer_error(dn_localizer *localizer)
     return &localizer->error;
 }
 
-/* Floats of a view or its gradient. */
-static size_t view_floats(const dn_localizer *localizer)
-{
-    size_t side = (size_t)localizer->model->extractor->input_size;
+/* ---- options ---- */
 
-    return side * side * 3;
+dn_localizer_options localizer_default_options(void)
+{
+    return (dn_localizer_options){.struct_size = sizeof(dn_localizer_options), .views = 16, .angles = -1, .threads = 1,
+                                  .sigma = 3};
 }
 
-/* Floats of one worker, a multiple of 64 bytes; false if that overflows. */
-static _Bool worker_floats(const dn_localizer *localizer, size_t *floats)
+dn_status localizer_options_check(const dn_localizer_options *options, dn_error *error)
 {
-    size_t forward = features_forward_scratch(localizer->model->extractor);
-    size_t gradient = 2 * FEATURES_BLOCK * view_floats(localizer) +
-                      features_gradient_scratch(localizer->model->extractor);
+    static const option_range ranges[] = {
+        OPTION_INTEGER(dn_localizer_options, views, 1, MODEL_MAX_VIEWS, NULL),
+        OPTION_INTEGER(dn_localizer_options, angles, -1, DN_ANGLES_GRID, "-1: the model's kind"),
+        OPTION_INTEGER(dn_localizer_options, threads, 1, POOL_MAX_THREADS, NULL),
+        OPTION_REAL(dn_localizer_options, sigma, 0, BLUR_MAX_SIGMA, OPTION_CLOSED),
+    };
 
-    if (!size_add(forward > gradient ? forward : gradient, 15, floats))
-        return 0;
-    *floats -= *floats % 16;
-    return 1;
+    return options_check(options, "dn_localizer_options", ranges, OPTION_COUNT(ranges), error);
+}
+
+/* ---- life ---- */
+
+/* Floats of a view or its gradient. */
+static size_t view_size(const dn_localizer *self)
+{
+    return view_floats(self->model->extractor->input_size);
 }
 
 static dn_status allocate(dn_localizer *self, const dn_localizer_options *options, dn_error *error)
 {
     const dn_allocator *allocator = &self->allocator;
-    size_t views = (size_t)self->views, pixels = view_floats(self) / 3, scratch;
+    size_t views = (size_t)self->views, pixels = view_size(self) / 3;
     size_t rows = views * (size_t)self->model->extractor->feature_dim;
-    size_t slots = views < BLOCK ? views : BLOCK, flow_floats = flow_gradient_scratch(self->model->flow);
+    size_t maps = views < BLOCK ? views : BLOCK, flow_floats = flow_gradient_scratch(self->model->flow);
+    size_t gradient = 2 * FEATURES_BLOCK * view_size(self) + features_gradient_scratch(self->model->extractor);
 
-    if (flow_floats == 0 || !worker_floats(self, &self->worker_stride) ||
-        !size_mul(self->worker_stride, (size_t)options->threads, &scratch))
+    if (flow_floats == 0)
         return fail_memory(error, "the localizer");
+    TRY(view_features_init(&self->stage, self->model->extractor, options->threads, gradient, allocator, error));
     self->angles = mem_alloc(allocator, views, sizeof *self->angles);
     self->canvas = mem_alloc(allocator, pixels * 3, sizeof *self->canvas);
     self->features = mem_alloc(allocator, rows, sizeof *self->features);
     self->feature_gradient = mem_alloc(allocator, rows, sizeof *self->feature_gradient);
     self->flow_scratch = mem_alloc(allocator, flow_floats, sizeof *self->flow_scratch);
-    self->worker_scratch = mem_alloc(allocator, scratch, sizeof *self->worker_scratch);
-    self->slots = mem_alloc(allocator, slots * pixels, sizeof *self->slots);
+    self->view_maps = mem_alloc(allocator, maps * pixels, sizeof *self->view_maps);
     self->map = mem_alloc(allocator, pixels, sizeof *self->map);
     if (!self->angles || !self->canvas || !self->features || !self->feature_gradient || !self->flow_scratch ||
-        !self->worker_scratch || !self->slots || !self->map)
+        !self->view_maps || !self->map)
         return fail_memory(error, "the localizer");
     return pool_create_on(options->runner, allocator, options->threads, &self->workers, error);
 }
@@ -128,34 +135,15 @@ void localizer_free(dn_localizer *self)
     mem_free(&allocator, self->features);
     mem_free(&allocator, self->feature_gradient);
     mem_free(&allocator, self->flow_scratch);
-    mem_free(&allocator, self->worker_scratch);
-    mem_free(&allocator, self->slots);
+    view_features_release(&self->stage);
+    mem_free(&allocator, self->view_maps);
     mem_free(&allocator, self->map);
     mem_release(&self->resampling);
     model_unref(self->model);
     mem_free(&allocator, self);
 }
 
-/* The views from `first` on. */
-static struct canvas_views views_from(const dn_localizer *self, int32_t first)
-{
-    return (struct canvas_views){self->model->extractor, self->canvas, self->angles + first};
-}
-
-/* First pass: standardised features of one block of views. */
-static void block_features(void *context, int32_t task, int32_t worker)
-{
-    dn_localizer *self = context;
-    const dn_extractor *extractor = self->model->extractor;
-    int32_t first = task * FEATURES_BLOCK, n = features_block_views(self->views, task);
-    struct canvas_views views = views_from(self, first);
-    float *rows = self->features + (size_t)first * (size_t)extractor->feature_dim;
-
-    features_forward(extractor, features_render, &views, n, rows,
-                     self->worker_scratch + (size_t)worker * self->worker_stride);
-    for (int32_t i = 0; i < n; i++)
-        model_standardise(self->model, rows + (size_t)i * (size_t)extractor->feature_dim);
-}
+/* ---- gradients ---- */
 
 /* loss of a view = (|z|^2 / 2 - logdet) / dim (paper equation 3): dz = z / dim, dlogdet = -1 / dim. */
 static void loss_gradient(void *context, const float *z, const float *logdet, int32_t rows, float *z_gradient,
@@ -186,23 +174,22 @@ static void copy_rows(void *context, const float *features, int32_t n, float *fe
     memcpy(feature_gradient, rows->values, (size_t)n * rows->bytes);
 }
 
-/* Third pass: the gradients of the views from first + task * FEATURES_BLOCK on, rotated back and blurred, to their
- * slots. */
+/* The last pass: the gradients of the views from first + task * FEATURES_BLOCK on, rotated back and blurred, to their
+ * places in view_maps. */
 static void block_maps(void *context, int32_t task, int32_t worker)
 {
     dn_localizer *self = context;
     const dn_extractor *extractor = self->model->extractor;
-    int32_t size = extractor->input_size, slot = task * FEATURES_BLOCK, index = self->first + slot;
+    int32_t size = extractor->input_size, place = task * FEATURES_BLOCK, index = self->first + place;
     int32_t n = features_block_views(self->views, index / FEATURES_BLOCK);
-    size_t floats = view_floats(self), dim = (size_t)extractor->feature_dim;
-    struct canvas_views views = views_from(self, index);
-    float *view = self->worker_scratch + (size_t)worker * self->worker_stride;
+    size_t floats = view_size(self), dim = (size_t)extractor->feature_dim;
+    float *view = view_features_scratch(&self->stage, worker);
     float *gradient = view + FEATURES_BLOCK * floats;
-    float *map = self->slots + (size_t)slot * (floats / 3); /* (size, size) */
+    float *map = self->view_maps + (size_t)place * (floats / 3); /* (size, size) */
     struct gradient_rows rows = {self->feature_gradient + (size_t)index * dim, dim * sizeof *rows.values};
 
     for (int32_t i = 0; i < n; i++)
-        features_render(&views, i, view + (size_t)i * floats);
+        view_features_render(extractor, self->canvas, self->angles[index + i], NULL, view + (size_t)i * floats);
     features_gradient(extractor, view, n, copy_rows, &rows, gradient, view + 2 * FEATURES_BLOCK * floats);
     for (int32_t i = 0; i < n; i++, view += floats, gradient += floats, map += floats / 3) {
         map_rotate(gradient, size, 3, -self->angles[index + i], view);
@@ -217,8 +204,11 @@ static dn_status features_to_gradients(dn_localizer *self, dn_error *error)
 {
     const dn_model *model = self->model;
     int32_t dim = model->extractor->feature_dim;
+    const uint16_t *canvases[1] = {self->canvas};
+    view_batch batch = {.images = 1, .views = self->views, .canvases = canvases, .angles = self->angles,
+                        .mean = model->mean, .deviation = model->deviation};
 
-    pool_run(self->workers, features_blocks(self->views), block_features, self);
+    view_features_compute(&self->stage, self->workers, &batch, self->features);
     /* The flow limits its blocks' outputs: infinite features could come out of it as finite numbers. */
     if (!floats_finite(self->features, (size_t)self->views * (size_t)dim))
         return fail(error, DN_E_NUMERIC, "the image's features are not finite: the model's numbers overflow; train it "
@@ -234,7 +224,7 @@ static dn_status features_to_gradients(dn_localizer *self, dn_error *error)
 /* The raw map of what self->canvas holds. */
 static dn_status map_canvas(dn_localizer *self, const float **map, dn_error *error)
 {
-    size_t pixels = view_floats(self) / 3;
+    size_t pixels = view_size(self) / 3;
 
     TRY(features_to_gradients(self, error));
     memset(self->map, 0, pixels * sizeof *self->map);
@@ -243,7 +233,7 @@ static dn_status map_canvas(dn_localizer *self, const float **map, dn_error *err
         pool_run(self->workers, features_blocks(count), block_maps, self);
         for (int32_t k = 0; k < count; k++)
             for (size_t i = 0; i < pixels; i++)
-                self->map[i] += self->slots[(size_t)k * pixels + i];
+                self->map[i] += self->view_maps[(size_t)k * pixels + i];
     }
     TRY(pool_check(self->workers, error));
     for (size_t i = 0; i < pixels; i++) {
@@ -267,7 +257,7 @@ dn_status localizer_raw_map(dn_localizer *self, const dn_pixels *image, const fl
 dn_status localizer_raw_map_canvas(dn_localizer *self, const uint16_t *canvas, const float **map, dn_error *error)
 {
     *map = NULL;
-    memcpy(self->canvas, canvas, view_floats(self) * sizeof *canvas);
+    memcpy(self->canvas, canvas, view_size(self) * sizeof *canvas);
     return map_canvas(self, map, error);
 }
 

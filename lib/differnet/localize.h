@@ -5,6 +5,9 @@
 #include "base/pool.h"
 #include "differnet/model.h"
 
+dn_localizer_options localizer_default_options(void);
+dn_status localizer_options_check(const dn_localizer_options *options, dn_error *error); /* ranges of its numbers */
+/* options: complete and checked. */
 dn_status localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out, dn_error *error);
 void localizer_free(dn_localizer *localizer);
 /* The image has passed pixels_check.  Allocates only where the image needs more scratch than all before it.

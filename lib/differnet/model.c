@@ -126,12 +126,6 @@ dn_status model_seal(dn_model *model, dn_error *error)
     return status;
 }
 
-void model_standardise(const dn_model *model, float *row)
-{
-    for (int32_t i = 0; i < model->extractor->feature_dim; i++)
-        row[i] = (row[i] - model->mean[i]) / model->deviation[i];
-}
-
 dn_model *model_ref(dn_model *model)
 {
     atomic_fetch_add_explicit(&model->references, 1, memory_order_relaxed);

@@ -64,8 +64,6 @@ void model_set_heatmap_scale(dn_model *model, double scale);
  * the model is complete.  An opened model's id is the checksum of the file it came from: the same as the saved model's
  * for F32 storage; a F16 file has rounded weights, and so an id of its own. */
 dn_status model_seal(dn_model *model, dn_error *error);
-/* row (feature_dim) = (row - mean) / deviation, in place: what the flow takes. */
-void model_standardise(const dn_model *model, float *row);
 
 dn_model *model_ref(dn_model *model);
 void model_unref(dn_model *model);

@@ -4,23 +4,23 @@
 #include "image/heatmap.h"
 #include "image/view.h"
 
-static size_t view_floats(const dn_extractor *extractor)
+static size_t padded_view(const dn_extractor *extractor)
 {
-    return mem_padded_floats((size_t)extractor->input_size * (size_t)extractor->input_size * 3);
+    return mem_padded_floats(view_floats(extractor->input_size));
 }
 
 size_t position_features_scratch(const dn_extractor *extractor, int32_t threads)
 {
     size_t floats;
 
-    return size_add(view_floats(extractor), maps_scratch(extractor, threads), &floats) ? floats : 0;
+    return size_add(padded_view(extractor), maps_scratch(extractor, threads), &floats) ? floats : 0;
 }
 
 void position_features(const dn_extractor *extractor, const uint16_t *canvas, double angle, float *maps, float *scratch,
                        pool *workers)
 {
     view_render(canvas, extractor->input_size, angle, NULL, extractor->mean, extractor->std, scratch);
-    maps_forward(extractor, scratch, maps, scratch + view_floats(extractor), workers);
+    maps_forward(extractor, scratch, maps, scratch + padded_view(extractor), workers);
 }
 
 static size_t maps_floats(const positions *density)

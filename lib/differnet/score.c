@@ -4,15 +4,13 @@
 #include <string.h>
 
 #include "base/finite.h"
+#include "base/option.h"
 #include "base/rng.h"
 #include "base/status.h"
-#include "cnn/features.h"
 #include "differnet/calibrate.h"
 #include "image/canvas.h"
 #include "image/codec.h"
 #include "image/pixels.h"
-
-#define LOG_TWO_PI 1.8378770664093454836
 
 _Static_assert(SCORE_DECIDE_VIEWS % FEATURES_BLOCK == 0, "a view's block is the same whether it is scored or decided");
 
@@ -25,6 +23,26 @@ void score_angles(int32_t kind, int32_t n, double *angles)
         angles[i] = kind == DN_ANGLES_GRID ? i * 360.0 / n : -180 + (i + rng_uniform(&generator)) * 360.0 / n;
 }
 
+/* ---- options ---- */
+
+dn_scorer_options scorer_default_options(void)
+{
+    return (dn_scorer_options){.struct_size = sizeof(dn_scorer_options), .views = 0, .angles = -1, .threads = 1,
+                               .false_alarm_rate = 0.05};
+}
+
+dn_status scorer_options_check(const dn_scorer_options *options, dn_error *error)
+{
+    static const option_range ranges[] = {
+        OPTION_INTEGER(dn_scorer_options, views, 0, MODEL_MAX_VIEWS, "0: the model's number"),
+        OPTION_INTEGER(dn_scorer_options, angles, -1, DN_ANGLES_GRID, "-1: the model's kind"),
+        OPTION_INTEGER(dn_scorer_options, threads, 1, POOL_MAX_THREADS, NULL),
+        OPTION_REAL(dn_scorer_options, false_alarm_rate, 0, 1, OPTION_ABOVE),
+    };
+
+    return options_check(options, "dn_scorer_options", ranges, OPTION_COUNT(ranges), error);
+}
+
 /* ---- memory ---- */
 
 static int32_t smaller(int32_t a, int32_t b)
@@ -32,26 +50,14 @@ static int32_t smaller(int32_t a, int32_t b)
     return a < b ? a : b;
 }
 
-/* Floats of a view, samples of a canvas. */
-static size_t view_floats(const dn_scorer *scorer)
+static size_t canvas_samples(const dn_scorer *scorer)
 {
-    size_t side = (size_t)scorer->model->extractor->input_size;
-
-    return side * side * 3;
-}
-
-/* Floats of one worker: the CNN's scratch, a multiple of 64 bytes; false if that overflows. */
-static _Bool worker_floats(const dn_scorer *scorer, size_t *floats)
-{
-    if (!size_add(features_forward_scratch(scorer->model->extractor), 15, floats))
-        return 0;
-    *floats -= *floats % 16;
-    return 1;
+    return view_floats(scorer->model->extractor->input_size);
 }
 
 static int32_t batch_images(const dn_scorer *scorer)
 {
-    size_t canvases = SCORE_CANVASES / (view_floats(scorer) * sizeof(uint16_t));
+    size_t canvases = SCORE_CANVASES / (canvas_samples(scorer) * sizeof(uint16_t));
     int32_t images = smaller(SCORE_ROWS / scorer->views, SCORE_IMAGES);
 
     if (canvases < (size_t)images)
@@ -63,17 +69,19 @@ static void release_images(dn_scorer *scorer)
 {
     const dn_allocator *allocator = &scorer->allocator;
 
-    for (int32_t i = 0; scorer->slots && i < scorer->capacity; i++) {
-        mem_free(allocator, scorer->slots[i].canvas);
-        mem_release(&scorer->slots[i].resampling);
+    for (int32_t i = 0; scorer->images && i < scorer->capacity; i++) {
+        mem_free(allocator, scorer->images[i].canvas);
+        mem_release(&scorer->images[i].resampling);
     }
-    mem_free(allocator, scorer->slots);
+    mem_free(allocator, scorer->images);
     mem_free(allocator, scorer->loaded);
+    mem_free(allocator, scorer->canvases);
     mem_free(allocator, scorer->features);
     mem_free(allocator, scorer->logdet);
     mem_free(allocator, scorer->flow_scratch);
-    scorer->slots = NULL;
+    scorer->images = NULL;
     scorer->loaded = NULL;
+    scorer->canvases = NULL;
     scorer->features = scorer->logdet = scorer->flow_scratch = NULL;
     scorer->capacity = 0;
 }
@@ -84,18 +92,21 @@ static _Bool allocate_images(dn_scorer *scorer)
     size_t images = (size_t)scorer->capacity, rows = images * (size_t)scorer->views;
     size_t flow_floats = flow_rows_scratch(scorer->model->flow, scorer->flow_rows);
 
-    scorer->slots = mem_zalloc(allocator, images, sizeof *scorer->slots);
+    scorer->images = mem_zalloc(allocator, images, sizeof *scorer->images);
     scorer->loaded = mem_alloc(allocator, images, sizeof *scorer->loaded);
+    scorer->canvases = mem_alloc(allocator, images, sizeof *scorer->canvases);
     scorer->features = mem_alloc(allocator, rows * (size_t)scorer->model->extractor->feature_dim,
                                  sizeof *scorer->features);
     scorer->logdet = mem_alloc(allocator, rows, sizeof *scorer->logdet);
     scorer->flow_scratch = flow_floats ? mem_alloc(allocator, flow_floats, sizeof *scorer->flow_scratch) : NULL;
-    if (!scorer->slots || !scorer->loaded || !scorer->features || !scorer->logdet || !scorer->flow_scratch)
+    if (!scorer->images || !scorer->loaded || !scorer->canvases || !scorer->features || !scorer->logdet ||
+        !scorer->flow_scratch)
         return 0;
     for (size_t i = 0; i < images; i++) {
-        scorer->slots[i].resampling.allocator = *allocator;
-        scorer->slots[i].canvas = mem_alloc(allocator, view_floats(scorer), sizeof *scorer->slots[i].canvas);
-        if (!scorer->slots[i].canvas)
+        struct score_image *image = &scorer->images[i];
+        image->resampling.allocator = *allocator;
+        image->canvas = mem_alloc(allocator, canvas_samples(scorer), sizeof *image->canvas);
+        if (!image->canvas)
             return 0;
     }
     return 1;
@@ -118,16 +129,13 @@ static dn_status reserve(dn_scorer *scorer, int32_t images, dn_error *error)
 static dn_status allocate(dn_scorer *scorer, const dn_scorer_options *options, dn_error *error)
 {
     const dn_allocator *allocator = &scorer->allocator;
-    size_t views = (size_t)scorer->views, scratch;
+    size_t views = (size_t)scorer->views;
 
-    if (!worker_floats(scorer, &scorer->worker_stride) ||
-        !size_mul(scorer->worker_stride, (size_t)options->threads, &scratch))
-        return fail_memory(error, "the scorer");
     scorer->angles = mem_alloc(allocator, views, sizeof *scorer->angles);
-    scorer->worker_scratch = mem_alloc(allocator, scratch, sizeof *scorer->worker_scratch);
     scorer->view_scores = mem_alloc(allocator, views, sizeof *scorer->view_scores);
-    if (!scorer->angles || !scorer->worker_scratch || !scorer->view_scores)
+    if (!scorer->angles || !scorer->view_scores)
         return fail_memory(error, "the scorer");
+    TRY(view_features_init(&scorer->stage, scorer->model->extractor, options->threads, 0, allocator, error));
     TRY(reserve(scorer, 1, error));
     return pool_create_on(options->runner, allocator, options->threads, &scorer->workers, error);
 }
@@ -163,7 +171,7 @@ void scorer_free(dn_scorer *scorer)
     pool_free(scorer->workers);
     release_images(scorer);
     mem_free(&allocator, scorer->angles);
-    mem_free(&allocator, scorer->worker_scratch);
+    view_features_release(&scorer->stage);
     mem_free(&allocator, scorer->view_scores);
     model_unref(scorer->model);
     mem_free(&allocator, scorer);
@@ -171,102 +179,86 @@ void scorer_free(dn_scorer *scorer)
 
 /* ---- images -> canvases ---- */
 
-static dn_status fill_slot(const dn_scorer *scorer, const dn_pixels *view, struct score_slot *slot, dn_error *error)
+static dn_status fill_image(const dn_scorer *scorer, const dn_pixels *view, struct score_image *image, dn_error *error)
 {
     TRY(pixels_check(view, DN_MIN_SIDE, error));
-    return canvas_refill(view, scorer->model->extractor->input_size, slot->canvas, &slot->resampling, error);
+    return canvas_refill(view, scorer->model->extractor->input_size, image->canvas, &image->resampling, error);
 }
 
 /* Likewise of a file; errors name it. */
-static dn_status open_slot(const dn_scorer *scorer, const char *path, struct score_slot *slot, dn_error *error)
+static dn_status open_image(const dn_scorer *scorer, const char *path, struct score_image *image, dn_error *error)
 {
     dn_image_options options = image_default_options();
-    dn_image *image;
+    dn_image *decoded;
     dn_error cause = {0};
 
     options.allocator = &scorer->allocator;
-    TRY(image_open(path, &options, &image, error));
-    const dn_pixels view = image_pixels(image);
-    dn_status status = fill_slot(scorer, &view, slot, &cause);
-    image_free(image);
+    TRY(image_open(path, &options, &decoded, error));
+    const dn_pixels view = image_pixels(decoded);
+    dn_status status = fill_image(scorer, &view, image, &cause);
+    image_free(decoded);
     return status == DN_OK ? DN_OK : fail(error, status, "%s: %s", path, cause.message);
 }
 
 struct load_job {
     dn_scorer *scorer;
-    const scorer_input *images;
+    const scorer_input *inputs;
     dn_error *errors;
 };
 
 static void load_image(void *context, int32_t task, int32_t worker)
 {
     const struct load_job *job = context;
-    const scorer_input *image = &job->images[task];
-    struct score_slot *slot = &job->scorer->slots[task];
+    const scorer_input *input = &job->inputs[task];
+    struct score_image *image = &job->scorer->images[task];
     dn_error *error = &job->errors[task];
 
     (void)worker;
     *error = (dn_error){0};
-    if (image->path)
-        error->status = open_slot(job->scorer, image->path, slot, error);
+    if (input->path)
+        error->status = open_image(job->scorer, input->path, image, error);
     else
-        error->status = fill_slot(job->scorer, image->view, slot, error);
+        error->status = fill_image(job->scorer, input->view, image, error);
 }
 
-/* Loads images into slots 0 ... and lists those that went well; returns their number. */
-static int32_t load_images(dn_scorer *scorer, const scorer_input *images, int32_t count, dn_error *errors)
+/* Image `number` is there. */
+static void list_loaded(dn_scorer *scorer, int32_t number, int32_t *loaded)
 {
-    struct load_job job = {scorer, images, errors};
+    scorer->loaded[*loaded] = number;
+    scorer->canvases[(*loaded)++] = scorer->images[number].canvas;
+}
+
+/* Loads images 0 ... and lists those that went well; returns their number. */
+static int32_t load_images(dn_scorer *scorer, const scorer_input *inputs, int32_t count, dn_error *errors)
+{
+    struct load_job job = {scorer, inputs, errors};
     int32_t loaded = 0;
 
     pool_run(scorer->workers, count, load_image, &job);
     for (int32_t i = 0; i < count; i++)
         if (errors[i].status == DN_OK)
-            scorer->loaded[loaded++] = i;
+            list_loaded(scorer, i, &loaded);
     return loaded;
 }
 
 /* ---- canvases -> views -> features -> z ---- */
 
-/* Views first .. first + count - 1 of each loaded image. */
-struct view_job {
-    dn_scorer *scorer;
-    int32_t first, count;
-};
-
-/* One block of views of one image: render -> features (dim) -> standardise. */
-static void compute_block(void *context, int32_t task, int32_t worker)
-{
-    const struct view_job *job = context;
-    const dn_scorer *scorer = job->scorer;
-    const dn_extractor *extractor = scorer->model->extractor;
-    int32_t blocks = features_blocks(job->count), image = task / blocks, block = task % blocks;
-    int32_t offset = block * FEATURES_BLOCK, n = features_block_views(job->count, block);
-    struct canvas_views views = {extractor, scorer->slots[scorer->loaded[image]].canvas,
-                                 scorer->angles + job->first + offset};
-    size_t dim = (size_t)extractor->feature_dim;
-    float *rows = scorer->features + ((size_t)image * (size_t)job->count + (size_t)offset) * dim; /* (n, dim) */
-
-    features_forward(extractor, features_render, &views, n, rows,
-                     scorer->worker_scratch + (size_t)worker * scorer->worker_stride);
-    for (int32_t i = 0; i < n; i++)
-        model_standardise(scorer->model, rows + (size_t)i * dim);
-}
-
 /* z and logdet of views first .. first + count - 1 of the first `images` loaded images, one image behind the other.
- * errors: of the slots. */
+ * errors: of all images. */
 static void compute_views(dn_scorer *scorer, int32_t images, int32_t first, int32_t count, dn_error *errors)
 {
-    struct view_job job = {scorer, first, count};
-    size_t floats = (size_t)count * (size_t)scorer->model->extractor->feature_dim;
+    const dn_model *model = scorer->model;
+    view_batch batch = {.images = images, .views = count, .canvases = scorer->canvases,
+                        .angles = scorer->angles + first, .mean = model->mean, .deviation = model->deviation};
+    size_t floats = (size_t)count * (size_t)model->extractor->feature_dim;
 
-    pool_run(scorer->workers, images * features_blocks(count), compute_block, &job);
+    view_features_compute(&scorer->stage, scorer->workers, &batch, scorer->features);
     /* The flow limits its blocks' outputs: infinite features could come out of it as finite numbers. */
     for (int32_t i = 0; i < images; i++)
         if (!floats_finite(scorer->features + (size_t)i * floats, floats))
             fail(&errors[scorer->loaded[i]], DN_E_NUMERIC, "the image's features are not finite: the model's numbers "
                  "overflow; train it anew");
-    flow_forward_rows(scorer->model->flow, scorer->features, images * count, scorer->flow_rows, scorer->features,
+    flow_forward_rows(model->flow, scorer->features, images * count, scorer->flow_rows, scorer->features,
                       scorer->logdet, scorer->flow_scratch, scorer->workers);
 }
 
@@ -316,28 +308,30 @@ static dn_status judge(const dn_scorer *scorer, const score_sum *sum, dn_score *
     return DN_OK;
 }
 
-/* Scores of the first `images` loaded images; scores and errors: of the slots. */
+/* Scores of the first `images` loaded images; scores and errors: of all images. */
 static dn_status score_loaded(dn_scorer *scorer, int32_t images, dn_score *scores, dn_error *errors, dn_error *error)
 {
     if (images > 0)
         compute_views(scorer, images, 0, scorer->views, errors);
     for (int32_t i = 0; i < images; i++) {
-        int32_t slot = scorer->loaded[i];
+        int32_t number = scorer->loaded[i];
         score_sum sum = {0, 0};
-        if (errors[slot].status != DN_OK)
+        if (errors[number].status != DN_OK)
             continue;
         add_views(scorer, i * scorer->views, scorer->views, scorer->view_scores, &sum);
-        judge(scorer, &sum, &scores[slot], &errors[slot]);
+        judge(scorer, &sum, &scores[number], &errors[number]);
     }
     return pool_check(scorer->workers, error);
 }
 
-dn_status scorer_score_group(dn_scorer *scorer, const scorer_input *images, int32_t count, dn_score *scores,
+/* Scores 1 .. scorer->batch images.  errors (count): status DN_OK where scores[i] was filled.  If it fails itself, none
+ * was. */
+static dn_status score_group(dn_scorer *scorer, const scorer_input *inputs, int32_t count, dn_score *scores,
                              dn_error *errors, dn_error *error)
 {
     scorer->scored = 0;
     TRY(reserve(scorer, count, error));
-    return score_loaded(scorer, load_images(scorer, images, count, errors), scores, errors, error);
+    return score_loaded(scorer, load_images(scorer, inputs, count, errors), scores, errors, error);
 }
 
 /* After one image was scored alone: its view scores are there. */
@@ -353,20 +347,53 @@ dn_status scorer_score(dn_scorer *scorer, const scorer_input *image, dn_score *s
 {
     dn_error own;
 
-    TRY(scorer_score_group(scorer, image, 1, score, &own, error));
+    TRY(score_group(scorer, image, 1, score, &own, error));
     return end_single(scorer, &own, scorer->views, error);
 }
 
 dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_score *score, dn_error *error)
 {
     dn_error own = {0};
+    int32_t loaded = 0;
 
     scorer->scored = 0;
     TRY(reserve(scorer, 1, error));
-    memcpy(scorer->slots[0].canvas, canvas, view_floats(scorer) * sizeof *canvas);
-    scorer->loaded[0] = 0;
-    TRY(score_loaded(scorer, 1, score, &own, error));
+    memcpy(scorer->images[0].canvas, canvas, canvas_samples(scorer) * sizeof *canvas);
+    list_loaded(scorer, 0, &loaded);
+    TRY(score_loaded(scorer, loaded, score, &own, error));
     return end_single(scorer, &own, scorer->views, error);
+}
+
+/* ---- many images ---- */
+
+/* Images first .. first + count - 1 of the list. */
+static dn_status score_part(dn_scorer *scorer, const scorer_list *list, int32_t first, int32_t count,
+                            scorer_result result, void *context, dn_error *error)
+{
+    scorer_input inputs[SCORE_IMAGES] = {0};
+    dn_score scores[SCORE_IMAGES];
+    dn_error errors[SCORE_IMAGES];
+
+    for (int32_t i = 0; i < count; i++) {
+        inputs[i] = list->paths ? (scorer_input){.path = list->paths[first + i]}
+                                : (scorer_input){.view = &list->views[first + i]};
+        scores[i] = (dn_score){.struct_size = sizeof *scores};
+    }
+    TRY(score_group(scorer, inputs, count, scores, errors, error));
+    for (int32_t i = 0; i < count; i++)
+        result(context, first + i, &scores[i], &errors[i]);
+    return DN_OK;
+}
+
+dn_status scorer_score_list(dn_scorer *scorer, const scorer_list *list, scorer_result result, void *context,
+                            int32_t *done, dn_error *error)
+{
+    for (*done = 0; *done < list->count;) {
+        int32_t count = smaller(list->count - *done, scorer->batch);
+        TRY(score_part(scorer, list, *done, count, result, context, error));
+        *done += count;
+    }
+    return DN_OK;
 }
 
 /* ---- verdict ---- */

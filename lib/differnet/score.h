@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/pool.h"
+#include "cnn/view_features.h"
 #include "differnet/model.h"
 
 /* The n scoring angles in degrees (DN_ANGLES_...), the same for every model and image:
@@ -27,7 +28,7 @@ typedef struct scorer_input {
 } scorer_input;
 
 /* An image as the views are cut from it. */
-struct score_slot {
+struct score_image {
     uint16_t *canvas;       /* (size, size, 3) */
     mem_scratch resampling;
 };
@@ -39,15 +40,15 @@ struct dn_scorer {
     int32_t views;
     double false_alarm_rate;
     double *angles;        /* (views) */
-    float *worker_scratch; /* per worker: the CNN's scratch */
-    size_t worker_stride;  /* floats */
+    view_features stage;   /* the workers' scratch */
     double *view_scores;   /* (views) */
     int32_t scored;        /* views of the last score; 0: none */
     int32_t batch;         /* images that are handled together, at most */
 
     int32_t capacity;      /* images that there is memory for: */
-    struct score_slot *slots; /* (capacity) */
-    int32_t *loaded;       /* (capacity): slots that hold an image; the others' images could not be read */
+    struct score_image *images; /* (capacity) */
+    int32_t *loaded;       /* (capacity): numbers of the images that are there; the others could not be read */
+    const uint16_t **canvases; /* (capacity): those of the loaded images */
     float *features;       /* (images, views, dim); the flow turns it into z in place */
     float *logdet;         /* (images, views) */
     float *flow_scratch;
@@ -55,6 +56,9 @@ struct dn_scorer {
     dn_error error;
 };
 
+dn_scorer_options scorer_default_options(void);
+dn_status scorer_options_check(const dn_scorer_options *options, dn_error *error); /* ranges of its numbers */
+/* options: complete and checked. */
 dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_scorer **out, dn_error *error);
 void scorer_free(dn_scorer *scorer);
 /* Fills all but struct_size.  Allocates only for a file, and where an image needs more scratch than all before it. */
@@ -63,9 +67,18 @@ dn_status scorer_score(dn_scorer *scorer, const scorer_input *image, dn_score *s
 dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_score *score, dn_error *error);
 /* Like scorer_score, but ends as soon as the verdict is certain. */
 dn_status scorer_decide(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error);
-/* Scores 1 .. scorer->batch images, with the bits of scorer_score.  errors (count): status DN_OK where scores[i] was
- * filled.  If it fails itself, none was.  Allocates where there are more images than ever before, too. */
-dn_status scorer_score_group(dn_scorer *scorer, const scorer_input *images, int32_t count, dn_score *scores,
-                             dn_error *errors, dn_error *error);
+
+/* Many images: files, or the caller's pixels. */
+typedef struct scorer_list {
+    const dn_pixels *views;
+    const char *const *paths; /* NULL: `views` */
+    int32_t count;
+} scorer_list;
+/* What became of an image: its score, or an error.  Called in the list's order. */
+typedef void (*scorer_result)(void *context, int32_t image, const dn_score *score, const dn_error *error);
+/* Scores them scorer->batch at a time, with the bits of scorer_score.  Allocates where there are more images at a time
+ * than ever before, too.  If it fails itself, no result was told from image *done on. */
+dn_status scorer_score_list(dn_scorer *scorer, const scorer_list *list, scorer_result result, void *context,
+                            int32_t *done, dn_error *error);
 
 #endif

@@ -20,6 +20,8 @@
 #define FLOW_MAX_HIDDEN 16384
 #define FLOW_MAX_CLAMP 100.0
 
+#define LOG_TWO_PI 1.837877066409345483560659472811
+
 struct dn_flow {
     atomic_int references;
     dn_allocator allocator;
