@@ -492,7 +492,9 @@ DN_API void dn_scorer_options_init_size(dn_scorer_options *options, size_t size)
 typedef struct dn_score {
     uint32_t struct_size;
     int32_t anomalous;       /* 1 anomalous, 0 normal, -1 no verdict: the model holds no scores of good images */
-    double score;            /* mean of z^2 over views and dimensions, >= 0; about 1 for good images */
+    double score;            /* >= 0, about 1 for good images.  With one density its own score; with both, each is
+                                standardised by what good images had, t = (log score - median) / spread, damped and
+                                summed: exp(sum of weight * sign(t) * log(1 + |t|)) */
     double log_likelihood;   /* mean over views of log p of the features as the flow gets them (standardised); NaN if
                                 lower_bound is 1 */
     double p_value;          /* (1 + held-out scores >= score) / (held-out scores + 1); NaN without them */
@@ -503,6 +505,8 @@ typedef struct dn_score {
     int32_t views;           /* that were looked at */
     int32_t lower_bound;     /* 1: dn_scorer_decide ended early: the image's score is at least `score`, its p-value at
                                 most `p_value`; 0: they are exact */
+    double flow_score;       /* what the model's densities say: mean of z^2 over views and dimensions; */
+    double positions_score;  /* highest value of the positions' map, before its scale.  NaN: no such density */
 } dn_score;
 DN_API void dn_score_init_size(dn_score *score, size_t size);
 #define dn_score_init(score) dn_score_init_size((score), sizeof *(score))
@@ -526,6 +530,12 @@ DN_API DN_CHECK_RESULT dn_status dn_scorer_score_path(dn_scorer *scorer, const c
 DN_API DN_CHECK_RESULT dn_status dn_scorer_decide(dn_scorer *scorer, const dn_pixels *image, dn_score *score);
 /* Likewise of a file. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_decide_path(dn_scorer *scorer, const char *path, dn_score *score);
+
+/* Verdict and map of an image from one pass.  map: (height, width) floats of the caller, as dn_localizer_map gives them
+ * with DN_MAP_POSITIONS, same bits.  The score is the one of dn_scorer_score.  Allocates nothing when warm.
+ * DN_E_STATE if the model has no density at every position. */
+DN_API DN_CHECK_RESULT dn_status dn_scorer_inspect(dn_scorer *scorer, const dn_pixels *image, float *map,
+                                                   dn_score *score);
 
 /* Scores many images, with the bits of dn_scorer_score, but faster: views of several images keep all threads busy, and
  * go through the flow together, which reads its weights once for them.
@@ -551,31 +561,42 @@ DN_API const dn_error *dn_scorer_error(const dn_scorer *scorer);
 DN_API void dn_scorer_free(dn_scorer *scorer); /* NULL is allowed */
 
 /* ------------------------------------------------------------------------------------------------
- * Localizer (paper section 3.5: gradients back to the input)
+ * Localizer: where the anomaly is
  */
 
 typedef struct dn_localizer dn_localizer;
 
+/* What a map is made from. */
+#define DN_MAP_DEFAULT   0 /* the positions' density if the model has one, else the gradient */
+#define DN_MAP_POSITIONS 1 /* the density at every position of one upright view */
+#define DN_MAP_GRADIENT  2 /* the flow's loss, back to the pixels of many views (the paper's) */
+
 typedef struct dn_localizer_options {
     uint32_t struct_size;
-    int32_t views;   /* 1 .. 1024, default 16 */
-    int32_t angles;  /* DN_ANGLES_...; -1 (default): the model's own */
+    int32_t views;   /* of the gradient's map: 1 .. 1024, default 16 */
+    int32_t angles;  /* likewise, DN_ANGLES_...; -1 (default): the model's own */
     int32_t threads; /* 1 .. 256, default 1 */
     double sigma;    /* Gaussian blur of the gradient, in pixels of a view: 0 (none) .. 64, default 3 */
     const dn_allocator *allocator; /* default NULL: malloc */
     const dn_runner *runner; /* what the `threads` jobs run on; default NULL: the library's own threads */
+    int32_t method;  /* DN_MAP_..., default DN_MAP_DEFAULT */
+    int32_t reserved;
 } dn_localizer_options;
 DN_API void dn_localizer_options_init_size(dn_localizer_options *options, size_t size);
 #define dn_localizer_options_init(options) dn_localizer_options_init_size((options), sizeof *(options))
 
-/* Allocates and starts threads like dn_scorer_create.  dn_localizer_map then allocates only where an image needs more
+/* Allocates and starts threads like dn_scorer_create.  DN_E_STATE if the model has not what the method needs.
+ * dn_localizer_map then allocates only where an image needs more
  * scratch than all before it; dn_localizer_boxes allocates and frees within the call. */
 DN_API DN_CHECK_RESULT dn_status dn_localizer_create(dn_model *model, const dn_localizer_options *options,
                                                      dn_localizer **out, dn_error *error);
-/* Heat map in the image's own pixels.  map: (height, width) floats, >= 0.  The gradient of the training loss with
- * respect to each view is rotated back and blurred; |.| is averaged over views and channels, squared, and divided by
- * the model's heatmap_scale, so that 1 is what good images hardly exceed (unscaled if the model holds no scale).  The
- * scale was measured with the default views and sigma: fewer views or less blur give larger values.
+/* Heat map in the image's own pixels.  map: (height, width) floats, >= 0; 1 is what good images hardly exceed (unscaled if
+ * the model holds no scale).
+ * DN_MAP_POSITIONS: the squared Mahalanobis distance of each cell of the feature maps (dn_maps_info) from what good
+ * images have there, smoothed by one cell, interpolated between the cells' centres, divided by positions_scale.
+ * DN_MAP_GRADIENT (paper section 3.5): the gradient of the training loss with respect to each view is rotated back and
+ * blurred; |.| is averaged over views and channels, squared, and divided by heatmap_scale, which was measured with the
+ * default views and sigma: fewer views or less blur give larger values.
  * The image has at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite. */
 DN_API DN_CHECK_RESULT dn_status dn_localizer_map(dn_localizer *localizer, const dn_pixels *image, float *map);
 

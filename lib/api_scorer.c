@@ -92,6 +92,19 @@ dn_status dn_scorer_decide_path(dn_scorer *scorer, const char *path, dn_score *s
     return score_single(scorer, scorer_decide, (scorer_input){.path = path}, score);
 }
 
+dn_status dn_scorer_inspect(dn_scorer *scorer, const dn_pixels *image, float *map, dn_score *score)
+{
+    dn_score own = {.struct_size = sizeof own};
+
+    REQUIRE(scorer, NULL);
+    begin(scorer);
+    REQUIRE(image, &scorer->error);
+    REQUIRE(map, &scorer->error);
+    REQUIRE(score, &scorer->error);
+    TRY(scorer_inspect(scorer, &(scorer_input){.view = image}, map, &own, &scorer->error));
+    return output_write(score, &own, sizeof own, "dn_score", &scorer->error);
+}
+
 /* ---- many images ---- */
 
 /* A batch call: its arguments, and where its results go. */

@@ -1,46 +1,27 @@
-/* Heat map: the gradient of the loss towards the pixels of each view, rotated back, blurred, averaged (paper section
- * 3.5).
- *
- * The flow works on blocks of FLOW_ROWS rows whatever their number, so its gradient is computed for all views at once:
- * features of all views, then the flow's gradient, then the CNN's gradient view by view, which computes the features
- * again.  That repeated forward pass costs less than a padded block of the flow for each view. */
 #include "differnet/localize.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "base/finite.h"
 #include "base/memory.h"
 #include "base/option.h"
 #include "base/status.h"
-#include "cnn/view_features.h"
+#include "differnet/gradient_map.h"
+#include "differnet/position_map.h"
 #include "differnet/regions.h"
-#include "differnet/score.h"
 #include "image/canvas.h"
 #include "image/heatmap.h"
 
-/* Views whose maps are kept apart until they are summed, in order: the sum's bits then do not depend on the number of
- * threads. */
-#define BLOCK 16
-_Static_assert(BLOCK % FEATURES_BLOCK == 0, "a block of maps holds whole blocks of views");
-
 struct dn_localizer {
     dn_allocator allocator;
-    dn_model *model;         /* reference */
-    pool *workers;           /* own */
-    int32_t views;
-    double sigma;            /* pixels of a view */
-    double *angles;          /* (views) */
-    uint16_t *canvas;        /* (size, size, 3) */
-    float *features;         /* (views, dim), standardised */
-    float *feature_gradient; /* (views, dim) */
-    float *flow_scratch;
-    view_features stage;     /* its workers' scratch serves the gradients, too: views (FEATURES_BLOCK, size, size, 3),
-                                as much for their gradient, then what features_gradient needs */
-    float *view_maps;        /* (BLOCK, size, size): mean over channels of the views' absolute gradients */
-    int32_t first;           /* view of the first of view_maps */
-    float *map;              /* (size, size) */
-    mem_scratch resampling;  /* between the image's size and the network's */
+    dn_model *model;        /* reference */
+    pool *workers;          /* own */
+    int32_t method;         /* DN_MAP_POSITIONS or DN_MAP_GRADIENT: what follows is there for one of them */
+    uint16_t *canvas;       /* (size, size, 3) */
+    mem_scratch resampling; /* between the image's size and the network's */
+    gradient_map gradient;
+    float *cells;           /* (rows, columns) */
+    float *scratch;         /* of the positions' map */
     dn_error error;
 };
 
@@ -54,7 +35,7 @@ dn_error *localizer_error(dn_localizer *localizer)
 dn_localizer_options localizer_default_options(void)
 {
     return (dn_localizer_options){.struct_size = sizeof(dn_localizer_options), .views = 16, .angles = -1, .threads = 1,
-                                  .sigma = 3};
+                                  .sigma = 3, .method = DN_MAP_DEFAULT};
 }
 
 dn_status localizer_options_check(const dn_localizer_options *options, dn_error *error)
@@ -64,6 +45,7 @@ dn_status localizer_options_check(const dn_localizer_options *options, dn_error 
         OPTION_INTEGER(dn_localizer_options, angles, -1, DN_ANGLES_GRID, "-1: the model's kind"),
         OPTION_INTEGER(dn_localizer_options, threads, 1, POOL_MAX_THREADS, NULL),
         OPTION_REAL(dn_localizer_options, sigma, 0, BLUR_MAX_SIGMA, OPTION_CLOSED),
+        OPTION_INTEGER(dn_localizer_options, method, DN_MAP_DEFAULT, DN_MAP_GRADIENT, "0: the model's best"),
     };
 
     return options_check(options, "dn_localizer_options", ranges, OPTION_COUNT(ranges), error);
@@ -71,34 +53,38 @@ dn_status localizer_options_check(const dn_localizer_options *options, dn_error 
 
 /* ---- life ---- */
 
-/* Floats of a view or its gradient. */
-static size_t view_size(const dn_localizer *self)
+static dn_status choose_method(dn_localizer *self, int32_t method, dn_error *error)
 {
-    return view_floats(self->model->extractor->input_size);
+    const dn_model *model = self->model;
+
+    self->method = method;
+    if (method == DN_MAP_DEFAULT)
+        self->method = model->positions ? DN_MAP_POSITIONS : DN_MAP_GRADIENT;
+    if (self->method == DN_MAP_POSITIONS && !model->positions)
+        return fail(error, DN_E_STATE, "the model holds no density at every position: DN_MAP_POSITIONS cannot be; use "
+                    "DN_MAP_GRADIENT, or train it with another preset");
+    if (self->method == DN_MAP_GRADIENT && !model->flow)
+        return fail(error, DN_E_STATE, "the model holds no flow: DN_MAP_GRADIENT cannot be; use DN_MAP_POSITIONS, or "
+                    "train it with another preset");
+    return DN_OK;
 }
 
 static dn_status allocate(dn_localizer *self, const dn_localizer_options *options, dn_error *error)
 {
     const dn_allocator *allocator = &self->allocator;
-    size_t views = (size_t)self->views, pixels = view_size(self) / 3;
-    size_t rows = views * (size_t)self->model->extractor->feature_dim;
-    size_t maps = views < BLOCK ? views : BLOCK, flow_floats = flow_gradient_scratch(self->model->flow);
-    size_t gradient = 2 * FEATURES_BLOCK * view_size(self) + features_gradient_scratch(self->model->extractor);
+    const dn_model *model = self->model;
 
-    if (flow_floats == 0)
+    TRY(choose_method(self, options->method, error));
+    self->canvas = mem_alloc(allocator, view_floats(model->extractor->input_size), sizeof *self->canvas);
+    if (!self->canvas)
         return fail_memory(error, "the localizer");
-    TRY(view_features_init(&self->stage, self->model->extractor, options->threads, gradient, allocator, error));
-    self->angles = mem_alloc(allocator, views, sizeof *self->angles);
-    self->canvas = mem_alloc(allocator, pixels * 3, sizeof *self->canvas);
-    self->features = mem_alloc(allocator, rows, sizeof *self->features);
-    self->feature_gradient = mem_alloc(allocator, rows, sizeof *self->feature_gradient);
-    self->flow_scratch = mem_alloc(allocator, flow_floats, sizeof *self->flow_scratch);
-    self->view_maps = mem_alloc(allocator, maps * pixels, sizeof *self->view_maps);
-    self->map = mem_alloc(allocator, pixels, sizeof *self->map);
-    if (!self->angles || !self->canvas || !self->features || !self->feature_gradient || !self->flow_scratch ||
-        !self->view_maps || !self->map)
-        return fail_memory(error, "the localizer");
-    return pool_create_on(options->runner, allocator, options->threads, &self->workers, error);
+    TRY(pool_create_on(options->runner, allocator, options->threads, &self->workers, error));
+    if (self->method == DN_MAP_GRADIENT)
+        return gradient_map_init(&self->gradient, model, options, allocator, self->workers, error);
+    size_t floats = position_map_scratch(model->extractor, model->positions, options->threads);
+    self->cells = mem_alloc(allocator, positions_cells(model->positions), sizeof *self->cells);
+    self->scratch = floats ? mem_alloc(allocator, floats, sizeof *self->scratch) : NULL;
+    return self->cells && self->scratch ? DN_OK : fail_memory(error, "the localizer");
 }
 
 dn_status localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out, dn_error *error)
@@ -112,14 +98,11 @@ dn_status localizer_create(dn_model *model, const dn_localizer_options *options,
     self->allocator = allocator;
     self->resampling.allocator = allocator;
     self->model = model_ref(model);
-    self->views = options->views;
-    self->sigma = options->sigma;
     dn_status status = allocate(self, options, error);
     if (status != DN_OK) {
         localizer_free(self);
         return status;
     }
-    score_angles(options->angles >= 0 ? options->angles : model->facts.angles, self->views, self->angles);
     *out = self;
     return DN_OK;
 }
@@ -130,138 +113,32 @@ void localizer_free(dn_localizer *self)
         return;
     dn_allocator allocator = self->allocator;
     pool_free(self->workers);
-    mem_free(&allocator, self->angles);
+    gradient_map_release(&self->gradient);
     mem_free(&allocator, self->canvas);
-    mem_free(&allocator, self->features);
-    mem_free(&allocator, self->feature_gradient);
-    mem_free(&allocator, self->flow_scratch);
-    view_features_release(&self->stage);
-    mem_free(&allocator, self->view_maps);
-    mem_free(&allocator, self->map);
+    mem_free(&allocator, self->cells);
+    mem_free(&allocator, self->scratch);
     mem_release(&self->resampling);
     model_unref(self->model);
     mem_free(&allocator, self);
 }
 
-/* ---- gradients ---- */
-
-/* loss of a view = (|z|^2 / 2 - logdet) / dim (paper equation 3): dz = z / dim, dlogdet = -1 / dim. */
-static void loss_gradient(void *context, const float *z, const float *logdet, int32_t rows, float *z_gradient,
-                          float *logdet_gradient)
-{
-    const dn_localizer *self = context;
-    int32_t dim = self->model->extractor->feature_dim;
-    float share = 1.0f / (float)dim;
-
-    (void)logdet;
-    for (size_t i = 0; i < (size_t)rows * (size_t)dim; i++)
-        z_gradient[i] = z[i] * share;
-    for (int32_t i = 0; i < rows; i++)
-        logdet_gradient[i] = -share;
-}
-
-/* Rows of feature_gradient. */
-struct gradient_rows {
-    const float *values; /* (n, dim) */
-    size_t bytes;        /* of a row */
-};
-
-static void copy_rows(void *context, const float *features, int32_t n, float *feature_gradient)
-{
-    const struct gradient_rows *rows = context;
-
-    (void)features;
-    memcpy(feature_gradient, rows->values, (size_t)n * rows->bytes);
-}
-
-/* The last pass: the gradients of the views from first + task * FEATURES_BLOCK on, rotated back and blurred, to their
- * places in view_maps. */
-static void block_maps(void *context, int32_t task, int32_t worker)
-{
-    dn_localizer *self = context;
-    const dn_extractor *extractor = self->model->extractor;
-    int32_t size = extractor->input_size, place = task * FEATURES_BLOCK, index = self->first + place;
-    int32_t n = features_block_views(self->views, index / FEATURES_BLOCK);
-    size_t floats = view_size(self), dim = (size_t)extractor->feature_dim;
-    float *view = view_features_scratch(&self->stage, worker);
-    float *gradient = view + FEATURES_BLOCK * floats;
-    float *map = self->view_maps + (size_t)place * (floats / 3); /* (size, size) */
-    struct gradient_rows rows = {self->feature_gradient + (size_t)index * dim, dim * sizeof *rows.values};
-
-    for (int32_t i = 0; i < n; i++)
-        view_features_render(extractor, self->canvas, self->angles[index + i], NULL, view + (size_t)i * floats);
-    features_gradient(extractor, view, n, copy_rows, &rows, gradient, view + 2 * FEATURES_BLOCK * floats);
-    for (int32_t i = 0; i < n; i++, view += floats, gradient += floats, map += floats / 3) {
-        map_rotate(gradient, size, 3, -self->angles[index + i], view);
-        map_blur(view, size, size, 3, self->sigma, gradient);
-        for (size_t p = 0; p < floats / 3; p++)
-            map[p] = (fabsf(view[3 * p]) + fabsf(view[3 * p + 1]) + fabsf(view[3 * p + 2])) / 3;
-    }
-}
-
-/* Gradient of each view's loss with respect to its features as they come from the CNN. */
-static dn_status features_to_gradients(dn_localizer *self, dn_error *error)
-{
-    const dn_model *model = self->model;
-    int32_t dim = model->extractor->feature_dim;
-    const uint16_t *canvases[1] = {self->canvas};
-    view_batch batch = {.images = 1, .views = self->views, .canvases = canvases, .angles = self->angles,
-                        .mean = model->mean, .deviation = model->deviation};
-
-    view_features_compute(&self->stage, self->workers, &batch, self->features);
-    /* The flow limits its blocks' outputs: infinite features could come out of it as finite numbers. */
-    if (!floats_finite(self->features, (size_t)self->views * (size_t)dim))
-        return fail(error, DN_E_NUMERIC, "the image's features are not finite: the model's numbers overflow; train it "
-                    "anew");
-    flow_gradient(model->flow, self->features, self->views, loss_gradient, self, NULL, NULL,
-                  self->feature_gradient, self->flow_scratch, self->workers);
-    for (int32_t i = 0; i < self->views; i++)
-        for (int32_t j = 0; j < dim; j++) /* y' = (y - mean) / deviation */
-            self->feature_gradient[(size_t)i * (size_t)dim + (size_t)j] /= model->deviation[j];
-    return DN_OK;
-}
-
-/* The raw map of what self->canvas holds. */
-static dn_status map_canvas(dn_localizer *self, const float **map, dn_error *error)
-{
-    size_t pixels = view_size(self) / 3;
-
-    TRY(features_to_gradients(self, error));
-    memset(self->map, 0, pixels * sizeof *self->map);
-    for (self->first = 0; self->first < self->views; self->first += BLOCK) {
-        int32_t count = self->views - self->first < BLOCK ? self->views - self->first : BLOCK;
-        pool_run(self->workers, features_blocks(count), block_maps, self);
-        for (int32_t k = 0; k < count; k++)
-            for (size_t i = 0; i < pixels; i++)
-                self->map[i] += self->view_maps[(size_t)k * pixels + i];
-    }
-    TRY(pool_check(self->workers, error));
-    for (size_t i = 0; i < pixels; i++) {
-        float mean = self->map[i] / (float)self->views;
-        self->map[i] = mean * mean;
-        if (!isfinite(self->map[i]))
-            return fail(error, DN_E_NUMERIC, "the image's heat map is not finite: the model's numbers overflow; "
-                        "train it anew");
-    }
-    *map = self->map;
-    return DN_OK;
-}
+/* ---- maps ---- */
 
 dn_status localizer_raw_map(dn_localizer *self, const dn_pixels *image, const float **map, dn_error *error)
 {
     *map = NULL;
     TRY(canvas_refill(image, self->model->extractor->input_size, self->canvas, &self->resampling, error));
-    return map_canvas(self, map, error);
+    return gradient_map_run(&self->gradient, self->canvas, map, error);
 }
 
 dn_status localizer_raw_map_canvas(dn_localizer *self, const uint16_t *canvas, const float **map, dn_error *error)
 {
     *map = NULL;
-    memcpy(self->canvas, canvas, view_size(self) * sizeof *canvas);
-    return map_canvas(self, map, error);
+    return gradient_map_run(&self->gradient, canvas, map, error);
 }
 
-dn_status localizer_map(dn_localizer *self, const dn_pixels *image, float *map, dn_error *error)
+/* The gradient's map, resized and scaled. */
+static dn_status map_gradient(dn_localizer *self, const dn_pixels *image, float *map, dn_error *error)
 {
     double scale = self->model->facts.heatmap_scale;
     const float *raw;
@@ -275,6 +152,23 @@ dn_status localizer_map(dn_localizer *self, const dn_pixels *image, float *map, 
             return fail(error, DN_E_NUMERIC, "the heat map divided by the model's scale %g is not finite", scale);
     }
     return DN_OK;
+}
+
+/* The map of the density at every position. */
+static dn_status map_positions(dn_localizer *self, const dn_pixels *image, float *map, dn_error *error)
+{
+    const dn_model *model = self->model;
+
+    TRY(canvas_refill(image, model->extractor->input_size, self->canvas, &self->resampling, error));
+    position_map(model->extractor, model->positions, self->canvas, self->cells, self->scratch, self->workers);
+    TRY(pool_check(self->workers, error));
+    return position_image_map(model, self->cells, map, image->height, image->width, error);
+}
+
+dn_status localizer_map(dn_localizer *self, const dn_pixels *image, float *map, dn_error *error)
+{
+    return self->method == DN_MAP_POSITIONS ? map_positions(self, image, map, error)
+                                            : map_gradient(self, image, map, error);
 }
 
 dn_status localizer_boxes(dn_localizer *self, const float *map, int32_t width, int32_t height, float threshold,

@@ -1,4 +1,4 @@
-/* Localization: gradient of the loss with respect to the pixels of each view -> heat map (paper section 3.5). */
+/* Localization: the map of an image in its own pixels, of the density at every position or the paper's gradient. */
 #ifndef DN_DIFFERNET_LOCALIZE_H
 #define DN_DIFFERNET_LOCALIZE_H
 
@@ -11,10 +11,10 @@ dn_status localizer_options_check(const dn_localizer_options *options, dn_error 
 dn_status localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out, dn_error *error);
 void localizer_free(dn_localizer *localizer);
 /* The image has passed pixels_check.  Allocates only where the image needs more scratch than all before it.
- * map: (height, width) of the image; divided by the model's heatmap_scale if it has one. */
+ * map: (height, width) of the image; divided by the model's scale of this kind of map if it has one. */
 dn_status localizer_map(dn_localizer *localizer, const dn_pixels *image, float *map, dn_error *error);
-/* The unscaled map at the network's own resolution, (size, size): what the scale is calibrated on.  Valid until the
- * next call. */
+/* The gradient's unscaled map at the network's own resolution, (size, size): what the scale is calibrated on.  Valid
+ * until the next call.  For localizers of this method. */
 dn_status localizer_raw_map(dn_localizer *localizer, const dn_pixels *image, const float **map, dn_error *error);
 /* Like localizer_raw_map, of an image that canvas_fill has stretched already: canvas (size, size, 3). */
 dn_status localizer_raw_map_canvas(dn_localizer *localizer, const uint16_t *canvas, const float **map,

@@ -1,6 +1,9 @@
 #include "differnet/position_map.h"
 
+#include <math.h>
+
 #include "base/memory.h"
+#include "base/status.h"
 #include "image/heatmap.h"
 #include "image/view.h"
 
@@ -57,9 +60,11 @@ double position_score(const float *map, size_t cells)
 {
     float most = 0;
 
-    for (size_t i = 0; i < cells; i++)
-        if (!(map[i] <= most)) /* NaN stays */
-            most = map[i];
+    for (size_t i = 0; i < cells; i++) {
+        if (!isfinite(map[i]))
+            return (double)NAN;
+        most = map[i] > most ? map[i] : most;
+    }
     return (double)most;
 }
 
@@ -97,4 +102,19 @@ void position_to_image(const float *map, const maps_geometry *geometry, int32_t 
             *target++ = factor * (first + u.share * (second - first));
         }
     }
+}
+
+dn_status position_image_map(const dn_model *model, const float *cells, float *map, int32_t height, int32_t width,
+                             dn_error *error)
+{
+    double scale = model->facts.positions_scale;
+    maps_geometry geometry = maps_of(model->extractor);
+    float factor = scale > 0 ? (float)(1 / scale) : 1;
+
+    for (size_t i = 0; i < positions_cells(model->positions); i++)
+        if (!isfinite(cells[i] * factor))
+            return fail(error, DN_E_NUMERIC, "the image's map is not finite: the model's numbers overflow; train it "
+                        "anew");
+    position_to_image(cells, &geometry, model->extractor->input_size, factor, map, height, width);
+    return DN_OK;
 }

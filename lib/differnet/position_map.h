@@ -3,7 +3,7 @@
 #define DN_DIFFERNET_POSITION_MAP_H
 
 #include "cnn/maps.h"
-#include "positions/positions.h"
+#include "differnet/model.h"
 
 /* The map is smoothed by a Gaussian of so many cells: what is anomalous covers more than one of them, chance does not. */
 #define POSITION_MAP_SIGMA 1.0
@@ -20,11 +20,14 @@ void position_features(const dn_extractor *extractor, const uint16_t *canvas, do
                        pool *workers);
 /* Smooths distances (rows, columns) in place.  scratch: as many floats. */
 void position_smooth(float *map, int32_t rows, int32_t columns, float *scratch);
-/* The image's score from its smoothed map: the highest value. */
+/* The image's score from its smoothed map: the highest value; NaN if one is not finite. */
 double position_score(const float *map, size_t cells);
 /* Brings the map to the image's own pixels, (height, width): linear between the cells' centres, constant beyond the
  * outermost ones; times `factor`. */
 void position_to_image(const float *map, const maps_geometry *geometry, int32_t size, float factor, float *target,
                        int32_t height, int32_t width);
+/* position_to_image of a model's smoothed map, divided by the model's scale; DN_E_NUMERIC if it is not finite. */
+dn_status position_image_map(const dn_model *model, const float *cells, float *map, int32_t height, int32_t width,
+                             dn_error *error);
 
 #endif

@@ -4,241 +4,15 @@
 #include <string.h>
 
 #include "base/finite.h"
-#include "base/option.h"
-#include "base/rng.h"
 #include "base/status.h"
 #include "differnet/calibrate.h"
-#include "image/canvas.h"
-#include "image/codec.h"
-#include "image/pixels.h"
+#include "differnet/position_map.h"
 
 _Static_assert(SCORE_DECIDE_VIEWS % FEATURES_BLOCK == 0, "a view's block is the same whether it is scored or decided");
-
-void score_angles(int32_t kind, int32_t n, double *angles)
-{
-    rng generator;
-
-    rng_seed(&generator, 0, RNG_SCORE_ANGLE);
-    for (int32_t i = 0; i < n; i++)
-        angles[i] = kind == DN_ANGLES_GRID ? i * 360.0 / n : -180 + (i + rng_uniform(&generator)) * 360.0 / n;
-}
-
-/* ---- options ---- */
-
-dn_scorer_options scorer_default_options(void)
-{
-    return (dn_scorer_options){.struct_size = sizeof(dn_scorer_options), .views = 0, .angles = -1, .threads = 1,
-                               .false_alarm_rate = 0.05};
-}
-
-dn_status scorer_options_check(const dn_scorer_options *options, dn_error *error)
-{
-    static const option_range ranges[] = {
-        OPTION_INTEGER(dn_scorer_options, views, 0, MODEL_MAX_VIEWS, "0: the model's number"),
-        OPTION_INTEGER(dn_scorer_options, angles, -1, DN_ANGLES_GRID, "-1: the model's kind"),
-        OPTION_INTEGER(dn_scorer_options, threads, 1, POOL_MAX_THREADS, NULL),
-        OPTION_REAL(dn_scorer_options, false_alarm_rate, 0, 1, OPTION_ABOVE),
-    };
-
-    return options_check(options, "dn_scorer_options", ranges, OPTION_COUNT(ranges), error);
-}
-
-/* ---- memory ---- */
 
 static int32_t smaller(int32_t a, int32_t b)
 {
     return a < b ? a : b;
-}
-
-static size_t canvas_samples(const dn_scorer *scorer)
-{
-    return view_floats(scorer->model->extractor->input_size);
-}
-
-static int32_t batch_images(const dn_scorer *scorer)
-{
-    size_t canvases = SCORE_CANVASES / (canvas_samples(scorer) * sizeof(uint16_t));
-    int32_t images = smaller(SCORE_ROWS / scorer->views, SCORE_IMAGES);
-
-    if (canvases < (size_t)images)
-        images = (int32_t)canvases;
-    return images > 1 ? images : 1;
-}
-
-static void release_images(dn_scorer *scorer)
-{
-    const dn_allocator *allocator = &scorer->allocator;
-
-    for (int32_t i = 0; scorer->images && i < scorer->capacity; i++) {
-        mem_free(allocator, scorer->images[i].canvas);
-        mem_release(&scorer->images[i].resampling);
-    }
-    mem_free(allocator, scorer->images);
-    mem_free(allocator, scorer->loaded);
-    mem_free(allocator, scorer->canvases);
-    mem_free(allocator, scorer->features);
-    mem_free(allocator, scorer->logdet);
-    mem_free(allocator, scorer->flow_scratch);
-    scorer->images = NULL;
-    scorer->loaded = NULL;
-    scorer->canvases = NULL;
-    scorer->features = scorer->logdet = scorer->flow_scratch = NULL;
-    scorer->capacity = 0;
-}
-
-static _Bool allocate_images(dn_scorer *scorer)
-{
-    const dn_allocator *allocator = &scorer->allocator;
-    size_t images = (size_t)scorer->capacity, rows = images * (size_t)scorer->views;
-    size_t flow_floats = flow_rows_scratch(scorer->model->flow, scorer->flow_rows);
-
-    scorer->images = mem_zalloc(allocator, images, sizeof *scorer->images);
-    scorer->loaded = mem_alloc(allocator, images, sizeof *scorer->loaded);
-    scorer->canvases = mem_alloc(allocator, images, sizeof *scorer->canvases);
-    scorer->features = mem_alloc(allocator, rows * (size_t)scorer->model->extractor->feature_dim,
-                                 sizeof *scorer->features);
-    scorer->logdet = mem_alloc(allocator, rows, sizeof *scorer->logdet);
-    scorer->flow_scratch = flow_floats ? mem_alloc(allocator, flow_floats, sizeof *scorer->flow_scratch) : NULL;
-    if (!scorer->images || !scorer->loaded || !scorer->canvases || !scorer->features || !scorer->logdet ||
-        !scorer->flow_scratch)
-        return 0;
-    for (size_t i = 0; i < images; i++) {
-        struct score_image *image = &scorer->images[i];
-        image->resampling.allocator = *allocator;
-        image->canvas = mem_alloc(allocator, canvas_samples(scorer), sizeof *image->canvas);
-        if (!image->canvas)
-            return 0;
-    }
-    return 1;
-}
-
-/* Sees to it that there is memory for `images` images. */
-static dn_status reserve(dn_scorer *scorer, int32_t images, dn_error *error)
-{
-    if (images <= scorer->capacity)
-        return DN_OK;
-    release_images(scorer);
-    scorer->capacity = images;
-    scorer->flow_rows = smaller(images * scorer->views, SCORE_ROWS);
-    if (allocate_images(scorer))
-        return DN_OK;
-    release_images(scorer); /* a later call tries again */
-    return fail_memory(error, "the scorer");
-}
-
-static dn_status allocate(dn_scorer *scorer, const dn_scorer_options *options, dn_error *error)
-{
-    const dn_allocator *allocator = &scorer->allocator;
-    size_t views = (size_t)scorer->views;
-
-    scorer->angles = mem_alloc(allocator, views, sizeof *scorer->angles);
-    scorer->view_scores = mem_alloc(allocator, views, sizeof *scorer->view_scores);
-    if (!scorer->angles || !scorer->view_scores)
-        return fail_memory(error, "the scorer");
-    TRY(view_features_init(&scorer->stage, scorer->model->extractor, options->threads, 0, allocator, error));
-    TRY(reserve(scorer, 1, error));
-    return pool_create_on(options->runner, allocator, options->threads, &scorer->workers, error);
-}
-
-dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_scorer **out, dn_error *error)
-{
-    dn_allocator allocator = mem_allocator(options->allocator);
-
-    *out = NULL;
-    dn_scorer *scorer = mem_zalloc(&allocator, 1, sizeof *scorer);
-    if (!scorer)
-        return fail_memory(error, "the scorer");
-    scorer->allocator = allocator;
-    scorer->model = model_ref(model);
-    scorer->views = options->views > 0 ? options->views : model->facts.views;
-    scorer->false_alarm_rate = options->false_alarm_rate;
-    scorer->batch = batch_images(scorer);
-    dn_status status = allocate(scorer, options, error);
-    if (status != DN_OK) {
-        scorer_free(scorer);
-        return status;
-    }
-    score_angles(options->angles >= 0 ? options->angles : model->facts.angles, scorer->views, scorer->angles);
-    *out = scorer;
-    return DN_OK;
-}
-
-void scorer_free(dn_scorer *scorer)
-{
-    if (!scorer)
-        return;
-    dn_allocator allocator = scorer->allocator;
-    pool_free(scorer->workers);
-    release_images(scorer);
-    mem_free(&allocator, scorer->angles);
-    view_features_release(&scorer->stage);
-    mem_free(&allocator, scorer->view_scores);
-    model_unref(scorer->model);
-    mem_free(&allocator, scorer);
-}
-
-/* ---- images -> canvases ---- */
-
-static dn_status fill_image(const dn_scorer *scorer, const dn_pixels *view, struct score_image *image, dn_error *error)
-{
-    TRY(pixels_check(view, DN_MIN_SIDE, error));
-    return canvas_refill(view, scorer->model->extractor->input_size, image->canvas, &image->resampling, error);
-}
-
-/* Likewise of a file; errors name it. */
-static dn_status open_image(const dn_scorer *scorer, const char *path, struct score_image *image, dn_error *error)
-{
-    dn_image_options options = image_default_options();
-    dn_image *decoded;
-    dn_error cause = {0};
-
-    options.allocator = &scorer->allocator;
-    TRY(image_open(path, &options, &decoded, error));
-    const dn_pixels view = image_pixels(decoded);
-    dn_status status = fill_image(scorer, &view, image, &cause);
-    image_free(decoded);
-    return status == DN_OK ? DN_OK : fail(error, status, "%s: %s", path, cause.message);
-}
-
-struct load_job {
-    dn_scorer *scorer;
-    const scorer_input *inputs;
-    dn_error *errors;
-};
-
-static void load_image(void *context, int32_t task, int32_t worker)
-{
-    const struct load_job *job = context;
-    const scorer_input *input = &job->inputs[task];
-    struct score_image *image = &job->scorer->images[task];
-    dn_error *error = &job->errors[task];
-
-    (void)worker;
-    *error = (dn_error){0};
-    if (input->path)
-        error->status = open_image(job->scorer, input->path, image, error);
-    else
-        error->status = fill_image(job->scorer, input->view, image, error);
-}
-
-/* Image `number` is there. */
-static void list_loaded(dn_scorer *scorer, int32_t number, int32_t *loaded)
-{
-    scorer->loaded[*loaded] = number;
-    scorer->canvases[(*loaded)++] = scorer->images[number].canvas;
-}
-
-/* Loads images 0 ... and lists those that went well; returns their number. */
-static int32_t load_images(dn_scorer *scorer, const scorer_input *inputs, int32_t count, dn_error *errors)
-{
-    struct load_job job = {scorer, inputs, errors};
-    int32_t loaded = 0;
-
-    pool_run(scorer->workers, count, load_image, &job);
-    for (int32_t i = 0; i < count; i++)
-        if (errors[i].status == DN_OK)
-            list_loaded(scorer, i, &loaded);
-    return loaded;
 }
 
 /* ---- canvases -> views -> features -> z ---- */
@@ -293,33 +67,59 @@ static void add_views(const dn_scorer *scorer, int32_t row, int32_t count, doubl
     }
 }
 
-/* The score and its verdict from the sum over all views, or a lower bound of it from the first ones' sum. */
-static dn_status judge(const dn_scorer *scorer, const score_sum *sum, dn_score *score, dn_error *error)
+/* The score and its verdict from what the densities say: the sum over all views, or over the first ones, which gives a
+ * lower bound; and the score of the map of loaded image `image`. */
+static dn_status judge(const dn_scorer *scorer, const score_sum *sum, int32_t image, dn_score *score, dn_error *error)
 {
+    const dn_model *model = scorer->model;
+    double scores[DENSITIES];
+
     /* score = mean over views and dimensions of z^2 (paper equation 6) */
-    score->score = sum->score / scorer->views;
-    score->log_likelihood = sum->likelihood / scorer->views;
+    scores[DENSITY_FLOW] = model->flow ? sum->score / scorer->views : (double)NAN;
+    scores[DENSITY_POSITIONS] = model->positions ? scorer->map_scores[image] : (double)NAN;
+    score->flow_score = scores[DENSITY_FLOW];
+    score->positions_score = scores[DENSITY_POSITIONS];
+    score->log_likelihood = model->flow ? sum->likelihood / scorer->views : (double)NAN;
     score->views = scorer->views;
     score->lower_bound = 0;
-    if (!isfinite(score->score) || !isfinite(score->log_likelihood))
-        return fail(error, DN_E_NUMERIC, "the image's score is %g and its log-likelihood %g: the model's numbers "
-                    "overflow; train it anew", score->score, score->log_likelihood);
-    calibrate_verdict(scorer->model->holdout_scores, scorer->model->holdout_count, scorer->false_alarm_rate, score);
+    if ((model->flow && (!isfinite(score->flow_score) || !isfinite(score->log_likelihood))) ||
+        (model->positions && !isfinite(score->positions_score)))
+        return fail(error, DN_E_NUMERIC, "the image's score is %g, its log-likelihood %g and its map's score %g: the "
+                    "model's numbers overflow; train it anew", score->flow_score, score->log_likelihood,
+                    score->positions_score);
+    score->score = density_combine(model->facts.standards, scores);
+    calibrate_verdict(model->holdout_scores, model->holdout_count, scorer->false_alarm_rate, score);
     return DN_OK;
+}
+
+/* The map of each of the first `images` loaded images, and its score. */
+static void compute_maps(dn_scorer *scorer, int32_t images)
+{
+    const dn_model *model = scorer->model;
+
+    for (int32_t i = 0; model->positions && i < images; i++) {
+        size_t cells = positions_cells(model->positions);
+        float *map = scorer->maps + (size_t)i * cells;
+        position_map(model->extractor, model->positions, scorer->canvases[i], map, scorer->map_scratch,
+                     scorer->workers);
+        scorer->map_scores[i] = position_score(map, cells);
+    }
 }
 
 /* Scores of the first `images` loaded images; scores and errors: of all images. */
 static dn_status score_loaded(dn_scorer *scorer, int32_t images, dn_score *scores, dn_error *errors, dn_error *error)
 {
-    if (images > 0)
+    compute_maps(scorer, images);
+    if (images > 0 && scorer->model->flow)
         compute_views(scorer, images, 0, scorer->views, errors);
     for (int32_t i = 0; i < images; i++) {
         int32_t number = scorer->loaded[i];
         score_sum sum = {0, 0};
         if (errors[number].status != DN_OK)
             continue;
-        add_views(scorer, i * scorer->views, scorer->views, scorer->view_scores, &sum);
-        judge(scorer, &sum, &scores[number], &errors[number]);
+        if (scorer->model->flow)
+            add_views(scorer, i * scorer->views, scorer->views, scorer->view_scores, &sum);
+        judge(scorer, &sum, i, &scores[number], &errors[number]);
     }
     return pool_check(scorer->workers, error);
 }
@@ -330,8 +130,8 @@ static dn_status score_group(dn_scorer *scorer, const scorer_input *inputs, int3
                              dn_error *errors, dn_error *error)
 {
     scorer->scored = 0;
-    TRY(reserve(scorer, count, error));
-    return score_loaded(scorer, load_images(scorer, inputs, count, errors), scores, errors, error);
+    TRY(scorer_reserve(scorer, count, error));
+    return score_loaded(scorer, scorer_load(scorer, inputs, count, errors), scores, errors, error);
 }
 
 /* After one image was scored alone: its view scores are there. */
@@ -339,7 +139,7 @@ static dn_status end_single(dn_scorer *scorer, const dn_error *cause, int32_t vi
 {
     if (cause->status != DN_OK)
         return fail(error, cause->status, "%s", cause->message);
-    scorer->scored = views;
+    scorer->scored = scorer->model->flow ? views : 0;
     return DN_OK;
 }
 
@@ -357,9 +157,10 @@ dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_scor
     int32_t loaded = 0;
 
     scorer->scored = 0;
-    TRY(reserve(scorer, 1, error));
-    memcpy(scorer->images[0].canvas, canvas, canvas_samples(scorer) * sizeof *canvas);
-    list_loaded(scorer, 0, &loaded);
+    TRY(scorer_reserve(scorer, 1, error));
+    memcpy(scorer->images[0].canvas, canvas,
+           view_floats(scorer->model->extractor->input_size) * sizeof *canvas);
+    scorer_list_loaded(scorer, 0, &loaded);
     TRY(score_loaded(scorer, loaded, score, &own, error));
     return end_single(scorer, &own, scorer->views, error);
 }
@@ -398,7 +199,7 @@ dn_status scorer_score_list(dn_scorer *scorer, const scorer_list *list, scorer_r
 
 /* ---- verdict ---- */
 
-/* The sum only grows: a view's score is >= 0, and rounding keeps the order of sums and of quotients.  So the score will
+/* The sum only grows, and the image's score with it: a view's score is >= 0, and rounding keeps the order of sums and of quotients.  So the score will
  * be at least the first views' sum over the number of all views, computed like the score itself, and what is anomalous
  * with that is anomalous. */
 static dn_status decide_loaded(dn_scorer *scorer, dn_score *score, dn_error *cause)
@@ -406,6 +207,9 @@ static dn_status decide_loaded(dn_scorer *scorer, dn_score *score, dn_error *cau
     score_sum sum = {0, 0};
     int32_t done = 0;
 
+    compute_maps(scorer, 1);
+    if (!scorer->model->flow)
+        return judge(scorer, &sum, 0, score, cause);
     while (done < scorer->views) {
         int32_t count = smaller(done > 0 ? done : SCORE_DECIDE_VIEWS, scorer->views - done);
         compute_views(scorer, 1, done, count, cause);
@@ -413,7 +217,7 @@ static dn_status decide_loaded(dn_scorer *scorer, dn_score *score, dn_error *cau
             return cause->status;
         add_views(scorer, 0, count, scorer->view_scores + done, &sum);
         done += count;
-        TRY(judge(scorer, &sum, score, cause));
+        TRY(judge(scorer, &sum, 0, score, cause));
         if (score->anomalous == 1)
             break;
     }
@@ -430,9 +234,20 @@ dn_status scorer_decide(dn_scorer *scorer, const scorer_input *image, dn_score *
     dn_error own;
 
     scorer->scored = 0;
-    TRY(reserve(scorer, 1, error));
-    if (load_images(scorer, image, 1, &own) == 1)
+    TRY(scorer_reserve(scorer, 1, error));
+    if (scorer_load(scorer, image, 1, &own) == 1)
         decide_loaded(scorer, score, &own);
     TRY(pool_check(scorer->workers, error));
     return end_single(scorer, &own, score->views, error);
+}
+
+dn_status scorer_inspect(dn_scorer *scorer, const scorer_input *image, float *map, dn_score *score, dn_error *error)
+{
+    const dn_model *model = scorer->model;
+
+    if (!model->positions)
+        return fail(error, DN_E_STATE, "the model holds no density at every position: use dn_localizer_map, or train it "
+                    "with another preset");
+    TRY(scorer_score(scorer, image, score, error));
+    return position_image_map(model, scorer->maps, map, image->view->height, image->view->width, error);
 }

@@ -49,24 +49,44 @@ struct dn_scorer {
     struct score_image *images; /* (capacity) */
     int32_t *loaded;       /* (capacity): numbers of the images that are there; the others could not be read */
     const uint16_t **canvases; /* (capacity): those of the loaded images */
+    /* With a flow, and with a density at every position: otherwise NULL. */
     float *features;       /* (images, views, dim); the flow turns it into z in place */
     float *logdet;         /* (images, views) */
     float *flow_scratch;
     int32_t flow_rows;     /* rows per block of the flow */
+    float *maps;           /* (images, rows, columns) of the density at every position */
+    double *map_scores;    /* (images) */
+    float *map_scratch;
     dn_error error;
 };
+
+/* ---- scorer.c ---- */
+
+/* Sees to it that there is memory for `images` images. */
+dn_status scorer_reserve(dn_scorer *scorer, int32_t images, dn_error *error);
+/* Loads images 0 ... and lists those that went well; returns their number. */
+int32_t scorer_load(dn_scorer *scorer, const scorer_input *inputs, int32_t count, dn_error *errors);
+/* Image `number` is there: the next of the loaded ones. */
+void scorer_list_loaded(dn_scorer *scorer, int32_t number, int32_t *loaded);
 
 dn_scorer_options scorer_default_options(void);
 dn_status scorer_options_check(const dn_scorer_options *options, dn_error *error); /* ranges of its numbers */
 /* options: complete and checked. */
 dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_scorer **out, dn_error *error);
 void scorer_free(dn_scorer *scorer);
+
+/* ---- score.c ---- */
+
 /* Fills all but struct_size.  Allocates only for a file, and where an image needs more scratch than all before it. */
 dn_status scorer_score(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error);
 /* Like scorer_score, of an image that canvas_fill has stretched already: canvas (size, size, 3). */
 dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_score *score, dn_error *error);
 /* Like scorer_score, but ends as soon as the verdict is certain. */
 dn_status scorer_decide(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error);
+
+/* scorer_score of the caller's pixels, and its map in their size (height, width), divided by the model's scale: from one
+ * pass.  DN_E_STATE if the model has no density at every position. */
+dn_status scorer_inspect(dn_scorer *scorer, const scorer_input *image, float *map, dn_score *score, dn_error *error);
 
 /* Many images: files, or the caller's pixels. */
 typedef struct scorer_list {
