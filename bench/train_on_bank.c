@@ -73,25 +73,25 @@ static dn_status fill_trainer(dn_trainer *t, const float *features, const uint32
 {
     size_t floats = (size_t)t->options.bank * (size_t)t->extractor->feature_dim;
 
-    t->images = mem_zalloc(&t->allocator, (size_t)count, sizeof *t->images);
-    if (!t->images)
+    t->images.list = mem_zalloc(&t->allocator, (size_t)count, sizeof *t->images.list);
+    if (!t->images.list)
         return fail_memory(error, "the images");
-    t->count = t->capacity = count;
-    TRY(train_images_split(t, error));
-    t->bank = mem_alloc(&t->allocator, (size_t)t->train_count * floats, sizeof *t->bank);
-    if (!t->bank)
+    t->images.count = t->images.capacity = count;
+    TRY(trainer_prepare(t, error));
+    float *rows = mem_alloc(&t->allocator, (size_t)t->images.train_count * floats, sizeof *rows);
+    if (!rows)
         return fail_memory(error, "the bank");
-    for (int32_t i = 0; i < t->train_count; i++)
-        memcpy(t->bank + (size_t)i * floats, features + (size_t)chosen[t->split[i]] * floats, floats * sizeof *t->bank);
-    t->banked = t->train_count;
+    for (int32_t i = 0; i < t->images.train_count; i++)
+        memcpy(rows + (size_t)i * floats, features + (size_t)chosen[t->images.split[i]] * floats, floats * sizeof *rows);
+    feature_bank_take_rows(t->bank, rows);
     return DN_OK;
 }
 
 static void print_holdout(const dn_trainer *t, const uint32_t *chosen)
 {
     printf("holdout");
-    for (int32_t i = 0; i < t->holdout_count; i++)
-        printf(" %u", (unsigned)chosen[t->split[t->train_count + i]]);
+    for (int32_t i = 0; i < t->images.holdout_count; i++)
+        printf(" %u", (unsigned)chosen[t->images.split[t->images.train_count + i]]);
     putchar('\n');
 }
 
@@ -110,10 +110,10 @@ static dn_status train(bank_job *job, dn_extractor *extractor, const float *feat
     dn_status status = fill_trainer(trainer, features, chosen, count, error);
     job->started = seconds_now();
     if (status == DN_OK) {
-        int32_t held = trainer->holdout_count;
-        trainer->holdout_count = 0; /* nothing to score: there are no pixels */
+        int32_t held = trainer->images.holdout_count;
+        trainer->images.holdout_count = 0; /* nothing to score: there are no pixels */
         status = trainer_run(trainer, show, job, &model, error);
-        trainer->holdout_count = held;
+        trainer->images.holdout_count = held;
     }
     if (status == DN_OK) {
         print_holdout(trainer, chosen);

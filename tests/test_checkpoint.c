@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "train/checkpoint.h"
+#include "train/trainer.h"
 #include "training.h"
 
 #define IMAGES 6 /* 5 to train on in steps of 2, 2 and 1; 1 held out */
@@ -160,7 +161,7 @@ static int32_t poison(const dn_progress *progress, void *user)
     dn_trainer *trainer = user;
 
     if (progress->phase == DN_PHASE_TRAIN)
-        trainer->flow->owned[0] = NAN;
+        trainer->state->flow->owned[0] = NAN;
     return 0;
 }
 
@@ -414,12 +415,12 @@ START_TEST(impossible_state)
 
     trainer_fails(trainer, dn_trainer_run(trainer, watch, &w, &model), DN_E_CANCELLED, "cancelled");
     if (_i == 0)
-        memset(&trainer->state.generator, 0, sizeof trainer->state.generator);
+        memset(&trainer->state->generator, 0, sizeof trainer->state->generator);
     else if (_i == 1)
-        trainer->optimiser->step = INT64_MAX;
+        trainer->state->optimiser->step = INT64_MAX;
     else
-        trainer->state.position = train_epoch_images(trainer);
-    ck_ok(checkpoint_save(trainer, NULL));
+        trainer->state->position = train_state_epoch_images(trainer->state);
+    ck_ok(checkpoint_save(o.checkpoint, trainer->state, trainer->bank, NULL));
     dn_trainer_free(trainer);
     o.resume = 1;
     expect_failure(&o, IMAGES, DN_E_FORMAT, "counters are invalid");
@@ -458,9 +459,9 @@ START_TEST(format_1_is_read)
     o.checkpoint = new_checkpoint();
     dn_trainer *trainer = tiny_trainer(&o, IMAGES);
     trainer_fails(trainer, dn_trainer_run(trainer, watch, &w, &model), DN_E_CANCELLED, "cancelled");
-    moments_by_parameter(trainer->flow, trainer->optimiser->m);
-    moments_by_parameter(trainer->flow, trainer->optimiser->v);
-    ck_ok(checkpoint_save(trainer, NULL));
+    moments_by_parameter(trainer->state->flow, trainer->state->optimiser->m);
+    moments_by_parameter(trainer->state->flow, trainer->state->optimiser->v);
+    ck_ok(checkpoint_save(o.checkpoint, trainer->state, trainer->bank, NULL));
     dn_trainer_free(trainer);
     uint8_t *bytes = read_file(o.checkpoint, &size);
     patch(bytes, size, "\"differnet.format\":\"2\"", "\"differnet.format\":\"1\"");

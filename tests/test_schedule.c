@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "train/bank.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
 #include "training.h"
@@ -64,13 +63,13 @@ static int32_t log_step(const dn_progress *progress, void *user)
     step_log *log = user;
     dn_trainer *t = log->trainer;
 
-    if (progress->phase != DN_PHASE_TRAIN || t->optimiser->step == 0)
+    if (progress->phase != DN_PHASE_TRAIN || t->state->optimiser->step == 0)
         return 0;
     ck_assert_int_lt(log->count, 200);
-    log->rates[log->count] = t->optimiser->options.learning_rate;
-    memcpy(log->order[log->count], t->state.order, (size_t)t->train_count * sizeof *t->state.order);
-    log->position[log->count] = t->state.position;
-    log->epoch[log->count++] = t->state.epoch;
+    log->rates[log->count] = t->state->optimiser->options.learning_rate;
+    memcpy(log->order[log->count], t->state->order, (size_t)t->images.train_count * sizeof *t->state->order);
+    log->position[log->count] = t->state->position;
+    log->epoch[log->count++] = t->state->epoch;
     return 0;
 }
 
@@ -123,7 +122,7 @@ START_TEST(few_images_are_passed_over_several_times)
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         o.epoch_steps = cases[c].epoch_steps;
         dn_trainer *t = logged_training(&o, 6, &log);
-        ck_assert_int_eq(train_epoch_images(t), cases[c].passes * 5);
+        ck_assert_int_eq(train_state_epoch_images(t->state), cases[c].passes * 5);
         ck_assert_int_eq(log.count, 2 * 3 * cases[c].passes);
         for (int i = 0; i < log.count; i++) {
             int in_epoch = i % (3 * cases[c].passes) + 1; /* steps done */
@@ -171,11 +170,9 @@ static dn_trainer *drawing_trainer(const dn_train_options *options)
     const train_watch nobody = {NULL, NULL};
     dn_trainer *t = tiny_trainer(options, 9);
 
-    trainer_ok(t, train_images_split(t, &t->error));
-    trainer_ok(t, bank_prepare(t, &t->error));
-    trainer_ok(t, bank_fill(t, &nobody, &t->error));
-    trainer_ok(t, bank_standardise(t, &t->error));
-    t->rows = mem_alloc(&t->allocator, 6 * 8, sizeof *t->rows);
+    trainer_ok(t, trainer_prepare(t, &t->error));
+    trainer_ok(t, feature_bank_fill(t->bank, &nobody, &t->error));
+    trainer_ok(t, feature_bank_standardise(t->bank, &t->error));
     return t;
 }
 
@@ -185,21 +182,21 @@ START_TEST(noise_is_added_after_standardising)
 {
     const uint32_t images[2] = {1, 0};
     dn_train_options o = tiny_options();
-    float plain[6 * 8];
+    float plain[6 * 8], drawn[6 * 8];
     rng generator, same;
 
     o.bank = _i ? 0 : 6;
     o.holdout = 0;
     dn_trainer *t = drawing_trainer(&o);
     rng_seed(&generator, 4, 1);
-    trainer_ok(t, bank_draw(t, images, 2, &generator, &t->error));
-    memcpy(plain, t->rows, sizeof plain);
+    trainer_ok(t, feature_bank_draw(t->bank, images, 2, &generator, drawn, &t->error));
+    memcpy(plain, drawn, sizeof plain);
     t->options.feature_noise = 1.5;
     rng_seed(&same, 4, 1);
-    trainer_ok(t, bank_draw(t, images, 2, &same, &t->error));
+    trainer_ok(t, feature_bank_draw(t->bank, images, 2, &same, drawn, &t->error));
     for (int i = 0; i < 6 * 8; i++) {
         float noise = (float)(0.5 * rng_normal(&generator));
-        ck_assert_msg(t->rows[i] == plain[i] + noise, "value %d: %g, not %g + %g", i, (double)t->rows[i],
+        ck_assert_msg(drawn[i] == plain[i] + noise, "value %d: %g, not %g + %g", i, (double)drawn[i],
                       (double)plain[i], (double)noise);
     }
     ck_assert(!memcmp(&same, &generator, sizeof same)); /* nothing else was drawn */
@@ -213,19 +210,20 @@ START_TEST(noise_has_its_deviation)
     const int rounds = 2000;
     dn_train_options o = tiny_options();
     double sum = 0, squares = 0, n = rounds * 48.0;
+    float drawn[6 * 8];
     rng generator;
 
     o.holdout = 0;
     o.standardize = 0;
     o.feature_noise = 0.75;
     dn_trainer *t = drawing_trainer(&o);
-    memset(t->bank, 0, 9 * 6 * 8 * sizeof *t->bank);
+    memset(t->bank->rows, 0, 9 * 6 * 8 * sizeof *t->bank->rows);
     rng_seed(&generator, 4, 1);
     for (int round = 0; round < rounds; round++) {
-        trainer_ok(t, bank_draw(t, images, 2, &generator, &t->error));
+        trainer_ok(t, feature_bank_draw(t->bank, images, 2, &generator, drawn, &t->error));
         for (int i = 0; i < 48; i++) {
-            sum += t->rows[i];
-            squares += (double)t->rows[i] * t->rows[i];
+            sum += drawn[i];
+            squares += (double)drawn[i] * drawn[i];
         }
     }
     ck_assert_double_eq_tol(sum / n, 0, 5 * 0.25 / sqrt(n)); /* five deviations of the mean */

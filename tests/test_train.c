@@ -3,8 +3,6 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "train/bank.h"
-#include "cnn/features.h"
 #include "differnet/localize.h"
 #include "train/trainer.h"
 #include "training.h"
@@ -25,15 +23,15 @@ START_TEST(share_of_held_out_images)
         o.holdout = cases[i].holdout;
         dn_trainer *t = tiny_trainer(&o, cases[i].images);
         uint8_t seen[24] = {0};
-        trainer_ok(t, train_images_split(t, &t->error));
-        ck_assert_int_eq(t->holdout_count, cases[i].held);
-        ck_assert_int_eq(t->train_count, cases[i].images - cases[i].held);
-        for (int32_t k = 0; k < t->count; k++) {
-            seen[t->split[k]]++;
-            if (k > 0 && k != t->train_count) /* in order of addition */
-                ck_assert_int_gt(t->split[k], t->split[k - 1]);
+        trainer_ok(t, trainer_prepare(t, &t->error));
+        ck_assert_int_eq(t->images.holdout_count, cases[i].held);
+        ck_assert_int_eq(t->images.train_count, cases[i].images - cases[i].held);
+        for (int32_t k = 0; k < t->images.count; k++) {
+            seen[t->images.split[k]]++;
+            if (k > 0 && k != t->images.train_count) /* in order of addition */
+                ck_assert_int_gt(t->images.split[k], t->images.split[k - 1]);
         }
-        for (int32_t k = 0; k < t->count; k++)
+        for (int32_t k = 0; k < t->images.count; k++)
             ck_assert_int_eq(seen[k], 1);
         dn_trainer_free(t);
     }
@@ -50,8 +48,8 @@ START_TEST(seed_chooses_held_out_images)
         o.seed = seed;
         o.holdout = 0.1;
         dn_trainer *t = tiny_trainer(&o, 8);
-        trainer_ok(t, train_images_split(t, &t->error));
-        held[t->split[7]]++;
+        trainer_ok(t, trainer_prepare(t, &t->error));
+        held[t->images.split[7]]++;
         dn_trainer_free(t);
     }
     for (int i = 0; i < 8; i++)
@@ -67,9 +65,8 @@ static dn_trainer *filled_trainer(const dn_train_options *options, int images)
     const train_watch nobody = {NULL, NULL};
     dn_trainer *t = tiny_trainer(options, images);
 
-    trainer_ok(t, train_images_split(t, &t->error));
-    trainer_ok(t, bank_prepare(t, &t->error));
-    trainer_ok(t, bank_fill(t, &nobody, &t->error));
+    trainer_ok(t, trainer_prepare(t, &t->error));
+    trainer_ok(t, feature_bank_fill(t->bank, &nobody, &t->error));
     return t;
 }
 
@@ -77,7 +74,7 @@ static dn_trainer *filled_trainer(const dn_train_options *options, int images)
 static void naive_row(const dn_trainer *t, int32_t image, int32_t view, float *row)
 {
     const dn_extractor *extractor = t->extractor;
-    int32_t size = extractor->input_size, views = bank_views(t);
+    int32_t size = extractor->input_size, views = t->bank->views;
     float *pixels = malloc((size_t)size * (size_t)size * 3 * sizeof *pixels);
     view_jitter jitter = {1, 1, 1};
     double angle = 0;
@@ -91,7 +88,7 @@ static void naive_row(const dn_trainer *t, int32_t image, int32_t view, float *r
         jitter.contrast = (float)(1 + t->options.contrast * (2 * rng_uniform(&jitters) - 1));
         jitter.saturation = (float)(1 + t->options.saturation * (2 * rng_uniform(&jitters) - 1));
     }
-    view_render(t->images[image].canvas, size, angle, &jitter, extractor->mean, extractor->std, pixels);
+    view_render(t->images.list[image].canvas, size, angle, &jitter, extractor->mean, extractor->std, pixels);
     ck_assert_int_eq(dn_extractor_features(extractor, pixels, 1, row, NULL), DN_OK);
     free(pixels);
 }
@@ -105,15 +102,15 @@ START_TEST(bank_rows_are_features_of_random_views)
     o.contrast = 0.2;
     o.threads = 2;
     dn_trainer *t = filled_trainer(&o, 4);
-    int32_t views = bank_views(t), dim = t->extractor->feature_dim;
+    int32_t views = t->bank->views, dim = t->extractor->feature_dim;
     float *row = malloc((size_t)dim * sizeof *row);
 
     ck_assert_int_eq(views, banks[_i] > 0 ? banks[_i] : o.batch_views);
-    ck_assert_int_eq(t->banked, 3);
-    for (int32_t i = 0; i < t->train_count; i++)
+    ck_assert_int_eq(t->bank->filled, 3);
+    for (int32_t i = 0; i < t->images.train_count; i++)
         for (int32_t k = 0; k < views; k++) {
-            naive_row(t, t->split[i], k, row);
-            const float *found = t->bank + (size_t)(i * views + k) * (size_t)dim;
+            naive_row(t, t->images.split[i], k, row);
+            const float *found = t->bank->rows + (size_t)(i * views + k) * (size_t)dim;
             /* Not the same bits: in the bank the view was one of a block. */
             ck_assert_msg(max_abs_difference(found, row, (size_t)dim) < 1e-6 * max_abs(row, (size_t)dim),
                           "image %d, view %d", i, k);
@@ -132,8 +129,8 @@ START_TEST(bank_rows_depend_on_their_image_only)
     dn_trainer *few = filled_trainer(&o, 2), *many = filled_trainer(&o, 5);
     size_t rows = (size_t)(2 * o.bank * few->extractor->feature_dim);
 
-    ck_assert(!memcmp(few->bank, many->bank, rows * sizeof(float)));
-    ck_assert(memcmp(few->bank, few->bank + rows / 2, rows / 2 * sizeof(float)) != 0);
+    ck_assert(!memcmp(few->bank->rows, many->bank->rows, rows * sizeof(float)));
+    ck_assert(memcmp(few->bank->rows, few->bank->rows + rows / 2, rows / 2 * sizeof(float)) != 0);
     dn_trainer_free(few);
     dn_trainer_free(many);
 }
@@ -154,19 +151,19 @@ START_TEST(standardisation_is_mean_and_deviation)
 {
     dn_train_options o = tiny_options();
     dn_trainer *t = trainer_with_bank(&o, 5);
-    size_t rows = (size_t)(t->train_count * o.bank);
+    size_t rows = (size_t)(t->images.train_count * o.bank);
 
     for (size_t i = 0; i < rows * 8; i++) /* columns of different means and scales */
-        t->bank[i] = (float)(sin((double)i * 1.7) * (1 + (double)(i % 8)) + (double)(i % 8) * 10);
-    trainer_ok(t, bank_standardise(t, &t->error));
+        t->bank->rows[i] = (float)(sin((double)i * 1.7) * (1 + (double)(i % 8)) + (double)(i % 8) * 10);
+    trainer_ok(t, feature_bank_standardise(t->bank, &t->error));
     for (size_t j = 0; j < 8; j++) {
         double sum = 0, squares = 0;
         for (size_t i = 0; i < rows; i++)
-            sum += t->bank[i * 8 + j];
+            sum += t->bank->rows[i * 8 + j];
         for (size_t i = 0; i < rows; i++)
-            squares += pow(t->bank[i * 8 + j] - sum / (double)rows, 2);
-        ck_assert_double_eq_tol(t->mean[j], sum / (double)rows, 1e-5);
-        ck_assert_double_eq_tol(t->deviation[j], sqrt(squares / (double)rows), 1e-5);
+            squares += pow(t->bank->rows[i * 8 + j] - sum / (double)rows, 2);
+        ck_assert_double_eq_tol(t->bank->mean[j], sum / (double)rows, 1e-5);
+        ck_assert_double_eq_tol(t->bank->deviation[j], sqrt(squares / (double)rows), 1e-5);
     }
     dn_trainer_free(t);
 }
@@ -176,17 +173,17 @@ START_TEST(constant_dimensions_have_a_floor)
 {
     dn_train_options o = tiny_options();
     dn_trainer *t = trainer_with_bank(&o, 5);
-    size_t rows = (size_t)(t->train_count * o.bank);
+    size_t rows = (size_t)(t->images.train_count * o.bank);
     double usual = sqrt(5.0 / 8); /* five columns of deviation 1, three of (nearly) 0 */
 
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < 8; j++)
-            t->bank[i * 8 + j] = j < 5 ? (i % 2 ? 1.0f : -1.0f) : j == 5 ? 0 : j == 6 ? 1e6f : 7;
-    trainer_ok(t, bank_standardise(t, &t->error));
-    ck_assert_double_eq_tol(t->deviation[0], 1, 1e-6);
-    ck_assert_double_eq_tol(t->deviation[5], 0.1 * usual, 1e-6);
-    ck_assert_double_eq_tol(t->deviation[6], 1, 1e-6); /* a millionth of the mean */
-    ck_assert_double_eq_tol(t->deviation[7], 0.1 * usual, 1e-6);
+            t->bank->rows[i * 8 + j] = j < 5 ? (i % 2 ? 1.0f : -1.0f) : j == 5 ? 0 : j == 6 ? 1e6f : 7;
+    trainer_ok(t, feature_bank_standardise(t->bank, &t->error));
+    ck_assert_double_eq_tol(t->bank->deviation[0], 1, 1e-6);
+    ck_assert_double_eq_tol(t->bank->deviation[5], 0.1 * usual, 1e-6);
+    ck_assert_double_eq_tol(t->bank->deviation[6], 1, 1e-6); /* a millionth of the mean */
+    ck_assert_double_eq_tol(t->bank->deviation[7], 0.1 * usual, 1e-6);
     dn_trainer_free(t);
 }
 END_TEST
@@ -197,11 +194,11 @@ START_TEST(nothing_varies)
     dn_trainer *t = trainer_with_bank(&o, 2);
 
     for (size_t i = 0; i < (size_t)(2 * o.bank * 8); i++)
-        t->bank[i] = (float)(i % 8) * 0.1f;
-    trainer_ok(t, bank_standardise(t, &t->error));
+        t->bank->rows[i] = (float)(i % 8) * 0.1f;
+    trainer_ok(t, feature_bank_standardise(t->bank, &t->error));
     for (size_t j = 0; j < 8; j++) {
-        ck_assert_double_eq_tol(t->mean[j], (double)j * 0.1, 1e-6);
-        ck_assert(t->deviation[j] == 1);
+        ck_assert_double_eq_tol(t->bank->mean[j], (double)j * 0.1, 1e-6);
+        ck_assert(t->bank->deviation[j] == 1);
     }
     dn_trainer_free(t);
 }
@@ -213,9 +210,9 @@ START_TEST(standardisation_can_be_off)
     o.standardize = 0;
     dn_trainer *t = trainer_with_bank(&o, 2);
 
-    trainer_ok(t, bank_standardise(t, &t->error));
+    trainer_ok(t, feature_bank_standardise(t->bank, &t->error));
     for (size_t j = 0; j < 8; j++)
-        ck_assert(t->mean[j] == 0 && t->deviation[j] == 1);
+        ck_assert(t->bank->mean[j] == 0 && t->bank->deviation[j] == 1);
     dn_trainer_free(t);
 }
 END_TEST
@@ -225,11 +222,11 @@ END_TEST
 /* Which bank row of `image` a drawn row is; -1: none.  The bank's rows are numbered in their first value. */
 static void number_bank(dn_trainer *t)
 {
-    size_t rows = (size_t)(t->train_count * t->options.bank);
+    size_t rows = (size_t)(t->images.train_count * t->options.bank);
 
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < 8; j++)
-            t->bank[i * 8 + j] = j == 0 ? (float)i : 0.5f;
+            t->bank->rows[i * 8 + j] = j == 0 ? (float)i : 0.5f;
 }
 
 START_TEST(views_are_drawn_without_replacement)
@@ -237,24 +234,24 @@ START_TEST(views_are_drawn_without_replacement)
     dn_train_options o = tiny_options();
     const uint32_t images[2] = {2, 0};
     int often[6] = {0};
+    float drawn[6 * 8];
     rng generator;
 
     o.holdout = 0;
     o.standardize = 0;
     dn_trainer *t = filled_trainer(&o, 3);
     number_bank(t);
-    trainer_ok(t, bank_standardise(t, &t->error));
-    t->rows = mem_alloc(&t->allocator, 6 * 8, sizeof *t->rows);
+    trainer_ok(t, feature_bank_standardise(t->bank, &t->error));
     rng_seed(&generator, 3, 1);
     for (int round = 0; round < 600; round++) {
-        trainer_ok(t, bank_draw(t, images, 2, &generator, &t->error));
+        trainer_ok(t, feature_bank_draw(t->bank, images, 2, &generator, drawn, &t->error));
         for (int i = 0; i < 6; i++) {
-            int row = (int)t->rows[i * 8];
+            int row = (int)drawn[i * 8];
             ck_assert_int_eq(row / 6, (int)images[i / 3]);
-            ck_assert(t->rows[i * 8 + 7] == 0.5f);
+            ck_assert(drawn[i * 8 + 7] == 0.5f);
             often[row % 6]++;
             for (int k = i / 3 * 3; k < i; k++)
-                ck_assert_int_ne((int)t->rows[k * 8], row);
+                ck_assert_int_ne((int)drawn[k * 8], row);
         }
     }
     for (int k = 0; k < 6; k++) /* 600 expected, deviation about 21 */
@@ -268,19 +265,19 @@ START_TEST(a_small_bank_is_drawn_with_replacement)
     dn_train_options o = tiny_options();
     const uint32_t image = 1;
     int often[2] = {0};
+    float drawn[3 * 8];
     rng generator;
 
     o.bank = 2;
     o.standardize = 0;
     dn_trainer *t = filled_trainer(&o, 2);
     number_bank(t);
-    trainer_ok(t, bank_standardise(t, &t->error));
-    t->rows = mem_alloc(&t->allocator, 3 * 8, sizeof *t->rows);
+    trainer_ok(t, feature_bank_standardise(t->bank, &t->error));
     rng_seed(&generator, 3, 1);
     for (int round = 0; round < 100; round++) {
-        trainer_ok(t, bank_draw(t, &image, 1, &generator, &t->error));
+        trainer_ok(t, feature_bank_draw(t->bank, &image, 1, &generator, drawn, &t->error));
         for (int i = 0; i < 3; i++)
-            often[(int)t->rows[i * 8] - 2]++;
+            often[(int)drawn[i * 8] - 2]++;
     }
     ck_assert_msg(often[0] > 100 && often[1] > 100, "%d and %d", often[0], often[1]);
     dn_trainer_free(t);
@@ -291,17 +288,17 @@ START_TEST(rows_are_standardised)
 {
     dn_train_options o = tiny_options();
     const uint32_t image = 0;
+    float drawn[3 * 8];
     rng generator;
 
     o.bank = 3;
     dn_trainer *t = filled_trainer(&o, 1);
-    trainer_ok(t, bank_standardise(t, &t->error));
-    t->rows = mem_alloc(&t->allocator, 3 * 8, sizeof *t->rows);
+    trainer_ok(t, feature_bank_standardise(t->bank, &t->error));
     rng_seed(&generator, 3, 1);
-    trainer_ok(t, bank_draw(t, &image, 1, &generator, &t->error)); /* all three views */
+    trainer_ok(t, feature_bank_draw(t->bank, &image, 1, &generator, drawn, &t->error)); /* all three views */
     for (size_t j = 0; j < 8; j++) {
-        double sum = t->rows[j] + t->rows[8 + j] + t->rows[16 + j];
-        double squares = pow(t->rows[j], 2) + pow(t->rows[8 + j], 2) + pow(t->rows[16 + j], 2);
+        double sum = drawn[j] + drawn[8 + j] + drawn[16 + j];
+        double squares = pow(drawn[j], 2) + pow(drawn[8 + j], 2) + pow(drawn[16 + j], 2);
         ck_assert_double_eq_tol(sum, 0, 1e-3);
         ck_assert(squares < 3.001);
     }
@@ -344,9 +341,9 @@ static int32_t sabotage(const dn_progress *progress, void *user)
     if (progress->phase == DN_PHASE_TRAIN && progress->done == s->epoch && !s->struck) {
         s->struck = 1;
         if (s->moment)
-            s->trainer->optimiser->v[3] = NAN;
+            s->trainer->state->optimiser->v[3] = NAN;
         else
-            s->trainer->flow->owned[3] = NAN;
+            s->trainer->state->flow->owned[3] = NAN;
     }
     return 0;
 }
@@ -436,9 +433,9 @@ START_TEST(heatmap_scale_is_what_most_good_pixels_stay_below)
     dn_localizer_options_init(&options);
     ck_ok(dn_localizer_create(model, &options, &localizer, NULL));
     for (int i = 0; i < 3; i++) {
-        int32_t image = t->split[i < 2 ? t->train_count + i : 0];
+        int32_t image = t->images.split[i < 2 ? t->images.train_count + i : 0];
         const float *map;
-        ck_ok(localizer_raw_map_canvas(localizer, t->images[image].canvas, &map, NULL));
+        ck_ok(localizer_raw_map_canvas(localizer, t->images.list[image].canvas, &map, NULL));
         memcpy(sorted, map, pixels * sizeof *sorted);
         qsort(sorted, pixels, sizeof *sorted, compare_floats);
         peaks[i] = sorted[4090]; /* 0.999 * 4095 = 4090.9 */

@@ -1,17 +1,20 @@
-/* Checkpoints: the training state in one file, the feature bank in another (safetensors, docs/format.md). */
+/* The training state in one file, the feature bank in another (safetensors, docs/format.md).  The bank tells whose they
+ * are: its extractor, options and images. */
 #ifndef DN_TRAIN_CHECKPOINT_H
 #define DN_TRAIN_CHECKPOINT_H
 
-#include "train/trainer.h"
+#include "train/feature_bank.h"
+#include "train/train_state.h"
 
-/* All functions need a checkpoint path, and buffers (flow, optimiser, state) that exist. */
-dn_status checkpoint_save(dn_trainer *trainer, dn_error *error);
-/* Replaces state, weights, moments and standardisation by the file's; *found = 0 and nothing changed if there is no
- * such file.  DN_E_STATE if it belongs to other images or options.  After a failure the state is unusable. */
-dn_status checkpoint_load(dn_trainer *trainer, _Bool *found, dn_error *error);
+dn_status checkpoint_save(const char *path, const train_state *state, const feature_bank *bank, dn_error *error);
+/* Replaces the state and the bank's standardisation by the file's; *found = 0 and nothing changed if there is no such
+ * file.  DN_E_STATE if it belongs to other images or options.  After a failure the state is unusable, the bank as it
+ * was. */
+dn_status checkpoint_load(const char *path, train_state *state, feature_bank *bank, _Bool *found, dn_error *error);
 
-dn_status checkpoint_save_bank(dn_trainer *trainer, dn_error *error);
-/* Fills trainer->bank from the file if there is one. */
-dn_status checkpoint_load_bank(dn_trainer *trainer, dn_error *error);
+/* The bank's rows, of all training images. */
+dn_status checkpoint_save_bank(const char *path, const feature_bank *bank, dn_error *error);
+/* *found = 0 and nothing changed if there is no such file. */
+dn_status checkpoint_load_bank(const char *path, feature_bank *bank, _Bool *found, dn_error *error);
 
 #endif

@@ -1,15 +1,11 @@
 /* The trainer: life, and the run from images to a trained flow (paper section 3.2). */
 #include "train/train.h"
 
-#include <math.h>
 #include <string.h>
 
-#include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "train/bank.h"
 #include "train/checkpoint.h"
-#include "train/schedule.h"
 #include "train/trainer.h"
 
 /* ---- life ---- */
@@ -42,6 +38,7 @@ dn_status trainer_create(dn_extractor *extractor, const dn_train_options *option
         return fail_memory(error, "a trainer");
     t->allocator = allocator;
     t->extractor = extractor_ref(extractor);
+    train_images_init(&t->images, extractor->input_size, &allocator);
     t->options = *options;
     t->options.allocator = NULL; /* the caller's; t->allocator is the copy */
     if (options->runner)
@@ -58,34 +55,15 @@ dn_status trainer_create(dn_extractor *extractor, const dn_train_options *option
     return DN_OK;
 }
 
-static void release_training(dn_trainer *t)
-{
-    flow_optimiser_free(t->optimiser);
-    flow_unref(t->flow);
-    mem_free(&t->allocator, t->rows);
-    mem_free(&t->allocator, t->state.order);
-    mem_free(&t->allocator, t->state.good);
-    t->optimiser = NULL;
-    t->flow = NULL;
-    t->rows = NULL;
-    t->state = (train_state){0};
-}
-
 void trainer_free(dn_trainer *t)
 {
     if (!t)
         return;
     dn_allocator allocator = t->allocator;
-    release_training(t);
-    bank_release(t);
+    train_state_free(t->state);
+    feature_bank_free(t->bank);
+    train_images_release(&t->images);
     pool_free(t->workers);
-    for (int32_t i = 0; i < t->count; i++) {
-        mem_free(&allocator, t->images[i].path);
-        mem_free(&allocator, t->images[i].canvas);
-    }
-    mem_free(&allocator, t->images);
-    mem_free(&allocator, t->split);
-    mem_free(&allocator, t->mean);
     mem_free(&allocator, (void *)(uintptr_t)t->options.checkpoint); /* our own copy */
     mem_free(&allocator, t->bank_path);
     extractor_unref(t->extractor);
@@ -97,78 +75,24 @@ dn_error *trainer_error(dn_trainer *t)
     return &t->error;
 }
 
-dn_status train_report(const train_watch *watch, int32_t phase, int64_t done, int64_t total, double loss,
-                       dn_error *error)
+dn_status trainer_add_path(dn_trainer *t, const char *path, dn_error *error)
 {
-    dn_progress progress = {.struct_size = sizeof progress, .phase = phase, .done = done, .total = total,
-                            .loss = loss};
-
-    if (watch->function && watch->function(&progress, watch->user) != 0)
-        return fail(error, DN_E_CANCELLED, "training was cancelled; a further run goes on");
-    return DN_OK;
+    return train_images_add_path(&t->images, path, error);
 }
 
-/* ---- counting ---- */
-
-/* Steps of one pass over the training images; the last one may be smaller. */
-static int64_t pass_steps(const dn_trainer *t)
+dn_status trainer_add_pixels(dn_trainer *t, const dn_pixels *image, dn_error *error)
 {
-    return ((int64_t)t->train_count + t->options.batch_images - 1) / t->options.batch_images;
-}
-
-/* Passes of one epoch. */
-static int64_t epoch_passes(const dn_trainer *t)
-{
-    return (t->options.epoch_steps + pass_steps(t) - 1) / pass_steps(t);
-}
-
-int64_t train_epoch_images(const dn_trainer *t)
-{
-    return epoch_passes(t) * t->train_count;
-}
-
-/* Steps of the whole training. */
-static int64_t total_steps(const dn_trainer *t)
-{
-    return t->options.epochs * epoch_passes(t) * pass_steps(t);
-}
-
-static _Bool epochs_left(const dn_trainer *t)
-{
-    return t->state.epoch < t->options.epochs;
+    return train_images_add_pixels(&t->images, image, error);
 }
 
 /* ---- beginning ---- */
 
-static size_t parameters_of(const dn_trainer *t)
+dn_status trainer_prepare(dn_trainer *t, dn_error *error)
 {
-    return flow_parameters(t->flow->dimension, t->flow->blocks, t->flow->hidden);
-}
-
-static int32_t images_per_step(const dn_trainer *t)
-{
-    return t->options.batch_images < t->train_count ? t->options.batch_images : t->train_count;
-}
-
-static dn_status create_flow(dn_trainer *t, dn_error *error)
-{
-    const dn_train_options *o = &t->options;
-    dn_flow_options flow = {.struct_size = sizeof flow, .dimension = t->extractor->feature_dim, .blocks = o->blocks,
-                            .hidden = o->hidden, .clamp = o->clamp, .seed = o->seed, .allocator = &t->allocator};
-    adam_options adam = {o->learning_rate, o->beta1, o->beta2, o->epsilon, o->weight_decay};
-    int32_t rows = images_per_step(t) * o->batch_views;
-
-    TRY(flow_create(&flow, &t->flow, error));
-    TRY(flow_optimiser_create(t->flow, &adam, rows, &t->optimiser, error));
-    t->rows = mem_alloc(&t->allocator, (size_t)rows * (size_t)t->extractor->feature_dim, sizeof *t->rows);
-    t->state.order = mem_zalloc(&t->allocator, (size_t)t->train_count, sizeof *t->state.order);
-    t->state.good = mem_alloc(&t->allocator, parameters_of(t), sizeof *t->state.good);
-    if (!t->rows || !t->state.order || !t->state.good)
-        return fail_memory(error, "training");
-    memcpy(t->state.good, t->flow->weights, parameters_of(t) * sizeof *t->state.good);
-    rng_seed(&t->state.generator, o->seed, RNG_TRAIN_ORDER);
-    t->state.loss = NAN;
-    return DN_OK;
+    TRY(train_images_split(&t->images, t->options.holdout, t->options.seed, error));
+    if (t->bank)
+        return DN_OK;
+    return feature_bank_create(t->extractor, &t->options, &t->images, t->workers, &t->allocator, &t->bank, error);
 }
 
 /* The flow at its start, or where the checkpoint says. */
@@ -176,117 +100,74 @@ static dn_status begin_training(dn_trainer *t, dn_error *error)
 {
     _Bool found = 0;
 
-    if (t->flow)
+    if (t->state)
         return DN_OK;
-    dn_status status = create_flow(t, error);
-    if (status == DN_OK && t->options.resume)
-        status = checkpoint_load(t, &found, error);
-    if (status != DN_OK)
-        release_training(t); /* a failure may have left half a state */
+    TRY(train_state_create(&t->options, t->extractor->feature_dim, t->images.train_count, &t->allocator, &t->state,
+                           error));
+    if (!t->options.resume)
+        return DN_OK;
+    dn_status status = checkpoint_load(t->options.checkpoint, t->state, t->bank, &found, error);
+    if (status != DN_OK) { /* it may have left half a state */
+        train_state_free(t->state);
+        t->state = NULL;
+    }
     return status;
 }
 
 /* The feature bank and the standardisation, as far as they are needed. */
 static dn_status prepare_features(dn_trainer *t, const train_watch *watch, dn_error *error)
 {
+    feature_bank *bank = t->bank;
     _Bool stored = t->options.checkpoint && t->options.bank > 0;
-    _Bool moments = t->options.standardize && !t->mean;
+    _Bool moments = t->options.standardize && !bank->mean;
 
-    if ((t->options.bank > 0 && epochs_left(t)) || moments) {
-        if (stored && t->options.resume && !t->bank)
-            TRY(checkpoint_load_bank(t, error));
-        if (!t->bank || t->banked < t->train_count)
-            TRY(bank_fill(t, watch, error));
+    if ((t->options.bank > 0 && train_state_epochs_left(t->state)) || moments) {
+        if (stored && t->options.resume && !bank->rows)
+            TRY(checkpoint_load_bank(t->bank_path, bank, &t->bank_saved, error));
+        if (bank->filled < t->images.train_count)
+            TRY(feature_bank_fill(bank, watch, error));
     }
-    if (!t->mean)
-        TRY(bank_standardise(t, error));
-    if (stored && t->bank && !t->bank_saved) {
-        TRY(checkpoint_save_bank(t, error));
+    if (!bank->mean)
+        TRY(feature_bank_standardise(bank, error));
+    if (stored && bank->rows && !t->bank_saved) {
+        TRY(checkpoint_save_bank(t->bank_path, bank, error));
         t->bank_saved = 1;
     }
-    if (t->options.bank == 0) {
-        mem_free(&t->allocator, t->bank);
-        t->bank = NULL;
-    }
+    if (t->options.bank == 0)
+        feature_bank_drop_rows(bank);
     return pool_check(t->workers, error);
 }
 
 /* ---- training ---- */
 
-/* Gives up: the weights are those of the last good epoch again, and nothing goes on from here. */
-static dn_status diverge(dn_trainer *t, dn_error *error)
-{
-    memcpy(t->flow->owned, t->state.good, parameters_of(t) * sizeof(float));
-    t->state.position = 0;
-    t->diverged = 1;
-    return fail(error, DN_E_NUMERIC,
-                "training diverged in epoch %d (loss or weights are not finite): use a learning_rate below %g; %s",
-                t->state.epoch + 1, t->options.learning_rate,
-                t->state.epoch > 0 ? "dn_trainer_model gives the epoch before" : "no epoch went well");
-}
-
-/* One step: the next images of the epoch.  After a failure the state is as before. */
-static dn_status train_step(dn_trainer *t, dn_error *error)
-{
-    train_state *state = &t->state;
-    rng generator = state->generator;
-    int32_t seen = (int32_t)(state->position % t->train_count), left = t->train_count - seen; /* in this pass */
-    int32_t count = left < t->options.batch_images ? left : t->options.batch_images;
-
-    if (seen == 0)
-        rng_permutation(&generator, state->order, (uint32_t)t->train_count);
-    TRY(bank_draw(t, state->order + seen, count, &generator, error));
-    t->optimiser->options.learning_rate =
-        schedule_rate(t->options.schedule, t->options.learning_rate, t->optimiser->step, total_steps(t));
-    double loss = flow_train_step(t->optimiser, t->rows, count * t->options.batch_views, NULL, t->workers);
-    if (!isfinite(loss))
-        return diverge(t, error);
-    state->loss_sum = (state->position == 0 ? 0 : state->loss_sum) + loss * count;
-    state->generator = generator;
-    state->position += count;
-    return DN_OK;
-}
-
-static dn_status end_epoch(dn_trainer *t, dn_error *error)
-{
-    train_state *state = &t->state;
-
-    if (!floats_finite(t->flow->weights, parameters_of(t)))
-        return diverge(t, error);
-    memcpy(state->good, t->flow->weights, parameters_of(t) * sizeof *state->good);
-    state->loss = state->loss_sum / (double)train_epoch_images(t);
-    state->position = 0;
-    state->epoch++;
-    return DN_OK;
-}
-
 /* Tells the watcher; a cancelled training is saved first, unless the epoch in progress has gone wrong already. */
 static dn_status report_epoch(dn_trainer *t, const train_watch *watch, dn_error *error)
 {
     TRY(pool_check(t->workers, error)); /* here, where a further run can go on */
-    dn_status status = train_report(watch, DN_PHASE_TRAIN, t->state.epoch, t->options.epochs, t->state.loss, error);
+    dn_status status = train_report(watch, DN_PHASE_TRAIN, t->state->epoch, t->options.epochs, t->state->loss, error);
 
     if (status == DN_OK || !t->options.checkpoint)
         return status;
-    if (!floats_finite(t->flow->weights, parameters_of(t)))
-        return diverge(t, error);
-    TRY(checkpoint_save(t, error));
+    TRY(train_state_check(t->state, error));
+    TRY(checkpoint_save(t->options.checkpoint, t->state, t->bank, error));
     return status;
 }
 
 /* The rest of an epoch.  The watcher is asked after each step, so that a long epoch can be cancelled. */
 static dn_status train_epoch(dn_trainer *t, const train_watch *watch, dn_error *error)
 {
+    train_state *state = t->state;
+
     for (;;) {
-        TRY(train_step(t, error));
-        if (t->state.position == train_epoch_images(t))
+        TRY(train_state_step(state, t->bank, t->workers, error));
+        if (state->position == train_state_epoch_images(state))
             break;
         TRY(report_epoch(t, watch, error));
     }
-    TRY(end_epoch(t, error));
-    _Bool due = t->state.epoch % t->options.checkpoint_epochs == 0 || !epochs_left(t);
+    TRY(train_state_end_epoch(state, error));
+    _Bool due = state->epoch % t->options.checkpoint_epochs == 0 || !train_state_epochs_left(state);
     if (t->options.checkpoint && due)
-        TRY(checkpoint_save(t, error));
+        TRY(checkpoint_save(t->options.checkpoint, state, t->bank, error));
     return report_epoch(t, watch, error);
 }
 
@@ -295,18 +176,16 @@ dn_status trainer_run(dn_trainer *t, dn_progress_fn progress, void *user, dn_mod
     train_watch watch = {progress, user};
 
     *out = NULL;
-    if (t->count == 0)
+    if (t->images.count == 0)
         return fail(error, DN_E_STATE, "no images: add at least one good image");
-    if (t->diverged)
+    if (t->state && t->state->diverged)
         return fail(error, DN_E_NUMERIC, "training diverged before: make a new trainer with a smaller learning_rate");
-    if (!t->split)
-        TRY(train_images_split(t, error));
-    TRY(bank_prepare(t, error));
+    TRY(trainer_prepare(t, error));
     TRY(begin_training(t, error));
     TRY(prepare_features(t, &watch, error));
-    if (epochs_left(t))
+    if (train_state_epochs_left(t->state))
         TRY(report_epoch(t, &watch, error));
-    while (epochs_left(t))
+    while (train_state_epochs_left(t->state))
         TRY(train_epoch(t, &watch, error));
     return train_make_model(t, &watch, out, error);
 }
@@ -316,7 +195,7 @@ dn_status trainer_model(dn_trainer *t, dn_model **out, dn_error *error)
     train_watch nobody = {NULL, NULL};
 
     *out = NULL;
-    if (!t->mean || !t->flow || (t->state.epoch == 0 && t->options.epochs > 0))
+    if (!t->state || !t->bank->mean || (t->state->epoch == 0 && t->options.epochs > 0))
         return fail(error, DN_E_STATE, "no epoch of training has gone well yet: there is no model");
     return train_make_model(t, &nobody, out, error);
 }

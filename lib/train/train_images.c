@@ -1,20 +1,36 @@
-/* The trainer's images: adding, decoding, splitting off the held-out ones. */
+#include "train/train_images.h"
+
 #include <libdeflate.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/rng.h"
 #include "base/status.h"
-#include "train/trainer.h"
 #include "image/canvas.h"
 #include "image/codec.h"
 #include "image/pixels.h"
 
-const char *train_image_label(const dn_trainer *t, int32_t image, char buffer[TRAIN_LABEL])
+void train_images_init(train_images *images, int32_t size, const dn_allocator *allocator)
 {
-    if (t->images[image].path)
-        return t->images[image].path;
+    *images = (train_images){.allocator = *allocator, .size = size};
+}
+
+void train_images_release(train_images *images)
+{
+    for (int32_t i = 0; i < images->count; i++) {
+        mem_free(&images->allocator, images->list[i].path);
+        mem_free(&images->allocator, images->list[i].canvas);
+    }
+    mem_free(&images->allocator, images->list);
+    mem_free(&images->allocator, images->split);
+}
+
+const char *train_images_label(const train_images *images, int32_t image, char buffer[TRAIN_LABEL])
+{
+    if (images->list[image].path)
+        return images->list[image].path;
     snprintf(buffer, TRAIN_LABEL, "image %d", image + 1);
     return buffer;
 }
@@ -34,42 +50,42 @@ static uint32_t image_crc(const dn_pixels *image)
     return crc;
 }
 
-static dn_status open_image(const dn_trainer *t, const char *path, dn_image **out, dn_error *error)
+static dn_status open_image(const train_images *images, const char *path, dn_image **out, dn_error *error)
 {
     dn_image_options options = image_default_options();
 
-    options.allocator = &t->allocator;
+    options.allocator = &images->allocator;
     return image_open(path, &options, out, error);
 }
 
 /* Makes room for one image more. */
-static dn_status reserve(dn_trainer *t, dn_error *error)
+static dn_status reserve(train_images *images, dn_error *error)
 {
-    if (t->split)
+    if (images->split)
         return fail(error, DN_E_STATE, "images cannot be added once training has begun: make a new trainer");
-    if (t->count < t->capacity)
+    if (images->count < images->capacity)
         return DN_OK;
-    if (t->capacity > INT32_MAX / 2)
-        return fail(error, DN_E_ARGUMENT, "too many images: %d", t->count);
-    int32_t capacity = t->capacity ? 2 * t->capacity : 64;
-    train_image *images = mem_alloc(&t->allocator, (size_t)capacity, sizeof *images);
-    if (!images)
+    if (images->capacity > INT32_MAX / 2)
+        return fail(error, DN_E_ARGUMENT, "too many images: %d", images->count);
+    int32_t capacity = images->capacity ? 2 * images->capacity : 64;
+    train_image *list = mem_alloc(&images->allocator, (size_t)capacity, sizeof *list);
+    if (!list)
         return fail_memory(error, "the list of images");
-    if (t->count > 0)
-        memcpy(images, t->images, (size_t)t->count * sizeof *images);
-    mem_free(&t->allocator, t->images);
-    t->images = images;
-    t->capacity = capacity;
+    if (images->count > 0)
+        memcpy(list, images->list, (size_t)images->count * sizeof *list);
+    mem_free(&images->allocator, images->list);
+    images->list = list;
+    images->capacity = capacity;
     return DN_OK;
 }
 
-dn_status trainer_add_path(dn_trainer *t, const char *path, dn_error *error)
+dn_status train_images_add_path(train_images *images, const char *path, dn_error *error)
 {
     dn_image *image;
     dn_error cause = {0};
 
-    TRY(reserve(t, error));
-    TRY(open_image(t, path, &image, error));
+    TRY(reserve(images, error));
+    TRY(open_image(images, path, &image, error));
     dn_pixels view = image_pixels(image);
     dn_status status = pixels_check(&view, DN_MIN_SIDE, &cause);
     if (status != DN_OK) {
@@ -78,48 +94,63 @@ dn_status trainer_add_path(dn_trainer *t, const char *path, dn_error *error)
     }
     uint32_t crc = image_crc(&view);
     image_free(image);
-    char *copy = mem_strdup(&t->allocator, path);
+    char *copy = mem_strdup(&images->allocator, path);
     if (!copy)
         return fail_memory(error, "a file name");
-    t->images[t->count++] = (train_image){.path = copy, .crc = crc};
+    images->list[images->count++] = (train_image){.path = copy, .crc = crc};
     return DN_OK;
 }
 
-dn_status trainer_add_pixels(dn_trainer *t, const dn_pixels *view, dn_error *error)
+uint16_t *train_images_buffer(const train_images *images)
 {
-    TRY(reserve(t, error));
-    TRY(pixels_check(view, DN_MIN_SIDE, error));
-    size_t size = (size_t)t->extractor->input_size;
-    uint16_t *canvas = mem_alloc(&t->allocator, size * size * 3, sizeof *canvas);
+    size_t size = (size_t)images->size;
+
+    return mem_alloc(&images->allocator, size * size * 3, sizeof(uint16_t));
+}
+
+dn_status train_images_add_pixels(train_images *images, const dn_pixels *pixels, dn_error *error)
+{
+    TRY(reserve(images, error));
+    TRY(pixels_check(pixels, DN_MIN_SIDE, error));
+    uint16_t *canvas = train_images_buffer(images);
     if (!canvas)
         return fail_memory(error, "an image");
-    dn_status status = canvas_fill(view, t->extractor->input_size, canvas, &t->allocator, error);
+    dn_status status = canvas_fill(pixels, images->size, canvas, &images->allocator, error);
     if (status != DN_OK) {
-        mem_free(&t->allocator, canvas);
+        mem_free(&images->allocator, canvas);
         return status;
     }
-    t->images[t->count++] = (train_image){.canvas = canvas, .crc = image_crc(view)};
+    images->list[images->count++] = (train_image){.canvas = canvas, .crc = image_crc(pixels)};
     return DN_OK;
 }
 
-dn_status train_image_canvas(const dn_trainer *t, int32_t index, uint16_t *buffer, const uint16_t **canvas,
-                             dn_error *error)
+uint64_t train_images_id(const train_images *images)
 {
-    const train_image *added = &t->images[index];
+    uint32_t crc = 0;
+
+    for (int32_t i = 0; i < images->count; i++)
+        crc = libdeflate_crc32(crc, &images->list[i].crc, sizeof images->list[i].crc);
+    return (uint64_t)images->count << 32 | crc;
+}
+
+dn_status train_images_canvas(const train_images *images, int32_t index, uint16_t *buffer, const uint16_t **canvas,
+                              dn_error *error)
+{
+    const train_image *added = &images->list[index];
     dn_image *image;
 
     if (added->canvas) {
         *canvas = added->canvas;
         return DN_OK;
     }
-    TRY(open_image(t, added->path, &image, error));
+    TRY(open_image(images, added->path, &image, error));
     dn_pixels view = image_pixels(image);
     dn_status status = DN_OK;
     /* A checkpoint or a bank would mix the features of two different images. */
     if (image_crc(&view) != added->crc)
         status = fail(error, DN_E_STATE, "%s: changed since it was added: make a new trainer", added->path);
     if (status == DN_OK)
-        status = canvas_fill(&view, t->extractor->input_size, buffer, &t->allocator, error);
+        status = canvas_fill(&view, images->size, buffer, &images->allocator, error);
     image_free(image);
     *canvas = buffer;
     return status;
@@ -128,37 +159,40 @@ dn_status train_image_canvas(const dn_trainer *t, int32_t index, uint16_t *buffe
 /* ---- held-out images ---- */
 
 /* Images to keep out: the share asked for, at least one if there are three or more, none otherwise. */
-static int32_t holdout_images(const dn_trainer *t)
+static int32_t holdout_images(const train_images *images, double holdout)
 {
-    if (t->options.holdout <= 0 || t->count < 3)
+    if (holdout <= 0 || images->count < 3)
         return 0;
-    int32_t wanted = (int32_t)floor(t->options.holdout * t->count + 0.5);
+    int32_t wanted = (int32_t)floor(holdout * images->count + 0.5);
     return wanted < 1 ? 1 : wanted;
 }
 
-dn_status train_images_split(dn_trainer *t, dn_error *error)
+dn_status train_images_split(train_images *images, double holdout, uint64_t seed, dn_error *error)
 {
     rng generator;
-    int32_t held = holdout_images(t), trained = t->count - held;
-    int32_t *split = mem_alloc(&t->allocator, (size_t)t->count, sizeof *split);
-    uint32_t *shuffled = mem_alloc(&t->allocator, (size_t)t->count, sizeof *shuffled);
-    uint8_t *out = mem_zalloc(&t->allocator, (size_t)t->count, 1);
+    int32_t held = holdout_images(images, holdout), trained = images->count - held;
+
+    if (images->split)
+        return DN_OK;
+    int32_t *split = mem_alloc(&images->allocator, (size_t)images->count, sizeof *split);
+    uint32_t *shuffled = mem_alloc(&images->allocator, (size_t)images->count, sizeof *shuffled);
+    uint8_t *out = mem_zalloc(&images->allocator, (size_t)images->count, 1);
     _Bool made = split && shuffled && out;
 
     if (made) {
-        rng_seed(&generator, t->options.seed, RNG_HOLDOUT);
-        rng_permutation(&generator, shuffled, (uint32_t)t->count);
+        rng_seed(&generator, seed, RNG_HOLDOUT);
+        rng_permutation(&generator, shuffled, (uint32_t)images->count);
         for (int32_t i = 0; i < held; i++)
             out[shuffled[i]] = 1;
-        for (int32_t i = 0, train = 0, hold = trained; i < t->count; i++)
+        for (int32_t i = 0, train = 0, hold = trained; i < images->count; i++)
             split[out[i] ? hold++ : train++] = i;
-        t->split = split;
-        t->train_count = trained;
-        t->holdout_count = held;
+        images->split = split;
+        images->train_count = trained;
+        images->holdout_count = held;
     } else {
-        mem_free(&t->allocator, split);
+        mem_free(&images->allocator, split);
     }
-    mem_free(&t->allocator, shuffled);
-    mem_free(&t->allocator, out);
+    mem_free(&images->allocator, shuffled);
+    mem_free(&images->allocator, out);
     return made ? DN_OK : fail_memory(error, "the list of held-out images");
 }

@@ -1,6 +1,5 @@
 /* From a trained flow to a model that can judge: scores of the held-out images, scale of the heat map. */
 #include <float.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,48 +9,20 @@
 #include "differnet/score.h"
 #include "train/trainer.h"
 
-/* ---- the flow ---- */
-
-/* The flow with the weights of state.good: the trainer's own if it will not change again, else a copy. */
-static dn_status good_flow(dn_trainer *t, dn_flow **out, dn_error *error)
-{
-    if (t->diverged || (t->state.epoch == t->options.epochs && t->state.position == 0)) {
-        *out = flow_ref(t->flow);
-        return DN_OK;
-    }
-    dn_flow_options options = {.struct_size = sizeof options, .dimension = t->flow->dimension,
-                               .blocks = t->flow->blocks, .hidden = t->flow->hidden, .clamp = t->options.clamp,
-                               .seed = t->options.seed, .allocator = &t->allocator};
-    TRY(flow_allocate(&options, 1, out, error));
-    memcpy((*out)->permutation, t->flow->permutation,
-           (size_t)t->flow->blocks * (size_t)t->flow->dimension * sizeof *t->flow->permutation);
-    size_t parameters = flow_parameters(t->flow->dimension, t->flow->blocks, t->flow->hidden);
-    memcpy((*out)->owned, t->state.good, parameters * sizeof(float));
-    return DN_OK;
-}
-
 static dn_status bare_model(dn_trainer *t, dn_model **out, dn_error *error)
 {
     model_facts facts = {.views = t->options.views, .angles = t->options.angles,
-                         .standardized = t->options.standardize, .train_images = t->train_count,
-                         .epochs = t->state.epoch, .bank = t->options.bank, .seed = t->options.seed,
-                         .final_loss = t->state.loss};
+                         .standardized = t->options.standardize, .train_images = t->images.train_count,
+                         .epochs = t->state->epoch, .bank = t->options.bank, .seed = t->options.seed,
+                         .final_loss = t->state->loss};
     dn_flow *flow;
 
     snprintf(facts.library, sizeof facts.library, "%d.%d.%d", DN_VERSION_MAJOR, DN_VERSION_MINOR, DN_VERSION_PATCH);
-    TRY(good_flow(t, &flow, error));
-    dn_status status = model_create_with_flow(t->extractor, flow, t->mean, t->deviation, &facts, &t->allocator, out,
-                                              error);
+    TRY(train_state_good_flow(t->state, &flow, error));
+    dn_status status = model_create_with_flow(t->extractor, flow, t->bank->mean, t->bank->deviation, &facts,
+                                              &t->allocator, out, error);
     flow_unref(flow);
     return status;
-}
-
-/* A canvas for images that are added by path. */
-static uint16_t *make_canvas(const dn_trainer *t)
-{
-    size_t size = (size_t)t->extractor->input_size;
-
-    return mem_alloc(&t->allocator, size * size * 3, sizeof(uint16_t));
 }
 
 /* Passes a failure on, with the image's name before it. */
@@ -59,7 +30,7 @@ static dn_status fail_image(const dn_trainer *t, int32_t image, const dn_error *
 {
     char label[TRAIN_LABEL];
 
-    return fail(error, cause->status, "%s: %s", train_image_label(t, image, label), cause->message);
+    return fail(error, cause->status, "%s: %s", train_images_label(&t->images, image, label), cause->message);
 }
 
 /* ---- scores of the held-out images ---- */
@@ -71,7 +42,7 @@ static dn_status score_image(dn_trainer *t, dn_scorer *scorer, int32_t image, ui
     dn_score result = {.struct_size = sizeof result};
     dn_error cause = {0};
 
-    TRY(train_image_canvas(t, image, buffer, &canvas, error));
+    TRY(train_images_canvas(&t->images, image, buffer, &canvas, error));
     if (scorer_score_canvas(scorer, canvas, &result, &cause) != DN_OK)
         return fail_image(t, image, &cause, error);
     *score = result.score;
@@ -81,30 +52,31 @@ static dn_status score_image(dn_trainer *t, dn_scorer *scorer, int32_t image, ui
 static dn_status score_all(dn_trainer *t, dn_scorer *scorer, uint16_t *buffer, double *scores,
                            const train_watch *watch, dn_error *error)
 {
-    for (int32_t i = 0; i < t->holdout_count; i++) {
-        TRY(train_report(watch, DN_PHASE_HOLDOUT, i, t->holdout_count, t->state.loss, error));
-        TRY(score_image(t, scorer, t->split[t->train_count + i], buffer, &scores[i], error));
+    for (int32_t i = 0; i < t->images.holdout_count; i++) {
+        TRY(train_report(watch, DN_PHASE_HOLDOUT, i, t->images.holdout_count, t->state->loss, error));
+        TRY(score_image(t, scorer, t->images.split[t->images.train_count + i], buffer, &scores[i], error));
     }
-    return train_report(watch, DN_PHASE_HOLDOUT, t->holdout_count, t->holdout_count, t->state.loss, error);
+    return train_report(watch, DN_PHASE_HOLDOUT, t->images.holdout_count, t->images.holdout_count, t->state->loss, error);
 }
 
 static dn_status score_holdout(dn_trainer *t, dn_model *model, const train_watch *watch, dn_error *error)
 {
-    dn_scorer_options options = {.struct_size = sizeof options, .views = 0, .angles = -1,
-                                 .threads = t->options.threads, .false_alarm_rate = 0.05,
-                                 .allocator = &t->allocator, .runner = t->options.runner};
+    dn_scorer_options options = scorer_default_options();
     dn_scorer *scorer = NULL;
 
-    if (t->holdout_count == 0)
+    options.threads = t->options.threads;
+    options.allocator = &t->allocator;
+    options.runner = t->options.runner;
+    if (t->images.holdout_count == 0)
         return DN_OK;
-    double *scores = mem_alloc(&t->allocator, (size_t)t->holdout_count, sizeof *scores);
-    uint16_t *buffer = make_canvas(t);
+    double *scores = mem_alloc(&t->allocator, (size_t)t->images.holdout_count, sizeof *scores);
+    uint16_t *buffer = train_images_buffer(&t->images);
     dn_status status = scores && buffer ? scorer_create(model, &options, &scorer, error)
                                         : fail_memory(error, "the held-out scores");
     if (status == DN_OK)
         status = score_all(t, scorer, buffer, scores, watch, error);
     if (status == DN_OK)
-        status = model_set_holdout(model, scores, t->holdout_count, error);
+        status = model_set_holdout(model, scores, t->images.holdout_count, error);
     scorer_free(scorer);
     mem_free(&t->allocator, buffer);
     mem_free(&t->allocator, scores);
@@ -177,7 +149,7 @@ static dn_status image_peak(dn_trainer *t, dn_localizer *localizer, int32_t imag
     dn_error cause = {0};
     int64_t pixels = (int64_t)t->extractor->input_size * t->extractor->input_size;
 
-    TRY(train_image_canvas(t, image, buffer, &canvas, error));
+    TRY(train_images_canvas(&t->images, image, buffer, &canvas, error));
     if (localizer_raw_map_canvas(localizer, canvas, &map, &cause) != DN_OK)
         return fail_image(t, image, &cause, error);
     memcpy(copy, map, (size_t)pixels * sizeof *copy);
@@ -188,7 +160,7 @@ static dn_status image_peak(dn_trainer *t, dn_localizer *localizer, int32_t imag
 /* The images that set the scale: held-out ones (at the end of `split`), then training ones. */
 static int32_t heatmap_image(const dn_trainer *t, int32_t i)
 {
-    return t->split[i < t->holdout_count ? t->train_count + i : i - t->holdout_count];
+    return t->images.split[i < t->images.holdout_count ? t->images.train_count + i : i - t->images.holdout_count];
 }
 
 static dn_status measure_scale(dn_trainer *t, dn_localizer *localizer, uint16_t *buffer, float *copy, double *peaks,
@@ -196,29 +168,30 @@ static dn_status measure_scale(dn_trainer *t, dn_localizer *localizer, uint16_t 
 {
     for (int32_t i = 0; i < images; i++) {
         double peak = 0;
-        TRY(train_report(watch, DN_PHASE_HEATMAP, i, images, t->state.loss, error));
+        TRY(train_report(watch, DN_PHASE_HEATMAP, i, images, t->state->loss, error));
         TRY(image_peak(t, localizer, heatmap_image(t, i), buffer, copy, &peak, error));
         insert_sorted(peaks, i, peak);
     }
     *scale = sorted_quantile(peaks, images, IMAGE_SHARE);
-    return train_report(watch, DN_PHASE_HEATMAP, images, images, t->state.loss, error);
+    return train_report(watch, DN_PHASE_HEATMAP, images, images, t->state->loss, error);
 }
 
 static dn_status scale_heatmap(dn_trainer *t, dn_model *model, const train_watch *watch, dn_error *error)
 {
-    dn_localizer_options options = {.struct_size = sizeof options, .views = 16, .angles = -1,
-                                    .threads = t->options.threads, .sigma = 3, .allocator = &t->allocator,
-                                    .runner = t->options.runner};
-    int32_t images = t->options.heatmap_images < t->count ? t->options.heatmap_images : t->count;
+    dn_localizer_options options = localizer_default_options(); /* those that maps will mostly be made with */
+    int32_t images = t->options.heatmap_images < t->images.count ? t->options.heatmap_images : t->images.count;
     size_t size = (size_t)t->extractor->input_size;
     dn_localizer *localizer = NULL;
     double scale = 0;
 
+    options.threads = t->options.threads;
+    options.allocator = &t->allocator;
+    options.runner = t->options.runner;
     if (images == 0)
         return DN_OK;
     double *peaks = mem_alloc(&t->allocator, (size_t)images, sizeof *peaks);
     float *copy = mem_alloc(&t->allocator, size * size, sizeof *copy);
-    uint16_t *buffer = make_canvas(t);
+    uint16_t *buffer = train_images_buffer(&t->images);
     dn_status status = peaks && copy && buffer ? localizer_create(model, &options, &localizer, error)
                                                : fail_memory(error, "the heat map's scale");
     if (status == DN_OK)

@@ -1,0 +1,43 @@
+/* The good images of a training: adding, decoding, splitting off the held-out ones. */
+#ifndef DN_TRAIN_TRAIN_IMAGES_H
+#define DN_TRAIN_TRAIN_IMAGES_H
+
+#include "differnet.h"
+
+/* A good image: a path to decode when needed, or what is needed of the caller's pixels. */
+typedef struct train_image {
+    char *path;       /* NULL if pixels were added */
+    uint16_t *canvas; /* (size, size, 3); NULL if a path was added */
+    uint32_t crc;     /* of size, format and pixels: tells images of a checkpoint apart */
+} train_image;
+
+typedef struct train_images {
+    dn_allocator allocator;
+    int32_t size;      /* side of a canvas */
+    train_image *list; /* (count), in order of addition */
+    int32_t count, capacity;
+
+    /* Made by train_images_split: no image can be added after it. */
+    int32_t *split;    /* (count): training images first, then held-out ones, each in order of addition */
+    int32_t train_count, holdout_count;
+} train_images;
+
+void train_images_init(train_images *images, int32_t size, const dn_allocator *allocator);
+void train_images_release(train_images *images);
+dn_status train_images_add_path(train_images *images, const char *path, dn_error *error);
+dn_status train_images_add_pixels(train_images *images, const dn_pixels *pixels, dn_error *error);
+/* Chooses the held-out images, a share of `holdout`; nothing if that was done. */
+dn_status train_images_split(train_images *images, double holdout, uint64_t seed, dn_error *error);
+
+/* Number and pixels of the images, in order. */
+uint64_t train_images_id(const train_images *images);
+/* Name of an image for messages: its path, or "image N" (counted from 1) in `buffer`. */
+#define TRAIN_LABEL 32
+const char *train_images_label(const train_images *images, int32_t image, char buffer[TRAIN_LABEL]);
+/* *canvas: the image stretched to (size, size, 3), in `buffer` (as large) or kept since it was added. */
+dn_status train_images_canvas(const train_images *images, int32_t image, uint16_t *buffer, const uint16_t **canvas,
+                              dn_error *error);
+/* A buffer for it; NULL if memory is out. */
+uint16_t *train_images_buffer(const train_images *images);
+
+#endif

@@ -1,0 +1,89 @@
+#include "train/train_options.h"
+
+#include "base/pool.h"
+
+dn_train_options train_default_options(void)
+{
+    return (dn_train_options){
+        .struct_size = sizeof(dn_train_options),
+        .epochs = 64,
+        .seed = 0,
+        .hidden = 512,
+        .blocks = 8,
+        .clamp = 3,
+        .batch_images = 24,
+        .batch_views = 4,
+        .epoch_steps = 8,
+        .bank = 20,
+        .standardize = 1,
+        .schedule = DN_SCHEDULE_COSINE,
+        .learning_rate = 1e-3,
+        .beta1 = 0.8,
+        .beta2 = 0.8,
+        .epsilon = 1e-4,
+        .weight_decay = 1e-5,
+        .feature_noise = 2,
+        .brightness = 0,
+        .contrast = 0,
+        .saturation = 0,
+        .holdout = 0.1,
+        .views = 64,
+        .angles = DN_ANGLES_STRATIFIED,
+        .heatmap_images = 16,
+        .threads = 1,
+        .checkpoint = NULL,
+        .checkpoint_epochs = 16,
+        .resume = 0,
+        .allocator = NULL,
+        .runner = NULL,
+    };
+}
+
+static const option_range ranges[] = {
+#define ENTRY(field, type, low, high, ends, role) \
+    {#field, offsetof(dn_train_options, field), type, low, high, ends, TRAIN_DECIDES_##role, NULL}
+#define INTEGER(field, low, high, role) ENTRY(field, OPTION_INT32, low, high, OPTION_CLOSED, role)
+#define REAL(field, low, high, ends, role) ENTRY(field, OPTION_DOUBLE, low, high, OPTION_##ends, role)
+    ENTRY(seed, OPTION_UINT64, 0, 0, OPTION_CLOSED, BANK),
+    REAL(holdout, 0, 0.5, CLOSED, BANK),
+    INTEGER(bank, 0, 4096, BANK),
+    REAL(brightness, 0, 1, CLOSED, BANK),
+    REAL(contrast, 0, 1, CLOSED, BANK),
+    REAL(saturation, 0, 1, CLOSED, BANK),
+    INTEGER(standardize, 0, 1, FLOW),
+    INTEGER(hidden, 1, 16384, FLOW),
+    INTEGER(blocks, 1, 64, FLOW),
+    REAL(clamp, 0, 100, ABOVE, FLOW),
+    INTEGER(batch_images, 1, 1024, FLOW),
+    INTEGER(batch_views, 1, 64, FLOW),
+    REAL(learning_rate, 0, 1, ABOVE, FLOW),
+    REAL(beta1, 0, 1, BELOW, FLOW),
+    REAL(beta2, 0, 1, BELOW, FLOW),
+    REAL(epsilon, 0, 1, ABOVE, FLOW),
+    REAL(weight_decay, 0, 1, CLOSED, FLOW),
+    INTEGER(epoch_steps, 1, 100000, FLOW),
+    INTEGER(schedule, DN_SCHEDULE_CONSTANT, DN_SCHEDULE_COSINE, FLOW),
+    INTEGER(epochs, 0, 1000000, FLOW),
+    REAL(feature_noise, 0, 100, CLOSED, FLOW),
+    INTEGER(views, 1, 1024, NOTHING),
+    INTEGER(angles, DN_ANGLES_STRATIFIED, DN_ANGLES_GRID, NOTHING),
+    INTEGER(heatmap_images, 0, 1024, NOTHING),
+    INTEGER(threads, 1, POOL_MAX_THREADS, NOTHING),
+    INTEGER(checkpoint_epochs, 1, 1000000, NOTHING),
+    INTEGER(resume, 0, 1, NOTHING),
+#undef REAL
+#undef INTEGER
+#undef ENTRY
+};
+_Static_assert(OPTION_COUNT(ranges) <= TRAIN_MAX_OPTIONS, "a checkpoint has room for all");
+
+dn_status train_options_check(const dn_train_options *options, dn_error *error)
+{
+    return options_check(options, "dn_train_options", ranges, OPTION_COUNT(ranges), error);
+}
+
+const option_range *train_option_table(size_t *count)
+{
+    *count = OPTION_COUNT(ranges);
+    return ranges;
+}

@@ -1,0 +1,23 @@
+/* Defaults and ranges of dn_train_options, and what each option decides. */
+#ifndef DN_TRAIN_TRAIN_OPTIONS_H
+#define DN_TRAIN_TRAIN_OPTIONS_H
+
+#include "base/option.h"
+
+/* option_range.role: what depends on the option.  A checkpoint belongs to trainings with the same values of those that
+ * decide anything, a bank to those with the same TRAIN_DECIDES_BANK. */
+enum train_role {
+    TRAIN_DECIDES_NOTHING, /* of a checkpoint */
+    TRAIN_DECIDES_FLOW,    /* how the flow comes about */
+    TRAIN_DECIDES_BANK,    /* the features, and so the flow */
+};
+
+#define TRAIN_MAX_OPTIONS 60 /* entries of the table */
+
+dn_train_options train_default_options(void);
+/* Ranges of its numbers. */
+dn_status train_options_check(const dn_train_options *options, dn_error *error);
+/* All options but paths, allocator and runner.  Their order is that of a checkpoint's fields: new ones come last. */
+const option_range *train_option_table(size_t *count);
+
+#endif
