@@ -439,9 +439,9 @@ typedef struct dn_model_info {
     int32_t input_size;     /* pixels */
     int32_t scales;
     int32_t feature_dim;
-    int32_t blocks;
+    int32_t blocks;         /* of the flow, 0 without one; likewise: */
     int32_t hidden;
-    int32_t views;          /* default number of views for scoring */
+    int32_t views;          /* default number of views for scoring; 1 without a flow */
     int32_t angles;         /* DN_ANGLES_... */
     int32_t standardized;   /* 1: features are standardised before the flow */
     int32_t backbone_random;/* 1: the backbone has random weights that stand in for trained ones */
@@ -454,9 +454,16 @@ typedef struct dn_model_info {
     double clamp;
     double final_loss;      /* mean training loss of the last epoch; NaN if not known */
     double heatmap_scale;   /* gradient-map value that good images hardly exceed (docs/numerics.md); 0: not known */
-    int64_t parameters;     /* backbone and flow */
+    int64_t parameters;     /* backbone and densities */
     char backbone[64];
     char library[16];       /* version of the library that trained it */
+    char preset[16];        /* that it was trained with: "compact", "fast", "paper"; "" if not known */
+    double positions_scale; /* positions' map value that good images hardly exceed; 0: not known */
+    int32_t flow;           /* 1: the model holds the flow on pooled features */
+    int32_t positions;      /* 1: it holds the density at every position */
+    int32_t map_rows, map_columns; /* its grid */
+    int32_t map_channels;   /* of the feature maps */
+    int32_t position_dims;  /* that they are projected to; these four 0 without that density */
 } dn_model_info;
 DN_API void dn_model_info_init_size(dn_model_info *info, size_t size);
 #define dn_model_info_init(info) dn_model_info_init_size((info), sizeof *(info))
@@ -466,8 +473,9 @@ DN_API DN_CHECK_RESULT dn_status dn_model_get_info(const dn_model *model, dn_mod
 DN_API const double *dn_model_holdout_scores(const dn_model *model, int32_t *count);
 /* The model's parts, for use on their own.  Borrowed: they live as long as the model; ref them to keep them. */
 DN_API dn_extractor *dn_model_extractor(const dn_model *model);
-DN_API dn_flow *dn_model_flow(const dn_model *model);
-/* Standardisation y' = (y - mean) / deviation: pointers to (feature_dim) floats that live as long as the model. */
+DN_API dn_flow *dn_model_flow(const dn_model *model); /* NULL: the model holds none */
+/* Standardisation y' = (y - mean) / deviation before the flow: pointers to (feature_dim) floats that live as long as the
+ * model; NULL without a flow. */
 DN_API const float *dn_model_feature_mean(const dn_model *model);
 DN_API const float *dn_model_feature_deviation(const dn_model *model);
 
@@ -620,8 +628,10 @@ DN_API void dn_localizer_free(dn_localizer *localizer); /* NULL is allowed */
 
 typedef struct dn_trainer dn_trainer;
 
-#define DN_PRESET_COMPACT 0 /* hidden 512: 18 million parameters (default) */
-#define DN_PRESET_PAPER   1 /* hidden 2048: 172 million parameters; the paper's constant learning rate, no noise */
+#define DN_PRESET_COMPACT 0 /* both densities; the flow with hidden 512: 18 million parameters (default) */
+#define DN_PRESET_PAPER   1 /* the flow alone, hidden 2048: 172 million parameters; the paper's constant learning rate, no
+                               noise, the map from the gradient */
+#define DN_PRESET_FAST    2 /* the density at every position alone: trained in seconds, verdict and map from one pass */
 
 #define DN_SCHEDULE_CONSTANT 0
 #define DN_SCHEDULE_COSINE   1 /* a linear rise over the first 5 % of the steps, then half a cosine down to 0 */
@@ -665,19 +675,26 @@ typedef struct dn_train_options {
                                 DN_E_STATE), needs `checkpoint`; 0 (default): start anew */
     const dn_allocator *allocator; /* default NULL: malloc */
     const dn_runner *runner; /* what the `threads` jobs run on; default NULL: the library's own threads */
+    int32_t preset;          /* DN_PRESET_... that the options come from, for the model to tell */
+    int32_t flow;            /* 1 (default): the flow on pooled features is learned; 0: it is not */
+    int32_t positions;       /* 1 (default): the density at every position is learned; 0: it is not.  One of both is */
+    int32_t position_dims;   /* dimensions that the feature maps are projected to: 1 .. 512, default 100 */
 } dn_train_options;
 DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
 #define dn_train_options_init(options) dn_train_options_init_size((options), sizeof *(options))
 /* Sets the fields that a preset fixes.  DN_E_ARGUMENT for an unknown preset.
- *            epochs  hidden  epoch_steps  schedule  learning_rate  feature_noise
- * compact        64     512            8  cosine             1e-3            2
- * paper         192    2048            1  constant           2e-4            0 */
+ *            epochs  hidden  epoch_steps  schedule  learning_rate  feature_noise  flow  positions
+ * compact        64     512            8  cosine             1e-3              2     1          1
+ * paper         192    2048            1  constant           2e-4              0     1          0
+ * fast            0     512            8  cosine             1e-3              2     0          1 */
 DN_API DN_CHECK_RESULT dn_status dn_train_options_preset(dn_train_options *options, int32_t preset);
 
 #define DN_PHASE_FEATURES 1 /* done, total: views.  Computing the feature bank */
 #define DN_PHASE_TRAIN    2 /* done, total: epochs; told after each step.  `loss` is the last epoch's mean */
 #define DN_PHASE_HOLDOUT  3 /* done, total: images.  Scoring the held-out images */
 #define DN_PHASE_HEATMAP  4 /* done, total: images.  Setting the heat map's scale */
+#define DN_PHASE_MAPS     5 /* done, total: images, twice.  Feature maps for the density at every position */
+#define DN_PHASE_POSITIONS 6 /* done, total: fits of that density, to all images and to all but one fold's */
 
 typedef struct dn_progress {
     uint32_t struct_size;
@@ -689,7 +706,8 @@ typedef struct dn_progress {
 /* Called on the thread that called dn_trainer_run.  Non-zero: stop (DN_E_CANCELLED). */
 typedef int32_t (*dn_progress_fn)(const dn_progress *progress, void *user);
 
-/* Starts the threads asked for.  DN_E_ARGUMENT also if the extractor's feature_dim is odd: the flow couples halves. */
+/* Starts the threads asked for.  DN_E_ARGUMENT also if neither density is to be learned, or the flow from an extractor
+ * whose feature_dim is odd: it couples halves. */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *options,
                                                    dn_trainer **out, dn_error *error);
 /* Adds a good image of at least DN_MIN_SIDE pixels each side by path.  The file is decoded now, so that a bad one is

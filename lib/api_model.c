@@ -124,6 +124,17 @@ dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
         .parameters = extractor->parameters + model_numbers(model),
     };
 
+    const positions *density = model->positions;
+    own.flow = flow != NULL;
+    own.positions = density != NULL;
+    own.positions_scale = facts->positions_scale;
+    if (density) {
+        own.map_rows = density->rows;
+        own.map_columns = density->columns;
+        own.map_channels = density->channels;
+        own.position_dims = density->dims;
+    }
+    memcpy(own.preset, facts->preset, sizeof own.preset);
     memcpy(own.backbone, extractor->name, sizeof own.backbone);
     memcpy(own.library, facts->library, sizeof own.library);
     return output_write(info, &own, sizeof own, "dn_model_info", NULL);

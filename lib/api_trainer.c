@@ -17,19 +17,22 @@ void dn_train_options_init_size(dn_train_options *options, size_t size)
 dn_status dn_train_options_preset(dn_train_options *options, int32_t preset)
 {
     dn_train_options defaults = train_default_options();
-    _Bool paper = preset == DN_PRESET_PAPER;
+    _Bool paper = preset == DN_PRESET_PAPER, fast = preset == DN_PRESET_FAST;
 
-    /* feature_noise is the last field that is set. */
-    if (!options || options->struct_size < offsetof(dn_train_options, feature_noise) + sizeof options->feature_noise)
+    /* `positions` is the last field that is set. */
+    if (!options || options->struct_size < offsetof(dn_train_options, positions) + sizeof options->positions)
         return DN_E_ARGUMENT;
-    if (!paper && preset != DN_PRESET_COMPACT)
+    if (!paper && !fast && preset != DN_PRESET_COMPACT)
         return DN_E_ARGUMENT;
-    options->epochs = paper ? 192 : defaults.epochs;
+    options->epochs = paper ? 192 : fast ? 0 : defaults.epochs;
     options->hidden = paper ? 2048 : defaults.hidden;
     options->epoch_steps = paper ? 1 : defaults.epoch_steps;
     options->schedule = paper ? DN_SCHEDULE_CONSTANT : defaults.schedule;
     options->learning_rate = paper ? 2e-4 : defaults.learning_rate;
     options->feature_noise = paper ? 0 : defaults.feature_noise;
+    options->preset = preset;
+    options->flow = !fast;
+    options->positions = !paper;
     return DN_OK;
 }
 

@@ -31,13 +31,18 @@ AT(dn_extractor_info, struct_size, 0); AT(dn_extractor_info, input_size, 4); AT(
 AT(dn_extractor_info, taps, 12); AT(dn_extractor_info, feature_dim, 16); AT(dn_extractor_info, random, 20);
 AT(dn_extractor_info, id, 24); AT(dn_extractor_info, layers, 28); AT(dn_extractor_info, parameters, 32);
 AT(dn_extractor_info, mean, 40); AT(dn_extractor_info, std, 52); AT(dn_extractor_info, name, 64);
+SIZE(dn_maps_info, 56);
+AT(dn_maps_info, struct_size, 0); AT(dn_maps_info, rows, 4); AT(dn_maps_info, columns, 8);
+AT(dn_maps_info, channels, 12); AT(dn_maps_info, taps, 16); AT(dn_maps_info, reserved, 20);
+AT(dn_maps_info, stride_y, 24); AT(dn_maps_info, stride_x, 32); AT(dn_maps_info, offset_y, 40);
+AT(dn_maps_info, offset_x, 48);
 SIZE(dn_flow_options, 40);
 AT(dn_flow_options, struct_size, 0); AT(dn_flow_options, dimension, 4); AT(dn_flow_options, blocks, 8);
 AT(dn_flow_options, hidden, 12); AT(dn_flow_options, clamp, 16); AT(dn_flow_options, seed, 24);
 AT(dn_flow_options, allocator, 32);
 SIZE(dn_model_options, 16);
 AT(dn_model_options, struct_size, 0); AT(dn_model_options, verify, 4); AT(dn_model_options, allocator, 8);
-SIZE(dn_model_info, 184);
+SIZE(dn_model_info, 232);
 AT(dn_model_info, struct_size, 0); AT(dn_model_info, id, 4); AT(dn_model_info, input_size, 8);
 AT(dn_model_info, scales, 12); AT(dn_model_info, feature_dim, 16); AT(dn_model_info, blocks, 20);
 AT(dn_model_info, hidden, 24); AT(dn_model_info, views, 28); AT(dn_model_info, angles, 32);
@@ -45,23 +50,26 @@ AT(dn_model_info, standardized, 36); AT(dn_model_info, backbone_random, 40); AT(
 AT(dn_model_info, train_images, 48); AT(dn_model_info, holdout_images, 52); AT(dn_model_info, epochs, 56);
 AT(dn_model_info, bank, 60); AT(dn_model_info, seed, 64); AT(dn_model_info, clamp, 72);
 AT(dn_model_info, final_loss, 80); AT(dn_model_info, heatmap_scale, 88); AT(dn_model_info, parameters, 96);
-AT(dn_model_info, backbone, 104); AT(dn_model_info, library, 168);
+AT(dn_model_info, backbone, 104); AT(dn_model_info, library, 168); AT(dn_model_info, preset, 184);
+AT(dn_model_info, positions_scale, 200); AT(dn_model_info, flow, 208); AT(dn_model_info, positions, 212);
+AT(dn_model_info, map_rows, 216); AT(dn_model_info, map_columns, 220); AT(dn_model_info, map_channels, 224);
+AT(dn_model_info, position_dims, 228);
 SIZE(dn_scorer_options, 40);
 AT(dn_scorer_options, struct_size, 0); AT(dn_scorer_options, views, 4); AT(dn_scorer_options, angles, 8);
 AT(dn_scorer_options, threads, 12); AT(dn_scorer_options, false_alarm_rate, 16); AT(dn_scorer_options, allocator, 24);
 AT(dn_scorer_options, runner, 32);
-SIZE(dn_score, 56);
+SIZE(dn_score, 72);
 AT(dn_score, struct_size, 0); AT(dn_score, anomalous, 4); AT(dn_score, score, 8); AT(dn_score, log_likelihood, 16);
 AT(dn_score, p_value, 24); AT(dn_score, threshold, 32); AT(dn_score, false_alarm_rate, 40); AT(dn_score, views, 48);
-AT(dn_score, lower_bound, 52);
-SIZE(dn_localizer_options, 40);
+AT(dn_score, lower_bound, 52); AT(dn_score, flow_score, 56); AT(dn_score, positions_score, 64);
+SIZE(dn_localizer_options, 48);
 AT(dn_localizer_options, struct_size, 0); AT(dn_localizer_options, views, 4); AT(dn_localizer_options, angles, 8);
 AT(dn_localizer_options, threads, 12); AT(dn_localizer_options, sigma, 16); AT(dn_localizer_options, allocator, 24);
-AT(dn_localizer_options, runner, 32);
+AT(dn_localizer_options, runner, 32); AT(dn_localizer_options, method, 40); AT(dn_localizer_options, reserved, 44);
 SIZE(dn_box, 24);
 AT(dn_box, x, 0); AT(dn_box, y, 4); AT(dn_box, width, 8); AT(dn_box, height, 12); AT(dn_box, peak, 16);
 AT(dn_box, area, 20);
-SIZE(dn_train_options, 184);
+SIZE(dn_train_options, 200);
 AT(dn_train_options, struct_size, 0); AT(dn_train_options, epochs, 4); AT(dn_train_options, seed, 8);
 AT(dn_train_options, hidden, 16); AT(dn_train_options, blocks, 20); AT(dn_train_options, clamp, 24);
 AT(dn_train_options, batch_images, 32); AT(dn_train_options, batch_views, 36); AT(dn_train_options, epoch_steps, 40);
@@ -72,7 +80,8 @@ AT(dn_train_options, brightness, 104); AT(dn_train_options, contrast, 112); AT(d
 AT(dn_train_options, holdout, 128); AT(dn_train_options, views, 136); AT(dn_train_options, angles, 140);
 AT(dn_train_options, heatmap_images, 144); AT(dn_train_options, threads, 148); AT(dn_train_options, checkpoint, 152);
 AT(dn_train_options, checkpoint_epochs, 160); AT(dn_train_options, resume, 164); AT(dn_train_options, allocator, 168);
-AT(dn_train_options, runner, 176);
+AT(dn_train_options, runner, 176); AT(dn_train_options, preset, 184); AT(dn_train_options, flow, 188);
+AT(dn_train_options, positions, 192); AT(dn_train_options, position_dims, 196);
 SIZE(dn_progress, 32);
 AT(dn_progress, struct_size, 0); AT(dn_progress, phase, 4); AT(dn_progress, done, 8); AT(dn_progress, total, 16);
 AT(dn_progress, loss, 24);
@@ -90,9 +99,10 @@ _Static_assert(DN_GRAY8 == 1 && DN_GRAY16 == 2 && DN_RGB8 == 3 && DN_BGR8 == 4 &
 _Static_assert(DN_VERIFY_HEADER == 0 && DN_VERIFY_FULL == 1, "verification");
 _Static_assert(DN_STORAGE_F32 == 0 && DN_STORAGE_F16 == 1, "storage");
 _Static_assert(DN_ANGLES_STRATIFIED == 0 && DN_ANGLES_GRID == 1, "angles");
-_Static_assert(DN_PRESET_COMPACT == 0 && DN_PRESET_PAPER == 1, "presets");
+_Static_assert(DN_PRESET_COMPACT == 0 && DN_PRESET_PAPER == 1 && DN_PRESET_FAST == 2, "presets");
 _Static_assert(DN_SCHEDULE_CONSTANT == 0 && DN_SCHEDULE_COSINE == 1, "schedules");
-_Static_assert(DN_PHASE_FEATURES == 1 && DN_PHASE_TRAIN == 2 && DN_PHASE_HOLDOUT == 3 && DN_PHASE_HEATMAP == 4,
-               "phases");
+_Static_assert(DN_PHASE_FEATURES == 1 && DN_PHASE_TRAIN == 2 && DN_PHASE_HOLDOUT == 3 && DN_PHASE_HEATMAP == 4 &&
+               DN_PHASE_MAPS == 5 && DN_PHASE_POSITIONS == 6, "phases");
+_Static_assert(DN_MAP_DEFAULT == 0 && DN_MAP_POSITIONS == 1 && DN_MAP_GRADIENT == 2, "maps");
 
 #endif

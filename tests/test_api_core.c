@@ -246,7 +246,7 @@ START_TEST(test_training_defaults)
     ck_assert_int_eq(train.hidden, 2048);
     ck_ok(dn_train_options_preset(&train, DN_PRESET_COMPACT));
     ck_assert_int_eq(train.hidden, 512);
-    ck_status(dn_train_options_preset(&train, 2), DN_E_ARGUMENT);
+    ck_status(dn_train_options_preset(&train, 3), DN_E_ARGUMENT);
     ck_status(dn_train_options_preset(NULL, DN_PRESET_COMPACT), DN_E_ARGUMENT);
 }
 END_TEST

@@ -105,6 +105,7 @@ static dn_trainer *make_trainer(const dn_runner *runner, int32_t threads, double
     extracting.scales = 1;
     ck_ok(dn_extractor_random(channels, 1, &extracting, &extractor, NULL));
     dn_train_options_init(&options);
+    options.positions = 0;
     options.epochs = 3;
     options.hidden = 8;
     options.blocks = 2;
@@ -226,6 +227,7 @@ START_TEST(runner_broken)
     dn_train_options training;
     dn_trainer *trainer;
     dn_train_options_init(&training);
+    training.positions = 0;
     training.runner = &runner;
     ck_status(dn_trainer_create(dn_model_extractor(model), &training, &trainer, &error), DN_E_ARGUMENT);
     check_error(&error, DN_E_ARGUMENT, "dn_train_options: the runner");

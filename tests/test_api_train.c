@@ -37,10 +37,10 @@ START_TEST(presets)
     dn_train_options defaults;
     dn_train_options_init(&defaults);
     ck_assert(!memcmp(&o, &defaults, sizeof o));
-    ck_status(dn_train_options_preset(&o, 2), DN_E_ARGUMENT);
+    ck_status(dn_train_options_preset(&o, 3), DN_E_ARGUMENT);
     ck_status(dn_train_options_preset(&o, -1), DN_E_ARGUMENT);
     ck_status(dn_train_options_preset(NULL, 0), DN_E_ARGUMENT);
-    o.struct_size = offsetof(dn_train_options, feature_noise); /* a field of the preset is missing */
+    o.struct_size = offsetof(dn_train_options, positions); /* a field of the preset is missing */
     ck_status(dn_train_options_preset(&o, 0), DN_E_ARGUMENT);
 }
 END_TEST

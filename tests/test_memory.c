@@ -327,6 +327,7 @@ START_TEST(train)
     dn_model *model;
 
     dn_train_options_init(&options);
+    options.positions = 0;
     options.epochs = 1;
     options.epoch_steps = 1;
     options.hidden = c->hidden;

@@ -87,7 +87,7 @@ static dn_status fit(const struct data *d, int32_t left_out, const dn_allocator 
             status = positions_fit_cells(*out, &options, z, d->images, fold, left_out, workers, NULL);
         }
         if (status != DN_OK) {
-            positions_free(*out);
+            positions_unref(*out);
             *out = NULL;
         }
     }
@@ -121,11 +121,11 @@ START_TEST(test_against_numpy)
     for (int32_t c = 0; c < d.channels; c++)
         ck_assert_double_le(fabs(p->mean[c] - d.mean[c]), 1e-6 * (1 + fabs(d.mean[c])));
     check_maps(&d, p, d.distance, 1e-4);
-    positions_free(p);
+    positions_unref(p);
     if (d.images > 1) { /* fold 0 left out: learned from the odd images only */
         ck_ok(fit(&d, 0, &allocator, NULL, &p));
         check_maps(&d, p, d.distance_odd, 1e-4);
-        positions_free(p);
+        positions_unref(p);
     }
     free_case(&d);
 }
@@ -149,8 +149,8 @@ START_TEST(test_same_bits_for_any_threads)
     ck_assert_mem_eq(one->projection, many->projection, (size_t)d.channels * (size_t)d.dims * sizeof(float));
     ck_assert_mem_eq(one->centre, many->centre, positions_cells(one) * (size_t)d.dims * sizeof(float));
     ck_assert_mem_eq(one->factor, many->factor, factor_floats(one) * sizeof(float));
-    positions_free(one);
-    positions_free(many);
+    positions_unref(one);
+    positions_unref(many);
     pool_free(workers);
     free_case(&d);
 }
@@ -176,7 +176,7 @@ START_TEST(test_constant_images)
         for (int c = 0; c < 12; c++)
             ck_assert(isfinite(map[c]) && map[c] >= 0);
         free(scratch);
-        positions_free(p);
+        positions_unref(p);
     }
     free_case(&d);
 }
@@ -207,7 +207,7 @@ START_TEST(test_memory_faults)
         dn_status status = fit(&d, -1, &allocator, NULL, &p);
         calls = state.calls;
         if (status == DN_OK)
-            positions_free(p);
+            positions_unref(p);
         ck_assert_int_eq(state.live, 0);
         if (status == DN_OK)
             break;
@@ -252,11 +252,11 @@ START_TEST(test_file)
         if (!half)
             ck_assert_mem_eq(read->factor, p->factor, factor_floats(p) * sizeof(float));
         check_maps(&d, read, d.distance, half ? 5e-3 : 1e-4);
-        positions_free(read);
+        positions_unref(read);
         st_free(file);
         dn_blob_free(blob);
     }
-    positions_free(p);
+    positions_unref(p);
     free_case(&d);
 }
 END_TEST
@@ -272,7 +272,7 @@ START_TEST(test_files_that_do_not_fit)
 
     ck_ok(fit(&d, -1, &allocator, NULL, &p));
     read = through_file(p, ST_F32, NULL, &file, &blob);
-    positions_free(read);
+    positions_unref(read);
     ck_status(positions_from_tensors(file, "positions.", d.channels + 1, &allocator, NULL, 1, &read, &error),
               DN_E_FORMAT);
     check_error(&error, DN_E_FORMAT, "positions.");
@@ -282,7 +282,7 @@ START_TEST(test_files_that_do_not_fit)
     check_error(&error, DN_E_FORMAT, "cannot be");
     st_free(file);
     dn_blob_free(blob);
-    positions_free(p);
+    positions_unref(p);
     free_case(&d);
 }
 END_TEST

@@ -60,9 +60,10 @@ static void end_phase(train_watch *watch)
 static void begin_phase(train_watch *watch, const dn_progress *state)
 {
     static const char *const titles[] = {"", "computing features", "training", "scoring held-out images",
-                                         "setting the heat map's scale"};
-    static const char *const units[] = {"", "views", "epochs", "images", "images"};
-    int32_t known = state->phase >= 1 && state->phase <= 4 ? state->phase : 0;
+                                         "setting the heat map's scale", "computing feature maps",
+                                         "learning positions"};
+    static const char *const units[] = {"", "views", "epochs", "images", "images", "images", "fits"};
+    int32_t known = state->phase >= 1 && state->phase <= DN_PHASE_POSITIONS ? state->phase : 0;
 
     end_phase(watch);
     watch->phase = state->phase;
@@ -202,7 +203,7 @@ static void report(const train_job *job, const dn_model *model, double seconds)
         emit_close_object(&json);
         putchar('\n');
     } else if (!job->quiet) {
-        printf("%s: %.1f MB, learned from %d images, %d held out, in %.0f s\n", job->output,
+        printf("%s: %.1f MB, learned from %d images, %d good scores for verdicts, in %.0f s\n", job->output,
                1e-6 * (double)size_of_file(job->output), info.train_images, info.holdout_images, seconds);
     }
 }
@@ -264,12 +265,14 @@ typedef struct train_given {
 
 static bool apply_options(train_job *job, const train_given *given)
 {
+    static const char *const names[] = {[DN_PRESET_COMPACT] = "compact", [DN_PRESET_PAPER] = "paper",
+                                        [DN_PRESET_FAST] = "fast"};
     int32_t preset = DN_PRESET_COMPACT;
 
-    if (given->preset && strcmp(given->preset, "paper") == 0) {
-        preset = DN_PRESET_PAPER;
-    } else if (given->preset && strcmp(given->preset, "compact") != 0) {
-        complain("--preset: '%s' is not known; there are compact and paper", given->preset);
+    while (given->preset && preset <= DN_PRESET_FAST && strcmp(given->preset, names[preset]) != 0)
+        preset++;
+    if (preset > DN_PRESET_FAST) {
+        complain("--preset: '%s' is not known; there are compact, fast and paper", given->preset);
         return false;
     }
     dn_status status = dn_train_options_preset(&job->training, preset);
@@ -323,8 +326,9 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         {"backbone", 0, OPTION_TEXT, &job.backbone, 0, 0, "FILE",
          "CNN weights, safetensors; default: the built-in one"},
         {"preset", 0, OPTION_TEXT, &given.preset, 0, 0, "NAME",
-         "compact (default): hidden width 512, 64 epochs;\n"
-         "paper: hidden width 2048, 192 epochs, as published,\nmuch slower and not for few images"},
+         "compact (default): a flow on pooled features and a\ndensity at every position;\n"
+         "fast: the latter alone, trained in seconds;\n"
+         "paper: the flow alone, hidden width 2048, 192\nepochs, as published, much slower and not for few\nimages"},
         {"epochs", 0, OPTION_INTEGER, &given.epochs, 0, 1000000, "N", "default: the preset's"},
         {"images", 0, OPTION_INTEGER, &job.images, 1, 1000000000, "N",
          "learn from N of the images only, spread evenly,\ndrawn by the seed"},

@@ -19,25 +19,24 @@ static double log_score(double score)
     return log(fmax(score, LEAST_SCORE));
 }
 
-/* The quantile of sorted scores' logarithms, linear between neighbours. */
-static double log_quantile(const double *scores, int32_t count, double share)
+double density_quantile(double *values, int32_t count, double share)
 {
+    qsort(values, (size_t)count, sizeof *values, compare);
     double position = share * (count - 1);
     int32_t below = (int32_t)position;
 
     if (below + 1 >= count)
-        return log_score(scores[count - 1]);
-    double low = log_score(scores[below]);
-    return low + (position - below) * (log_score(scores[below + 1]) - low);
+        return values[count - 1];
+    return values[below] + (position - below) * (values[below + 1] - values[below]);
 }
 
 density_standard density_measure(double *scores, int32_t count, double weight)
 {
     if (count < 1)
         return (density_standard){0, 0, weight};
-    qsort(scores, (size_t)count, sizeof *scores, compare);
-    double median = log_quantile(scores, count, 0.5);
-    return (density_standard){median, fmax(log_quantile(scores, count, 0.9) - median, DENSITY_LEAST_SPREAD), weight};
+    double median = log_score(density_quantile(scores, count, 0.5));
+    double high = log_score(density_quantile(scores, count, 0.9));
+    return (density_standard){median, fmax(high - median, DENSITY_LEAST_SPREAD), weight};
 }
 
 double density_combine(const density_standard standards[DENSITIES], const double scores[DENSITIES])

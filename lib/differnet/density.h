@@ -26,6 +26,9 @@ typedef struct density_standard {
 #define DENSITY_LEAST_SPREAD 0.02
 density_standard density_measure(double *scores, int32_t count, double weight);
 
+/* The quantile of `count` values >= 1, which are sorted, linear between neighbours. */
+double density_quantile(double *values, int32_t count, double share);
+
 /* The image's score from those of its densities.  scores: NaN where the model has no such density.  With one density it
  * is that one's score.  With several each is standardised, t = (log score - median) / spread, and damped, so that none
  * outshouts the others:

@@ -63,14 +63,11 @@ dn_status model_set_positions(dn_model *model, positions *density, dn_error *err
 {
     maps_geometry maps = maps_of(model->extractor);
 
-    if (density->rows != maps.rows || density->columns != maps.columns || density->channels != maps.channels) {
-        dn_status status = fail(error, DN_E_ARGUMENT, "a density of %d x %d positions and %d channels does not fit "
-                                "maps of %d x %d and %d", density->rows, density->columns, density->channels, maps.rows,
-                                maps.columns, maps.channels);
-        positions_free(density);
-        return status;
-    }
-    model->positions = density;
+    if (density->rows != maps.rows || density->columns != maps.columns || density->channels != maps.channels)
+        return fail(error, DN_E_ARGUMENT, "a density of %d x %d positions and %d channels does not fit maps of %d x %d "
+                    "and %d", density->rows, density->columns, density->channels, maps.rows, maps.columns,
+                    maps.channels);
+    model->positions = positions_ref(density);
     return DN_OK;
 }
 
@@ -139,7 +136,7 @@ void model_unref(dn_model *model)
     dn_allocator allocator = model->allocator;
     extractor_unref(model->extractor);
     flow_unref(model->flow);
-    positions_free(model->positions);
+    positions_unref(model->positions);
     mem_free(&allocator, model->mean);
     mem_free(&allocator, model->deviation);
     mem_free(&allocator, model->holdout_scores);

@@ -51,8 +51,7 @@ dn_status model_set_flow(dn_model *model, dn_flow *flow, const float *mean, cons
 dn_status model_create_with_flow(dn_extractor *extractor, dn_flow *flow, const float *mean, const float *deviation,
                                  const model_facts *facts, const dn_allocator *allocator, dn_model **out,
                                  dn_error *error);
-/* Gives it the density at every position, which it owns from then on, and frees where this fails: DN_E_ARGUMENT if it
- * does not fit the extractor's maps. */
+/* Gives it the density at every position: takes a reference.  DN_E_ARGUMENT if it does not fit the extractor's maps. */
 dn_status model_set_positions(dn_model *model, positions *density, dn_error *error);
 /* Whether it has a density (enum density). */
 _Bool model_has(const dn_model *model, int density);

@@ -361,7 +361,9 @@ static dn_status read_positions(const struct reading *r, dn_error *error)
         density->keep_alive = keep_bytes(r->bytes, density->factor,
                                          positions_cells(density) * positions_triangle(density->dims));
     }
-    if (model_set_positions(r->model, density, &problem) != DN_OK)
+    dn_status status = model_set_positions(r->model, density, &problem);
+    positions_unref(density);
+    if (status != DN_OK)
         return fail_part(r->file, &problem, error);
     TRY(read_doubles(r->file, "positions.scale", 1, &r->model->facts.positions_scale, error));
     if (r->model->facts.positions_scale < 0)

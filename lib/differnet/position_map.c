@@ -56,7 +56,7 @@ void position_smooth(float *map, int32_t rows, int32_t columns, float *scratch)
     map_blur(map, rows, columns, 1, POSITION_MAP_SIGMA, scratch);
 }
 
-double position_score(const float *map, size_t cells)
+double position_peak(const float *map, size_t cells)
 {
     float most = 0;
 
@@ -66,6 +66,11 @@ double position_score(const float *map, size_t cells)
         most = map[i] > most ? map[i] : most;
     }
     return (double)most;
+}
+
+double position_score(const float *map, size_t cells)
+{
+    return position_peak(map, cells);
 }
 
 /* Between which two of `cells` cells the pixel `at` of `pixels` lies, and the second one's share. */

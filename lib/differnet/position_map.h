@@ -26,6 +26,8 @@ double position_score(const float *map, size_t cells);
  * outermost ones; times `factor`. */
 void position_to_image(const float *map, const maps_geometry *geometry, int32_t size, float factor, float *target,
                        int32_t height, int32_t width);
+/* The map's highest value: what its scale is set by. */
+double position_peak(const float *map, size_t cells);
 /* position_to_image of a model's smoothed map, divided by the model's scale; DN_E_NUMERIC if it is not finite. */
 dn_status position_image_map(const dn_model *model, const float *cells, float *map, int32_t height, int32_t width,
                              dn_error *error);

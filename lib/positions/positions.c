@@ -16,6 +16,7 @@ dn_status positions_allocate(int32_t rows, int32_t columns, int32_t channels, in
     positions *p = mem_zalloc(allocator, 1, sizeof *p);
     if (!p)
         return fail_memory(error, "the density at every position");
+    atomic_init(&p->references, 1);
     p->allocator = *allocator;
     p->rows = rows;
     p->columns = columns;
@@ -27,7 +28,7 @@ dn_status positions_allocate(int32_t rows, int32_t columns, int32_t channels, in
     if (own)
         p->owned = mem_alloc(allocator, cells, positions_triangle(dims) * sizeof *p->owned);
     if (!p->mean || !p->projection || !p->centre || (own && !p->owned)) {
-        positions_free(p);
+        positions_unref(p);
         return fail_memory(error, "the density at every position");
     }
     p->factor = p->owned;
@@ -35,9 +36,15 @@ dn_status positions_allocate(int32_t rows, int32_t columns, int32_t channels, in
     return DN_OK;
 }
 
-void positions_free(positions *p)
+positions *positions_ref(positions *p)
 {
-    if (!p)
+    atomic_fetch_add_explicit(&p->references, 1, memory_order_relaxed);
+    return p;
+}
+
+void positions_unref(positions *p)
+{
+    if (!p || atomic_fetch_sub_explicit(&p->references, 1, memory_order_acq_rel) != 1)
         return;
     dn_allocator allocator = p->allocator;
     if (p->release)

@@ -6,6 +6,8 @@
 #ifndef DN_POSITIONS_POSITIONS_H
 #define DN_POSITIONS_POSITIONS_H
 
+#include <stdatomic.h>
+
 #include "base/pool.h"
 #include "differnet.h"
 #include "format/safetensors.h"
@@ -14,7 +16,9 @@
 #define POSITIONS_MAX_SIDE 512         /* rows, columns */
 #define POSITIONS_MAX_CHANNELS 65536
 
+/* Immutable once it is fitted, and then shared. */
 typedef struct positions {
+    atomic_int references;
     dn_allocator allocator;
     int32_t rows, columns, channels, dims;
     float *mean;         /* (channels) of all rows */
@@ -40,7 +44,8 @@ static inline size_t positions_cells(const positions *p)
 /* One with unset numbers; the factors are allocated, or NULL (`own` 0).  The shape has been checked. */
 dn_status positions_allocate(int32_t rows, int32_t columns, int32_t channels, int32_t dims, _Bool own,
                              const dn_allocator *allocator, positions **out, dn_error *error);
-void positions_free(positions *p); /* NULL is allowed */
+positions *positions_ref(positions *p);
+void positions_unref(positions *p); /* NULL is allowed */
 
 /* z (cells, dims) = (maps - mean) projection of `cells` rows of maps (cells, channels).
  * scratch: cells * channels floats. */

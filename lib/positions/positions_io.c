@@ -85,7 +85,7 @@ dn_status positions_from_tensors(const st_file *file, const char *prefix, int32_
     else if (status == DN_OK)
         status = st_read_f32(file, tensor, p->owned, error);
     if (status != DN_OK) {
-        positions_free(p);
+        positions_unref(p);
         *out = NULL;
         return status;
     }

@@ -29,7 +29,7 @@ dn_status trainer_create(dn_extractor *extractor, const dn_train_options *option
     dn_allocator allocator = mem_allocator(options->allocator);
 
     *out = NULL;
-    if (extractor->feature_dim % 2 != 0)
+    if (options->flow && extractor->feature_dim % 2 != 0)
         return fail(error, DN_E_ARGUMENT,
                     "the backbone %s gives %d numbers per view, but the flow couples two halves: an even number is "
                     "needed; use another number of scales", extractor->name, extractor->feature_dim);
@@ -60,6 +60,7 @@ void trainer_free(dn_trainer *t)
     if (!t)
         return;
     dn_allocator allocator = t->allocator;
+    trained_positions_release(&t->positions);
     train_state_free(t->state);
     feature_bank_free(t->bank);
     train_images_release(&t->images);
@@ -90,7 +91,7 @@ dn_status trainer_add_pixels(dn_trainer *t, const dn_pixels *image, dn_error *er
 dn_status trainer_prepare(dn_trainer *t, dn_error *error)
 {
     TRY(train_images_split(&t->images, t->options.holdout, t->options.seed, error));
-    if (t->bank)
+    if (t->bank || !t->options.flow)
         return DN_OK;
     return feature_bank_create(t->extractor, &t->options, &t->images, t->workers, &t->allocator, &t->bank, error);
 }
@@ -171,6 +172,26 @@ static dn_status train_epoch(dn_trainer *t, const train_watch *watch, dn_error *
     return report_epoch(t, watch, error);
 }
 
+static dn_status learn_flow(dn_trainer *t, const train_watch *watch, dn_error *error)
+{
+    TRY(begin_training(t, error));
+    TRY(prepare_features(t, watch, error));
+    if (train_state_epochs_left(t->state))
+        TRY(report_epoch(t, watch, error));
+    while (train_state_epochs_left(t->state))
+        TRY(train_epoch(t, watch, error));
+    return DN_OK;
+}
+
+/* Takes seconds, so that a cancelled run begins anew. */
+static dn_status learn_positions(dn_trainer *t, const train_watch *watch, dn_error *error)
+{
+    if (!t->options.positions || t->positions.density)
+        return DN_OK;
+    return train_positions(t->extractor, &t->options, &t->images, t->workers, watch, &t->allocator, &t->positions,
+                           error);
+}
+
 dn_status trainer_run(dn_trainer *t, dn_progress_fn progress, void *user, dn_model **out, dn_error *error)
 {
     train_watch watch = {progress, user};
@@ -181,12 +202,9 @@ dn_status trainer_run(dn_trainer *t, dn_progress_fn progress, void *user, dn_mod
     if (t->state && t->state->diverged)
         return fail(error, DN_E_NUMERIC, "training diverged before: make a new trainer with a smaller learning_rate");
     TRY(trainer_prepare(t, error));
-    TRY(begin_training(t, error));
-    TRY(prepare_features(t, &watch, error));
-    if (train_state_epochs_left(t->state))
-        TRY(report_epoch(t, &watch, error));
-    while (train_state_epochs_left(t->state))
-        TRY(train_epoch(t, &watch, error));
+    TRY(learn_positions(t, &watch, error));
+    if (t->options.flow)
+        TRY(learn_flow(t, &watch, error));
     return train_make_model(t, &watch, out, error);
 }
 
@@ -195,7 +213,9 @@ dn_status trainer_model(dn_trainer *t, dn_model **out, dn_error *error)
     train_watch nobody = {NULL, NULL};
 
     *out = NULL;
-    if (!t->state || !t->bank->mean || (t->state->epoch == 0 && t->options.epochs > 0))
+    if ((t->options.positions && !t->positions.density) ||
+        (t->options.flow &&
+         (!t->state || !t->bank->mean || (t->state->epoch == 0 && t->options.epochs > 0))))
         return fail(error, DN_E_STATE, "no epoch of training has gone well yet: there is no model");
     return train_make_model(t, &nobody, out, error);
 }

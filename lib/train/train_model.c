@@ -1,5 +1,6 @@
 /* From a trained flow to a model that can judge: scores of the held-out images, scale of the heat map. */
 #include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,15 +10,25 @@
 #include "differnet/score.h"
 #include "train/trainer.h"
 
+static const char *const preset_names[] = {[DN_PRESET_COMPACT] = "compact", [DN_PRESET_PAPER] = "paper",
+                                           [DN_PRESET_FAST] = "fast"};
+
+/* A model with the flow alone, or without any density yet. */
 static dn_status bare_model(dn_trainer *t, dn_model **out, dn_error *error)
 {
-    model_facts facts = {.views = t->options.views, .angles = t->options.angles,
-                         .standardized = t->options.standardize, .train_images = t->images.train_count,
-                         .epochs = t->state->epoch, .bank = t->options.bank, .seed = t->options.seed,
-                         .final_loss = t->state->loss};
+    model_facts facts = {.views = 1, .angles = t->options.angles, .standardized = t->options.standardize,
+                         .train_images = t->images.count, .seed = t->options.seed, .final_loss = (double)NAN};
     dn_flow *flow;
 
     snprintf(facts.library, sizeof facts.library, "%d.%d.%d", DN_VERSION_MAJOR, DN_VERSION_MINOR, DN_VERSION_PATCH);
+    snprintf(facts.preset, sizeof facts.preset, "%s", preset_names[t->options.preset]);
+    if (!t->options.flow)
+        return model_create(t->extractor, &facts, &t->allocator, out, error);
+    facts.views = t->options.views;
+    facts.train_images = t->images.train_count;
+    facts.epochs = t->state->epoch;
+    facts.bank = t->options.bank;
+    facts.final_loss = t->state->loss;
     TRY(train_state_good_flow(t->state, &flow, error));
     dn_status status = model_create_with_flow(t->extractor, flow, t->bank->mean, t->bank->deviation, &facts,
                                               &t->allocator, out, error);
@@ -59,7 +70,9 @@ static dn_status score_all(dn_trainer *t, dn_scorer *scorer, uint16_t *buffer, d
     return train_report(watch, DN_PHASE_HOLDOUT, t->images.holdout_count, t->images.holdout_count, t->state->loss, error);
 }
 
-static dn_status score_holdout(dn_trainer *t, dn_model *model, const train_watch *watch, dn_error *error)
+/* scores: (holdout_count), of a model with the flow alone. */
+static dn_status score_holdout(dn_trainer *t, dn_model *model, double *scores, const train_watch *watch,
+                               dn_error *error)
 {
     dn_scorer_options options = scorer_default_options();
     dn_scorer *scorer = NULL;
@@ -67,20 +80,59 @@ static dn_status score_holdout(dn_trainer *t, dn_model *model, const train_watch
     options.threads = t->options.threads;
     options.allocator = &t->allocator;
     options.runner = t->options.runner;
-    if (t->images.holdout_count == 0)
-        return DN_OK;
-    double *scores = mem_alloc(&t->allocator, (size_t)t->images.holdout_count, sizeof *scores);
     uint16_t *buffer = train_images_buffer(&t->images);
-    dn_status status = scores && buffer ? scorer_create(model, &options, &scorer, error)
-                                        : fail_memory(error, "the held-out scores");
+    dn_status status = buffer ? scorer_create(model, &options, &scorer, error)
+                              : fail_memory(error, "the held-out scores");
     if (status == DN_OK)
         status = score_all(t, scorer, buffer, scores, watch, error);
-    if (status == DN_OK)
-        status = model_set_holdout(model, scores, t->images.holdout_count, error);
     scorer_free(scorer);
     mem_free(&t->allocator, buffer);
-    mem_free(&t->allocator, scores);
     return status;
+}
+
+/* Scores of good images that were not learned from: of the held-out ones by the flow; by the positions' density of all,
+ * each by the one that has not seen it.  Where the model has both, they are standardised, and those of the held-out ones
+ * combined.  sorted: as much room again. */
+static dn_status calibrate(dn_trainer *t, dn_model *model, double *scores, double *sorted, const train_watch *watch,
+                           dn_error *error)
+{
+    const train_images *images = &t->images;
+    const double *crossed = t->positions.scores; /* NULL: there are none */
+    density_standard *standards = model->facts.standards;
+    int32_t held_out = images->holdout_count;
+
+    if (crossed) {
+        memcpy(sorted, crossed, (size_t)images->count * sizeof *sorted);
+        standards[DENSITY_POSITIONS] = density_measure(sorted, images->count, 1);
+    }
+    if (!model->flow)
+        return model_set_holdout(model, crossed, crossed ? images->count : 0, error);
+    if (held_out > 0)
+        TRY(score_holdout(t, model, scores, watch, error));
+    if (t->positions.density && held_out > 0) {
+        memcpy(sorted, scores, (size_t)held_out * sizeof *sorted);
+        standards[DENSITY_FLOW] = density_measure(sorted, held_out, 1);
+        for (int32_t i = 0; i < held_out; i++)
+            scores[i] = density_combine(standards, (double[DENSITIES]){
+                                        [DENSITY_FLOW] = scores[i],
+                                        [DENSITY_POSITIONS] = crossed[images->split[images->train_count + i]]});
+    }
+    return model_set_holdout(model, scores, held_out, error);
+}
+
+/* The rest of the model: scores of good images, then the density at every position. */
+static dn_status add_densities(dn_trainer *t, dn_model *model, const train_watch *watch, dn_error *error)
+{
+    double *scores = mem_alloc(&t->allocator, (size_t)t->images.count, 2 * sizeof *scores);
+
+    if (!scores)
+        return fail_memory(error, "the scores of good images");
+    dn_status status = calibrate(t, model, scores, scores + t->images.count, watch, error);
+    mem_free(&t->allocator, scores);
+    if (status != DN_OK || !t->positions.density)
+        return status;
+    model->facts.positions_scale = t->positions.scale;
+    return model_set_positions(model, t->positions.density, error);
 }
 
 /* ---- scale of the heat map ----
@@ -120,26 +172,6 @@ static float select_smallest(float *values, int64_t n, int64_t k)
     return values[k];
 }
 
-/* Quantile of n sorted values, linear between neighbours. */
-static double sorted_quantile(const double *values, int32_t n, double share)
-{
-    double position = share * (n - 1);
-    int32_t below = (int32_t)position;
-
-    if (below + 1 >= n)
-        return values[n - 1];
-    return values[below] + (position - below) * (values[below + 1] - values[below]);
-}
-
-static void insert_sorted(double *values, int32_t count, double value)
-{
-    int32_t i = count;
-
-    for (; i > 0 && values[i - 1] > value; i--)
-        values[i] = values[i - 1];
-    values[i] = value;
-}
-
 /* The raw map's value that PIXEL_SHARE of its pixels stay below.  copy: as large as a map. */
 static dn_status image_peak(dn_trainer *t, dn_localizer *localizer, int32_t image, uint16_t *buffer, float *copy,
                             double *peak, dn_error *error)
@@ -170,9 +202,9 @@ static dn_status measure_scale(dn_trainer *t, dn_localizer *localizer, uint16_t 
         double peak = 0;
         TRY(train_report(watch, DN_PHASE_HEATMAP, i, images, t->state->loss, error));
         TRY(image_peak(t, localizer, heatmap_image(t, i), buffer, copy, &peak, error));
-        insert_sorted(peaks, i, peak);
+        peaks[i] = peak;
     }
-    *scale = sorted_quantile(peaks, images, IMAGE_SHARE);
+    *scale = density_quantile(peaks, images, IMAGE_SHARE);
     return train_report(watch, DN_PHASE_HEATMAP, images, images, t->state->loss, error);
 }
 
@@ -184,6 +216,7 @@ static dn_status scale_heatmap(dn_trainer *t, dn_model *model, const train_watch
     dn_localizer *localizer = NULL;
     double scale = 0;
 
+    options.method = DN_MAP_GRADIENT;
     options.threads = t->options.threads;
     options.allocator = &t->allocator;
     options.runner = t->options.runner;
@@ -211,8 +244,8 @@ dn_status train_make_model(dn_trainer *t, const train_watch *watch, dn_model **o
     dn_model *model;
 
     TRY(bare_model(t, &model, error));
-    dn_status status = score_holdout(t, model, watch, error);
-    if (status == DN_OK)
+    dn_status status = add_densities(t, model, watch, error);
+    if (status == DN_OK && model->flow)
         status = scale_heatmap(t, model, watch, error);
     if (status == DN_OK)
         status = model_seal(model, error);

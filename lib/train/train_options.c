@@ -1,6 +1,8 @@
 #include "train/train_options.h"
 
 #include "base/pool.h"
+#include "base/status.h"
+#include "positions/positions.h"
 
 dn_train_options train_default_options(void)
 {
@@ -36,6 +38,10 @@ dn_train_options train_default_options(void)
         .resume = 0,
         .allocator = NULL,
         .runner = NULL,
+        .preset = DN_PRESET_COMPACT,
+        .flow = 1,
+        .positions = 1,
+        .position_dims = 100,
     };
 }
 
@@ -71,6 +77,10 @@ static const option_range ranges[] = {
     INTEGER(threads, 1, POOL_MAX_THREADS, NOTHING),
     INTEGER(checkpoint_epochs, 1, 1000000, NOTHING),
     INTEGER(resume, 0, 1, NOTHING),
+    INTEGER(preset, DN_PRESET_COMPACT, DN_PRESET_FAST, NOTHING),
+    INTEGER(flow, 0, 1, NOTHING),
+    INTEGER(positions, 0, 1, NOTHING),
+    INTEGER(position_dims, 1, POSITIONS_MAX_DIMS, NOTHING),
 #undef REAL
 #undef INTEGER
 #undef ENTRY
@@ -79,7 +89,10 @@ _Static_assert(OPTION_COUNT(ranges) <= TRAIN_MAX_OPTIONS, "a checkpoint has room
 
 dn_status train_options_check(const dn_train_options *options, dn_error *error)
 {
-    return options_check(options, "dn_train_options", ranges, OPTION_COUNT(ranges), error);
+    TRY(options_check(options, "dn_train_options", ranges, OPTION_COUNT(ranges), error));
+    if (!options->flow && !options->positions)
+        return fail(error, DN_E_ARGUMENT, "dn_train_options: flow and positions are both 0: one density must be learned");
+    return DN_OK;
 }
 
 const option_range *train_option_table(size_t *count)

@@ -5,6 +5,7 @@
 #include "train/feature_bank.h"
 #include "train/train.h"
 #include "train/train_images.h"
+#include "train/train_positions.h"
 #include "train/train_state.h"
 #include "train/watch.h"
 
@@ -18,7 +19,8 @@ struct dn_trainer {
     train_images images;
 
     /* Made by the first run. */
-    feature_bank *bank;
+    trained_positions positions; /* empty without options.positions */
+    feature_bank *bank;       /* NULL without options.flow; likewise the state */
     _Bool bank_saved;         /* its rows are in their file */
     train_state *state;
     dn_error error;
