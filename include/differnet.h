@@ -300,7 +300,7 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_gradient(const dn_extractor *extra
 
 /* Feature maps of a view at a common grid: outputs of some layers (the taps for maps: those that the layer list marks,
  * by default AlexNet's second pool and its third to fifth convolution, of another network the last activation of each
- * size from a quarter to a sixteenth of the view), averaged over 3 x 3 neighbours, brought to the grid of the coarsest. */
+ * size from a quarter to a sixteenth of the view), brought to the grid of the coarsest. */
 typedef struct dn_maps_info {
     uint32_t struct_size;
     int32_t rows, columns; /* of the grid; AlexNet at 448 pixels: 27 x 27 */
@@ -500,9 +500,9 @@ DN_API void dn_scorer_options_init_size(dn_scorer_options *options, size_t size)
 typedef struct dn_score {
     uint32_t struct_size;
     int32_t anomalous;       /* 1 anomalous, 0 normal, -1 no verdict: the model holds no scores of good images */
-    double score;            /* >= 0, about 1 for good images.  With one density its own score; with both, each is
+    double score;            /* >= 0, about 1 for good images.  With the flow alone its own score; else each part is
                                 standardised by what good images had, t = (log score - median) / spread, damped and
-                                summed: exp(sum of weight * sign(t) * log(1 + |t|)) */
+                                summed: exp(sum of weight * sign(t) * log(1 + |t|)) (docs/numerics.md) */
     double log_likelihood;   /* mean over views of log p of the features as the flow gets them (standardised); NaN if
                                 lower_bound is 1 */
     double p_value;          /* (1 + held-out scores >= score) / (held-out scores + 1); NaN without them */
@@ -513,8 +513,11 @@ typedef struct dn_score {
     int32_t views;           /* that were looked at */
     int32_t lower_bound;     /* 1: dn_scorer_decide ended early: the image's score is at least `score`, its p-value at
                                 most `p_value`; 0: they are exact */
-    double flow_score;       /* what the model's densities say: mean of z^2 over views and dimensions; */
-    double positions_score;  /* highest value of the positions' map, before its scale.  NaN: no such density */
+    double flow_score;       /* what the parts say (NaN: the model has no such density): the flow's mean of z^2 over
+                                views and dimensions; */
+    double local_score;      /* what stands out in the positions' map: the mean of its highest 2.5 %, relative to the
+                                rest; */
+    double whole_score;      /* how unusual the whole image is: the map's median, about 1 for good images */
 } dn_score;
 DN_API void dn_score_init_size(dn_score *score, size_t size);
 #define dn_score_init(score) dn_score_init_size((score), sizeof *(score))
@@ -601,7 +604,8 @@ DN_API DN_CHECK_RESULT dn_status dn_localizer_create(dn_model *model, const dn_l
 /* Heat map in the image's own pixels.  map: (height, width) floats, >= 0; 1 is what good images hardly exceed (unscaled if
  * the model holds no scale).
  * DN_MAP_POSITIONS: the squared Mahalanobis distance of each cell of the feature maps (dn_maps_info) from what good
- * images have there, smoothed by one cell, interpolated between the cells' centres, divided by positions_scale.
+ * images have there, smoothed by 0.6 cells, divided by the root of its median (an image that is unusual as a whole raises
+ * all cells), interpolated between the cells' centres, divided by positions_scale.
  * DN_MAP_GRADIENT (paper section 3.5): the gradient of the training loss with respect to each view is rotated back and
  * blurred; |.| is averaged over views and channels, squared, and divided by heatmap_scale, which was measured with the
  * default views and sigma: fewer views or less blur give larger values.

@@ -22,7 +22,8 @@ typedef struct model_facts {
     double final_loss;            /* NaN: not known */
     double heatmap_scale;         /* of the gradient's map; 0: not known */
     double positions_scale;       /* of the positions' map; 0: not known */
-    density_standard standards[DENSITIES];
+    part_standard standards[PARTS];
+    double whole_share;           /* of the map's level that its highest values rise with (position_scores) */
     char preset[16];              /* "" in files of format 1 */
     char library[16];
 } model_facts;

@@ -56,19 +56,21 @@ static void add_positions(const dn_model *model, enum st_type stored, st_writer 
     st_writer_tensor(writer, "positions.scale", ST_F64, ST_F64, 1, &one, &model->facts.positions_scale);
 }
 
-/* The densities' names, and where their scores lie if that is known. */
+/* The densities' names, and where their parts' scores lie if that is known: median, spread and weight of each. */
 static void add_densities(const dn_model *model, st_writer *writer)
 {
-    const int64_t three = 3;
-    char names[64] = "", tensor[32];
+    const part_standard *standards = model->facts.standards;
+    const int64_t one[2] = {1, 3}, two[2] = {2, 3}, single = 1;
+    char names[64] = "";
 
-    for (int d = 0; d < DENSITIES; d++) {
-        if (!model_has(model, d))
-            continue;
-        strcat(strcat(names, *names ? "," : ""), density_names[d]);
-        snprintf(tensor, sizeof tensor, "%s.standard", density_names[d]);
-        if (model->facts.standards[d].spread > 0)
-            st_writer_tensor(writer, tensor, ST_F64, ST_F64, 1, &three, &model->facts.standards[d]);
+    for (int d = 0; d < DENSITIES; d++)
+        if (model_has(model, d))
+            strcat(strcat(names, *names ? "," : ""), density_names[d]);
+    if (standards[PART_FLOW].spread > 0)
+        st_writer_tensor(writer, "flow.standard", ST_F64, ST_F64, 2, one, &standards[PART_FLOW]);
+    if (model->positions) {
+        st_writer_tensor(writer, "positions.standard", ST_F64, ST_F64, 2, two, &standards[PART_LOCAL]);
+        st_writer_tensor(writer, "positions.whole_share", ST_F64, ST_F64, 1, &single, &model->facts.whole_share);
     }
     st_writer_metadata(writer, "differnet.densities", names);
     st_writer_metadata(writer, "differnet.preset", model->facts.preset);
@@ -310,6 +312,24 @@ static dn_status read_standardisation(const struct reading *r, dn_flow *flow, fl
     return model_set_flow(r->model, flow, mean, deviation, error);
 }
 
+/* Median, spread and weight of `parts` parts. */
+static dn_status read_standards(const st_file *file, const char *name, int32_t parts, part_standard *standards,
+                                dn_error *error)
+{
+    const int64_t shape[2] = {parts, 3};
+    const st_tensor *tensor;
+    double numbers[3 * PARTS];
+
+    TRY(st_require(file, name, 2, shape, &tensor, error));
+    TRY(st_read_f64(file, tensor, numbers, error));
+    for (int32_t p = 0; p < parts; p++) {
+        standards[p] = (part_standard){numbers[3 * p], numbers[3 * p + 1], numbers[3 * p + 2]};
+        if (standards[p].spread < 0 || standards[p].weight < 0)
+            return fail(error, DN_E_FORMAT, "%s: tensor %s: a spread or weight below 0", st_label(file), name);
+    }
+    return DN_OK;
+}
+
 static dn_status read_flow(const struct reading *r, dn_error *error)
 {
     const dn_allocator *allocator = &r->model->allocator;
@@ -335,6 +355,8 @@ static dn_status read_flow(const struct reading *r, dn_error *error)
         status = read_standardisation(r, flow, buffer, error);
     mem_free(allocator, buffer);
     flow_unref(flow);
+    if (status == DN_OK && st_find(r->file, "flow.standard"))
+        status = read_standards(r->file, "flow.standard", 1, &r->model->facts.standards[PART_FLOW], error);
     return status;
 }
 
@@ -365,25 +387,11 @@ static dn_status read_positions(const struct reading *r, dn_error *error)
     positions_unref(density);
     if (status != DN_OK)
         return fail_part(r->file, &problem, error);
+    TRY(read_standards(r->file, "positions.standard", 2, &r->model->facts.standards[PART_LOCAL], error));
+    TRY(read_doubles(r->file, "positions.whole_share", 1, &r->model->facts.whole_share, error));
     TRY(read_doubles(r->file, "positions.scale", 1, &r->model->facts.positions_scale, error));
     if (r->model->facts.positions_scale < 0)
         return fail(error, DN_E_FORMAT, "%s: tensor positions.scale: a scale below 0", st_label(r->file));
-    return DN_OK;
-}
-
-static dn_status read_standard(const struct reading *r, int density, dn_error *error)
-{
-    density_standard *standard = &r->model->facts.standards[density];
-    double numbers[3];
-    char name[64];
-
-    snprintf(name, sizeof name, "%s.standard", density_names[density]);
-    if (!st_find(r->file, name))
-        return DN_OK;
-    TRY(read_doubles(r->file, name, 3, numbers, error));
-    *standard = (density_standard){numbers[0], numbers[1], numbers[2]};
-    if (standard->spread < 0 || standard->weight < 0)
-        return fail(error, DN_E_FORMAT, "%s: tensor %s: a spread or weight below 0", st_label(r->file), name);
     return DN_OK;
 }
 
@@ -409,7 +417,6 @@ static dn_status read_densities(const struct reading *r, dn_error *error)
         if (model_has(r->model, d))
             return fail(error, DN_E_FORMAT, "%s: the density %s is there twice", st_label(r->file), density_names[d]);
         TRY(readers[d](r, error));
-        TRY(read_standard(r, d, error));
         name += length + (name[length] == ',');
     }
     if (!r->model->flow && !r->model->positions)
