@@ -82,7 +82,8 @@ static dn_status fill_trainer(dn_trainer *t, const float *features, const uint32
     if (!rows)
         return fail_memory(error, "the bank");
     for (int32_t i = 0; i < t->images.train_count; i++)
-        memcpy(rows + (size_t)i * floats, features + (size_t)chosen[t->images.split[i]] * floats, floats * sizeof *rows);
+        memcpy(rows + (size_t)i * floats, features + (size_t)chosen[t->images.split[i]] * floats,
+               floats * sizeof *rows);
     feature_bank_take_rows(t->bank, rows);
     return DN_OK;
 }

@@ -223,13 +223,14 @@ static dn_status read_counters(train_state *state, const st_file *file, dn_error
     int64_t counters[COUNTERS], two = 2;
     double losses[2];
     const st_tensor *tensor;
+    int64_t images = train_state_epoch_images(state);
 
     TRY(read_bits(file, "counters", ST_I64, sizeof *counters, COUNTERS, counters, error));
     TRY(st_require(file, "losses", 1, &two, &tensor, error));
     TRY(st_read_f64(file, tensor, losses, error));
     /* A generator of zeros only would give zeros for ever, and so hang who waits for another number. */
-    if (counters[0] < 0 || counters[0] > INT32_MAX || counters[1] < 0 || counters[1] >= train_state_epoch_images(state) ||
-        counters[2] < 0 || counters[2] > MAX_STEP || !(counters[3] | counters[4] | counters[5] | counters[6]))
+    if (counters[0] < 0 || counters[0] > INT32_MAX || counters[1] < 0 || counters[1] >= images || counters[2] < 0 ||
+        counters[2] > MAX_STEP || !(counters[3] | counters[4] | counters[5] | counters[6]))
         return fail(error, DN_E_FORMAT, "%s: its counters are invalid: remove it to train anew", st_label(file));
     if (counters[0] + (counters[1] > 0) > state->options->epochs)
         return fail(error, DN_E_STATE, "%s is at epoch %" PRId64 ", beyond epochs = %d: ask for more epochs, or "

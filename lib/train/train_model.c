@@ -67,7 +67,8 @@ static dn_status score_all(dn_trainer *t, dn_scorer *scorer, uint16_t *buffer, d
         TRY(train_report(watch, DN_PHASE_HOLDOUT, i, t->images.holdout_count, t->state->loss, error));
         TRY(score_image(t, scorer, t->images.split[t->images.train_count + i], buffer, &scores[i], error));
     }
-    return train_report(watch, DN_PHASE_HOLDOUT, t->images.holdout_count, t->images.holdout_count, t->state->loss, error);
+    return train_report(watch, DN_PHASE_HOLDOUT, t->images.holdout_count, t->images.holdout_count, t->state->loss,
+                        error);
 }
 
 /* scores: (holdout_count), of a model with the flow alone. */
