@@ -185,9 +185,12 @@ static bool apply_setting(bank_job *job, const char *text)
         int32_t *whole;
         double *real;
     } settings[] = {
-        {"images", &job->images, NULL}, {"epochs", &job->options.epochs, NULL},
-        {"hidden", &job->options.hidden, NULL}, {"threads", &job->options.threads, NULL},
-        {"learning_rate", NULL, &job->options.learning_rate}, {"weight_decay", NULL, &job->options.weight_decay},
+        {"images", &job->images, NULL},
+        {"epochs", &job->options.epochs, NULL},
+        {"hidden", &job->options.hidden, NULL},
+        {"threads", &job->options.threads, NULL},
+        {"learning_rate", NULL, &job->options.learning_rate},
+        {"weight_decay", NULL, &job->options.weight_decay},
         {"holdout", NULL, &job->options.holdout},
     };
     const char *equals = strchr(text, '=');

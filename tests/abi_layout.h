@@ -11,6 +11,7 @@
 #define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "size of " #type)
 #define AT(type, field, offset) _Static_assert(offsetof(type, field) == (offset), #type "." #field)
 
+/* clang-format off */
 SIZE(dn_error, 256);
 AT(dn_error, status, 0); AT(dn_error, message, 4);
 SIZE(dn_allocator, 24);
@@ -89,6 +90,7 @@ AT(dn_progress, loss, 24);
 
 #undef SIZE
 #undef AT
+/* clang-format on */
 #endif
 
 /* The numbers of the constants, likewise. */
