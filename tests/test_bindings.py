@@ -452,6 +452,12 @@ class NetworkTest(unittest.TestCase):
         features = extractor.features(views)
         self.assertEqual(shape(features), (2, 4))
         self.assertEqual(flat(features), flat(extractor.features_image(picture(1), [0, 90.5])))
+        grid = extractor.maps_info
+        self.assertEqual((grid.rows, grid.columns, grid.channels, grid.taps), (3, 3, 3 + 2 + 3 + 4, 4))
+        self.assertEqual(grid.names[0], "features.5")
+        maps = extractor.maps(views)
+        self.assertEqual(shape(maps), (2, 3, 3, 12))
+        self.assertEqual(flat(maps)[:108], flat(extractor.maps(extractor.views(picture(1), [0]))))
         gradient = extractor.gradient(views, [[1, 0, 0, 1], [0, 0, 0, 0]])
         self.assertEqual(shape(gradient), (2, 64, 64, 3))
         self.assertTrue(any(flat(gradient)[:64 * 64 * 3]))

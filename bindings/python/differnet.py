@@ -104,6 +104,8 @@ _ExtractorOptions = _struct("dn_extractor_options", (_u32, "struct_size"), (_i32
 _ExtractorInfo = _struct("dn_extractor_info", (_u32, "struct_size"),
                          (_i32, "input_size scales taps feature_dim random"), (_u32, "id"), (_i32, "layers"),
                          (_i64, "parameters"), (_float * 3, "mean std"), (ctypes.c_char * 64, "name"))
+_MapsInfo = _struct("dn_maps_info", (_u32, "struct_size"), (_i32, "rows columns channels taps reserved"),
+                    (_double, "stride_y stride_x offset_y offset_x"))
 _FlowOptions = _struct("dn_flow_options", (_u32, "struct_size"), (_i32, "dimension blocks hidden"),
                        (_double, "clamp"), (_u64, "seed"), (_pointer, "allocator"))
 _ModelOptions = _struct("dn_model_options", (_u32, "struct_size"), (_i32, "verify"), (_pointer, "allocator"))
@@ -150,6 +152,8 @@ _FUNCTIONS = {
     "dn_extractor_get_info": "ipp", "dn_extractor_tap_name": "spi", "dn_extractor_metadata": "spip",
     "dn_extractor_views": "ipppipp",
     "dn_extractor_features": "ippipp", "dn_extractor_features_image": "ipppipp", "dn_extractor_gradient": "ippippp",
+    "dn_maps_info_init_size": "npz", "dn_extractor_get_maps_info": "ipp", "dn_extractor_map_name": "spi",
+    "dn_extractor_maps": "ippipp",
     "dn_flow_options_init_size": "npz", "dn_flow_create": "ippp", "dn_flow_open_path": "isppp",
     "dn_flow_open_memory": "ipzppp", "dn_flow_save": "ipsp", "dn_flow_save_memory": "ippp", "dn_flow_ref": "pp",
     "dn_flow_unref": "np", "dn_flow_get_info": "ipp", "dn_flow_forward": "ippippp", "dn_flow_inverse": "ippipp",
@@ -871,6 +875,23 @@ class Extractor(_Handle):
         picture, given = _Picture(image), _Given(angles, "d", "angles")
         out = _Numbers("f", (given.rows, self.info.feature_dim))
         _call("dn_extractor_features_image", self, picture, given, given.rows, out)
+        return out.result()
+
+    @property
+    def maps_info(self):
+        """The fields of dn_maps_info, and names: of the taps for maps."""
+        info, held = _initialised(_MapsInfo, "dn_maps_info_init_size"), self._held()
+        _check(_value("dn_extractor_get_maps_info", held, ctypes.byref(info)))
+        result = _namespace(info)
+        result.names = [_value("dn_extractor_map_name", held, i).decode() for i in range(info.taps)]
+        return result
+
+    def maps(self, views):
+        """Feature maps (n, rows, columns, channels) of views (n, size, size, 3) at a common grid."""
+        info, size = self.maps_info, self.info.input_size
+        given = _Given(views, "f", "views", size, size, 3)
+        out = _Numbers("f", (given.rows, info.rows, info.columns, info.channels))
+        _call("dn_extractor_maps", self, given, given.rows, out)
         return out.result()
 
     def gradient(self, views, feature_gradient):
