@@ -3,9 +3,11 @@
 
 With PLAIN in the environment: as if neither numpy nor anything built on it were installed."""
 import array
+import contextlib
 import copy
 import ctypes
 import gc
+import io
 import json
 import operator
 import os
@@ -15,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 import types
@@ -346,6 +349,63 @@ class ImageTest(unittest.TestCase):
 
 def wide_type():
     return "<u2" if sys.byteorder == "little" else ">u2"
+
+
+class DocumentationTest(unittest.TestCase):
+    def snippets(self):
+        """The indented blocks of the module's and its classes' documentation."""
+        for thing in [differnet] + [thing for thing in vars(differnet).values()
+                                    if isinstance(thing, type) and thing.__module__ == differnet.__name__]:
+            text = thing.__doc__ or ""
+            if thing is not differnet:
+                text = re.sub("^    ", "", text, flags=re.M)
+            for block in re.findall(r"(?:^    .*\n|^\n)+", text + "\n", flags=re.M):
+                if block.strip():
+                    yield thing.__name__, textwrap.dedent(block)
+
+    def test_snippets(self):
+        model, before, seen, create = tiny_trainer().run(), os.getcwd(), [], differnet.Trainer.__init__
+        small = {"epochs": 2, "hidden": 8, "blocks": 2, "bank": 2, "views": 2, "heatmap_images": 2}
+        names = {"differnet": differnet, "model": model, "scorer": differnet.Scorer(model), "good_images": [f"{i}.png" for i in range(6)],
+                 "paths": ["part.png", "absent.png"], "camera_bytes": bytes(640 * 480),
+                 "frame": memoryview(picture(3).data).cast("B", (HEIGHT, WIDTH, 3))}
+        with tempfile.TemporaryDirectory() as folder, \
+                mock.patch.object(differnet.Extractor, "default", return_value=tiny_extractor()), \
+                mock.patch.object(differnet.Trainer, "__init__", lambda *a, **o: create(*a, **{**o, **small})), \
+                contextlib.redirect_stdout(io.StringIO()) as printed:
+            try:
+                os.chdir(folder)
+                for name in names["good_images"] + ["part.png"]:
+                    differnet.write_png(picture(len(name)), name)
+                tiny_extractor().save("backbone.safetensors")
+                for where, code in self.snippets():
+                    exec(compile(code, where, "exec"), dict(names))
+                    seen.append(where)
+                self.assertTrue(os.path.exists("overlay.png"))
+            finally:
+                os.chdir(before)
+        self.assertLessEqual({"differnet", "Scorer", "Localizer", "Trainer", "Model", "Flow", "Pixels"}, set(seen))
+        self.assertIn("absent.png cannot be scored", printed.getvalue())
+
+    def test_everything_public_is_documented(self):
+        for name in differnet.__all__:
+            thing = getattr(differnet, name)
+            self.assertTrue(thing.__doc__, name)
+            for own, member in vars(thing).items() if isinstance(thing, type) else ():
+                if not own.startswith("_"):
+                    self.assertTrue(getattr(member, "__func__", member).__doc__, f"{name}.{own}")
+
+    def test_library_is_found(self):
+        """As the dynamic linker finds it; or the message says what to do."""
+        folder = os.path.dirname(os.path.abspath(differnet._library._name))
+        program = (f"import sys; sys.path.insert(0, {str(ROOT / 'bindings/python')!r}); import differnet\n"
+                   "print(differnet.version())")
+        found = subprocess.run([sys.executable, "-c", program], env={**os.environ, "LD_LIBRARY_PATH": folder},
+                               capture_output=True, text=True)
+        self.assertEqual((found.stdout.strip(), found.returncode), (differnet.version(), 0), found.stderr)
+        with mock.patch.object(ctypes, "CDLL", side_effect=OSError("no such file")), \
+                mock.patch.object(differnet, "_library", None), self.assertRaisesRegex(OSError, "differnet.load"):
+            differnet.load()
 
 
 class MisuseTest(unittest.TestCase):

@@ -12,7 +12,8 @@
     result = scorer.score("part.png")
     print(result.score, result.p_value, result.anomalous)
 
-The library is found as the dynamic linker finds it; load(path) names another file before first use.
+The library is found as the dynamic linker finds it (LD_LIBRARY_PATH, ldconfig); load(path) names another file before
+first use.
 
 Images: wherever an image is asked for, give a path (str or os.PathLike: PNG or JPEG), an Image, a PIL image, or an
 array with __array_interface__, __array__ or the buffer protocol (numpy, OpenCV, torch on the CPU): uint8 or uint16 of
@@ -38,7 +39,6 @@ does the end of the program.
 """
 import array
 import ctypes
-import ctypes.util
 import functools
 import operator
 import os
@@ -181,12 +181,14 @@ _library = None
 def load(path=None):
     """Loads the library from `path`, or from where the dynamic linker finds it.  Called by itself on first use."""
     global _library
-    if path is None:
-        path = ctypes.util.find_library("different")
-        if path is None:
-            raise OSError("libdifferent is not installed where the dynamic linker looks; name the file: "
-                          "differnet.load('/path/to/libdifferent.so')")
-    library = ctypes.CDLL(os.fspath(path))
+    if path is not None:
+        library = ctypes.CDLL(os.fspath(path))
+    else:
+        try:
+            library = ctypes.CDLL("libdifferent.so.0")
+        except OSError as error:
+            raise OSError(f"libdifferent is not where the dynamic linker looks ({error}); run ldconfig after the "
+                          "installation, or name the file: differnet.load('/path/to/libdifferent.so')") from None
     for name, letters in _FUNCTIONS.items():
         function = getattr(library, name)
         function.restype = _LETTERS[letters[0]]
@@ -574,12 +576,17 @@ def _open(cls, prefix, source, options):
 # ---- images ----
 
 class Image(_Handle):
-    """A decoded PNG or JPEG: Image.open(path or bytes, max_pixels=, max_bytes=)."""
+    """A decoded PNG or JPEG: Image.open(path or bytes, max_pixels=, max_bytes=).
+
+        image = differnet.Image.open("part.png")
+        print(image.width, image.height, image.array().shape)
+    """
 
     _release = "dn_image_free"
 
     @classmethod
     def open(cls, source, **options):
+        """Decodes a file, by path or by its bytes.  Options: the fields of dn_image_options."""
         return _open(cls, "image", source, _options(_ImageOptions, "dn_image_options_init_size", options))
 
     def _view(self):
@@ -589,10 +596,12 @@ class Image(_Handle):
 
     @property
     def width(self):
+        """In pixels."""
         return self._view().width
 
     @property
     def height(self):
+        """In pixels."""
         return self._view().height
 
     @property
@@ -616,6 +625,9 @@ class Image(_Handle):
 
 class Pixels:
     """Raw pixels: Pixels(array, format="bgr8"), or Pixels(data, width, height, format, stride) of bytes.
+
+        result = scorer.score(differnet.Pixels(frame, format="bgr8"))    # frame: of OpenCV
+        result = scorer.score(differnet.Pixels(camera_bytes, 640, 480, "gray8"))
 
     array: what differnet's documentation lists as images; it is not copied where its rows lie as the library needs
     them.  format: a constant (BGR8) or its name ("bgr8"): by default RGB or what the array's shape tells.
@@ -809,7 +821,11 @@ def overlay(image, map, full=0.0):
 # ---- extractor ----
 
 class Extractor(_Handle):
-    """The frozen CNN.  Options of all three ways to make one: input_size, scales."""
+    """The frozen CNN.  Options of all three ways to make one: input_size, scales.
+
+        extractor = differnet.Extractor.open("backbone.safetensors", input_size=224, scales=1)
+        features = extractor.features_image("part.png", angles=[0, 90, 180, 270])
+    """
 
     _release, _made_by = "dn_extractor_unref", "open(), default() or random()"
 
@@ -840,6 +856,7 @@ class Extractor(_Handle):
         _call("dn_extractor_save", self, _path(path), storage)
 
     def to_bytes(self, storage=STORAGE_F32):
+        """The bytes that save would write; Extractor.open() takes them."""
         return _blob("dn_extractor_save_memory", self, storage)
 
     @property
@@ -909,7 +926,12 @@ class Extractor(_Handle):
 # ---- flow ----
 
 class Flow(_Handle):
-    """The normalizing flow.  Flow.create(dimension=, blocks=, hidden=, clamp=, seed=) or Flow.open(path or bytes)."""
+    """The normalizing flow.  Flow.create(dimension=, blocks=, hidden=, clamp=, seed=) or Flow.open(path or bytes).
+
+        flow = differnet.Flow.create(dimension=4, blocks=2, hidden=8)
+        z, logdet = flow.forward([[0.5, -1, 2, 0]])
+        x = flow.inverse(z)
+    """
 
     _release, _made_by = "dn_flow_unref", "create() or open()"
 
@@ -921,12 +943,15 @@ class Flow(_Handle):
 
     @classmethod
     def open(cls, source):
+        """Loads a flow from a path or bytes."""
         return _open(cls, "flow", source, None)
 
     def save(self, path):
+        """Writes the flow; an existing file is replaced by a complete one or left as it is."""
         _call("dn_flow_save", self, _path(path))
 
     def to_bytes(self):
+        """The bytes that save would write; Flow.open() takes them."""
         return _blob("dn_flow_save_memory", self)
 
     @property
@@ -983,12 +1008,17 @@ class Flow(_Handle):
 class Model(_Handle):
     """Everything needed to score: Model.open(path or bytes, verify=VERIFY_FULL), or what Trainer.run returns.
 
-    With VERIFY_HEADER a large file opens in milliseconds, but damage to its weights is not found."""
+    With VERIFY_HEADER a large file opens in milliseconds, but damage to its weights is not found.
+
+        model = differnet.Model.open("part.dnm")
+        print(model.info.train_images, model.info.backbone)
+    """
 
     _release, _made_by = "dn_model_unref", "open() or Trainer.run()"
 
     @classmethod
     def open(cls, source, **options):
+        """Loads a model from a path or bytes."""
         return _open(cls, "model", source, _options(_ModelOptions, "dn_model_options_init_size", options))
 
     def save(self, path, storage=STORAGE_F32):
@@ -996,6 +1026,7 @@ class Model(_Handle):
         _call("dn_model_save", self, _path(path), storage)
 
     def to_bytes(self, storage=STORAGE_F32):
+        """The bytes that save would write; Model.open() takes them, in another process too."""
         return _blob("dn_model_save_memory", self, storage)
 
     @property
@@ -1089,7 +1120,15 @@ class _Worker(_Handle):
 
 
 class Scorer(_Worker):
-    """Scores images.  Options: views, angles, threads, false_alarm_rate."""
+    """Scores images.  Options: views, angles, threads, false_alarm_rate.
+
+        scorer = differnet.Scorer(model, threads=4, false_alarm_rate=0.01)
+        for path, result in zip(paths, scorer.score_batch(paths)):
+            if isinstance(result, differnet.Error):
+                print(path, "cannot be scored:", result)
+            elif result.anomalous:
+                print(path, result.score, result.p_value)
+    """
 
     _release, _error = "dn_scorer_free", "dn_scorer_error"
 
@@ -1172,7 +1211,14 @@ class Scorer(_Worker):
 
 
 class Localizer(_Worker):
-    """Heat maps.  Options: views, angles, threads, sigma."""
+    """Heat maps.  Options: views, angles, threads, sigma.
+
+        localizer = differnet.Localizer(model)
+        map = localizer.map("part.png")
+        for box in localizer.boxes(map, threshold=1):
+            print(box.x, box.y, box.width, box.height, box.peak)
+        differnet.write_png(differnet.overlay("part.png", map), "overlay.png")
+    """
 
     _release, _error = "dn_localizer_free", "dn_localizer_error"
 
@@ -1197,7 +1243,15 @@ class Localizer(_Worker):
 
 
 class Trainer(_Worker):
-    """Learns from good images.  Options: preset (PRESET_...), and the fields of dn_train_options."""
+    """Learns from good images.  Options: preset (PRESET_...), and the fields of dn_train_options.
+
+    With a checkpoint, what an interrupted program has learned is not lost:
+
+        trainer = differnet.Trainer(differnet.Extractor.default(), checkpoint="part.state", resume=1)
+        for path in good_images:
+            trainer.add(path)
+        model = trainer.run()
+    """
 
     _release, _error = "dn_trainer_free", "dn_trainer_error"
 
