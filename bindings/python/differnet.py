@@ -65,6 +65,7 @@ GRAY8, GRAY16, RGB8, BGR8, RGBA8, BGRA8 = 1, 2, 3, 4, 5, 6
 STORAGE_F32, STORAGE_F16 = 0, 1
 VERIFY_HEADER, VERIFY_FULL = 0, 1
 ANGLES_STRATIFIED, ANGLES_GRID = 0, 1
+MAP_DEFAULT, MAP_POSITIONS, MAP_GRADIENT = 0, 1, 2
 PRESET_COMPACT, PRESET_PAPER = 0, 1
 SCHEDULE_CONSTANT, SCHEDULE_COSINE = 0, 1
 PHASE_FEATURES, PHASE_TRAIN, PHASE_HOLDOUT, PHASE_HEATMAP = 1, 2, 3, 4
@@ -117,9 +118,10 @@ _ModelInfo = _struct("dn_model_info", (_u32, "struct_size id"),
 _ScorerOptions = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
                          (_double, "false_alarm_rate"), (_pointer, "allocator runner"))
 _Score = _struct("dn_score", (_u32, "struct_size"), (_i32, "anomalous"),
-                 (_double, "score log_likelihood p_value threshold false_alarm_rate"), (_i32, "views lower_bound"))
+                 (_double, "score log_likelihood p_value threshold false_alarm_rate"), (_i32, "views lower_bound"),
+                 (_double, "flow_score positions_score"))
 _LocalizerOptions = _struct("dn_localizer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
-                            (_double, "sigma"), (_pointer, "allocator runner"))
+                            (_double, "sigma"), (_pointer, "allocator runner"), (_i32, "method reserved"))
 _Box = _struct("dn_box", (_i32, "x y width height"), (_float, "peak"), (_i32, "area"))
 _TrainOptions = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "epochs"), (_u64, "seed"),
                         (_i32, "hidden blocks"), (_double, "clamp"),
@@ -166,7 +168,7 @@ _FUNCTIONS = {
     "dn_scorer_options_init_size": "npz", "dn_score_init_size": "npz", "dn_scorer_create": "ipppp",
     "dn_scorer_score": "ippp", "dn_scorer_score_path": "ipsp", "dn_scorer_decide": "ippp",
     "dn_scorer_decide_path": "ipsp", "dn_scorer_score_batch": "ippipp", "dn_scorer_score_batch_paths": "ippipp",
-    "dn_scorer_batch_images": "ip", "dn_scorer_view_scores": "ppp",
+    "dn_scorer_inspect": "ipppp", "dn_scorer_batch_images": "ip", "dn_scorer_view_scores": "ppp",
     "dn_scorer_error": "pp", "dn_scorer_free": "np",
     "dn_localizer_options_init_size": "npz", "dn_localizer_create": "ipppp", "dn_localizer_map": "ippp",
     "dn_localizer_boxes": "ippiifpip", "dn_localizer_error": "pp", "dn_localizer_free": "np",
@@ -1147,6 +1149,14 @@ class Scorer(_Worker):
         """
         return self._single("dn_scorer_decide", image)
 
+    def inspect(self, image):
+        """(what score returns, the heat map (height, width)) of one pass; E_STATE if the model has no density at every
+        position."""
+        picture, score = _Picture(image), _initialised(_Score, "dn_score_init_size")
+        out = _Numbers("f", (picture.view.height, picture.view.width))
+        self._run("dn_scorer_inspect", picture, out, ctypes.byref(score))
+        return self._result(score), out.result()
+
     def score_batch(self, images):
         """Scores many images, faster than one by one: a list with what score returns for each, or the Error why not."""
         images = [_path(image) if _is_path(image) else _Picture(image) for image in images]
@@ -1175,9 +1185,7 @@ class Scorer(_Worker):
             name, given = "dn_scorer_score_batch_paths", (_text * len(images))(*images)
         else:
             name, given = "dn_scorer_score_batch", (_Pixels * len(images))(*(image.view for image in images))
-        status = _value(name, held, given, len(images), scores, errors)
-        if status != OK and all(error.status == OK for error in errors):
-            _check(status)
+        _value(name, held, given, len(images), scores, errors)
         return [self._result(score) if error.status == OK else
                 Error(error.status, error.message.decode("utf-8", "replace"))
                 for score, error in zip(scores, errors)]
@@ -1211,7 +1219,7 @@ class Scorer(_Worker):
 
 
 class Localizer(_Worker):
-    """Heat maps.  Options: views, angles, threads, sigma.
+    """Heat maps.  Options: method (MAP_...), views, angles, threads, sigma.
 
         localizer = differnet.Localizer(model)
         map = localizer.map("part.png")
