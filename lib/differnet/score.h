@@ -2,6 +2,8 @@
 #ifndef DN_DIFFERNET_SCORE_H
 #define DN_DIFFERNET_SCORE_H
 
+#include <stdatomic.h>
+
 #include "base/memory.h"
 #include "base/pool.h"
 #include "cnn/view_features.h"
@@ -58,6 +60,7 @@ struct dn_scorer {
     double *map_scores;    /* (images) */
     float *map_scratch;
     dn_error error;
+    atomic_int in_use;     /* 1: a call is in progress */
 };
 
 /* ---- scorer.c ---- */
