@@ -707,8 +707,10 @@ class TrainingTest(unittest.TestCase):
         def fail(progress):
             raise KeyError("mine")
 
+        trainer = tiny_trainer()
         with self.assertRaises(KeyError):
-            tiny_trainer().run(fail)
+            trainer.run(fail)
+        self.assertIsNone(trainer._job)  # the run has ended
 
     def test_no_images(self):
         with self.assertRaises(differnet.Error) as caught:
@@ -973,6 +975,8 @@ class InterruptTest(unittest.TestCase):
             for progress in (None, lambda progress: False):
                 trainer = tiny_trainer(epochs=1000000)
                 self.interrupted(lambda: trainer.run(progress), Timeout)
+            scorer = differnet.Scorer(self.model, views=min(1024, self.views))
+            self.interrupted(lambda: scorer.score(picture(1)), Timeout)
         finally:
             signal.signal(signal.SIGINT, before)
 

@@ -257,7 +257,7 @@ class _Job:
     helper thread makes the call, and the caller waits for it, and calls progress.
     """
 
-    _GRACE = 0.3  # seconds that an interrupted caller gives the call to end
+    _patience = 0.3  # seconds that an interrupted caller gives the call to end
 
     def __init__(self, progress=None):
         self.caller = threading.get_ident()
@@ -272,10 +272,10 @@ class _Job:
         try:
             if self._start(work):
                 return self._wait()
-        except BaseException as exception:
+        except BaseException:
             self.abandoned = True
             self._answers.put(True)
-            self._ended.wait(None if isinstance(exception, Exception) else self._GRACE)
+            self._ended.wait(self._patience)
             raise
         if self._progress is not None:
             raise Error(E_THREAD, "a thread could not be started")
@@ -304,7 +304,12 @@ class _Job:
                 if exception is not None:
                     raise exception
                 return result
-            self._answers.put(bool(self._progress(news)))
+            try:
+                answer = bool(self._progress(news))
+            except Exception:
+                self._patience = None  # nobody is in a hurry: the call ends first
+                raise
+            self._answers.put(answer)
 
     def ask(self, progress):
         """Called by the helper: whether to stop."""
