@@ -388,6 +388,23 @@ class DocumentationTest(unittest.TestCase):
         self.assertLessEqual({"differnet", "Scorer", "Localizer", "Trainer", "Model", "Flow", "Pixels"}, set(seen))
         self.assertIn("absent.png cannot be scored", printed.getvalue())
 
+    @unittest.skipIf(PLAIN, "the example does not depend on what is installed")
+    def test_example(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.mkdir(os.path.join(folder, "good"))
+            for seed in range(5):
+                differnet.write_png(picture(seed), os.path.join(folder, "good", f"{seed}.png"))
+            differnet.write_png(picture(9, spot=True), os.path.join(folder, "part.png"))
+            environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"),
+                           "LD_LIBRARY_PATH": os.path.dirname(os.path.abspath(differnet._library._name))}
+            command = [sys.executable, str(ROOT / "examples/train_and_score.py"), "good", "part.png", "absent.png",
+                       "--epochs", "1", "--backbone", str(ROOT / "tests/golden/cnn_alexnet.safetensors")]
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, r"part.png: score \d+\.\d+, (normal|anomalous)")
+            self.assertIn("absent.png: ", done.stdout)
+            self.assertLessEqual({"part.dnm", "part.state"}, set(os.listdir(folder)))
+
     def test_everything_public_is_documented(self):
         for name in differnet.__all__:
             thing = getattr(differnet, name)
