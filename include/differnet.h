@@ -17,7 +17,10 @@
  *   library knows is accepted if the bytes it does not know are all zero (else DN_E_ARGUMENT).
  * - Output structs start with `struct_size` too and are set up by their init macro before the call.
  * - Immutable handles (extractor, flow, model) are reference counted and may be used by any number of
- *   threads at once.  Mutable handles (scorer, localizer, trainer) serve one thread at a time.
+ *   threads at once.  Mutable handles (scorer, localizer, trainer) serve one call at a time: one that finds another in
+ *   progress, of another thread or the one whose callback makes it, returns DN_E_STATE, writes nothing of the handle's
+ *   (so that dn_scorer_error() and its siblings say so only while the other call lasts) and nothing of the caller's but
+ *   a batch's errors.  Freeing a handle must not meet a call on it.
  * - Handles keep a reference to what they were made from: it is fine to unref a model while a scorer uses it.
  * - Pointers passed in are read during the call only, unless a comment says otherwise.
  * - Paths are byte strings passed to the operating system as they are (UTF-8 on any usual system).
@@ -72,8 +75,9 @@ typedef int32_t dn_status;
                                   build leaves out */
 #define DN_E_NUMERIC     (-9)  /* NaN or infinity in weights, in the caller's arrays, in a result or in training */
 #define DN_E_CANCELLED  (-10)  /* a callback asked to stop; the object stays valid */
-#define DN_E_STATE      (-11)  /* the call does not fit the handle's state: training without images, ...; a
-                                  checkpoint that does not fit, an image's file that changed since it was added */
+#define DN_E_STATE      (-11)  /* the call does not fit the handle's state: training without images, a handle
+                                  that another thread uses, ...; a checkpoint that does not fit, an image's file that
+                                  changed since it was added */
 #define DN_E_THREAD     (-12)  /* a thread could not be started; a dn_runner that broke its contract */
 
 /* Short English name of a status ("out of memory").  Static string; "unknown status" for other numbers. */

@@ -2,6 +2,8 @@
 #ifndef DN_DIFFERNET_SCORE_H
 #define DN_DIFFERNET_SCORE_H
 
+#include <stdatomic.h>
+
 #include "base/memory.h"
 #include "base/pool.h"
 #include "cnn/view_features.h"
@@ -59,6 +61,7 @@ struct dn_scorer {
     position_level *levels; /* (images): what the maps say */
     float *map_scratch;
     dn_error error;
+    atomic_int in_use;     /* 1: a call is in progress */
 };
 
 /* ---- scorer.c ---- */
