@@ -89,8 +89,7 @@ typedef struct dn_error {
  */
 
 /* Allocator hooks, copied into the handle that gets them; `user` must outlive it and what is made from it (a model's
- * blobs, a trainer's models).  Both functions must be thread-safe.  OpenBLAS, libjpeg and jansson allocate on their
- * own. */
+ * blobs, a trainer's models).  Both functions must be thread-safe.  OpenBLAS and libjpeg allocate on their own. */
 typedef struct dn_allocator {
     /* `size` > 0 bytes aligned to `alignment` (a power of two, 64 at most), or NULL. */
     void *(*alloc)(size_t alignment, size_t size, void *user);

@@ -1,6 +1,7 @@
 #include "support.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +19,14 @@ static void *counted_alloc(size_t alignment, size_t size, void *user)
 
     if (call == state->fail_at)
         return NULL;
+    void *pointer = aligned_alloc(alignment, size);
     __atomic_add_fetch(&state->live, 1, __ATOMIC_RELAXED);
-    return aligned_alloc(alignment, size);
+    size_t held = __atomic_add_fetch(&state->held, malloc_usable_size(pointer), __ATOMIC_RELAXED);
+    size_t peak = __atomic_load_n(&state->peak, __ATOMIC_RELAXED);
+    while (held > peak &&
+           !__atomic_compare_exchange_n(&state->peak, &peak, held, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return pointer;
 }
 
 static void counted_free(void *pointer, void *user)
@@ -27,6 +34,7 @@ static void counted_free(void *pointer, void *user)
     failing_memory *state = user;
 
     __atomic_sub_fetch(&state->live, 1, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&state->held, malloc_usable_size(pointer), __ATOMIC_RELAXED);
     free(pointer);
 }
 
@@ -149,6 +157,49 @@ const char *golden_path(const char *name)
     const char *folder = getenv("DIFFERNET_GOLDEN");
 
     return path_join(folder ? folder : GOLDEN_FOLDER, name);
+}
+
+static void check_file_is(const char *path, const void *expected, size_t expected_size)
+{
+    size_t size;
+    uint8_t *bytes = read_file(path, &size);
+
+    ck_assert_uint_eq(size, expected_size);
+    ck_assert_mem_eq(bytes, expected, size);
+    free(bytes);
+}
+
+void check_saves_without_memory(const save_test *test, const char *path)
+{
+    _Bool finished = 0;
+    long failures = 0, live = test->memory->live;
+    size_t size;
+
+    ck_assert_int_eq(test->save(test->object, path, NULL), DN_OK);
+    uint8_t *good = read_file(path, &size);
+    test->open(test->object, path);
+    for (long number = 1; !finished; number++) {
+        dn_error error = {0};
+        write_file(path, "old", 3);
+        test->memory->calls = 0;
+        test->memory->fail_at = number;
+        dn_status status = test->save(test->object, path, &error);
+        finished = test->memory->calls < number;
+        test->memory->fail_at = 0;
+        if (status == DN_OK) {
+            check_file_is(path, good, size);
+            test->open(test->object, path);
+        } else {
+            check_error(&error, DN_E_MEMORY, "out of memory");
+            check_file_is(path, "old", 3);
+            failures++;
+        }
+        ck_assert(!finished || status == DN_OK);
+        ck_assert_int_eq(test->memory->live, live);
+        ck_assert_int_lt(number, 1000);
+    }
+    ck_assert_int_gt(failures, 10);
+    free(good);
 }
 
 /* ---- numbers and pictures ---- */

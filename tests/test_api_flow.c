@@ -607,6 +607,42 @@ START_TEST(survives_failing_allocations)
 }
 END_TEST
 
+static dn_status save_flow(void *flow, const char *path, dn_error *error)
+{
+    return dn_flow_save(flow, path, error);
+}
+
+static void open_flow(void *flow, const char *path)
+{
+    dn_flow *again;
+    float x[6], z[6], expected[6], logdet;
+
+    fill(x, 6, 1);
+    ck_ok(dn_flow_open_path(path, NULL, &again, NULL));
+    ck_ok(dn_flow_forward(again, x, 1, z, &logdet, NULL));
+    ck_ok(dn_flow_forward(flow, x, 1, expected, &logdet, NULL));
+    ck_assert_mem_eq(z, expected, sizeof z);
+    dn_flow_unref(again);
+}
+
+START_TEST(saves_without_memory)
+{
+    const char *folder = test_folder();
+    failing_memory memory = {0};
+    dn_allocator allocator = failing_allocator(&memory);
+    dn_flow_options options = small_options();
+    dn_flow *flow;
+
+    options.allocator = &allocator;
+    ck_ok(dn_flow_create(&options, &flow, NULL));
+    save_test test = {save_flow, open_flow, flow, &memory};
+    check_saves_without_memory(&test, path_join(folder, "flow.safetensors"));
+    ck_assert_int_eq(count_files(folder), 1);
+    dn_flow_unref(flow);
+    ck_assert_int_eq(memory.live, 0);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("api_flow");
@@ -629,6 +665,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, survives_truncation_and_flipped_bits);
     tcase_add_test(tests, reports_a_failing_save);
     tcase_add_test(tests, survives_failing_allocations);
+    tcase_add_test(tests, saves_without_memory);
     tcase_set_timeout(tests, 120);
     suite_add_tcase(suite, tests);
     return suite;

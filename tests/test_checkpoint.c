@@ -614,6 +614,57 @@ START_TEST(a_folder_that_does_not_exist)
 }
 END_TEST
 
+static dn_status save_state(void *object, const char *path, dn_error *error)
+{
+    const dn_trainer *trainer = object;
+
+    return checkpoint_save(path, trainer->state, trainer->bank, error);
+}
+
+static dn_status save_bank(void *object, const char *path, dn_error *error)
+{
+    const dn_trainer *trainer = object;
+
+    return checkpoint_save_bank(path, trainer->bank, error);
+}
+
+/* Who goes on from the files that were saved gets the model of a run that was not interrupted. */
+static void go_on(void *trainer, const char *path)
+{
+    dn_train_options o = options_at(NULL, 0);
+    dn_blob *straight = run_to_bytes(tiny_trainer(&o, IMAGES));
+    const char *checkpoint = ((dn_trainer *)trainer)->options.checkpoint;
+    size_t size;
+    uint8_t *saved = read_file(path, &size), *state = read_file(checkpoint, &size);
+
+    free(saved);
+    o.checkpoint = checkpoint;
+    o.resume = 1;
+    expect_bytes(&o, straight);
+    write_file(checkpoint, state, size); /* as it was: the run has written its own */
+    free(state);
+    dn_blob_free(straight);
+}
+
+START_TEST(saves_without_memory)
+{
+    const char *checkpoint = new_checkpoint();
+    failing_memory memory = {0};
+    dn_allocator allocator = failing_allocator(&memory);
+    dn_train_options o = options_at(checkpoint, 0);
+    o.allocator = &allocator;
+    dn_trainer *trainer = tiny_trainer(&o, IMAGES);
+    watcher w = {.cancel_phase = DN_PHASE_TRAIN, .cancel_call = 9};
+    dn_model *model = NULL;
+
+    trainer_fails(trainer, dn_trainer_run(trainer, watch, &w, &model), DN_E_CANCELLED, "cancelled");
+    save_test test = {_i ? save_bank : save_state, go_on, trainer, &memory};
+    check_saves_without_memory(&test, _i ? bank_of(checkpoint) : checkpoint);
+    dn_trainer_free(trainer);
+    ck_assert_int_eq(memory.live, 0);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("checkpoint");
@@ -641,6 +692,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(failing, every_system_call_can_fail, 0, 2);
     tcase_add_test(failing, disk_full_loses_nothing);
     tcase_add_test(failing, a_folder_that_does_not_exist);
+    tcase_add_loop_test(resume, saves_without_memory, 0, 2);
     suite_add_tcase(suite, resume);
     suite_add_tcase(suite, foreign);
     suite_add_tcase(suite, failing);

@@ -6,9 +6,11 @@
 
 #include "base/blob.h"
 #include "differnet.h"
+#include "format/json.h"
 
 #define ST_MAX_HEADER (16u << 20) /* bytes */
 #define ST_MAX_TENSORS 65536
+#define ST_MAX_METADATA 65536 /* entries */
 #define ST_MAX_RANK 8
 
 enum st_type { ST_F16 = 1, ST_F32, ST_F64, ST_I32, ST_I64, ST_U8, ST_U32, ST_OTHER /* valid, but not read by us */ };
@@ -69,6 +71,9 @@ typedef struct st_writer st_writer;
 st_writer *st_writer_create(const dn_allocator *allocator); /* NULL: out of memory */
 void st_writer_free(st_writer *writer);
 void st_writer_metadata(st_writer *writer, const char *key, const char *value);
+/* A value that is JSON: is begun with the one, written, and put under a key with the other. */
+json_writer *st_writer_json(st_writer *writer);
+void st_writer_json_end(st_writer *writer, const char *key);
 /* data: native values of `type`.  `stored`: ST_F16 stores ST_F32 data as float16; otherwise equal to `type`. */
 void st_writer_tensor(st_writer *writer, const char *name, enum st_type type, enum st_type stored, int32_t rank,
                       const int64_t *shape, const void *data);
