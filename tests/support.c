@@ -202,6 +202,65 @@ void check_saves_without_memory(const save_test *test, const char *path)
     free(good);
 }
 
+/* ---- safetensors files ---- */
+
+/* Bit by bit, from the definition. */
+static uint32_t crc32_of(const uint8_t *bytes, size_t size)
+{
+    uint32_t crc = ~0u;
+
+    for (size_t i = 0; i < size; i++) {
+        crc ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? crc >> 1 ^ 0xEDB88320u : crc >> 1;
+    }
+    return ~crc;
+}
+
+static uint8_t *find_text(uint8_t *bytes, size_t size, const char *text)
+{
+    size_t length = strlen(text);
+
+    for (size_t i = 0; i + length <= size; i++)
+        if (!memcmp(bytes + i, text, length))
+            return bytes + i;
+    return NULL;
+}
+
+static void put_digits(uint8_t *to, uint32_t crc)
+{
+    char digits[9];
+
+    snprintf(digits, sizeof digits, "%08x", (unsigned)crc);
+    memcpy(to, digits, 8);
+}
+
+void sign_file(uint8_t *bytes, size_t size)
+{
+    static const char data_key[] = "\"differnet.crc32\":\"", header_key[] = "\"differnet.header_crc32\":\"";
+    uint64_t length;
+
+    memcpy(&length, bytes, sizeof length);
+    ck_assert_uint_le(length, size - 8);
+    size_t start = 8 + (size_t)length;
+    uint8_t *data_sum = find_text(bytes, start, data_key), *header_sum = find_text(bytes, start, header_key);
+    if (data_sum)
+        put_digits(data_sum + sizeof data_key - 1, crc32_of(bytes + start, size - start));
+    if (header_sum) {
+        memcpy(header_sum + sizeof header_key - 1, "00000000", 8);
+        put_digits(header_sum + sizeof header_key - 1, crc32_of(bytes, start));
+    }
+}
+
+void replace_text(uint8_t *bytes, size_t size, const char *from, const char *to)
+{
+    uint8_t *place = find_text(bytes, size, from);
+
+    ck_assert_uint_eq(strlen(from), strlen(to));
+    ck_assert_msg(place != NULL, "no %s in the file", from);
+    memcpy(place, to, strlen(to));
+}
+
 /* ---- numbers and pictures ---- */
 
 double max_abs_difference(const float *a, const float *b, size_t n)

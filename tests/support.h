@@ -37,6 +37,11 @@ typedef struct save_test {
 } save_test;
 void check_saves_without_memory(const save_test *test, const char *path);
 
+/* Makes the checksums in a file's header right again after a test changed its bytes, so far as they are there. */
+void sign_file(uint8_t *bytes, size_t size);
+/* Replaces the first occurrence of a text in a file by another of the same length. */
+void replace_text(uint8_t *bytes, size_t size, const char *from, const char *to);
+
 /* Largest absolute difference; largest absolute value. */
 double max_abs_difference(const float *a, const float *b, size_t n);
 double max_abs(const float *a, size_t n);

@@ -413,6 +413,7 @@ static void check_content(const uint8_t *bytes, size_t size)
     st_file *file;
     uint64_t header;
     char digits[9];
+    _Bool equal = 0;
 
     memcpy(&header, bytes, 8);
     ck_assert_uint_eq((8 + header) % 64, 0);
@@ -429,12 +430,13 @@ static void check_content(const uint8_t *bytes, size_t size)
     ck_assert_str_eq(st_metadata(file, "differnet.kind"), "test");
     ck_assert_str_eq(st_metadata(file, "quoted \"\\\n"), "\xC3\xA9\t\"{}\x1B");
     ck_assert_ptr_null(st_metadata(file, "absent"));
-    ck_assert_int_eq(count_metadata(file), 3); /* crc32, too */
+    ck_assert_int_eq(count_metadata(file), 4); /* both checksums, too */
     ck_assert_ptr_null(st_find(file, "absent"));
     ck_assert_ptr_null(st_find(file, "__metadata__"));
     snprintf(digits, sizeof digits, "%08x", (unsigned)st_data_crc32(file));
     ck_assert_str_eq(st_metadata(file, "differnet.crc32"), digits);
     ck_assert_uint_eq(st_data_crc32(file), crc32(0, bytes + 8 + header, (uInt)(size - 8 - header)));
+    ck_assert(st_header_sum(file, &equal) && equal);
     st_free(file);
 }
 
@@ -603,7 +605,9 @@ START_TEST(test_many_and_large)
     ck_ok(st_parse(blob->data, blob->size, "x", &allocator, &file, &error));
     ck_assert_int_eq(st_count(file), TENSORS);
     entry = st_metadata_next(file, NULL, &key, &value);
-    ck_assert_str_eq(key, "differnet.crc32"); /* the writer's own comes first */
+    ck_assert_str_eq(key, "differnet.crc32"); /* the writer's own come first */
+    entry = st_metadata_next(file, entry, &key, &value);
+    ck_assert_str_eq(key, "differnet.header_crc32");
     for (int i = 0; i < TENSORS; i++) {
         snprintf(name, sizeof name, "t%d", i * 37 % TENSORS);
         const st_tensor *tensor = st_find(file, name);
@@ -659,6 +663,9 @@ START_TEST(test_writer_refusals)
     w = st_writer_create(&allocator);
     st_writer_metadata(w, "differnet.crc32", "0");
     expect_refusal(w, DN_E_ARGUMENT, "differnet.crc32 is written twice");
+    w = st_writer_create(&allocator);
+    st_writer_metadata(w, "differnet.header_crc32", "0");
+    expect_refusal(w, DN_E_ARGUMENT, "differnet.header_crc32 is written twice");
     w = st_writer_create(&allocator);
     st_writer_metadata(w, "a", "\xFF");
     expect_refusal(w, DN_E_ARGUMENT, "not UTF-8");

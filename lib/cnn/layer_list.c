@@ -482,6 +482,6 @@ void layer_list_print_triple(const float triple[3], char text[LAYER_LIST_TRIPLE]
     char numbers[3][DECIMAL_TEXT];
 
     for (int i = 0; i < 3; i++)
-        decimal_print((double)triple[i], 9, numbers[i]); /* 9 digits bring the same float back */
+        decimal_print_float(triple[i], numbers[i]);
     snprintf(text, LAYER_LIST_TRIPLE, "[%s,%s,%s]", numbers[0], numbers[1], numbers[2]);
 }

@@ -407,7 +407,7 @@ static dn_status read_densities(const struct reading *r, dn_error *error)
     const char *names = st_metadata(r->file, "differnet.densities");
 
     if (!names)
-        return st_check_version(r->file, 1, NULL) == DN_OK
+        return st_version_is(r->file, 1)
                    ? read_flow(r, error)
                    : fail(error, DN_E_FORMAT, "%s: the metadata differnet.densities is missing", st_label(r->file));
     for (const char *name = names; *name; ) {
@@ -494,22 +494,25 @@ static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes
 static dn_status load(const uint8_t *data, size_t size, const char *label, file_bytes *bytes, _Bool verify,
                       const dn_allocator *allocator, dn_model **out, dn_error *error)
 {
+    static const st_frame frame = {MODEL_FORMAT, 2, "copy it again"};
     st_file *file;
     loaded_facts facts;
-    uint32_t id = 0;
+    uint32_t tensors = 0;
 
     TRY(st_parse(data, size, label, allocator, &file, error));
-    dn_status status = check_kind(file, error);
+    dn_status status = st_check_header(file, &frame, error);
     if (status == DN_OK)
-        status = st_check_version(file, MODEL_FORMAT, error);
+        status = check_kind(file, error);
     if (status == DN_OK)
-        status = st_check_sum(file, verify, "copy it again", &id, error);
+        status = st_check_version(file, &frame, error);
+    if (status == DN_OK)
+        status = st_check_sum(file, &frame, verify, &tensors, error);
     if (status == DN_OK)
         status = load_facts(file, &facts, error);
     if (status == DN_OK)
         status = load_parts(file, &facts, bytes, verify, allocator, out, error);
     if (status == DN_OK) {
-        (*out)->id = id;
+        (*out)->id = model_id(*out, tensors);
         (*out)->storage = facts.storage;
     }
     st_free(file);

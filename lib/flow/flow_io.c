@@ -10,7 +10,7 @@
 #include "format/json.h"
 
 #define FLOW_KIND "flow"
-#define FLOW_FORMAT 1
+#define FLOW_FORMAT 2
 #define CONFIGURATION_KEY "differnet.flow"
 #define NAME_SIZE 128
 
@@ -270,13 +270,15 @@ static dn_status fail_kind(const st_file *file, const char *kind, dn_error *erro
 
 static dn_status check_file(st_file *file, dn_error *error)
 {
+    static const st_frame frame = {FLOW_FORMAT, 2, "copy it again"};
     const char *kind = st_metadata(file, "differnet.kind");
     uint32_t crc;
 
+    TRY(st_check_header(file, &frame, error));
     if (!kind || strcmp(kind, FLOW_KIND) != 0)
         return fail_kind(file, kind, error);
-    TRY(st_check_version(file, FLOW_FORMAT, error));
-    return st_check_sum(file, 1, "copy it again", &crc, error);
+    TRY(st_check_version(file, &frame, error));
+    return st_check_sum(file, &frame, 1, &crc, error);
 }
 
 dn_status flow_read(const uint8_t *bytes, size_t size, const char *label, const dn_allocator *allocator, dn_flow **out,

@@ -2,6 +2,7 @@
  * million times, and short.  The library reads and writes a dozen such numbers a file. */
 #include "format/decimal.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -172,14 +173,14 @@ static int exact_digits(double value, char digits[9 * LIMBS + 1], int *point)
     return count;
 }
 
-/* Rounds to at most `most` digits, ties to even, without zeros at the end; returns their number. */
-static int round_digits(char *digits, int count, int most, int *point)
+/* Rounds to at most `most` digits, without zeros at the end: up, or to nearest, ties to even.  Returns their number. */
+static int round_digits(char *digits, int count, int most, _Bool up, int *point)
 {
     if (count > most) {
         int half = digits[most] - '5';
         for (int i = most + 1; half == 0 && i < count; i++)
             half = digits[i] != '0';
-        _Bool up = half > 0 || (half == 0 && (digits[most - 1] - '0') % 2 == 1);
+        up = up || half > 0 || (half == 0 && (digits[most - 1] - '0') % 2 == 1);
         for (count = most; up && count > 0 && digits[count - 1] == '9'; count--) {
         }
         if (up && count == 0) { /* 9.99 -> 10.0 */
@@ -194,10 +195,32 @@ static int round_digits(char *digits, int count, int most, int *point)
     return count;
 }
 
-void decimal_print(double value, int most, char text[DECIMAL_TEXT])
+/* The fewest digits of a number above zero that bring it back, the nearest of them or, where its neighbours lie at
+ * different distances, perhaps the one above.  single: back to a float.  What 15 digits (6 of a float) can bring back,
+ * 15 digits bring back, and zeros are dropped at their end: only below the normal numbers fewer have to be tried. */
+static int shortest_digits(double value, _Bool single, char digits[17], int *point)
 {
-    char digits[9 * LIMBS + 1];
-    int point, count, used = 0;
+    char exact[9 * LIMBS + 1], tried[9 * LIMBS + 1];
+    int exact_point, count = exact_digits(value, exact, &exact_point);
+    _Bool normal = value >= (single ? (double)FLT_MIN : DBL_MIN);
+
+    for (int most = !normal ? 1 : single ? FLT_DIG : DBL_DIG;; most++)
+        for (int up = 0; up < 2; up++) {
+            memcpy(tried, exact, (size_t)count);
+            *point = exact_point;
+            int used = round_digits(tried, count, most, up, point);
+            double back = decimal_to_double(tried, used, *point - used);
+            if (most < 17 && (single ? (float)back != (float)value : memcmp(&back, &value, sizeof value) != 0))
+                continue;
+            memcpy(digits, tried, (size_t)used);
+            return used;
+        }
+}
+
+static void print(double value, _Bool single, char text[DECIMAL_TEXT])
+{
+    char digits[17];
+    int point, used = 0;
 
     if (value == 0) {
         snprintf(text, DECIMAL_TEXT, signbit(value) ? "-0.0" : "0"); /* -0 would be an integer */
@@ -205,15 +228,24 @@ void decimal_print(double value, int most, char text[DECIMAL_TEXT])
     }
     if (signbit(value))
         text[used++] = '-';
-    count = exact_digits(fabs(value), digits, &point);
-    count = round_digits(digits, count, most, &point);
+    int count = shortest_digits(fabs(value), single, digits, &point);
     size_t room = DECIMAL_TEXT - (size_t)used;
-    if (point < -3 || point > 17)
+    if (point < -3 || point > 16) /* larger ones would look like integers, and have other last digits */
         snprintf(text + used, room, "%c%s%.*se%d", digits[0], count > 1 ? "." : "", count - 1, digits + 1, point - 1);
     else if (point <= 0)
         snprintf(text + used, room, "0.%.*s%.*s", -point, "000", count, digits);
     else if (point < count)
         snprintf(text + used, room, "%.*s.%.*s", point, digits, count - point, digits + point);
     else
-        snprintf(text + used, room, "%.*s%.*s", count, digits, point - count, "0000000000000000");
+        snprintf(text + used, room, "%.*s%.*s", count, digits, point - count, "000000000000000");
+}
+
+void decimal_print(double value, char text[DECIMAL_TEXT])
+{
+    print(value, 0, text);
+}
+
+void decimal_print_float(float value, char text[DECIMAL_TEXT])
+{
+    print((double)value, 1, text);
 }

@@ -87,7 +87,7 @@ void json_put_double(json_writer *json, const char *key, double value)
     char text[DECIMAL_TEXT] = "null";
 
     if (isfinite(value))
-        decimal_print(value, 17, text);
+        decimal_print(value, text);
     json_put_word(json, key, text);
 }
 
@@ -96,7 +96,7 @@ void json_put_float(json_writer *json, const char *key, float value)
     char text[DECIMAL_TEXT] = "null";
 
     if (isfinite(value))
-        decimal_print((double)value, 9, text);
+        decimal_print_float(value, text);
     json_put_word(json, key, text);
 }
 

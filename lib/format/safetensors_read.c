@@ -12,6 +12,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are used in the file's byte order");
 
 #define PIECE ((size_t)64 * 1024) /* bytes that are looked at twice in a row */
+#define SUM_DIGITS 8
 
 struct st_entry {
     const char *key, *value;
@@ -27,6 +28,8 @@ struct st_file {
     st_entry *metadata;       /* (metadata_count), in file order */
     const st_entry **by_key;  /* (metadata_count) */
     int32_t metadata_count;
+    const uint8_t *start;     /* first byte of the file */
+    const uint8_t *sum;       /* digits of ST_HEADER_SUM in the header; NULL: none */
     const uint8_t *data;      /* first tensor byte */
     size_t data_size;
 };
@@ -304,6 +307,8 @@ static void load_metadata(st_file *file, json_value metadata, char **texts)
 
     for (json_cursor cursor = json_inside(metadata); json_next(&cursor, &key, &value); file->metadata_count++) {
         st_entry *entry = &file->metadata[file->metadata_count];
+        if (json_text_is(key, ST_HEADER_SUM) && value.size == SUM_DIGITS + 2)
+            file->sum = value.at + 1;
         entry->key = copy_text(key, texts);
         entry->value = copy_text(value, texts);
     }
@@ -362,6 +367,7 @@ dn_status st_parse(const uint8_t *bytes, size_t size, const char *label, const d
     if (!file)
         return fail_memory(error, label);
     file->allocator = *allocator;
+    file->start = bytes;
     file->data = bytes + 8 + header_size;
     file->data_size = size - 8 - header_size;
     file->label = mem_strdup(allocator, label);
@@ -466,4 +472,20 @@ uint32_t st_data_crc32(st_file *file)
         tensor->finite = finite;
     }
     return crc;
+}
+
+_Bool st_header_sum(const st_file *file, _Bool *equal)
+{
+    char digits[SUM_DIGITS + 1] = "00000000";
+    uint64_t stored;
+
+    if (!file->sum)
+        return 0;
+    const uint8_t *rest = file->sum + SUM_DIGITS;
+    uint32_t crc = libdeflate_crc32(0, file->start, (size_t)(file->sum - file->start));
+    crc = libdeflate_crc32(crc, digits, SUM_DIGITS);
+    crc = libdeflate_crc32(crc, rest, (size_t)(file->data - rest));
+    memcpy(digits, file->sum, SUM_DIGITS);
+    *equal = st_parse_unsigned(digits, 16, &stored) && stored == crc;
+    return 1;
 }

@@ -222,12 +222,13 @@ static dn_status check_names(const char **names, size_t count, dn_error *error)
     return DN_OK;
 }
 
-/* names: room for those of all tensors, or of all metadata, and one more. */
+/* names: room for those of all tensors, or of all metadata, and two more. */
 static dn_status check_texts(const st_writer *writer, const char **names, dn_error *error)
 {
     size_t count = 0;
 
     names[count++] = CRC_KEY;
+    names[count++] = ST_HEADER_SUM;
     for (size_t i = 0; i < writer->metadata_count; i++) {
         names[count++] = writer->metadata[i].key;
         if (!json_is_utf8(writer->metadata[i].value))
@@ -244,7 +245,7 @@ static dn_status check_texts(const st_writer *writer, const char **names, dn_err
 static dn_status check_header(const st_writer *writer, dn_error *error)
 {
     size_t most = writer->metadata_count > writer->tensor_count ? writer->metadata_count : writer->tensor_count;
-    const char **names = mem_alloc(&writer->allocator, most + 1, sizeof *names);
+    const char **names = mem_alloc(&writer->allocator, most + 2, sizeof *names);
 
     if (!names)
         return fail_memory(error, "a file's header");
@@ -253,13 +254,16 @@ static dn_status check_header(const st_writer *writer, dn_error *error)
     return status;
 }
 
-static void put_metadata(const st_writer *writer, uint32_t crc, json_writer *json)
+/* *sum: where the digits of the header's checksum go. */
+static void put_metadata(const st_writer *writer, uint32_t crc, json_writer *json, size_t *sum)
 {
     char digits[9];
 
     snprintf(digits, sizeof digits, "%08x", crc);
     json_open(json, "__metadata__", "{");
     json_put_text(json, CRC_KEY, digits);
+    json_put_text(json, ST_HEADER_SUM, "00000000");
+    *sum = json->blob->size - 9; /* with the quote behind them */
     for (size_t i = 0; i < writer->metadata_count; i++)
         json_put_text(json, writer->metadata[i].key, writer->metadata[i].value);
     json_close(json, "}");
@@ -300,12 +304,14 @@ static dn_status put_header(const st_writer *writer, uint32_t crc, dn_blob *blob
 {
     static const char blanks[] = "                                                                ";
     json_writer json = {.blob = blob};
+    char digits[9];
     uint64_t length = 0;
+    size_t sum = 0;
 
     TRY(check_header(writer, error));
     json.failed = !blob_append(blob, &length, sizeof length);
     json_open(&json, NULL, "{");
-    put_metadata(writer, crc, &json);
+    put_metadata(writer, crc, &json, &sum);
     TRY(put_tensors(writer, &json, data_size, error));
     json_close(&json, "}");
     if (json.failed || !blob_append(blob, blanks, (ALIGNMENT - blob->size % ALIGNMENT) % ALIGNMENT))
@@ -315,6 +321,8 @@ static dn_status put_header(const st_writer *writer, uint32_t crc, dn_blob *blob
         return fail(error, DN_E_LIMIT, "a file's header would have %llu bytes, more than the limit of %u",
                     (unsigned long long)length, ST_MAX_HEADER);
     memcpy(blob->data, &length, sizeof length);
+    snprintf(digits, sizeof digits, "%08x", libdeflate_crc32(0, blob->data, blob->size));
+    memcpy(blob->data + sum, digits, 8);
     return DN_OK;
 }
 

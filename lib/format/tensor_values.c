@@ -22,8 +22,8 @@ dn_status st_require(const st_file *file, const char *name, int32_t rank, const 
                     tensor->rank, rank);
     for (int32_t i = 0; i < rank; i++)
         if (shape[i] != -1 && tensor->shape[i] != shape[i])
-            return fail(error, DN_E_FORMAT, "%s: tensor %s: dimension %d is %lld, expected %lld", st_label(file), name, i,
-                        (long long)tensor->shape[i], (long long)shape[i]);
+            return fail(error, DN_E_FORMAT, "%s: tensor %s: dimension %d is %lld, expected %lld", st_label(file), name,
+                        i, (long long)tensor->shape[i], (long long)shape[i]);
     *out = tensor;
     return DN_OK;
 }

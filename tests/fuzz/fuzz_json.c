@@ -42,7 +42,8 @@ uint8_t *fuzz_seed(int index, size_t *size)
     static const char *const documents[] = {
         "{\"a\":[1,-2.5e-3,true,false,null,1.7976931348623157e308,5e-324,123456789012345678901234567890],"
         "\"\xC3\xA9\\uD83D\\uDE00\\n\\\"\":{\"b\":\"\\\\\",\"c\":[[]],\"d\":false},\"e\":{}}",
-        "[{\"op\":\"conv\",\"weight\":\"features.0.weight\",\"stride\":4,\"pad\":[2,2,2,2]},{\"op\":\"relu\",\"tap\":true}]",
+        "[{\"op\":\"conv\",\"weight\":\"features.0.weight\",\"stride\":4,"
+        "\"pad\":[2,2,2,2]},{\"op\":\"relu\",\"tap\":true}]",
         " 0.10000000000000001 ",
         "[[[[[[[[[[\"\\u00e9\\b\\f\\r\\t\\/\"]]]]]]]]]]",
     };
