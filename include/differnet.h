@@ -93,8 +93,7 @@ typedef struct dn_error {
  */
 
 /* Allocator hooks, copied into the handle that gets them; `user` must outlive it and what is made from it (a model's
- * blobs, a trainer's models).  Both functions must be thread-safe.  OpenBLAS, libjpeg and jansson allocate on their
- * own. */
+ * blobs, a trainer's models).  Both functions must be thread-safe.  OpenBLAS and libjpeg allocate on their own. */
 typedef struct dn_allocator {
     /* `size` > 0 bytes aligned to `alignment` (a power of two, 64 at most), or NULL. */
     void *(*alloc)(size_t alignment, size_t size, void *user);
@@ -398,9 +397,9 @@ typedef struct dn_model dn_model;
 #define DN_ANGLES_STRATIFIED 0 /* one seeded random angle from each N-th of the circle: like training's (default) */
 #define DN_ANGLES_GRID       1 /* i * 360 / N, as the reference implementation's evaluation */
 
-/* How much of a model file is checked when it is opened.  Either way the header, the tensors' names, shapes and sizes,
- * and all numbers that are read anyway are checked: those of the backbone, and the flow's where they must be converted.
- * A damaged file never makes the library read or write where it should not. */
+/* How much of a model file is checked when it is opened.  Either way the header and its crc32, the tensors' names,
+ * shapes and sizes, and all numbers that are read anyway are checked: those of the backbone, and the flow's where they
+ * must be converted.  A damaged file never makes the library read or write where it should not. */
 #define DN_VERIFY_HEADER 0 /* The flow's float32 weights are not read: a file of any size opens in the time that its
                               backbone takes.  If they are damaged, scores and maps are wrong without a word, or
                               DN_E_NUMERIC: NaN always is, infinity need not be.  Saving such a model would give the
@@ -439,7 +438,7 @@ DN_API void dn_model_unref(dn_model *model); /* NULL is allowed */
 
 typedef struct dn_model_info {
     uint32_t struct_size;
-    uint32_t id;            /* crc32 of the tensors in its file, DN_STORAGE_F32 for a new model: equal bits, equal id */
+    uint32_t id;            /* crc32 of all that scores and maps depend on (docs/format.md): equal id, equal answers */
     int32_t input_size;     /* pixels */
     int32_t scales;
     int32_t feature_dim;
