@@ -30,6 +30,9 @@ static dn_status read_options(const dn_image_options *callers, dn_image_options 
     if (own->max_bytes < 1)
         return fail(error, DN_E_ARGUMENT, "dn_image_options: max_bytes is %lld; it must be at least 1",
                     (long long)own->max_bytes);
+    if (own->max_memory < 0)
+        return fail(error, DN_E_ARGUMENT, "dn_image_options: max_memory is %lld; it must be at least 1, or 0 for the "
+                    "default", (long long)own->max_memory);
     return allocator_check(own->allocator, "dn_image_options", error);
 }
 
@@ -41,7 +44,7 @@ dn_status dn_image_open_path(const char *path, const dn_image_options *options, 
     *out = NULL;
     REQUIRE(path, error);
     TRY(read_options(options, &own, error));
-    return image_open(path, &own, out, error);
+    return image_open(path, &own, 0, out, error);
 }
 
 dn_status dn_image_open_memory(const void *bytes, size_t size, const dn_image_options *options, dn_image **out,
@@ -57,8 +60,15 @@ dn_status dn_image_open_memory(const void *bytes, size_t size, const dn_image_op
     if (size > (uint64_t)own.max_bytes)
         return fail(error, DN_E_LIMIT, "image in memory: %zu bytes, more than the limit of %lld", size,
                     (long long)own.max_bytes);
-    dn_allocator allocator = mem_allocator(own.allocator);
-    return image_decode(bytes, size, "image in memory", own.max_pixels, &allocator, out, error);
+    const image_input input = {.bytes = bytes, .size = size, .label = "image in memory", .max_pixels = own.max_pixels,
+                               .max_memory = own.max_memory ? own.max_memory : image_default_memory(own.max_pixels),
+                               .allocator = mem_allocator(own.allocator)};
+    return image_decode(&input, out, error);
+}
+
+const char *dn_image_ending(int32_t index)
+{
+    return image_ending(index);
 }
 
 void dn_image_pixels(const dn_image *image, dn_pixels *out)

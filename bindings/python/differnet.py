@@ -15,7 +15,7 @@
 The library is found as the dynamic linker finds it (LD_LIBRARY_PATH, ldconfig); load(path) names another file before
 first use.
 
-Images: wherever an image is asked for, give a path (str or os.PathLike: PNG or JPEG), an Image, a PIL image, or an
+Images: wherever an image is asked for, give a path (str or os.PathLike: PNG, JPEG, BMP, PNM, TIFF), an Image, a PIL image, or an
 array with __array_interface__, __array__ or the buffer protocol (numpy, OpenCV, torch on the CPU): uint8 or uint16 of
 shape (height, width), uint8 of shape (height, width, 3) for RGB or (height, width, 4) for RGBA.  OpenCV's colours are
 the other way round, which nothing but you can know: Pixels(frame, format="bgr8").  Raw bytes: Pixels(data, width,
@@ -99,7 +99,7 @@ _Error = _struct("dn_error", (_i32, "status"), (ctypes.c_char * 252, "message"))
 _Pixels = _struct("dn_pixels", (_pointer, "pixels"), (_i32, "width height"), (_i64, "stride"),
                      (_i32, "format reserved"))
 _ImageOptions = _struct("dn_image_options", (_u32, "struct_size reserved"), (_i64, "max_pixels max_bytes"),
-                        (_pointer, "allocator"))
+                        (_pointer, "allocator"), (_i64, "max_memory"))
 _ExtractorOptions = _struct("dn_extractor_options", (_u32, "struct_size"), (_i32, "input_size scales reserved"),
                             (_pointer, "allocator"))
 _ExtractorInfo = _struct("dn_extractor_info", (_u32, "struct_size"),
@@ -145,8 +145,8 @@ _FUNCTIONS = {
     "dn_blob_data": "pp", "dn_blob_size": "zp", "dn_blob_free": "np",
     "dn_blas_set_threads": "ii", "dn_blas_threads": "i", "dn_blas_corename": "s",
     "dn_image_options_init_size": "npz", "dn_image_open_path": "isppp", "dn_image_open_memory": "ipzppp",
-    "dn_image_pixels": "npp", "dn_image_free": "np", "dn_image_write_png": "ipsp", "dn_image_encode_png": "ippp",
-    "dn_image_overlay": "ippfpp",
+    "dn_image_pixels": "npp", "dn_image_free": "np", "dn_image_ending": "si",
+    "dn_image_write_png": "ipsp", "dn_image_encode_png": "ippp", "dn_image_overlay": "ippfpp",
     "dn_extractor_options_init_size": "npz", "dn_extractor_open_path": "isppp",
     "dn_extractor_open_memory": "ipzppp", "dn_extractor_default": "ippp", "dn_extractor_random": "ipuppp",
     "dn_extractor_save": "ipsip", "dn_extractor_save_memory": "ipipp",
@@ -583,7 +583,7 @@ def _open(cls, prefix, source, options):
 # ---- images ----
 
 class Image(_Handle):
-    """A decoded PNG or JPEG: Image.open(path or bytes, max_pixels=, max_bytes=).
+    """A decoded image file: Image.open(path or bytes, max_pixels=, max_bytes=, max_memory=).
 
         image = differnet.Image.open("part.png")
         print(image.width, image.height, image.array().shape)

@@ -217,7 +217,7 @@ static dn_status open_image(const dn_scorer *scorer, const char *path, struct sc
     dn_error cause = {0};
 
     options.allocator = &scorer->allocator;
-    TRY(image_open(path, &options, &decoded, error));
+    TRY(image_open(path, &options, DN_MIN_SIDE, &decoded, error));
     const dn_pixels view = image_pixels(decoded);
     dn_status status = fill_image(scorer, &view, image, &cause);
     image_free(decoded);

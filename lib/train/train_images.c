@@ -55,7 +55,7 @@ static dn_status open_image(const train_images *images, const char *path, dn_ima
     dn_image_options options = image_default_options();
 
     options.allocator = &images->allocator;
-    return image_open(path, &options, out, error);
+    return image_open(path, &options, DN_MIN_SIDE, out, error);
 }
 
 /* Makes room for one image more. */
