@@ -514,6 +514,9 @@ typedef struct dn_scorer_options {
     double false_alarm_rate; /* verdict at p <= this: > 0 .. 1, default 0.05 */
     const dn_allocator *allocator; /* default NULL: malloc */
     const dn_runner *runner; /* what the `threads` jobs run on; default NULL: the library's own threads */
+    int64_t max_pixels; /* of files, as in dn_image_options: >= 1, default 64 x 2^20 */
+    int64_t max_bytes;  /* likewise: >= 1, default 2^30 */
+    int64_t max_memory; /* likewise: >= 0, default 0 */
 } dn_scorer_options;
 DN_API void dn_scorer_options_init_size(dn_scorer_options *options, size_t size);
 #define dn_scorer_options_init(options) dn_scorer_options_init_size((options), sizeof *(options))
@@ -551,7 +554,8 @@ DN_API DN_CHECK_RESULT dn_status dn_scorer_create(dn_model *model, const dn_scor
 /* Scores an image of at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite.  *score is
  * written on success only. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score(dn_scorer *scorer, const dn_pixels *image, dn_score *score);
-/* Like dn_scorer_score, but decodes a file (with default dn_image_options; errors as in dn_image_open_path). */
+/* Like dn_scorer_score, but decodes a file, within the limits of the scorer's options (errors as in dn_image_open_path).  An
+ * image that is too small is refused by its header. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score_path(dn_scorer *scorer, const char *path, dn_score *score);
 
 /* Like dn_scorer_score, but ends as soon as the verdict is certain: the score is a mean of terms >= 0, so once those of
@@ -704,6 +708,9 @@ typedef struct dn_train_options {
     int32_t flow;            /* 1 (default): the flow on pooled features is learned; 0: it is not */
     int32_t positions;       /* 1 (default): the density at every position is learned; 0: it is not.  One of both is */
     int32_t position_dims;   /* dimensions that the feature maps are projected to: 1 .. 512, default 100 */
+    int64_t max_pixels;      /* of files, as in dn_image_options: >= 1, default 64 x 2^20 */
+    int64_t max_bytes;       /* likewise: >= 1, default 2^30 */
+    int64_t max_memory;      /* likewise: >= 0, default 0 */
 } dn_train_options;
 DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
 #define dn_train_options_init(options) dn_train_options_init_size((options), sizeof *(options))

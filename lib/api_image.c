@@ -17,6 +17,19 @@ void dn_image_options_init_size(dn_image_options *options, size_t size)
     options_init(options, size, &own, sizeof own);
 }
 
+dn_status image_limits_check(int64_t max_pixels, int64_t max_bytes, int64_t max_memory, const char *what,
+                             dn_error *error)
+{
+    if (max_pixels < 1)
+        return fail(error, DN_E_ARGUMENT, "%s: max_pixels is %lld; it must be at least 1", what, (long long)max_pixels);
+    if (max_bytes < 1)
+        return fail(error, DN_E_ARGUMENT, "%s: max_bytes is %lld; it must be at least 1", what, (long long)max_bytes);
+    if (max_memory < 0)
+        return fail(error, DN_E_ARGUMENT, "%s: max_memory is %lld; it must be at least 1, or 0 for the default", what,
+                    (long long)max_memory);
+    return DN_OK;
+}
+
 /* The caller's options (nullable) over the defaults, checked. */
 static dn_status read_options(const dn_image_options *callers, dn_image_options *own, dn_error *error)
 {
@@ -24,15 +37,7 @@ static dn_status read_options(const dn_image_options *callers, dn_image_options 
     TRY(options_read(own, sizeof *own, callers, "dn_image_options", error));
     if (own->reserved != 0)
         return fail(error, DN_E_ARGUMENT, "dn_image_options: reserved is %u; it must be 0", (unsigned)own->reserved);
-    if (own->max_pixels < 1)
-        return fail(error, DN_E_ARGUMENT, "dn_image_options: max_pixels is %lld; it must be at least 1",
-                    (long long)own->max_pixels);
-    if (own->max_bytes < 1)
-        return fail(error, DN_E_ARGUMENT, "dn_image_options: max_bytes is %lld; it must be at least 1",
-                    (long long)own->max_bytes);
-    if (own->max_memory < 0)
-        return fail(error, DN_E_ARGUMENT, "dn_image_options: max_memory is %lld; it must be at least 1, or 0 for the "
-                    "default", (long long)own->max_memory);
+    TRY(image_limits_check(own->max_pixels, own->max_bytes, own->max_memory, "dn_image_options", error));
     return allocator_check(own->allocator, "dn_image_options", error);
 }
 

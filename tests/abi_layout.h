@@ -56,10 +56,11 @@ AT(dn_model_info, backbone, 104); AT(dn_model_info, library, 168); AT(dn_model_i
 AT(dn_model_info, positions_scale, 200); AT(dn_model_info, flow, 208); AT(dn_model_info, positions, 212);
 AT(dn_model_info, map_rows, 216); AT(dn_model_info, map_columns, 220); AT(dn_model_info, map_channels, 224);
 AT(dn_model_info, position_dims, 228);
-SIZE(dn_scorer_options, 40);
+SIZE(dn_scorer_options, 64);
 AT(dn_scorer_options, struct_size, 0); AT(dn_scorer_options, views, 4); AT(dn_scorer_options, angles, 8);
 AT(dn_scorer_options, threads, 12); AT(dn_scorer_options, false_alarm_rate, 16); AT(dn_scorer_options, allocator, 24);
-AT(dn_scorer_options, runner, 32);
+AT(dn_scorer_options, runner, 32); AT(dn_scorer_options, max_pixels, 40); AT(dn_scorer_options, max_bytes, 48);
+AT(dn_scorer_options, max_memory, 56);
 SIZE(dn_score, 80);
 AT(dn_score, struct_size, 0); AT(dn_score, anomalous, 4); AT(dn_score, score, 8); AT(dn_score, log_likelihood, 16);
 AT(dn_score, p_value, 24); AT(dn_score, threshold, 32); AT(dn_score, false_alarm_rate, 40); AT(dn_score, views, 48);
@@ -72,7 +73,7 @@ AT(dn_localizer_options, runner, 32); AT(dn_localizer_options, method, 40); AT(d
 SIZE(dn_box, 24);
 AT(dn_box, x, 0); AT(dn_box, y, 4); AT(dn_box, width, 8); AT(dn_box, height, 12); AT(dn_box, peak, 16);
 AT(dn_box, area, 20);
-SIZE(dn_train_options, 200);
+SIZE(dn_train_options, 224);
 AT(dn_train_options, struct_size, 0); AT(dn_train_options, epochs, 4); AT(dn_train_options, seed, 8);
 AT(dn_train_options, hidden, 16); AT(dn_train_options, blocks, 20); AT(dn_train_options, clamp, 24);
 AT(dn_train_options, batch_images, 32); AT(dn_train_options, batch_views, 36); AT(dn_train_options, epoch_steps, 40);
@@ -85,6 +86,7 @@ AT(dn_train_options, heatmap_images, 144); AT(dn_train_options, threads, 148); A
 AT(dn_train_options, checkpoint_epochs, 160); AT(dn_train_options, resume, 164); AT(dn_train_options, allocator, 168);
 AT(dn_train_options, runner, 176); AT(dn_train_options, preset, 184); AT(dn_train_options, flow, 188);
 AT(dn_train_options, positions, 192); AT(dn_train_options, position_dims, 196);
+AT(dn_train_options, max_pixels, 200); AT(dn_train_options, max_bytes, 208); AT(dn_train_options, max_memory, 216);
 SIZE(dn_progress, 32);
 AT(dn_progress, struct_size, 0); AT(dn_progress, phase, 4); AT(dn_progress, done, 8); AT(dn_progress, total, 16);
 AT(dn_progress, loss, 24);

@@ -15,12 +15,12 @@
 The library is found as the dynamic linker finds it (LD_LIBRARY_PATH, ldconfig); load(path) names another file before
 first use.
 
-Images: wherever an image is asked for, give a path (str or os.PathLike: PNG, JPEG, BMP, PNM, TIFF), an Image, a PIL image, or an
-array with __array_interface__, __array__ or the buffer protocol (numpy, OpenCV, torch on the CPU): uint8 or uint16 of
-shape (height, width), uint8 of shape (height, width, 3) for RGB or (height, width, 4) for RGBA.  OpenCV's colours are
-the other way round, which nothing but you can know: Pixels(frame, format="bgr8").  Raw bytes: Pixels(data, width,
-height).  A PIL image's pixels are taken as they are: apply PIL.ImageOps.exif_transpose where a camera's orientation
-matters, or give the path.  Anything else is a TypeError that says what to do.
+Images: wherever an image is asked for, give a path (str or os.PathLike: PNG, JPEG, BMP, PNM, TIFF), an Image, a PIL
+image, or an array with __array_interface__, __array__ or the buffer protocol (numpy, OpenCV, torch on the CPU): uint8
+or uint16 of shape (height, width), uint8 of shape (height, width, 3) for RGB or (height, width, 4) for RGBA.  OpenCV's
+colours are the other way round, which nothing but you can know: Pixels(frame, format="bgr8").  Raw bytes: Pixels(data,
+width, height).  A PIL image's pixels are taken as they are: apply PIL.ImageOps.exif_transpose where a camera's
+orientation matters, or give the path.  Anything else is a TypeError that says what to do.
 
 Numbers: arrays of floats go in as numpy arrays, anything with the buffer protocol and format "f" or "d", or nested
 sequences.  They come out as numpy arrays if numpy is there, otherwise as memoryviews of the same shape.
@@ -116,7 +116,8 @@ _ModelInfo = _struct("dn_model_info", (_u32, "struct_size id"),
                      (_u64, "seed"), (_double, "clamp final_loss heatmap_scale"), (_i64, "parameters"),
                      (ctypes.c_char * 64, "backbone"), (ctypes.c_char * 16, "library"))
 _ScorerOptions = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
-                         (_double, "false_alarm_rate"), (_pointer, "allocator runner"))
+                         (_double, "false_alarm_rate"), (_pointer, "allocator runner"),
+                         (_i64, "max_pixels max_bytes max_memory"))
 _Score = _struct("dn_score", (_u32, "struct_size"), (_i32, "anomalous"),
                  (_double, "score log_likelihood p_value threshold false_alarm_rate"), (_i32, "views lower_bound"),
                  (_double, "flow_score local_score whole_score"))
@@ -129,7 +130,8 @@ _TrainOptions = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "epoch
                         (_double, "learning_rate beta1 beta2 epsilon weight_decay feature_noise brightness contrast "
                                   "saturation holdout"),
                         (_i32, "views angles heatmap_images threads"), (_text, "checkpoint"),
-                        (_i32, "checkpoint_epochs resume"), (_pointer, "allocator runner"))
+                        (_i32, "checkpoint_epochs resume"), (_pointer, "allocator runner"),
+                        (_i32, "preset flow positions position_dims"), (_i64, "max_pixels max_bytes max_memory"))
 _PRESET_FIELDS = ("epochs", "hidden", "epoch_steps", "schedule", "learning_rate", "feature_noise")
 _Progress = _struct("dn_progress", (_u32, "struct_size"), (_i32, "phase"), (_i64, "done total"), (_double, "loss"))
 _ProgressFunction = ctypes.CFUNCTYPE(_i32, ctypes.POINTER(_Progress), _pointer)

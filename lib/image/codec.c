@@ -33,7 +33,8 @@ enum { CODECS = sizeof codecs / sizeof *codecs };
 
 dn_image_options image_default_options(void)
 {
-    return (dn_image_options){.struct_size = sizeof(dn_image_options), .max_pixels = 64 << 20, .max_bytes = 1 << 30};
+    return (dn_image_options){.struct_size = sizeof(dn_image_options), .max_pixels = IMAGE_MAX_PIXELS,
+                              .max_bytes = IMAGE_MAX_BYTES};
 }
 
 int64_t image_default_memory(int64_t max_pixels)

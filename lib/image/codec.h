@@ -24,6 +24,8 @@ typedef struct image_input {
 } image_input;
 
 /* The defaults of dn_image_options. */
+#define IMAGE_MAX_PIXELS (64 << 20)
+#define IMAGE_MAX_BYTES (1 << 30)
 dn_image_options image_default_options(void);
 /* What max_memory = 0 stands for. */
 int64_t image_default_memory(int64_t max_pixels);
