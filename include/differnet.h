@@ -93,7 +93,8 @@ typedef struct dn_error {
  */
 
 /* Allocator hooks, copied into the handle that gets them; `user` must outlive it and what is made from it (a model's
- * blobs, a trainer's models).  Both functions must be thread-safe.  OpenBLAS and libjpeg allocate on their own. */
+ * blobs, a trainer's models).  Both functions must be thread-safe.  OpenBLAS, libjpeg and libtiff allocate on their
+ * own. */
 typedef struct dn_allocator {
     /* `size` > 0 bytes aligned to `alignment` (a power of two, 64 at most), or NULL. */
     void *(*alloc)(size_t alignment, size_t size, void *user);
@@ -160,7 +161,7 @@ typedef struct dn_pixels {
 /* Smallest width and height accepted for training, scoring and localization. */
 #define DN_MIN_SIDE 8
 
-/* A decoded PNG or JPEG.  Immutable; any thread. */
+/* A decoded image file.  Immutable; any thread. */
 typedef struct dn_image dn_image;
 
 typedef struct dn_image_options {
@@ -169,15 +170,29 @@ typedef struct dn_image_options {
     int64_t max_pixels; /* width x height refused above this (DN_E_LIMIT), before allocating: >= 1, default 64 x 2^20 */
     int64_t max_bytes;  /* size of the encoded file refused above this: >= 1, default 2^30 */
     const dn_allocator *allocator; /* default NULL: malloc */
+    int64_t max_memory; /* bytes that decoding may take, for the pixels and whatever the decoder keeps beside them,
+                           the encoded file apart; refused above this (DN_E_LIMIT), before allocating: >= 1, or 0, the
+                           default: 8 bytes for each of max_pixels and 2^24 more */
 } dn_image_options;
 DN_API void dn_image_options_init_size(dn_image_options *options, size_t size);
 #define dn_image_options_init(options) dn_image_options_init_size((options), sizeof *(options))
 
-/* Decodes a PNG (1 to 16 bit, gray, palette, colour, alpha, interlaced) or JPEG (baseline, progressive, gray,
- * YCbCr, RGB; EXIF orientation applied; CMYK is refused with DN_E_UNSUPPORTED).  The kind is told from the bytes, not
- * the name.  16-bit gray becomes DN_GRAY16, other gray DN_GRAY8, everything else DN_RGB8 (alpha dropped, 16-bit colour
- * rounded to 8).  Truncated or corrupt input is an error (DN_E_FORMAT) that names the file; nothing is guessed.
- * Errors: DN_E_IO, DN_E_LIMIT (the options' limits; a JPEG of more than 100 scans), DN_E_FORMAT, DN_E_UNSUPPORTED. */
+/* Decodes an image file.  The kind is told from the bytes, not the name:
+ *   PNG    1 to 16 bit, gray, palette, colour, alpha, interlaced
+ *   JPEG   baseline, progressive, gray, YCbCr, RGB; not CMYK, lossless, JPEG-LS, or with its height behind it (DNL)
+ *   BMP    1 to 32 bits per pixel; not compressed
+ *   PNM    PBM, PGM and PPM, as text or binary, values up to 65535
+ *   TIFF   the first page; gray, palette and RGB of 1 to 16 bits, in strips or tiles, plain, LZW, deflate, PackBits or
+ *          JPEG; where the library was built with libtiff
+ * More than 8 bits of gray become DN_GRAY16, other gray DN_GRAY8, everything else DN_RGB8 (alpha dropped, 16-bit colour
+ * rounded to 8).  The largest value that the file's format can express is white.  Orientation is applied (EXIF in JPEG
+ * and PNG, TIFF's own).
+ * Truncated or corrupt input is an error (DN_E_FORMAT) that names the file; nothing is guessed.  Let through is what leaves
+ * all pixels as they were meant, though a file should not have it: in a JPEG zeros before a marker, up to
+ * three other bytes between the segments before the picture, an unknown JFIF revision or Adobe colour transform; in all formats bytes behind the
+ * end.  What loses pixels stays an error, above all other bytes in a JPEG's picture, and a missing end.
+ * Errors: DN_E_IO, DN_E_LIMIT (the options' limits; a side of more than 2^20 pixels; a JPEG of more than 100 scans),
+ * DN_E_FORMAT (also a file of another format: the message tells which), DN_E_UNSUPPORTED. */
 DN_API DN_CHECK_RESULT dn_status dn_image_open_path(const char *path, const dn_image_options *options,
                                                     dn_image **out, dn_error *error);
 /* Like dn_image_open_path, but from `size` bytes in memory, which are not kept. */
@@ -186,6 +201,9 @@ DN_API DN_CHECK_RESULT dn_status dn_image_open_memory(const void *bytes, size_t 
 /* Describes the image's pixels, tightly packed.  They live as long as the image.  All zeros for a NULL image. */
 DN_API void dn_image_pixels(const dn_image *image, dn_pixels *out);
 DN_API void dn_image_free(dn_image *image); /* NULL is allowed */
+/* Number `index` (0, 1, ...) of the file-name endings of the formats that dn_image_open_path reads, in lower case and with
+ * the dot (".png"), to look for images in a folder; NULL: no more of them.  Static string.  Any thread. */
+DN_API const char *dn_image_ending(int32_t index);
 
 /* Writes a PNG of any dn_pixels (DN_GRAY16 as 16 bit, alpha dropped), atomically: the file appears complete or not
  * at all.  Errors: DN_E_IO, DN_E_UNSUPPORTED (a size that PNG cannot have). */
@@ -496,6 +514,9 @@ typedef struct dn_scorer_options {
     double false_alarm_rate; /* verdict at p <= this: > 0 .. 1, default 0.05 */
     const dn_allocator *allocator; /* default NULL: malloc */
     const dn_runner *runner; /* what the `threads` jobs run on; default NULL: the library's own threads */
+    int64_t max_pixels; /* of files, as in dn_image_options: >= 1, default 64 x 2^20 */
+    int64_t max_bytes;  /* likewise: >= 1, default 2^30 */
+    int64_t max_memory; /* likewise: >= 0, default 0 */
 } dn_scorer_options;
 DN_API void dn_scorer_options_init_size(dn_scorer_options *options, size_t size);
 #define dn_scorer_options_init(options) dn_scorer_options_init_size((options), sizeof *(options))
@@ -532,7 +553,8 @@ DN_API DN_CHECK_RESULT dn_status dn_scorer_create(dn_model *model, const dn_scor
 /* Scores an image of at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite.  *score is
  * written on success only. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score(dn_scorer *scorer, const dn_pixels *image, dn_score *score);
-/* Like dn_scorer_score, but decodes a file (with default dn_image_options; errors as in dn_image_open_path). */
+/* Like dn_scorer_score, but decodes a file, within the limits of the scorer's options (errors as in dn_image_open_path).  An
+ * image that is too small is refused by its header. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score_path(dn_scorer *scorer, const char *path, dn_score *score);
 
 /* Like dn_scorer_score, but ends as soon as the verdict is certain: the score is a mean of terms >= 0, so once those of
@@ -689,6 +711,9 @@ typedef struct dn_train_options {
                                 lighter, a little out of focus, noisy (four of each up to 64 images, two up to 128, then
                                 one), so that light and sensor raise no alarm; 0: the images alone */
     int32_t reserved;
+    int64_t max_pixels;      /* of files, as in dn_image_options: >= 1, default 64 x 2^20 */
+    int64_t max_bytes;       /* likewise: >= 1, default 2^30 */
+    int64_t max_memory;      /* likewise: >= 0, default 0 */
 } dn_train_options;
 DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
 #define dn_train_options_init(options) dn_train_options_init_size((options), sizeof *(options))

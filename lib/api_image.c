@@ -17,6 +17,19 @@ void dn_image_options_init_size(dn_image_options *options, size_t size)
     options_init(options, size, &own, sizeof own);
 }
 
+dn_status image_limits_check(int64_t max_pixels, int64_t max_bytes, int64_t max_memory, const char *what,
+                             dn_error *error)
+{
+    if (max_pixels < 1)
+        return fail(error, DN_E_ARGUMENT, "%s: max_pixels is %lld; it must be at least 1", what, (long long)max_pixels);
+    if (max_bytes < 1)
+        return fail(error, DN_E_ARGUMENT, "%s: max_bytes is %lld; it must be at least 1", what, (long long)max_bytes);
+    if (max_memory < 0)
+        return fail(error, DN_E_ARGUMENT, "%s: max_memory is %lld; it must be at least 1, or 0 for the default", what,
+                    (long long)max_memory);
+    return DN_OK;
+}
+
 /* The caller's options (nullable) over the defaults, checked. */
 static dn_status read_options(const dn_image_options *callers, dn_image_options *own, dn_error *error)
 {
@@ -24,12 +37,7 @@ static dn_status read_options(const dn_image_options *callers, dn_image_options 
     TRY(options_read(own, sizeof *own, callers, "dn_image_options", error));
     if (own->reserved != 0)
         return fail(error, DN_E_ARGUMENT, "dn_image_options: reserved is %u; it must be 0", (unsigned)own->reserved);
-    if (own->max_pixels < 1)
-        return fail(error, DN_E_ARGUMENT, "dn_image_options: max_pixels is %lld; it must be at least 1",
-                    (long long)own->max_pixels);
-    if (own->max_bytes < 1)
-        return fail(error, DN_E_ARGUMENT, "dn_image_options: max_bytes is %lld; it must be at least 1",
-                    (long long)own->max_bytes);
+    TRY(image_limits_check(own->max_pixels, own->max_bytes, own->max_memory, "dn_image_options", error));
     return allocator_check(own->allocator, "dn_image_options", error);
 }
 
@@ -41,7 +49,7 @@ dn_status dn_image_open_path(const char *path, const dn_image_options *options, 
     *out = NULL;
     REQUIRE(path, error);
     TRY(read_options(options, &own, error));
-    return image_open(path, &own, out, error);
+    return image_open(path, &own, 0, out, error);
 }
 
 dn_status dn_image_open_memory(const void *bytes, size_t size, const dn_image_options *options, dn_image **out,
@@ -57,8 +65,15 @@ dn_status dn_image_open_memory(const void *bytes, size_t size, const dn_image_op
     if (size > (uint64_t)own.max_bytes)
         return fail(error, DN_E_LIMIT, "image in memory: %zu bytes, more than the limit of %lld", size,
                     (long long)own.max_bytes);
-    dn_allocator allocator = mem_allocator(own.allocator);
-    return image_decode(bytes, size, "image in memory", own.max_pixels, &allocator, out, error);
+    const image_input input = {.bytes = bytes, .size = size, .label = "image in memory", .max_pixels = own.max_pixels,
+                               .max_memory = own.max_memory ? own.max_memory : image_default_memory(own.max_pixels),
+                               .allocator = mem_allocator(own.allocator)};
+    return image_decode(&input, out, error);
+}
+
+const char *dn_image_ending(int32_t index)
+{
+    return image_ending(index);
 }
 
 void dn_image_pixels(const dn_image *image, dn_pixels *out)

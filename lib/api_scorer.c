@@ -28,6 +28,7 @@ dn_status dn_scorer_create(dn_model *model, const dn_scorer_options *options, dn
     REQUIRE(model, error);
     TRY(options_read(&own, sizeof own, options, "dn_scorer_options", error));
     TRY(scorer_options_check(&own, error));
+    TRY(image_limits_check(own.max_pixels, own.max_bytes, own.max_memory, "dn_scorer_options", error));
     TRY(allocator_check(own.allocator, "dn_scorer_options", error));
     TRY(runner_check(own.runner, "dn_scorer_options", error));
     return scorer_create(model, &own, out, error);

@@ -60,6 +60,7 @@ dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *opt
     REQUIRE(extractor, error);
     TRY(options_read(&own, sizeof own, options, "dn_train_options", error));
     TRY(train_options_check(&own, error));
+    TRY(image_limits_check(own.max_pixels, own.max_bytes, own.max_memory, "dn_train_options", error));
     TRY(check_pointers(&own, error));
     return trainer_create(extractor, &own, out, error);
 }

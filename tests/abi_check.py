@@ -33,6 +33,7 @@ ONLY_INCLUDERS = {
     "png.h": "lib/image/codec_png.c",
     "jpeglib.h": "lib/image/codec_jpeg.c",
     "jansson.h": "tools/convert/tensor_file.c",
+    "tiffio.h": "lib/image/codec_tiff.c",
 }
 
 # What a library must not do behind its host's back.

@@ -26,6 +26,7 @@ START_TEST(options_have_the_documented_defaults)
     ck_assert_int_eq(options.max_pixels, (int64_t)64 << 20);
     ck_assert_int_eq(options.max_bytes, (int64_t)1 << 30);
     ck_assert_ptr_null(options.allocator);
+    ck_assert_int_eq(options.max_memory, 0);
 }
 END_TEST
 
@@ -35,7 +36,7 @@ START_TEST(bad_options_are_refused)
     dn_allocator empty = {0};
     dn_image *image = NULL;
 
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         dn_error error = {0};
         dn_image_options options;
         dn_image_options_init(&options);
@@ -44,6 +45,7 @@ START_TEST(bad_options_are_refused)
         options.max_pixels = i == 2 ? 0 : i == 3 ? -5 : options.max_pixels;
         options.max_bytes = i == 4 ? 0 : options.max_bytes;
         options.allocator = i == 5 ? &empty : NULL;
+        options.max_memory = i == 6 ? -1 : 0;
         ck_status(dn_image_open_path(path, &options, &image, &error), DN_E_ARGUMENT);
         ck_assert_ptr_null(image);
         ck_assert_msg(strstr(error.message, "dn_image_options") != NULL, "%s", error.message);
@@ -159,7 +161,7 @@ START_TEST(files_that_cannot_be_read)
     ck_assert_ptr_nonnull(strstr(error.message, "empty.png: the file is empty"));
     write_file(path_join(folder, "text.png"), "hello", 5);
     ck_status(dn_image_open_path(path_join(folder, "text.png"), NULL, &image, &error), DN_E_FORMAT);
-    ck_assert_ptr_nonnull(strstr(error.message, "text.png: not a PNG or JPEG file"));
+    ck_assert_ptr_nonnull(strstr(error.message, "text.png: not a PNG, JPEG, "));
     ck_assert_int_eq(mkfifo(path_join(folder, "pipe.png"), 0600), 0);
     ck_status(dn_image_open_path(path_join(folder, "pipe.png"), NULL, &image, &error), DN_E_IO);
     uint8_t pixel[3] = {0};
@@ -186,11 +188,28 @@ START_TEST(limits_of_the_options)
     ck_status(dn_image_open_path(image_path("rgb8.png"), &options, &image, &error), DN_E_LIMIT);
     ck_status(dn_image_open_memory(bytes, size, &options, &image, &error), DN_E_LIMIT);
     options.max_bytes++;
+    options.max_memory = 26 * 21 * 3 - 1;
+    ck_status(dn_image_open_path(image_path("rgb8.png"), &options, &image, &error), DN_E_LIMIT);
+    check_error(&error, DN_E_LIMIT, "max_memory");
+    ck_status(dn_image_open_memory(bytes, size, &options, &image, &error), DN_E_LIMIT);
+    options.max_memory = 0; /* the default follows max_pixels */
     ck_ok(dn_image_open_path(image_path("rgb8.png"), &options, &image, &error));
     dn_image_free(image);
     ck_ok(dn_image_open_memory(bytes, size, &options, &image, &error));
     dn_image_free(image);
     free(bytes);
+}
+END_TEST
+
+START_TEST(endings_of_file_names)
+{
+    int32_t found = 0, count = 0;
+
+    for (const char *ending; (ending = dn_image_ending(count)); count++)
+        found += !strcmp(ending, ".png") || !strcmp(ending, ".jpg") || !strcmp(ending, ".bmp") || !strcmp(ending, ".pgm");
+    ck_assert_int_eq(found, 4);
+    ck_assert_ptr_null(dn_image_ending(-1));
+    ck_assert_ptr_null(dn_image_ending(count));
 }
 END_TEST
 
@@ -354,6 +373,7 @@ static Suite *make_suite(void)
     tcase_add_test(cases, opens_by_path_and_from_memory);
     tcase_add_test(cases, files_that_cannot_be_read);
     tcase_add_test(cases, limits_of_the_options);
+    tcase_add_test(cases, endings_of_file_names);
     tcase_add_test(cases, allocator_of_the_options);
     tcase_add_test(cases, names_of_any_bytes);
     tcase_add_test(cases, encoding_equals_writing);

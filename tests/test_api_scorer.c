@@ -48,6 +48,47 @@ START_TEST(batch_same_bits)
 }
 END_TEST
 
+/* A scorer's limits hold for each of its calls with paths. */
+START_TEST(limits_of_files)
+{
+    const char *path = path_join(test_folder(), "a.png");
+    dn_pixels views[MANY];
+    dn_scorer_options options;
+    dn_score score;
+    dn_model *model = golden_model();
+
+    draw_pictures(views);
+    ck_ok(dn_image_write_png(&views[0], path, NULL));
+    dn_score_init(&score);
+    for (int i = 0; i < 4; i++) {
+        dn_scorer_options_init(&options);
+        options.max_pixels = SIDE * SIDE - (i == 0);
+        options.max_memory = i == 1 ? SIDE * SIDE * 3 - 1 : 0;
+        options.max_bytes = i == 2 ? 50 : 1 << 20;
+        dn_scorer *scorer = make_scorer(model, &options);
+        dn_status expected = i < 3 ? DN_E_LIMIT : DN_OK;
+        ck_status(dn_scorer_score_path(scorer, path, &score), expected);
+        ck_status(dn_scorer_decide_path(scorer, path, &score), expected);
+        ck_status(dn_scorer_score_batch_paths(scorer, &path, 1, &score, NULL), expected);
+        if (i < 3)
+            check_error(dn_scorer_error(scorer), DN_E_LIMIT, path);
+        ck_ok(dn_scorer_score(scorer, &views[0], &score)); /* of the caller's pixels nothing is limited */
+        dn_scorer_free(scorer);
+    }
+    for (int i = 0; i < 3; i++) {
+        dn_scorer *scorer;
+        dn_error error = {0};
+        dn_scorer_options_init(&options);
+        options.max_pixels = i == 0 ? 0 : 1;
+        options.max_bytes = i == 1 ? 0 : 1;
+        options.max_memory = i == 2 ? -1 : 0;
+        ck_status(dn_scorer_create(model, &options, &scorer, &error), DN_E_ARGUMENT);
+        check_error(&error, DN_E_ARGUMENT, "dn_scorer_options: max_");
+    }
+    dn_model_unref(model);
+}
+END_TEST
+
 START_TEST(batch_of_files_and_bad_images)
 {
     const char *folder = test_folder(), *paths[MANY], *absent = path_join(folder, "absent.png");
@@ -401,6 +442,7 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(tests, 240);
     tcase_add_loop_test(tests, batch_same_bits, 0, 7);
+    tcase_add_test(tests, limits_of_files);
     tcase_add_test(tests, batch_of_files_and_bad_images);
     tcase_add_test(tests, batch_arguments);
     tcase_add_test(tests, batch_short_structs);

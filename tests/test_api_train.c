@@ -138,6 +138,24 @@ START_TEST(reals_out_of_range)
 }
 END_TEST
 
+START_TEST(limits_of_files_out_of_range)
+{
+    dn_train_options o = tiny_options();
+
+    o.max_pixels = 0;
+    refused(&o, "dn_train_options: max_pixels is 0");
+    o.max_pixels = o.max_bytes = o.max_memory = INT64_MAX;
+    accepted(&o);
+    o.max_bytes = -1;
+    refused(&o, "max_bytes is -1");
+    o.max_bytes = 1;
+    o.max_memory = -1;
+    refused(&o, "max_memory is -1");
+    o.max_memory = 0;
+    accepted(&o);
+}
+END_TEST
+
 START_TEST(other_bad_options)
 {
     dn_train_options o = tiny_options();
@@ -233,6 +251,34 @@ START_TEST(bad_images_are_refused_when_added)
     ck_ok(dn_model_get_info(model, &info));
     ck_assert_int_eq(info.train_images, 2);
     dn_model_unref(model);
+    dn_trainer_free(trainer);
+}
+END_TEST
+
+START_TEST(limits_of_files)
+{
+    const int64_t size = PICTURE_WIDTH * PICTURE_HEIGHT;
+    const char *path = path_join(test_folder(), "good.png");
+    dn_train_options o = tiny_options();
+
+    write_picture(path, 1);
+    o.max_pixels = size - 1;
+    dn_trainer *trainer = tiny_trainer(&o, 0);
+    trainer_fails(trainer, dn_trainer_add_path(trainer, path), DN_E_LIMIT, "raise max_pixels");
+    dn_trainer_free(trainer);
+    o.max_pixels = size;
+    o.max_memory = size * 3 - 1;
+    trainer = tiny_trainer(&o, 0);
+    trainer_fails(trainer, dn_trainer_add_path(trainer, path), DN_E_LIMIT, "raise max_memory");
+    dn_trainer_free(trainer);
+    o.max_memory = 0;
+    o.max_bytes = 100;
+    trainer = tiny_trainer(&o, 0);
+    trainer_fails(trainer, dn_trainer_add_path(trainer, path), DN_E_LIMIT, "100");
+    dn_trainer_free(trainer);
+    o.max_bytes = 1 << 20;
+    trainer = tiny_trainer(&o, 0);
+    trainer_ok(trainer, dn_trainer_add_path(trainer, path));
     dn_trainer_free(trainer);
 }
 END_TEST
@@ -588,9 +634,11 @@ static Suite *make_suite(void)
     tcase_add_test(options, presets);
     tcase_add_test(options, integers_out_of_range);
     tcase_add_test(options, reals_out_of_range);
+    tcase_add_test(options, limits_of_files_out_of_range);
     tcase_add_test(options, other_bad_options);
     tcase_add_test(options, null_arguments);
     tcase_add_test(images, bad_images_are_refused_when_added);
+    tcase_add_test(images, limits_of_files);
     tcase_add_test(images, path_and_pixels_train_the_same_model);
     tcase_add_test(images, an_image_that_vanishes_is_named);
     tcase_add_test(images, sixteen_bit_gray);

@@ -782,6 +782,79 @@ class Eval(CommandTest):
         self.refused("eval", path("model.dnm"), self.at("d"), says=[self.at("d/test/good/1.png"), "no figures"])
 
 
+class Images(CommandTest):
+    """Kinds of files, and how large they may be."""
+
+    def pixels(self):
+        return [[(60 + x, 30 + 2 * y, 200 - x) for x in range(40)] for y in range(40)]
+
+    def write_kinds(self, folder):
+        """The same picture as PNG, BMP, PPM (binary and text)."""
+        rows = self.pixels()
+        flat = [value for row in rows for pixel in row for value in pixel]
+        write(self.at(folder, "a.png"), png(40, 40, lambda x, y: rows[y][x]))
+        bgr = b"".join(bytes(pixel[::-1]) for row in reversed(rows) for pixel in row)
+        write(self.at(folder, "b.BMP"), b"BM" + struct.pack("<IIIIiiHHIIiiII", 0, 0, 54, 40, 40, 40, 1, 24, 0, 0, 0, 0,
+                                                           0, 0) + bgr)
+        write(self.at(folder, "c.ppm"), b"P6\n# a camera\n40 40\n255\n" + bytes(flat))
+        write(self.at(folder, "d.pnm"), b"P3 40 40 255\n" + " ".join(map(str, flat)).encode())
+
+    def test_same_picture_same_score(self):
+        self.write_kinds("d")
+        write(self.at("d/notes.txt"), b"no image, and no image's name")
+        result = self.call("score", path("model.dnm"), self.at("d"), "--json", code=(0, 1))
+        told = [json.loads(line) for line in result.out.splitlines()]
+        self.assertEqual([os.path.basename(score.pop("path")) for score in told], ["a.png", "b.BMP", "c.ppm", "d.pnm"])
+        self.assertEqual(told, 4 * [told[0]])
+        for i, name in enumerate(("a.png", "b.BMP", "c.ppm")):
+            self.call("localize", path("model.dnm"), self.at("d", name), "-o", self.at("maps%d" % i), "--views", "1")
+            self.assertEqual(read(self.at("maps%d" % i, name[0] + "_map.png")), read(self.at("maps0/a_map.png")))
+
+    def test_max_pixels(self):
+        image, says = path("set/test/good/0.png"), ["40 x 40 pixels", "raise --max-pixels"]
+        model, less, enough = path("model.dnm"), ["--max-pixels", "1599"], ["--max-pixels", "1600"]
+        self.refused("score", model, image, *less, says=[image, *says])
+        self.refused("score", model, image, *less, "--decide", says=[image, *says])
+        self.call("score", model, image, *enough, code=(0, 1))
+        self.refused("localize", model, image, "-o", self.at("maps"), *less, says=[image, *says])
+        self.call("localize", model, image, "-o", self.at("maps"), "--views", "1", *enough)
+        self.refused("eval", model, path("set"), *less, says=says)
+        self.call("eval", model, path("set"), "--map-views", "1", *enough)
+        self.train_refused(path("set"), *less, says=says)
+        self.train(path("set"), self.at("m.dnm"), *enough)
+
+    def test_max_pixels_out_of_range(self):
+        image, model = path("set/test/good/0.png"), path("model.dnm")
+        for value in ("0", "-1", "1e6", "99999999999999999999", ""):
+            for verb in (["score", model, image], ["localize", model, image, "-o", self.at("maps")],
+                         ["eval", model, path("set")], ["train", path("set"), "-o", self.at("m.dnm")]):
+                self.refused(*verb, "--max-pixels", value, says=["--max-pixels"])
+        self.call("score", model, image, "--max-pixels", str(2**63 - 1), code=(0, 1))
+
+    def test_too_large_for_the_memory(self):
+        """A picture within --max-pixels that takes more memory than its pixels is told what to raise, too."""
+        tables = b"\xff\xdb\0\x43\0" + bytes([1] * 64) + b"\xff\xc4\0\x14\0" + bytes([1] + [0] * 15) + b"\0"
+        frame = b"\xff\xc2\0\x11\x08\x1f\xff\x20\0\3" + bytes([1, 17, 0, 2, 17, 0, 3, 17, 0])
+        write(self.at("big.jpg"), b"\xff\xd8" + tables + frame
+              + b"\xff\xda" + bytes([0, 12, 3, 1, 0, 2, 0, 3, 0, 0, 0, 0]) + bytes(1000) + b"\xff\xd9")
+        self.refused("score", path("model.dnm"), self.at("big.jpg"),
+                     says=[self.at("big.jpg"), "decoding takes 6", "raise --max-pixels"])
+
+    def test_what_is_no_image_is_named(self):
+        for name, data, kind in (("a.png", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+                                 ("b.jpg", b"RIFF\x20\0\0\0WEBPVP8 ", "a WebP image"),
+                                 ("c.jpg", b"\n<!doctype HTML>", "a web page"), ("d.png", bytes(5000), "zeros")):
+            write(self.at(name), data)
+            self.refused("score", path("model.dnm"), self.at(name), says=[self.at(name), kind, "not a PNG, JPEG, BMP"])
+            self.refused("localize", path("model.dnm"), self.at(name), "-o", self.at("maps"), says=[self.at(name), kind])
+
+    def test_too_small(self):
+        for width, height in ((7, 40), (40, 7), (1, 1)):
+            write(self.at("small.png"), png(width, height, lambda x, y: (1, 2, 3)))
+            self.refused("score", path("model.dnm"), self.at("small.png"),
+                         says=["%d x %d pixels" % (width, height), "at least 8"])
+
+
 class Info(CommandTest):
     def test_model(self):
         text = self.call("info", path("model.dnm")).out

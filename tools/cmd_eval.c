@@ -317,6 +317,7 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
          "no pixel figures: masks are not read and no maps\nmade for them, which saves half of the time or more"},
         {"fpr", 0, OPTION_REAL, &job.scoring.false_alarm_rate, 0, 0, "P",
          "false-alarm rate of the verdicts; default {}"},
+        MAX_PIXELS_OPTION(&job.scoring.max_pixels, 0, 0),
         {"threads", 0, OPTION_INTEGER, &job.scoring.threads, 0, 0, "N", "default: all usable processors, {}"},
         {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "no progress"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
@@ -330,6 +331,7 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
     job.model_path = argv[first];
     job.data = argv[first + 1];
     job.localizing.threads = job.scoring.threads;
+    picture_set_limit(job.scoring.max_pixels);
     if ((job.report && !check_output_path(job.report)) || !open_test_set(job.data, !job.no_maps, &set))
         return EXIT_FAILED;
     code = evaluate_set(&job, &set);

@@ -201,6 +201,7 @@ static int localize_with(const char *model_path, const dn_localizer_options *opt
 static int run_localize(const command_verb *verb, int argc, char **argv)
 {
     localize_job job = {.threshold = 1};
+    int64_t max_pixels = picture_limit();
     dn_localizer_options localizing;
     dn_localizer_options_init(&localizing);
     localizing.threads = usable_processors();
@@ -213,6 +214,7 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
         {"json", 0, OPTION_FLAG, &job.as_json, 0, 0, NULL, "print each image's boxes, one JSON object per line"},
         {"no-verify", 0, OPTION_FLAG, &job.trusted, 0, 0, NULL,
          "trust the model: skip its checksum, which takes as\nlong as reading the file"},
+        MAX_PIXELS_OPTION(&max_pixels, 1, (double)INT64_MAX),
         {"threads", 0, OPTION_INTEGER, &localizing.threads, 0, 0, "N", "default: all usable processors, {}"},
         {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors only"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
@@ -226,6 +228,7 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
         return wrong_operands(verb, argc == first ? "no model given" : "no images given");
     if (!job.folder)
         return wrong_operands(verb, "-o DIR is missing");
+    picture_set_limit(max_pixels);
     bool listed = true;
     for (int i = first + 1; i < argc; i++)
         listed = list_operand(argv[i], &images) && listed;

@@ -209,6 +209,7 @@ static int run_score(const command_verb *verb, int argc, char **argv)
         {"csv", 0, OPTION_FLAG, &as_csv, 0, 0, NULL, "comma-separated values with a header"},
         {"no-verify", 0, OPTION_FLAG, &trusted, 0, 0, NULL,
          "trust the model: skip its checksum, which takes as\nlong as reading the file"},
+        MAX_PIXELS_OPTION(&scoring.max_pixels, 0, 0),
         {"threads", 0, OPTION_INTEGER, &scoring.threads, 0, 0, "N", "default: all usable processors, {}"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
     };

@@ -362,6 +362,7 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         {"scales", 0, OPTION_INTEGER, &job.extracting.scales, 0, 0, "N", "sizes each view is seen at; default {}"},
         {"hidden", 0, OPTION_INTEGER, &given.hidden, 0, 0, "N", "width of the flow's nets; default: the preset's"},
         {"seed", 0, OPTION_SEED, &job.training.seed, 0, 0, "S", "of all that is random; default {}"},
+        MAX_PIXELS_OPTION(&job.training.max_pixels, 0, 0),
         {"threads", 0, OPTION_INTEGER, &job.training.threads, 0, 0, "N",
          "default: all usable processors, {}; any number gives\nthe same model"},
         {"resume", 0, OPTION_FLAG, &given.resume, 0, 0, NULL, "go on where an interrupted run stopped (MODEL.ckpt)"},

@@ -26,14 +26,28 @@ void complain(const char *format, ...)
     fputc('\n', stderr);
 }
 
+/* The library names the field that would have to be raised; here that is an option.  max_memory follows max_pixels. */
+static char *with_option_names(const char *text)
+{
+    static const char *const fields[] = {"raise max_pixels", "raise max_memory"};
+
+    for (int i = 0; i < 2; i++) {
+        const char *found = strstr(text, fields[i]);
+        if (found)
+            return need_text("%.*sraise --max-pixels%s", (int)(found - text), text, found + strlen(fields[i]));
+    }
+    return need_text("%s", text);
+}
+
 void complain_status(const char *path, dn_status status, const char *message)
 {
-    const char *text = message && *message ? message : dn_status_string(status);
+    char *text = with_option_names(message && *message ? message : dn_status_string(status));
 
     if (path && !strstr(text, path))
         complain("%s: %s", path, text);
     else
         complain("%s", text);
+    free(text);
 }
 
 static void out_of_memory(void)

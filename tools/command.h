@@ -49,14 +49,14 @@ size_t batch_images(const dn_scorer *scorer);
 
 /* ---- verbs and their options (options.c) ---- */
 
-enum option_kind { OPTION_FLAG, OPTION_INTEGER, OPTION_REAL, OPTION_TEXT, OPTION_SEED };
+enum option_kind { OPTION_FLAG, OPTION_INTEGER, OPTION_LARGE, OPTION_REAL, OPTION_TEXT, OPTION_SEED };
 
 typedef struct command_option {
     const char *name;      /* without the dashes */
     char letter;           /* 'o' for -o as well; 0: none */
     enum option_kind kind;
-    void *target;          /* bool, int32_t, double, const char * or uint64_t; untouched if the option is not given */
-    double minimum, maximum; /* OPTION_INTEGER, OPTION_REAL; 0, 0: the library knows the range */
+    void *target;          /* bool, int32_t, int64_t, double, const char * or uint64_t; untouched if it is not given */
+    double minimum, maximum; /* OPTION_INTEGER, OPTION_LARGE, OPTION_REAL; 0, 0: the library knows the range */
     const char *argument;  /* "N" in the help; NULL for a flag */
     const char *help;      /* {}: the default, which is what `target` holds before the options are read */
 } command_option;
@@ -69,6 +69,11 @@ typedef struct command_verb {
     const char *examples;
     int (*run)(const struct command_verb *verb, int argc, char **argv); /* argv[0] is the verb */
 } command_verb;
+
+/* --max-pixels, which all verbs that read images have.  target: int64_t */
+#define MAX_PIXELS_OPTION(target, minimum, maximum)                                \
+    {"max-pixels", 0, OPTION_LARGE, (target), (minimum), (maximum), "N",           \
+     "refuse images of more pixels before they are read;\ndefault {}; decoding may take 8 bytes for each"}
 
 /* Parses options, which may stand anywhere, and moves the operands to the end of argv.  Returns the index of the first
  * operand, or -1 when the command shall end with *code: help was asked for and printed, or an option is wrong.

@@ -57,11 +57,10 @@ static bool is_folder(const char *path)
 
 static bool has_image_name(const char *name)
 {
-    static const char *const extensions[] = {".png", ".jpg", ".jpeg"};
-    const char *dot = strrchr(name, '.');
+    const char *dot = strrchr(name, '.'), *ending;
 
-    for (size_t i = 0; dot && i < sizeof extensions / sizeof extensions[0]; i++) {
-        if (strcasecmp(dot, extensions[i]) == 0)
+    for (int32_t i = 0; dot && (ending = dn_image_ending(i)); i++) {
+        if (strcasecmp(dot, ending) == 0)
             return true;
     }
     return false;
@@ -184,7 +183,7 @@ bool list_operand(const char *path, image_list *list)
     if (!list_images(path, list))
         return false;
     if (list->count == before)
-        complain("%s: no images (.png, .jpg, .jpeg) in this folder", path);
+        complain("%s: no images (.png, .jpg, .bmp, .pgm, .tif, ...) in this folder", path);
     return list->count > before;
 }
 

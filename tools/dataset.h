@@ -3,7 +3,7 @@
  *     DATA/train/good/     DATA/test/good/     DATA/test/<defect>/
  *     DATA/ground_truth/<defect>/<name>_mask.png
  *
- * `ok` is read as `good`.  Images end in .png, .jpg or .jpeg, in any case.  Hidden files and folders are left out,
+ * `ok` is read as `good`.  Images end as dn_image_ending() tells, in any case.  Hidden files and folders are left out,
  * folders inside are searched, symbolic links followed (a link to a folder that is being searched is not). */
 #ifndef DN_TOOLS_DATASET_H
 #define DN_TOOLS_DATASET_H

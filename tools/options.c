@@ -20,6 +20,9 @@ static void print_default(const command_option *option)
     case OPTION_INTEGER:
         printf("%" PRId32, *(const int32_t *)option->target);
         break;
+    case OPTION_LARGE:
+        printf("%" PRId64, *(const int64_t *)option->target);
+        break;
     case OPTION_REAL:
         printf("%g", *(const double *)option->target);
         break;
@@ -88,16 +91,20 @@ static bool set_integer(const command_option *option, const char *text)
     char *end;
 
     errno = 0;
-    long value = strtol(text, &end, 10);
-    if (end == text || *end || errno || value < INT32_MIN || value > INT32_MAX) {
+    long long value = strtoll(text, &end, 10);
+    bool fits = option->kind == OPTION_LARGE || (value >= INT32_MIN && value <= INT32_MAX);
+    if (end == text || *end || errno || !fits) {
         complain("--%s: '%s' is not a whole number, or too large for one", option->name, text);
         return false;
     }
     if (has_range(option) && ((double)value < option->minimum || (double)value > option->maximum)) {
-        complain("--%s is %ld, outside %.0f .. %.0f", option->name, value, option->minimum, option->maximum);
+        complain("--%s is %lld, outside %.0f .. %.0f", option->name, value, option->minimum, option->maximum);
         return false;
     }
-    *(int32_t *)option->target = (int32_t)value;
+    if (option->kind == OPTION_LARGE)
+        *(int64_t *)option->target = value;
+    else
+        *(int32_t *)option->target = (int32_t)value;
     return true;
 }
 
@@ -139,6 +146,7 @@ static bool set_option(const command_option *option, const char *text)
         *(bool *)option->target = true;
         return true;
     case OPTION_INTEGER:
+    case OPTION_LARGE:
         return set_integer(option, text);
     case OPTION_REAL:
         return set_real(option, text);

@@ -2,13 +2,32 @@
 
 #include <stdlib.h>
 
+/* One setting for the whole command, since each of its runs has one --max-pixels. */
+static int64_t most_pixels;
+
+int64_t picture_limit(void)
+{
+    dn_image_options options;
+
+    dn_image_options_init(&options);
+    return most_pixels > 0 ? most_pixels : options.max_pixels;
+}
+
+void picture_set_limit(int64_t pixels)
+{
+    most_pixels = pixels;
+}
+
 bool picture_open(mapped_image *picture, const char *path)
 {
+    dn_image_options options;
     dn_error error;
     dn_status status;
 
     picture->map = NULL;
-    status = dn_image_open_path(path, NULL, &picture->image, &error);
+    dn_image_options_init(&options);
+    options.max_pixels = picture_limit();
+    status = dn_image_open_path(path, &options, &picture->image, &error);
     if (status != DN_OK) {
         complain_status(path, status, error.message);
         return false;

@@ -13,6 +13,9 @@ typedef struct mapped_image {
     dn_pixels view;
     float *map; /* (height, width); NULL before picture_localize */
 } mapped_image;
+/* Pixels that an opened image may have: the library's default, or what was set. */
+int64_t picture_limit(void);
+void picture_set_limit(int64_t pixels);
 bool picture_open(mapped_image *picture, const char *path); /* complains on failure */
 void picture_close(mapped_image *picture);
 bool picture_localize(mapped_image *picture, const char *path, dn_localizer *localizer); /* complains on failure */

@@ -15,12 +15,12 @@
 The library is found as the dynamic linker finds it (LD_LIBRARY_PATH, ldconfig); load(path) names another file before
 first use.
 
-Images: wherever an image is asked for, give a path (str or os.PathLike: PNG or JPEG), an Image, a PIL image, or an
-array with __array_interface__, __array__ or the buffer protocol (numpy, OpenCV, torch on the CPU): uint8 or uint16 of
-shape (height, width), uint8 of shape (height, width, 3) for RGB or (height, width, 4) for RGBA.  OpenCV's colours are
-the other way round, which nothing but you can know: Pixels(frame, format="bgr8").  Raw bytes: Pixels(data, width,
-height).  A PIL image's pixels are taken as they are: apply PIL.ImageOps.exif_transpose where a camera's orientation
-matters, or give the path.  Anything else is a TypeError that says what to do.
+Images: wherever an image is asked for, give a path (str or os.PathLike: PNG, JPEG, BMP, PNM, TIFF), an Image, a PIL
+image, or an array with __array_interface__, __array__ or the buffer protocol (numpy, OpenCV, torch on the CPU): uint8
+or uint16 of shape (height, width), uint8 of shape (height, width, 3) for RGB or (height, width, 4) for RGBA.  OpenCV's
+colours are the other way round, which nothing but you can know: Pixels(frame, format="bgr8").  Raw bytes: Pixels(data,
+width, height).  A PIL image's pixels are taken as they are: apply PIL.ImageOps.exif_transpose where a camera's
+orientation matters, or give the path.  Anything else is a TypeError that says what to do.
 
 Numbers: arrays of floats go in as numpy arrays, anything with the buffer protocol and format "f" or "d", or nested
 sequences.  They come out as numpy arrays if numpy is there, otherwise as memoryviews of the same shape.
@@ -99,7 +99,7 @@ _Error = _struct("dn_error", (_i32, "status"), (ctypes.c_char * 252, "message"))
 _Pixels = _struct("dn_pixels", (_pointer, "pixels"), (_i32, "width height"), (_i64, "stride"),
                      (_i32, "format reserved"))
 _ImageOptions = _struct("dn_image_options", (_u32, "struct_size reserved"), (_i64, "max_pixels max_bytes"),
-                        (_pointer, "allocator"))
+                        (_pointer, "allocator"), (_i64, "max_memory"))
 _ExtractorOptions = _struct("dn_extractor_options", (_u32, "struct_size"), (_i32, "input_size scales reserved"),
                             (_pointer, "allocator"))
 _ExtractorInfo = _struct("dn_extractor_info", (_u32, "struct_size"),
@@ -114,9 +114,12 @@ _ModelInfo = _struct("dn_model_info", (_u32, "struct_size id"),
                      (_i32, "input_size scales feature_dim blocks hidden views angles standardized backbone_random "
                             "storage train_images holdout_images epochs bank"),
                      (_u64, "seed"), (_double, "clamp final_loss heatmap_scale"), (_i64, "parameters"),
-                     (ctypes.c_char * 64, "backbone"), (ctypes.c_char * 16, "library"))
+                     (ctypes.c_char * 64, "backbone"), (ctypes.c_char * 16, "library preset"),
+                     (_double, "positions_scale"),
+                     (_i32, "flow positions map_rows map_columns map_channels position_dims"))
 _ScorerOptions = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
-                         (_double, "false_alarm_rate"), (_pointer, "allocator runner"))
+                         (_double, "false_alarm_rate"), (_pointer, "allocator runner"),
+                         (_i64, "max_pixels max_bytes max_memory"))
 _Score = _struct("dn_score", (_u32, "struct_size"), (_i32, "anomalous"),
                  (_double, "score log_likelihood p_value threshold false_alarm_rate"), (_i32, "views lower_bound"),
                  (_double, "flow_score local_score whole_score"))
@@ -129,8 +132,11 @@ _TrainOptions = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "epoch
                         (_double, "learning_rate beta1 beta2 epsilon weight_decay feature_noise brightness contrast "
                                   "saturation holdout"),
                         (_i32, "views angles heatmap_images threads"), (_text, "checkpoint"),
-                        (_i32, "checkpoint_epochs resume"), (_pointer, "allocator runner"))
-_PRESET_FIELDS = ("epochs", "hidden", "epoch_steps", "schedule", "learning_rate", "feature_noise")
+                        (_i32, "checkpoint_epochs resume"), (_pointer, "allocator runner"),
+                        (_i32, "preset flow positions position_dims light reserved"),
+                        (_i64, "max_pixels max_bytes max_memory"))
+_PRESET_FIELDS = ("epochs", "hidden", "epoch_steps", "schedule", "learning_rate", "feature_noise", "views", "preset",
+                  "flow", "positions")
 _Progress = _struct("dn_progress", (_u32, "struct_size"), (_i32, "phase"), (_i64, "done total"), (_double, "loss"))
 _ProgressFunction = ctypes.CFUNCTYPE(_i32, ctypes.POINTER(_Progress), _pointer)
 
@@ -145,8 +151,8 @@ _FUNCTIONS = {
     "dn_blob_data": "pp", "dn_blob_size": "zp", "dn_blob_free": "np",
     "dn_blas_set_threads": "ii", "dn_blas_threads": "i", "dn_blas_corename": "s",
     "dn_image_options_init_size": "npz", "dn_image_open_path": "isppp", "dn_image_open_memory": "ipzppp",
-    "dn_image_pixels": "npp", "dn_image_free": "np", "dn_image_write_png": "ipsp", "dn_image_encode_png": "ippp",
-    "dn_image_overlay": "ippfpp",
+    "dn_image_pixels": "npp", "dn_image_free": "np", "dn_image_ending": "si",
+    "dn_image_write_png": "ipsp", "dn_image_encode_png": "ippp", "dn_image_overlay": "ippfpp",
     "dn_extractor_options_init_size": "npz", "dn_extractor_open_path": "isppp",
     "dn_extractor_open_memory": "ipzppp", "dn_extractor_default": "ippp", "dn_extractor_random": "ipuppp",
     "dn_extractor_save": "ipsip", "dn_extractor_save_memory": "ipipp",
@@ -583,7 +589,7 @@ def _open(cls, prefix, source, options):
 # ---- images ----
 
 class Image(_Handle):
-    """A decoded PNG or JPEG: Image.open(path or bytes, max_pixels=, max_bytes=).
+    """A decoded image file: Image.open(path or bytes, max_pixels=, max_bytes=, max_memory=).
 
         image = differnet.Image.open("part.png")
         print(image.width, image.height, image.array().shape)

@@ -38,6 +38,7 @@ struct score_image {
 
 struct dn_scorer {
     dn_allocator allocator;
+    dn_image_options files; /* how they are decoded */
     dn_model *model;       /* reference */
     pool *workers;         /* own */
     int32_t views;

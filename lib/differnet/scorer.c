@@ -23,7 +23,8 @@ void score_angles(int32_t kind, int32_t n, double *angles)
 dn_scorer_options scorer_default_options(void)
 {
     return (dn_scorer_options){.struct_size = sizeof(dn_scorer_options), .views = 0, .angles = -1, .threads = 1,
-                               .false_alarm_rate = 0.05};
+                               .false_alarm_rate = 0.05, .max_pixels = IMAGE_MAX_PIXELS,
+                               .max_bytes = IMAGE_MAX_BYTES};
 }
 
 dn_status scorer_options_check(const dn_scorer_options *options, dn_error *error)
@@ -172,6 +173,9 @@ dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_sc
     if (!scorer)
         return fail_memory(error, "the scorer");
     scorer->allocator = allocator;
+    scorer->files = (dn_image_options){.struct_size = sizeof scorer->files, .max_pixels = options->max_pixels,
+                                       .max_bytes = options->max_bytes, .max_memory = options->max_memory,
+                                       .allocator = &scorer->allocator};
     scorer->model = model_ref(model);
     scorer->views = !model->flow ? 1 : options->views > 0 ? options->views : model->facts.views;
     scorer->false_alarm_rate = options->false_alarm_rate;
@@ -212,12 +216,10 @@ static dn_status fill_image(const dn_scorer *scorer, const dn_pixels *view, stru
 /* Likewise of a file; errors name it. */
 static dn_status open_image(const dn_scorer *scorer, const char *path, struct score_image *image, dn_error *error)
 {
-    dn_image_options options = image_default_options();
     dn_image *decoded;
     dn_error cause = {0};
 
-    options.allocator = &scorer->allocator;
-    TRY(image_open(path, &options, &decoded, error));
+    TRY(image_open(path, &scorer->files, DN_MIN_SIDE, &decoded, error));
     const dn_pixels view = image_pixels(decoded);
     dn_status status = fill_image(scorer, &view, image, &cause);
     image_free(decoded);

@@ -7,15 +7,19 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "image/codec.h"
+#include "image/orient.h"
 #include "image/pixels.h"
 
 #define SIGNATURE_SIZE 8
 #define MAX_SIDE 0x7FFFFFFF          /* of PNG itself; max_pixels is what bounds an image */
 #define MAX_CHUNK_BYTES (8u << 20)   /* of any chunk that must be held in memory */
+#define CHUNK_FRAME 12               /* length, name and checksum around a chunk's data */
+#define DECODER_BYTES (1 << 18)      /* of libpng and zlib, rows apart */
+#define ROW_BYTES 16                 /* of two rows for each pixel, at most 8 bytes wide */
 #define COMPRESSION 4                /* half of the time of the default 6 or less, about 2 % more bytes */
 
 typedef struct png_job {
-    const dn_allocator *allocator;
+    dn_allocator allocator;
     const char *label;
     dn_error *error;
     dn_status status;       /* why libpng jumped out */
@@ -23,10 +27,10 @@ typedef struct png_job {
     png_structp png;
     png_infop info;
     /* reading */
-    const uint8_t *bytes;
-    size_t size, position;
-    int64_t max_pixels;
+    const image_input *input;
+    size_t position;
     dn_image *image;
+    _Bool indexed;          /* the image's rows begin with indices into the palette */
     /* writing */
     const dn_pixels *view;
     dn_blob *blob;
@@ -51,7 +55,7 @@ static _Bool little_endian(void)
 static png_voidp job_malloc(png_structp png, png_alloc_size_t size)
 {
     png_job *job = png_get_mem_ptr(png);
-    void *pointer = mem_alloc(job->allocator, size, 1);
+    void *pointer = mem_alloc(&job->allocator, size, 1);
 
     if (!pointer)
         job->out_of_memory = 1;
@@ -62,7 +66,7 @@ static void job_free(png_structp png, png_voidp pointer)
 {
     png_job *job = png_get_mem_ptr(png);
 
-    mem_free(job->allocator, pointer);
+    mem_free(&job->allocator, pointer);
 }
 
 /* Leaves the job with an error that is not libpng's own. */
@@ -95,10 +99,10 @@ static void job_read(png_structp png, png_bytep target, size_t size)
 {
     png_job *job = png_get_io_ptr(png);
 
-    if (size > job->size - job->position)
+    if (size > job->input->size - job->position)
         leave(png, fail(job->error, DN_E_FORMAT, "%s: truncated PNG file: it ends after %zu bytes", job->label,
-                        job->size));
-    memcpy(target, job->bytes + job->position, size);
+                        job->input->size));
+    memcpy(target, job->input->bytes + job->position, size);
     job->position += size;
 }
 
@@ -126,8 +130,9 @@ static int32_t choose_format(png_job *job)
     if (type & PNG_COLOR_MASK_ALPHA)
         png_set_strip_alpha(png);
     if (type & PNG_COLOR_MASK_COLOR) {
-        if (type == PNG_COLOR_TYPE_PALETTE)
-            png_set_palette_to_rgb(png);
+        job->indexed = type == PNG_COLOR_TYPE_PALETTE; /* libpng would take black for what its palette lacks */
+        if (job->indexed)
+            png_set_packing(png);
         if (depth == 16)
             png_set_scale_16(png);
         return DN_RGB8;
@@ -142,18 +147,64 @@ static int32_t choose_format(png_job *job)
     return DN_GRAY8;
 }
 
+/* Turns indices, the first `width` bytes of each row, into colours; from the end, so that none is overwritten early. */
+static void apply_palette(png_job *job)
+{
+    const size_t width = (size_t)job->image->width;
+    png_colorp palette = NULL;
+    int colours = 0;
+
+    png_get_PLTE(job->png, job->info, &palette, &colours);
+    for (size_t y = 0; y < (size_t)job->image->height; y++) {
+        uint8_t *row = job->image->pixels + y * width * 3;
+        for (size_t x = width; x-- > 0;) {
+            int index = row[x];
+            if (index >= colours)
+                leave(job->png, fail(job->error, DN_E_FORMAT, "%s: damaged PNG file: a pixel has colour %d of a palette "
+                                     "of %d", job->label, index, colours));
+            row[3 * x] = palette[index].red;
+            row[3 * x + 1] = palette[index].green;
+            row[3 * x + 2] = palette[index].blue;
+        }
+    }
+}
+
 static void read_rows(png_job *job)
 {
     int passes = png_set_interlace_handling(job->png);
     size_t row = (size_t)job->image->width * (size_t)image_bytes_per_pixel(job->image->format);
 
     png_read_update_info(job->png, job->info);
-    if (png_get_rowbytes(job->png, job->info) != row)
+    if (png_get_rowbytes(job->png, job->info) != (job->indexed ? (size_t)job->image->width : row))
         png_error(job->png, "unexpected row size");
     for (int pass = 0; pass < passes; pass++)
         for (size_t y = 0; y < (size_t)job->image->height; y++)
             png_read_row(job->png, job->image->pixels + y * row, NULL);
     png_read_end(job->png, NULL);
+    if (job->indexed)
+        apply_palette(job);
+}
+
+static uint32_t read_u32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* What the eXIf chunk tells, wherever it stands.  libpng has gone through all chunks of the file by now. */
+static int32_t read_orientation(const image_input *input)
+{
+    size_t at = SIGNATURE_SIZE;
+
+    while (input->size - at >= CHUNK_FRAME) {
+        const uint8_t *chunk = input->bytes + at;
+        size_t length = read_u32(chunk);
+        if (length > input->size - at - CHUNK_FRAME || memcmp(chunk + 4, "IEND", 4) == 0)
+            break;
+        if (memcmp(chunk + 4, "eXIf", 4) == 0)
+            return exif_orientation(chunk + 8, length);
+        at += CHUNK_FRAME + length;
+    }
+    return 1;
 }
 
 static void read_guarded(png_job *job)
@@ -170,20 +221,19 @@ static void read_guarded(png_job *job)
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, (png_const_bytep)"tRNS", 1);
     png_read_info(png, job->info);
-    dn_status status = image_allocate(png_get_image_width(png, job->info), png_get_image_height(png, job->info),
-                                      choose_format(job), job->label, job->max_pixels, job->allocator, &job->image,
-                                      job->error);
+    int64_t width = png_get_image_width(png, job->info), height = png_get_image_height(png, job->info);
+    dn_status status = image_allocate(job->input, width, height, choose_format(job),
+                                      DECODER_BYTES + (uint64_t)width * ROW_BYTES, &job->image, job->error);
     if (status != DN_OK)
         leave(png, status);
     read_rows(job);
     job->status = DN_OK;
 }
 
-dn_status png_decode(const uint8_t *bytes, size_t size, const char *label, int64_t max_pixels,
-                     const dn_allocator *allocator, dn_image **out, dn_error *error)
+dn_status png_decode(const image_input *input, dn_image **out, dn_error *error)
 {
-    png_job job = {.allocator = allocator, .label = label, .error = error, .status = DN_E_MEMORY,
-                   .bytes = bytes, .size = size, .max_pixels = max_pixels};
+    png_job job = {.allocator = input->allocator, .label = input->label, .error = error, .status = DN_E_MEMORY,
+                   .input = input};
 
     *out = NULL;
     job.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &job, job_error, job_warning, &job, job_malloc, job_free);
@@ -194,7 +244,9 @@ dn_status png_decode(const uint8_t *bytes, size_t size, const char *label, int64
     png_destroy_read_struct(&job.png, &job.info, NULL);
     /* libpng goes on without some of the allocations that fail; then the pixels are not to be trusted either. */
     if (job.out_of_memory || (!job.image && job.status == DN_E_MEMORY))
-        job.status = fail_memory(error, label);
+        job.status = fail_memory(error, input->label);
+    if (job.status == DN_OK)
+        job.status = image_orient(&job.image, read_orientation(input), input, error);
     if (job.status != DN_OK) {
         image_free(job.image);
         return job.status;
@@ -233,7 +285,7 @@ static void write_guarded(png_job *job)
 
 dn_status png_encode(const dn_pixels *image, const dn_allocator *allocator, dn_blob **out, dn_error *error)
 {
-    png_job job = {.allocator = allocator, .label = "image", .error = error, .status = DN_E_MEMORY, .view = image};
+    png_job job = {.allocator = *allocator, .label = "image", .error = error, .status = DN_E_MEMORY, .view = image};
 
     *out = NULL;
     job.blob = blob_create(allocator);

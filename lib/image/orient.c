@@ -8,6 +8,7 @@
 
 #define TAG_ORIENTATION 0x0112
 #define TYPE_SHORT 3
+#define TYPE_LONG 4
 #define ENTRY_SIZE 12
 #define TILE 32 /* pixels: a transposed tile of both images stays in the nearest cache */
 
@@ -33,24 +34,33 @@ static uint32_t read_u32(const tiff *t, size_t at)
     return t->big_endian ? first << 16 | second : second << 16 | first;
 }
 
+/* The value of entry `entry`, a single number of 16 bits as the standard wants it, or of 32 as some cameras write; 0 if
+ * it is something else. */
+static uint32_t orientation_value(const tiff *t, size_t entry)
+{
+    uint32_t type = read_u16(t, entry + 2);
+
+    if (read_u32(t, entry + 4) != 1)
+        return 0;
+    return type == TYPE_SHORT ? read_u16(t, entry + 8) : type == TYPE_LONG ? read_u32(t, entry + 8) : 0;
+}
+
 int32_t exif_orientation(const uint8_t *bytes, size_t size)
 {
-    if (size < 6 || memcmp(bytes, "Exif\0\0", 6) != 0)
-        return 1;
-    tiff t = {bytes + 6, size - 6, size > 6 && bytes[6] == 'M'};
+    const size_t start = size >= 6 && memcmp(bytes, "Exif\0\0", 6) == 0 ? 6 : 0; /* not in a PNG's chunk */
+    tiff t = {bytes + start, size - start, size > start && bytes[start] == 'M'};
     const uint32_t byte_order = t.big_endian ? 0x4D4D : 0x4949;
+
     if (read_u16(&t, 0) != byte_order || read_u16(&t, 2) != 42)
         return 1;
-
     size_t directory = read_u32(&t, 4);
     uint32_t entries = read_u16(&t, directory);
     for (uint32_t i = 0; i < entries; i++) {
         size_t entry = directory + 2 + (size_t)i * ENTRY_SIZE;
         if (read_u16(&t, entry) != TAG_ORIENTATION)
             continue;
-        uint32_t value = read_u16(&t, entry + 8);
-        _Bool valid = read_u16(&t, entry + 2) == TYPE_SHORT && read_u32(&t, entry + 4) == 1 && value >= 1 && value <= 8;
-        return valid ? (int32_t)value : 1;
+        uint32_t value = orientation_value(&t, entry);
+        return value >= 1 && value <= 8 ? (int32_t)value : 1;
     }
     return 1;
 }
@@ -91,15 +101,17 @@ static void turn_tile(const dn_image *source, turn t, dn_image *target, int32_t 
     }
 }
 
-dn_status image_orient(dn_image **image, int32_t orientation, const char *label, dn_error *error)
+dn_status image_orient(dn_image **image, int32_t orientation, const image_input *input, dn_error *error)
 {
     dn_image *source = *image, *target;
     _Bool transposed = orientation >= 5;
 
     if (orientation <= 1 || orientation > 8)
         return DN_OK;
-    TRY(image_allocate(transposed ? source->height : source->width, transposed ? source->width : source->height,
-                       source->format, label, INT64_MAX, &source->allocator, &target, error));
+    uint64_t source_bytes = (uint64_t)source->width * (uint64_t)source->height *
+                            (uint64_t)image_bytes_per_pixel(source->format);
+    TRY(image_allocate(input, transposed ? source->height : source->width, transposed ? source->width : source->height,
+                       source->format, source_bytes, &target, error));
     turn t = turn_for(orientation, source->width, source->height);
     for (int32_t y = 0; y < target->height; y += TILE)
         for (int32_t x = 0; x < target->width; x += TILE)

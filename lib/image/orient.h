@@ -4,9 +4,10 @@
 
 #include "image/codec.h"
 
-/* Orientation 1 .. 8 from the content of a JPEG's APP1 segment; 1 if it is no EXIF or tells none. */
+/* Orientation 1 .. 8 from EXIF, the content of a JPEG's APP1 segment or a PNG's eXIf chunk; 1 if it is no EXIF or tells
+ * none. */
 int32_t exif_orientation(const uint8_t *bytes, size_t size);
-/* The image turned as EXIF orientation 1 .. 8 says; replaces *image. */
-dn_status image_orient(dn_image **image, int32_t orientation, const char *label, dn_error *error);
+/* The image turned as EXIF orientation 1 .. 8 says; replaces *image.  input: what it was decoded from. */
+dn_status image_orient(dn_image **image, int32_t orientation, const image_input *input, dn_error *error);
 
 #endif

@@ -38,7 +38,7 @@ dn_status trainer_create(dn_extractor *extractor, const dn_train_options *option
         return fail_memory(error, "a trainer");
     t->allocator = allocator;
     t->extractor = extractor_ref(extractor);
-    train_images_init(&t->images, extractor->input_size, &allocator);
+    train_images_init(&t->images, extractor->input_size, options, &allocator);
     t->options = *options;
     t->options.allocator = NULL; /* the caller's; t->allocator is the copy */
     if (options->runner)

@@ -12,9 +12,13 @@
 #include "image/codec.h"
 #include "image/pixels.h"
 
-void train_images_init(train_images *images, int32_t size, const dn_allocator *allocator)
+void train_images_init(train_images *images, int32_t size, const dn_train_options *options,
+                       const dn_allocator *allocator)
 {
     *images = (train_images){.allocator = *allocator, .size = size};
+    images->files = (dn_image_options){.struct_size = sizeof images->files, .max_pixels = options->max_pixels,
+                                       .max_bytes = options->max_bytes, .max_memory = options->max_memory,
+                                       .allocator = &images->allocator};
 }
 
 void train_images_release(train_images *images)
@@ -50,14 +54,6 @@ static uint32_t image_crc(const dn_pixels *image)
     return crc;
 }
 
-static dn_status open_image(const train_images *images, const char *path, dn_image **out, dn_error *error)
-{
-    dn_image_options options = image_default_options();
-
-    options.allocator = &images->allocator;
-    return image_open(path, &options, out, error);
-}
-
 /* Makes room for one image more. */
 static dn_status reserve(train_images *images, dn_error *error)
 {
@@ -85,7 +81,7 @@ dn_status train_images_add_path(train_images *images, const char *path, dn_error
     dn_error cause = {0};
 
     TRY(reserve(images, error));
-    TRY(open_image(images, path, &image, error));
+    TRY(image_open(path, &images->files, DN_MIN_SIDE, &image, error));
     dn_pixels view = image_pixels(image);
     dn_status status = pixels_check(&view, DN_MIN_SIDE, &cause);
     if (status != DN_OK) {
@@ -143,7 +139,7 @@ dn_status train_images_canvas(const train_images *images, int32_t index, uint16_
         *canvas = added->canvas;
         return DN_OK;
     }
-    TRY(open_image(images, added->path, &image, error));
+    TRY(image_open(added->path, &images->files, DN_MIN_SIDE, &image, error));
     dn_pixels view = image_pixels(image);
     dn_status status = DN_OK;
     /* A checkpoint or a bank would mix the features of two different images. */

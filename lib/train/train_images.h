@@ -13,6 +13,7 @@ typedef struct train_image {
 
 typedef struct train_images {
     dn_allocator allocator;
+    dn_image_options files; /* how they are decoded */
     int32_t size;      /* side of a canvas */
     train_image *list; /* (count), in order of addition */
     int32_t count, capacity;
@@ -22,7 +23,9 @@ typedef struct train_images {
     int32_t train_count, holdout_count;
 } train_images;
 
-void train_images_init(train_images *images, int32_t size, const dn_allocator *allocator);
+/* options: the limits of image files. */
+void train_images_init(train_images *images, int32_t size, const dn_train_options *options,
+                       const dn_allocator *allocator);
 void train_images_release(train_images *images);
 dn_status train_images_add_path(train_images *images, const char *path, dn_error *error);
 dn_status train_images_add_pixels(train_images *images, const dn_pixels *pixels, dn_error *error);

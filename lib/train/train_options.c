@@ -2,6 +2,7 @@
 
 #include "base/pool.h"
 #include "base/status.h"
+#include "image/codec.h"
 #include "positions/positions.h"
 
 dn_train_options train_default_options(void)
@@ -43,6 +44,9 @@ dn_train_options train_default_options(void)
         .positions = 1,
         .position_dims = 100,
         .light = 1,
+        .max_pixels = IMAGE_MAX_PIXELS,
+        .max_bytes = IMAGE_MAX_BYTES,
+        .max_memory = 0,
     };
 }
 
