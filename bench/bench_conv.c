@@ -2,7 +2,7 @@
  *
  *   bench_conv [ROUNDS] [--json]     (default 9)
  *
- * Direct: im2row and cblas_sgemm.  Both methods alternate in each round; medians are shown, or with --json one object
+ * Direct: im2row and a plain product.  Both methods alternate in each round; medians are shown, or with --json one object
  * per line with the seconds of all rounds, for bench/run.  Times are of this thread's processor time, so that a busy
  * machine blurs them less, and per view of FEATURES_BLOCK that are taken together.  A figure is the mean of so many calls
  * that they take SHORTEST seconds.  "Error" is the largest difference between both, relative to the largest output. */
@@ -132,7 +132,8 @@ static void prepare_case(struct layer_case *c, rng *generator)
     c->dx = random_floats(generator, c->inputs, 1);
     for (int i = 0; i < 2; i++) {
         c->y[i] = random_floats(generator, c->outputs, 1);
-        c->scratch[i] = random_floats(generator, conv_scratch(&c->specs[i], FEATURES_BLOCK, c->side, c->side), 1);
+        c->scratch[i] = random_floats(generator, conv_gradient_scratch(&c->specs[i], FEATURES_BLOCK, c->side, c->side),
+                                      1);
     }
 }
 
@@ -241,7 +242,10 @@ int main(int argc, char **argv)
         return 2;
     }
     rng_seed(&generator, 1, RNG_BACKBONE);
-    blas_set_threads(1);
+    if (blas_set_threads(1) != DN_OK) {
+        fprintf(stderr, "bench_conv: the library was built without OpenBLAS\n");
+        return 2;
+    }
     if (!json) {
         print_machine(&generator);
         printf("layer  side    direct      fast  ratio    gradient      fast  ratio      error   (ms)\n");

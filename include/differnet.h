@@ -108,7 +108,7 @@ typedef struct dn_allocator {
  * run: calls job(context, 0), job(context, 1) ... job(context, jobs - 1), each exactly once, on any threads, in any
  * order and as many at a time as it likes, and returns when all have returned.  It is called on the thread that called
  * the library, once for each parallel loop (hundreds in one score, some of them microseconds long) and once at
- * creation, with OpenBLAS' buffers warmed in the jobs.  jobs: 2 .. the handle's `threads`; with threads = 1 it is never
+ * creation, to try it.  jobs: 2 .. the handle's `threads`; with threads = 1 it is never
  * called.  The jobs share the work among themselves: one that begins late finds less to do, so that all of it gets done
  * at the pace of those that run.  A job neither blocks for another one nor calls the host, allocator hooks apart.
  * A runner that leaves a job out, calls one twice or returns too early costs the call it happens in: DN_E_THREAD, no
@@ -131,7 +131,8 @@ DN_API void dn_blob_free(dn_blob *blob);              /* NULL is allowed */
 
 /* OpenBLAS keeps one thread count for the whole process, and this library never changes it on its own.
  * Handles with threads > 1 run best with OpenBLAS set to 1.  This is the explicit way to say so; it is
- * openblas_set_num_threads() and concerns every user of OpenBLAS in the process.  threads: 1 .. 1024. */
+ * openblas_set_num_threads() and concerns every user of OpenBLAS in the process.  threads: 1 .. 1024.  DN_E_UNSUPPORTED
+ * if this library was built without OpenBLAS; its thread count is then 0, its kernels "none". */
 DN_API DN_CHECK_RESULT dn_status dn_blas_set_threads(int32_t threads);
 DN_API int32_t dn_blas_threads(void);         /* OpenBLAS' present thread count */
 DN_API const char *dn_blas_corename(void);    /* the kernels OpenBLAS chose, e.g. "SkylakeX".  Static string. */

@@ -83,8 +83,7 @@ dn_status dn_blas_set_threads(int32_t threads)
 {
     if (threads < 1 || threads > 1024)
         return DN_E_ARGUMENT;
-    blas_set_threads(threads);
-    return DN_OK;
+    return blas_set_threads(threads);
 }
 
 int32_t dn_blas_threads(void)

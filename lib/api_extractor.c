@@ -6,6 +6,7 @@
 
 #include "backbone/embedded.h"
 #include "base/memory.h"
+#include "base/product.h"
 #include "cnn/extractor.h"
 #include "cnn/extractor_file.h"
 #include "cnn/extractor_views.h"
@@ -193,6 +194,7 @@ dn_status dn_extractor_features(const dn_extractor *extractor, const float *view
     REQUIRE(views, error);
     REQUIRE(features, error);
     TRY(check_count(extractor, n, error));
+    TRY(product_ready(1, error));
     return extractor_features(extractor, views, n, features, error);
 }
 
@@ -205,6 +207,7 @@ dn_status dn_extractor_features_image(const dn_extractor *extractor, const dn_pi
     REQUIRE(features, error);
     TRY(check_count(extractor, n, error));
     TRY(check_image(image, angles, n, error));
+    TRY(product_ready(1, error));
     return extractor_features_image(extractor, image, angles, n, features, error);
 }
 
@@ -216,5 +219,6 @@ dn_status dn_extractor_gradient(const dn_extractor *extractor, const float *view
     REQUIRE(feature_gradient, error);
     REQUIRE(pixel_gradient, error);
     TRY(check_count(extractor, n, error));
+    TRY(product_ready(1, error));
     return extractor_gradient(extractor, views, n, feature_gradient, pixel_gradient, error);
 }

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/finite.h"
 #include "base/memory.h"
+#include "base/product.h"
 #include "base/rng.h"
 #include "flow/flow.h"
 
@@ -116,6 +117,7 @@ static dn_status check_call(const dn_flow *flow, const char *what, const float *
 {
     if (n < 1)
         return fail(error, DN_E_ARGUMENT, "n is %d, must be 1 or more", n);
+    TRY(product_ready(1, error));
     return check_rows(what, values, n, flow->dimension, error);
 }
 

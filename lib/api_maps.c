@@ -1,6 +1,7 @@
 /* Feature maps: arguments checked, then lib/cnn/maps.c. */
 #include "api.h"
 
+#include "base/product.h"
 #include "cnn/maps.h"
 
 #define MAX_VIEWS 65536
@@ -36,5 +37,6 @@ dn_status dn_extractor_maps(const dn_extractor *extractor, const float *views, i
     REQUIRE(maps, error);
     if (n < 1 || n > MAX_VIEWS)
         return fail(error, DN_E_ARGUMENT, "n is %d, must be 1 .. %d", n, MAX_VIEWS);
+    TRY(product_ready(1, error));
     return maps_of_views(extractor, views, n, maps, error);
 }

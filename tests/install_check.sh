@@ -24,6 +24,15 @@ test -f "$library/libdifferent.so.$version"
 readelf -d "$library/libdifferent.so" | grep -q "SONAME.*libdifferent.so.${version%%.*}"
 test -f "$(find "$stage" -path '*/include/differnet.h')"
 
+# Nothing can be written over that the loader has filled in; and on x86-64 functions begin with what a processor that
+# guards branches wants to see there.
+for file in "$library/libdifferent.so" $(find "$stage" -path '*/bin/differnet'); do
+    readelf -d "$file" | grep -q BIND_NOW
+    readelf -lW "$file" | grep -q GNU_RELRO
+    readelf -lW "$file" | grep GNU_STACK | grep -q ' RW '
+    if [ "$(uname -m)" = x86_64 ]; then test "$(objdump -d "$file" | grep -c endbr64)" -gt 100; fi
+done
+
 LD_LIBRARY_PATH=$library
 export LD_LIBRARY_PATH
 flags=$(pkg-config --cflags --libs differnet)

@@ -70,6 +70,12 @@ START_TEST(test_blas)
     ck_status(dn_blas_set_threads(0), DN_E_ARGUMENT);
     ck_status(dn_blas_set_threads(1025), DN_E_ARGUMENT);
     ck_assert_int_eq(dn_blas_threads(), before);
+    if (!DN_OPENBLAS) {
+        ck_status(dn_blas_set_threads(1), DN_E_UNSUPPORTED);
+        ck_assert_int_eq(before, 0);
+        ck_assert_str_eq(dn_blas_corename(), "none");
+        return;
+    }
     ck_ok(dn_blas_set_threads(1));
     ck_assert_int_eq(dn_blas_threads(), 1);
     ck_ok(dn_blas_set_threads(before));

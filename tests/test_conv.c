@@ -138,7 +138,7 @@ static float *run_forward(const struct layer *l, enum activation activation)
 
 static float *run_gradient(const struct layer *l, const float *dy)
 {
-    float *dx = garbage(l->inputs), *scratch = garbage(conv_scratch(&l->spec, l->views, l->in_h, l->in_w));
+    float *dx = garbage(l->inputs), *scratch = garbage(conv_gradient_scratch(&l->spec, l->views, l->in_h, l->in_w));
 
     conv_gradient(&l->spec, l->views, l->in_h, l->in_w, dy, dx, scratch);
     free(scratch);

@@ -1,4 +1,5 @@
 /* lib/base/pool.c: every task once, on the workers promised; own threads and the host's runner, broken ones too. */
+#define _GNU_SOURCE /* pthread_getattr_np */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -208,6 +209,43 @@ START_TEST(test_pool_leaves_signals_to_the_host)
 }
 END_TEST
 
+static void note_stack(void *context, int32_t task, int32_t worker)
+{
+    size_t *smallest = context, size = 0;
+    pthread_attr_t attributes;
+
+    (void)task;
+    if (worker == 0 || pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return;
+    pthread_attr_getstacksize(&attributes, &size);
+    pthread_attr_destroy(&attributes);
+    *smallest = size;
+}
+
+/* Helpers' stacks do not hang on the process' limit. */
+START_TEST(test_pool_stacks)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    pthread_attr_t before, little;
+    size_t size = 0;
+    pool *workers;
+
+    pthread_getattr_default_np(&before);
+    pthread_attr_init(&little);
+    pthread_attr_setstacksize(&little, 65536);
+    ck_assert_int_eq(pthread_setattr_default_np(&little), 0);
+    dn_status status = pool_create(&allocator, 2, &workers, &error);
+    pthread_setattr_default_np(&before);
+    pthread_attr_destroy(&little);
+    pthread_attr_destroy(&before);
+    ck_ok(status);
+    while (size == 0)
+        pool_run(workers, 100, note_stack, &size);
+    ck_assert_uint_ge(size, 1024 * 1024);
+    pool_free(workers);
+}
+END_TEST
+
 START_TEST(test_pool_out_of_memory)
 {
     failing_memory memory = {0};
@@ -399,6 +437,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, test_pool_shares);
     tcase_add_test(tests, test_pool_without_threads);
     tcase_add_test(tests, test_pool_leaves_signals_to_the_host);
+    tcase_add_test(tests, test_pool_stacks);
     tcase_add_test(tests, test_pool_out_of_memory);
     tcase_add_loop_test(tests, test_pool_on_runners, 0, 3);
     tcase_add_test(tests, test_pool_runner_is_parallel);

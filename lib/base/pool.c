@@ -4,8 +4,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "base/blas.h"
 #include "base/memory.h"
 #include "base/status.h"
 
@@ -18,6 +18,7 @@ struct pool {
     dn_allocator allocator;
     int32_t threads;         /* workers */
     dn_runner runner;        /* run NULL: own threads */
+    pid_t process;           /* that has the helpers: a child gets none of them from fork() */
     int32_t started;         /* helper threads that run */
     pthread_t *helpers;      /* (threads - 1) */
     struct helper *arguments;
@@ -31,6 +32,7 @@ struct pool {
     int32_t untaken;         /* of all workers */
     atomic_int unfinished;
     atomic_uint begun_loops; /* also counts the end, so that a helper that looks only at this sees both */
+    int32_t ready;           /* helpers that have come as far as to wait for work */
     int stop;
 
     /* With a runner.  It gets one job for each worker, and each job takes tasks until none is left: so the host needs
@@ -58,6 +60,11 @@ struct helper {
     pool *workers;
     int32_t index;
 };
+
+/* A helper's stack: a task takes less than 48 KiB of it (docs/threads.md), the rest is for libraries and the host's
+ * allocator hooks, and for the host's thread-local variables, which glibc takes from it.  The default would be the
+ * process' limit for its own stack, which may be anything. */
+#define STACK_BYTES ((size_t)1024 * 1024)
 
 /* Neighbouring tasks go to the same worker, since they have neighbouring memory: two processors that write close to
  * each other wait for each other, much longer still if they share no cache (each one's prefetcher reaches for what the
@@ -142,8 +149,9 @@ static void *helper_main(void *argument)
     struct helper *self = argument;
     pool *p = self->workers;
 
-    blas_warm();
     pthread_mutex_lock(&p->mutex);
+    p->ready++;
+    pthread_cond_signal(&p->done);
     while (!p->stop) {
         run_tasks(p, self->index);
         if (!p->stop)
@@ -202,46 +210,61 @@ static void run_on_runner(pool *p)
     run_tasks(p, 0);
 }
 
-static void warm_worker(void *context, int32_t task, int32_t worker)
+static void do_nothing(void *context, int32_t task, int32_t worker)
 {
     (void)context;
     (void)task;
     (void)worker;
-    blas_warm();
 }
 
-/* As many products as there are workers: together, they make OpenBLAS map as many buffers as the runner's threads use
- * at the same time. */
 static dn_status try_runner(pool *p, dn_error *error)
 {
-    pool_run(p, p->threads, warm_worker, NULL);
+    pool_run(p, p->threads, do_nothing, NULL);
     return pool_check(p, error);
 }
 
 /* ---- on own threads ---- */
 
+static int create_helpers(pool *p)
+{
+    pthread_attr_t attributes;
+    int failed = pthread_attr_init(&attributes);
+
+    if (failed)
+        return failed;
+    failed = pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    for (int32_t i = 0; i < p->threads - 1 && !failed; i++) {
+        p->arguments[i] = (struct helper){p, i + 1};
+        failed = pthread_create(&p->helpers[i], &attributes, helper_main, &p->arguments[i]);
+        if (!failed)
+            p->started++;
+    }
+    pthread_attr_destroy(&attributes);
+    return failed;
+}
+
 /* Starts the helpers with signals blocked: the host's handlers run on the host's threads.  Faults of a thread itself
- * cannot go elsewhere: those stay open, for the host's crash handler. */
+ * cannot go elsewhere: those stay open, for the host's crash handler.
+ *
+ * Waits for them, so that behind the creation no thread is in the middle of starting, whatever the host does next. */
 static dn_status start_helpers(pool *p, dn_error *error)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
     sigset_t others, before;
-    int failed = 0;
 
     sigfillset(&others);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
         sigdelset(&others, faults[i]);
     pthread_sigmask(SIG_SETMASK, &others, &before);
-    for (int32_t i = 0; i < p->threads - 1 && !failed; i++) {
-        p->arguments[i] = (struct helper){p, i + 1};
-        failed = pthread_create(&p->helpers[i], NULL, helper_main, &p->arguments[i]);
-        if (!failed)
-            p->started++;
-    }
+    int failed = create_helpers(p);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed)
         return fail(error, DN_E_THREAD, "cannot start thread %d of %d: %s", p->started + 2, p->threads,
                     strerror(failed));
+    pthread_mutex_lock(&p->mutex);
+    while (p->ready < p->started)
+        pthread_cond_wait(&p->done, &p->mutex);
+    pthread_mutex_unlock(&p->mutex);
     return DN_OK;
 }
 
@@ -279,6 +302,7 @@ dn_status pool_create_on(const dn_runner *runner, const dn_allocator *allocator,
         return fail_memory(error, "the thread pool");
     p->allocator = *allocator;
     p->threads = threads;
+    p->process = getpid();
     if (runner)
         p->runner = *runner;
     pthread_mutex_init(&p->mutex, NULL);
@@ -289,14 +313,20 @@ dn_status pool_create_on(const dn_runner *runner, const dn_allocator *allocator,
         pool_free(p);
         return status;
     }
-    blas_warm();
     *out = p;
     return DN_OK;
 }
 
+/* Whether this is a child of fork(), to which it has brought no helper.  The mutex and the conditions are then as they
+ * happened to be, and who could unlock them is gone: they are not touched. */
+static _Bool is_forked(const pool *p)
+{
+    return getpid() != p->process;
+}
+
 void pool_run(pool *p, int32_t tasks, pool_function function, void *context)
 {
-    if (!p || p->threads == 1 || tasks <= 1) {
+    if (!p || p->threads == 1 || tasks <= 1 || (p->started > 0 && is_forked(p))) {
         for (int32_t i = 0; i < tasks; i++)
             function(context, i, 0);
         return;
@@ -320,7 +350,7 @@ void pool_run(pool *p, int32_t tasks, pool_function function, void *context)
 
 dn_status pool_check(pool *p, dn_error *error)
 {
-    if (!p)
+    if (!p || !p->runner.run)
         return DN_OK;
     pthread_mutex_lock(&p->mutex);
     const char *fault = p->fault;
@@ -337,10 +367,8 @@ int32_t pool_threads(const pool *p)
     return p ? p->threads : 1;
 }
 
-void pool_free(pool *p)
+static void end_helpers(pool *p)
 {
-    if (!p)
-        return;
     pthread_mutex_lock(&p->mutex);
     p->stop = 1;
     p->begun_loops++;
@@ -351,6 +379,14 @@ void pool_free(pool *p)
     pthread_cond_destroy(&p->done);
     pthread_cond_destroy(&p->work);
     pthread_mutex_destroy(&p->mutex);
+}
+
+void pool_free(pool *p)
+{
+    if (!p)
+        return;
+    if (!is_forked(p))
+        end_helpers(p);
     dn_allocator allocator = p->allocator;
     mem_free(&allocator, p->begun);
     mem_free(&allocator, p->ranges);

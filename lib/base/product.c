@@ -3,7 +3,12 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
+#include "base/blas.h"
 #include "base/simd.h"
 
 /* k is cut into slices, whose sums are added up in C: rounding errors grow with the length of a chain of sums, and a
@@ -24,9 +29,24 @@
 
 /* ---- any processor: vectors of 16 bytes ---- */
 
+typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
+
+SIMD_INLINE four load_some_any(const float *from, int n)
+{
+    return (four){from[0], n > 1 ? from[1] : 0, n > 2 ? from[2] : 0, 0};
+}
+
+SIMD_INLINE void store_some_any(float *to, int n, four values)
+{
+    for (int i = 0; i < n; i++)
+        to[i] = values[i];
+}
+
 #define KERNEL(name) name##_any
 #define TARGET
 #define LANES 4
+#define LOAD_SOME load_some_any
+#define STORE_SOME store_some_any
 #ifdef __aarch64__
 #define WIDEST 4 /* 32 registers */
 #else
@@ -37,11 +57,19 @@
 #undef TARGET
 #undef LANES
 #undef WIDEST
+#undef LOAD_SOME
+#undef STORE_SOME
 
 #ifdef __x86_64__
 
+/* All ones for the first n of 8 numbers at places + 8 - n. */
+static const int32_t places[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+
 #define KERNEL(name) name##_avx2
 #define TARGET __attribute__((target("avx2,fma")))
+#define PLACES(n) _mm256_loadu_si256((const __m256i *)(const void *)(places + 8 - (n)))
+#define LOAD_SOME(from, n) _mm256_maskload_ps(from, PLACES(n))
+#define STORE_SOME(to, n, vector) _mm256_maskstore_ps(to, PLACES(n), (__m256)(vector))
 #define LANES 8
 #define WIDEST 2
 #include "base/product_kernel.h"
@@ -49,16 +77,19 @@
 #undef TARGET
 #undef LANES
 #undef WIDEST
+#undef LOAD_SOME
+#undef STORE_SOME
 
 #define KERNEL(name) name##_avx512
 #define TARGET __attribute__((target("avx512f,fma")))
+#define PLACES_512(n) (__mmask16)((1U << (n)) - 1)
+#define LOAD_SOME(from, n) _mm512_maskz_loadu_ps(PLACES_512(n), from)
+#define STORE_SOME(to, n, vector) _mm512_mask_storeu_ps(to, PLACES_512(n), (__m512)(vector))
 #define LANES PRODUCT_LANES
 #define WIDEST 4
 #include "base/product_kernel.h"
 
 #endif
-
-/* ---- choice ---- */
 
 int32_t product_kinds(void)
 {
@@ -71,11 +102,126 @@ int32_t product_kinds(void)
 #endif
 }
 
+/* ---- OpenBLAS ---- */
+
+#if DN_OPENBLAS
+
+/* OpenBLAS chooses its kernel, and how many threads it takes, by the shape of a product.  So that a row's or column's
+ * bits do not depend on what lies beside it, it gets blocks of few shapes: BLAS_COLUMNS columns, BLAS_STEP rows or a
+ * multiple of that, the last of which are filled up with zeros, and a slice of k.  Its kernels sum up all of such a
+ * block alike, and it takes one thread for a block of no more than 2^18 multiplications. */
+#define BLAS_COLUMNS PRODUCT_LANES
+#define BLAS_STEP 8
+#define BLAS_ROWS 64
+_Static_assert(BLAS_ROWS % BLAS_STEP == 0 && BLAS_ROWS * BLAS_COLUMNS * SLICE <= 1 << 18, "a block takes one thread");
+
+/* Rows of a block: its kernels for AVX2 take 12 rows at a time where there are as many, and sum up some of them in
+ * another order. */
+static int64_t blas_rows(void)
+{
+    return product_kinds() > 1 ? BLAS_STEP : BLAS_ROWS;
+}
+
+/* Rows of a block.  A: (rows, k), B: (k, BLAS_COLUMNS). */
+static void blas_block(int64_t rows, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add, float *c,
+                       int64_t ldc)
+{
+    _Bool transposed = a.column != 1;
+
+    blas_gemm(transposed ? BLAS_T : BLAS_N, BLAS_N, rows, BLAS_COLUMNS, k, 1, a.data, transposed ? a.column : a.row, b,
+              ldb, add ? 1 : 0, c, ldc);
+}
+
+/* The last rows, fewer than BLAS_STEP. */
+static void blas_last_rows(int64_t rows, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add, float *c,
+                           int64_t ldc)
+{
+    float filled[BLAS_STEP * SLICE] = {0}, result[BLAS_STEP * BLAS_COLUMNS] = {0};
+
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t step = 0; step < k; step++)
+            filled[i * k + step] = a.data[i * a.row + step * a.column];
+        if (add)
+            memcpy(result + i * BLAS_COLUMNS, c + i * ldc, BLAS_COLUMNS * sizeof *c);
+    }
+    blas_block(BLAS_STEP, k, (product_factor){filled, k, 1}, b, ldb, add, result, BLAS_COLUMNS);
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(c + i * ldc, result + i * BLAS_COLUMNS, BLAS_COLUMNS * sizeof *c);
+}
+
+/* BLAS_COLUMNS columns and a slice of k. */
+static void blas_columns(int64_t m, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add, float *c,
+                         int64_t ldc)
+{
+    int64_t most = blas_rows();
+
+    for (int64_t i = 0, rows; i < m; i += rows) {
+        product_factor part = {a.data + i * a.row, a.row, a.column};
+        rows = m - i < most ? (m - i) / BLAS_STEP * BLAS_STEP : most;
+        if (rows > 0) {
+            blas_block(rows, k, part, b, ldb, add, c + i * ldc, ldc);
+            continue;
+        }
+        rows = m - i;
+        blas_last_rows(rows, k, part, b, ldb, add, c + i * ldc, ldc);
+    }
+}
+
+static void product_blas(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
+                         float *c, int64_t ldc, product_ahead *ahead)
+{
+    int64_t last = n % BLAS_COLUMNS, whole = n - last;
+
+    assert(ldb > 0 || last == 0);
+    for (; ahead && ahead->next < ahead->last; ahead->next++)
+        FETCH_TO_WRITE(ahead->base + *ahead->next);
+    for (int64_t first = 0; first < k && m > 0; first += SLICE) {
+        int64_t depth = k - first < SLICE ? k - first : SLICE;
+        product_factor part = {a.data + first * a.column, a.row, a.column};
+        for (int64_t j = 0; j < whole; j += BLAS_COLUMNS)
+            if (ldb == 0)
+                blas_columns(m, depth, part, b + j * k + first * BLAS_COLUMNS, BLAS_COLUMNS, add || first > 0, c + j,
+                             ldc);
+            else
+                blas_columns(m, depth, part, b + first * ldb + j, ldb, add || first > 0, c + j, ldc);
+    }
+    if (k == 0)
+        product_any(m, n, k, a, b, ldb, add, c, ldc, NULL); /* zeros */
+    else if (last > 0)
+        product_any(m, last, k, a, b + whole, ldb, add, c + whole, ldc, NULL);
+}
+
+static int64_t panel_blas(int64_t left)
+{
+    (void)left;
+    return BLAS_COLUMNS;
+}
+
+#endif
+
+/* ---- choice ---- */
+
+/* DN_PRODUCTS, from meson. */
+#define PRODUCTS_AUTO 0
+#define PRODUCTS_OWN 1
+#define PRODUCTS_OPENBLAS 2
+
+int32_t product_kind(void)
+{
+    int32_t own = product_kinds() - 1;
+
+    return DN_PRODUCTS == PRODUCTS_OWN || (DN_PRODUCTS == PRODUCTS_AUTO && own > 0) ? own : PRODUCT_BLAS;
+}
+
 product_function product_of_kind(int32_t kind)
 {
 #ifdef __x86_64__
     if (kind > 0)
         return kind == 2 ? product_avx512 : product_avx2;
+#endif
+#if DN_OPENBLAS
+    if (kind == PRODUCT_BLAS)
+        return product_blas;
 #endif
     (void)kind;
     return product_any;
@@ -87,36 +233,49 @@ int64_t product_panel_of_kind(int32_t kind, int64_t left)
     if (kind > 0)
         return kind == 2 ? panel_avx512(left) : panel_avx2(left);
 #endif
+#if DN_OPENBLAS
+    if (kind == PRODUCT_BLAS)
+        return panel_blas(left);
+#endif
     (void)kind;
     return panel_any(left);
+}
+
+dn_status product_ready(int32_t threads, dn_error *error)
+{
+#if DN_OPENBLAS
+    if (product_kind() == PRODUCT_BLAS)
+        return blas_reserve(threads, error);
+#endif
+    (void)threads;
+    (void)error;
+    return DN_OK;
 }
 
 void product(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add, float *c,
              int64_t ldc)
 {
-    product_of_kind(product_kinds() - 1)(m, n, k, a, b, ldb, add, c, ldc, NULL);
+    product_of_kind(product_kind())(m, n, k, a, b, ldb, add, c, ldc, NULL);
 }
 
 void product_fetching(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
                       float *c, int64_t ldc, product_ahead ahead)
 {
-    product_of_kind(product_kinds() - 1)(m, n, k, a, b, ldb, add, c, ldc, ahead.base ? &ahead : NULL);
+    product_of_kind(product_kind())(m, n, k, a, b, ldb, add, c, ldc, ahead.base ? &ahead : NULL);
 }
 
 void product_panels(int64_t m, int64_t n, int64_t k, product_factor a, const float *panels, _Bool add, float *c,
                     int64_t ldc)
 {
-    product_of_kind(product_kinds() - 1)(m, n, k, a, panels, 0, add, c, ldc, NULL);
+    product_of_kind(product_kind())(m, n, k, a, panels, 0, add, c, ldc, NULL);
 }
 
 int64_t product_panel(int64_t left)
 {
-    return product_panel_of_kind(product_kinds() - 1, left);
+    return product_panel_of_kind(product_kind(), left);
 }
 
 /* ---- transpose ---- */
-
-typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
 
 #ifdef __clang__
 #define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)

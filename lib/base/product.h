@@ -1,10 +1,13 @@
 /* Products of matrices whose second factor lies as it is read, row by row: the multiplications of the flow's layers and
- * of Winograd's tiles.  They are many, and long in one direction only, so that a general SGEMM spends a fifth of its
- * time on packing its factors; here nothing is packed. */
+ * of convolutions.  They are many, and long in one direction only, so that a general SGEMM spends a fifth of its time
+ * on packing its factors; here nothing is packed.
+ *
+ * Who multiplies is chosen when the library is built (-Dproducts): code of our own for the processor's instruction set,
+ * or OpenBLAS; with `auto` the former where the processor has AVX2 or AVX-512. */
 #ifndef DN_BASE_PRODUCT_H
 #define DN_BASE_PRODUCT_H
 
-#include <stdint.h>
+#include "differnet.h"
 
 /* Entry (i, k) of a matrix is data[i * row + k * column]. */
 typedef struct product_factor {
@@ -14,9 +17,8 @@ typedef struct product_factor {
 
 /* C = A B, or C += A B where `add`.  A: (m, k), B: (k, n), C: (m, n); ldb, ldc: floats from one row to the next.
  *
- * The bits of an entry of C depend on its row of A and its column of B alone (and on the instruction set, and whether
- * it is among the last n % PRODUCT_LANES columns, some of which are computed one by one): not on m, n, or where it
- * lies. */
+ * The bits of an entry of C depend on its row of A and its column of B alone (and on the instruction set; with OpenBLAS
+ * also on whether it is among the last n % PRODUCT_LANES columns): not on m, n, or where it lies. */
 void product(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add, float *c,
              int64_t ldc);
 
@@ -42,13 +44,20 @@ int64_t product_panel(int64_t left);
 /* to (columns, rows) = transpose of from (rows, columns); ld_from, ld_to: floats from one row to the next. */
 void product_transpose(int64_t rows, int64_t columns, const float *from, int64_t ld_from, float *to, int64_t ld_to);
 
-/* ---- instruction sets ---- */
+/* To be called on the way to products, with the number of threads that will make them at the same time: OpenBLAS gets
+ * its memory, or it is DN_E_MEMORY (blas_reserve).  Nothing where it does not multiply. */
+dn_status product_ready(int32_t threads, dn_error *error);
+
+/* ---- kinds ---- */
 
 #define PRODUCT_LANES 16
 
-/* Instruction sets that there is code for: 0 .. product_kinds() - 1 work on this processor, the last of which product()
- * uses. */
+/* Instruction sets that there is code for: 0 .. product_kinds() - 1 work on this processor. */
 int32_t product_kinds(void);
+/* OpenBLAS; not with -Dblas=disabled. */
+#define PRODUCT_BLAS (-1)
+/* What product() uses: the last instruction set, or OpenBLAS. */
+int32_t product_kind(void);
 /* ldb 0: B is in panels; ahead NULL: nothing, otherwise its `next` moves on, to `last` at most. */
 typedef void (*product_function)(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb,
                                  _Bool add, float *c, int64_t ldc, product_ahead *ahead);

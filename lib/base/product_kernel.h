@@ -4,30 +4,45 @@
  *   TARGET         attribute that chooses it
  *   LANES          floats of a vector
  *   WIDEST         vectors of a panel, 2 or 4
+ *   LOAD_SOME(from, n)  vector of the n < LANES floats at `from`, and zeros; touches nothing behind them
+ *   STORE_SOME(to, n, vector)  likewise
  *
  * A tile is a few rows of C by a few vectors.  Its sums stay in registers; each step of k takes one row of B's panel
  * and multiplies it by one number of each of A's rows; with `ahead`, it asks for one line of that. */
 
 typedef float KERNEL(vector) __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
 
-/* rows x vectors of C, constants where this is compiled along.  Whether `ahead` is NULL is known there, too, so
- * that asking costs nothing. */
-TARGET SIMD_INLINE void KERNEL(tile)(const int rows, const int vectors, int64_t k, const float *a, int64_t a_row,
-                                     int64_t a_column, const float *b, int64_t ldb, _Bool add, float *c, int64_t ldc,
-                                     product_ahead *ahead)
+SIMD_INLINE TARGET KERNEL(vector) KERNEL(load)(const float *from, int n)
+{
+    return n == LANES ? *(const KERNEL(vector) *)from : (KERNEL(vector))LOAD_SOME(from, n);
+}
+
+SIMD_INLINE TARGET void KERNEL(store)(float *to, int n, KERNEL(vector) values)
+{
+    if (n == LANES)
+        *(KERNEL(vector) *)to = values;
+    else
+        STORE_SOME(to, n, values);
+}
+
+/* rows x vectors of C, constants where this is compiled along; the last vector has `last` columns of C, LANES or fewer.
+ * Whether that is LANES, and `ahead` NULL, is known there, too, so that asking costs nothing. */
+TARGET SIMD_INLINE void KERNEL(tile)(const int rows, const int vectors, const int last, int64_t k, const float *a,
+                                     int64_t a_row, int64_t a_column, const float *b, int64_t ldb, _Bool add, float *c,
+                                     int64_t ldc, product_ahead *ahead)
 {
     KERNEL(vector) sums[MOST_ROWS][WIDEST] = {0}, row[WIDEST];
     const float *base = ahead ? ahead->base : NULL;
-    const int64_t *next = ahead ? ahead->next : NULL, *last = ahead ? ahead->last : NULL;
+    const int64_t *next = ahead ? ahead->next : NULL, *end = ahead ? ahead->last : NULL;
 
     for (int64_t step = 0; step < k; step++, a += a_column, b += ldb) {
         if (ahead) {
             FETCH_TO_WRITE(base + *next);
-            next += next < last;
+            next += next < end;
         }
         UNROLL
         for (int v = 0; v < vectors; v++)
-            row[v] = *(const KERNEL(vector) *)(b + v * LANES);
+            row[v] = KERNEL(load)(b + v * LANES, v == vectors - 1 ? last : LANES);
         UNROLL
         for (int r = 0; r < rows; r++) {
             float factor = a[r * a_row];
@@ -40,11 +55,11 @@ TARGET SIMD_INLINE void KERNEL(tile)(const int rows, const int vectors, int64_t 
     for (int r = 0; r < rows; r++) {
         UNROLL
         for (int v = 0; v < vectors; v++) {
-            KERNEL(vector) *out = (KERNEL(vector) *)(c + r * ldc + v * LANES);
+            float *out = c + r * ldc + v * LANES;
+            int n = v == vectors - 1 ? last : LANES;
             if (add)
-                *out += sums[r][v];
-            else
-                *out = sums[r][v];
+                sums[r][v] += KERNEL(load)(out, n);
+            KERNEL(store)(out, n, sums[r][v]);
         }
     }
     if (ahead)
@@ -58,7 +73,7 @@ TARGET SIMD_INLINE void KERNEL(some_rows)(int rows, int vectors, int64_t k, cons
 {
 #define TILE(r, v) \
     case (r) + 16 * (v): \
-        KERNEL(tile)(r, v, k, a, a_row, a_column, b, ldb, add, c, ldc, ahead); \
+        KERNEL(tile)(r, v, LANES, k, a, a_row, a_column, b, ldb, add, c, ldc, ahead); \
         return;
 #define TILES(v) TILE(1, v) TILE(2, v) TILE(3, v) TILE(4, v) TILE(5, v) TILE(6, v)
     switch (rows + 16 * vectors) {
@@ -108,21 +123,31 @@ static int64_t KERNEL(panel)(int64_t left)
     return LANES * (vectors % 3 == 0 ? 3 : vectors % 3 == 2 ? 2 : vectors >= 4 ? 4 : 1);
 }
 
-/* One of C's last columns, which make no vector. */
-TARGET static void KERNEL(column)(int64_t m, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
-                                  float *c, int64_t ldc)
+/* The last columns of C, `last` of which make no vector: one or two. */
+TARGET static void KERNEL(some_rows_at_end)(int rows, int vectors, int last, int64_t k, const float *a, int64_t a_row,
+                                            int64_t a_column, const float *b, int64_t ldb, _Bool add, float *c,
+                                            int64_t ldc, product_ahead *ahead)
 {
-    for (int64_t i = 0; i < m; i++) {
-        float sum = 0;
-        for (int64_t step = 0; step < k; step++)
-            sum += a.data[i * a.row + step * a.column] * b[step * ldb];
-        c[i * ldc] = add ? c[i * ldc] + sum : sum;
+#define TILE(r, v) \
+    case (r) + 16 * (v): \
+        KERNEL(tile)(r, v, last, k, a, a_row, a_column, b, ldb, add, c, ldc, ahead); \
+        return;
+#define TILES(v) TILE(1, v) TILE(2, v) TILE(3, v) TILE(4, v) TILE(5, v) TILE(6, v)
+    switch (rows + 16 * vectors) {
+        TILES(1)
+        TILE(7, 1)
+        TILE(8, 1)
+        TILES(2)
+    default:
+        __builtin_unreachable();
     }
+#undef TILES
+#undef TILE
 }
 
 /* All rows of a panel of C. */
-TARGET static void KERNEL(rows)(int64_t m, int vectors, int64_t k, product_factor a, const float *b, int64_t ldb,
-                                _Bool add, float *c, int64_t ldc, product_ahead *ahead)
+TARGET static void KERNEL(rows)(int64_t m, int vectors, int last, int64_t k, product_factor a, const float *b,
+                                int64_t ldb, _Bool add, float *c, int64_t ldc, product_ahead *ahead)
 {
     int most = vectors % 2 ? ROWS_OF_ODD : ROWS_OF_EVEN;
     int64_t tiles = (m + most - 1) / most;
@@ -130,10 +155,13 @@ TARGET static void KERNEL(rows)(int64_t m, int vectors, int64_t k, product_facto
     for (int64_t i = 0; i < m; tiles--) {
         int rows = (int)((m - i + tiles - 1) / tiles); /* of about equal size */
         const float *from = a.data + i * a.row;
-        if (ahead)
-            KERNEL(some_rows_fetching)(rows, vectors, k, from, a.row, a.column, b, ldb, add, c + i * ldc, ldc, ahead);
+        float *to = c + i * ldc;
+        if (last < LANES)
+            KERNEL(some_rows_at_end)(rows, vectors, last, k, from, a.row, a.column, b, ldb, add, to, ldc, ahead);
+        else if (ahead)
+            KERNEL(some_rows_fetching)(rows, vectors, k, from, a.row, a.column, b, ldb, add, to, ldc, ahead);
         else
-            KERNEL(some_rows_alone)(rows, vectors, k, from, a.row, a.column, b, ldb, add, c + i * ldc, ldc);
+            KERNEL(some_rows_alone)(rows, vectors, k, from, a.row, a.column, b, ldb, add, to, ldc);
         i += rows;
     }
 }
@@ -141,21 +169,21 @@ TARGET static void KERNEL(rows)(int64_t m, int vectors, int64_t k, product_facto
 static void KERNEL(product)(int64_t m, int64_t n, int64_t k, product_factor a, const float *b, int64_t ldb, _Bool add,
                             float *c, int64_t ldc, product_ahead *ahead)
 {
+    int last = (int)(n % LANES), at_end = last == 0 ? 0 : n < LANES ? 1 : 2; /* vectors that go together at the end */
+    int64_t whole = n - last - (at_end == 2 ? LANES : 0);
+
     assert(ldb > 0 || n % PRODUCT_LANES == 0);
     for (int64_t first = 0; first < k || first == 0; first += SLICE) {
-        int64_t depth = k - first < SLICE ? k - first : SLICE, j = 0;
+        int64_t depth = k - first < SLICE ? k - first : SLICE, j = 0, width;
         product_factor part = {a.data + first * a.column, a.row, a.column};
         _Bool more = add || first > 0;
-        while (n - j >= LANES) {
-            int64_t width = KERNEL(panel)(n - j);
-            int vectors = (int)(width / LANES);
-            if (ldb == 0)
-                KERNEL(rows)(m, vectors, depth, part, b + j * k + first * width, width, more, c + j, ldc, ahead);
-            else
-                KERNEL(rows)(m, vectors, depth, part, b + first * ldb + j, ldb, more, c + j, ldc, ahead);
-            j += width;
+        for (; j < whole; j += width) {
+            width = KERNEL(panel)(whole - j);
+            const float *from = ldb == 0 ? b + j * k + first * width : b + first * ldb + j;
+            KERNEL(rows)(m, (int)(width / LANES), LANES, depth, part, from, ldb == 0 ? width : ldb, more, c + j, ldc,
+                         ahead);
         }
-        for (; j < n; j++)
-            KERNEL(column)(m, depth, part, b + first * ldb + j, ldb, more, c + j, ldc);
+        if (at_end > 0)
+            KERNEL(rows)(m, at_end, last, depth, part, b + first * ldb + j, ldb, more, c + j, ldc, ahead);
     }
 }

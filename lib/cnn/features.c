@@ -122,13 +122,14 @@ static int32_t views_of(const struct network *network, int32_t step)
     return step < network->early ? 1 : FEATURES_BLOCK;
 }
 
-static size_t operator_floats(const struct network *network, int32_t index)
+static size_t operator_floats(const struct network *network, int32_t index, _Bool gradient)
 {
     const struct step *step = &network->steps[index];
 
     if (step->layer->kind != LAYER_CONV)
         return 0;
-    return conv_scratch(&step->layer->conv, views_of(network, index), step->in_h, step->in_w);
+    return (gradient ? conv_gradient_scratch : conv_scratch)(&step->layer->conv, views_of(network, index), step->in_h,
+                                                             step->in_w);
 }
 
 static struct forward_layout forward_layout(const dn_extractor *extractor)
@@ -151,7 +152,7 @@ static struct forward_layout forward_layout(const dn_extractor *extractor)
                 size_t *late = &layout.late[(i - network.early + 1) % 2];
                 *late = larger(*late, mem_padded_floats(FEATURES_BLOCK * out));
             }
-            layout.operator = larger(layout.operator, mem_padded_floats(operator_floats(&network, i)));
+            layout.operator = larger(layout.operator, mem_padded_floats(operator_floats(&network, i, 0)));
         }
     }
     return layout;
@@ -291,7 +292,7 @@ static struct gradient_layout gradient_layout(const dn_extractor *extractor)
             else if (i == network.count - 1) /* no late step: the gradient starts there all the same */
                 layout.late = larger(layout.late,
                                      mem_padded_floats(FEATURES_BLOCK * step_out_floats(&network.steps[i])));
-            layout.operator = larger(layout.operator, mem_padded_floats(operator_floats(&network, i)));
+            layout.operator = larger(layout.operator, mem_padded_floats(operator_floats(&network, i, 1)));
         }
     }
     return layout;

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/option.h"
+#include "base/product.h"
 #include "base/status.h"
 #include "differnet/gradient_map.h"
 #include "differnet/position_map.h"
@@ -133,6 +134,7 @@ void localizer_free(dn_localizer *self)
 dn_status localizer_raw_map(dn_localizer *self, const dn_pixels *image, const float **map, dn_error *error)
 {
     *map = NULL;
+    TRY(product_ready(pool_threads(self->workers), error));
     TRY(canvas_refill(image, self->model->extractor->input_size, self->canvas, &self->resampling, error));
     return gradient_map_run(&self->gradient, self->canvas, map, error);
 }
@@ -140,6 +142,7 @@ dn_status localizer_raw_map(dn_localizer *self, const dn_pixels *image, const fl
 dn_status localizer_raw_map_canvas(dn_localizer *self, const uint16_t *canvas, const float **map, dn_error *error)
 {
     *map = NULL;
+    TRY(product_ready(pool_threads(self->workers), error));
     return gradient_map_run(&self->gradient, canvas, map, error);
 }
 
@@ -165,6 +168,7 @@ static dn_status map_positions(dn_localizer *self, const dn_pixels *image, float
 {
     const dn_model *model = self->model;
 
+    TRY(product_ready(pool_threads(self->workers), error));
     TRY(canvas_refill(image, model->extractor->input_size, self->canvas, &self->resampling, error));
     position_map(model->extractor, model->positions, self->canvas, self->cells, self->scratch, self->workers);
     TRY(pool_check(self->workers, error));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/finite.h"
+#include "base/product.h"
 #include "base/status.h"
 #include "differnet/calibrate.h"
 
@@ -129,6 +130,7 @@ static dn_status score_group(dn_scorer *scorer, const scorer_input *inputs, int3
                              dn_error *errors, dn_error *error)
 {
     scorer->scored = 0;
+    TRY(product_ready(pool_threads(scorer->workers), error));
     TRY(scorer_reserve(scorer, count, error));
     return score_loaded(scorer, scorer_load(scorer, inputs, count, errors), scores, errors, error);
 }
@@ -156,6 +158,7 @@ dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_scor
     int32_t loaded = 0;
 
     scorer->scored = 0;
+    TRY(product_ready(pool_threads(scorer->workers), error));
     TRY(scorer_reserve(scorer, 1, error));
     memcpy(scorer->images[0].canvas, canvas,
            view_floats(scorer->model->extractor->input_size) * sizeof *canvas);
@@ -233,6 +236,7 @@ dn_status scorer_decide(dn_scorer *scorer, const scorer_input *image, dn_score *
     dn_error own;
 
     scorer->scored = 0;
+    TRY(product_ready(pool_threads(scorer->workers), error));
     TRY(scorer_reserve(scorer, 1, error));
     if (scorer_load(scorer, image, 1, &own) == 1)
         decide_loaded(scorer, score, &own);

@@ -196,10 +196,9 @@ static void backward_input(const struct backward *job, const struct part *part, 
 
 /* The part's gradient, dy x^T, to the sink.  x: (rows, features) of the block. */
 static void backward_weight(const struct backward *job, const struct part *part, const float *x,
-                            const struct lines *lines)
+                            const struct lines *lines, float *gradient)
 {
     const float *dy = job->dy + (size_t)part->output * (size_t)job->rows;
-    float gradient[CHUNK * BLOCK];
     product_ahead ahead = {NULL};
 
     if (job->sink->arrays)
@@ -233,7 +232,7 @@ static void backward_block(const struct backward *job, int32_t block)
     const linear *layer = job->layer;
     struct part part = {0, block * BLOCK, smaller(CHUNK, layer->out), smaller(BLOCK, layer->in - block * BLOCK)};
     size_t start = (size_t)part.feature * (size_t)job->rows;
-    float copy[CHUNK * BLOCK], *x = NULL;
+    float tile[CHUNK * BLOCK], *x = NULL; /* the weight's copy, then its gradient */
     struct lines lines; /* with a sink */
 
     if (job->sink) {
@@ -242,10 +241,10 @@ static void backward_block(const struct backward *job, int32_t block)
         product_transpose(part.features, job->rows, job->x + start, job->rows, x, part.features);
     }
     for (; part.outputs > 0; part = below(layer, &part)) {
-        copy_part(layer, &part, copy);
-        backward_input(job, &part, copy, &lines);
+        copy_part(layer, &part, tile);
+        backward_input(job, &part, tile, &lines);
         if (job->sink)
-            backward_weight(job, &part, x, &lines);
+            backward_weight(job, &part, x, &lines, tile);
     }
     if (!job->add)
         close_gates(job->x + start, job->dx + start, (size_t)part.features * (size_t)job->rows);

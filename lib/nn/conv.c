@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "base/blas.h"
+#include "base/product.h"
 #include "nn/activation.h"
 #include "nn/depthwise.h"
 #include "nn/window.h"
@@ -10,8 +10,7 @@
 
 /* The direct method: strips of output positions of all views, each strip's windows laid out as the rows of a matrix
  * that stays in the cache (512 KB), times the weights.  A strip has at least STRIP_LEAST positions, for fewer do not pay
- * for OpenBLAS' packing of the weights.  Strips depend on the layer's shape and the number of views only: the same bits
- * on every run. */
+ * for reading the weights. */
 #define STRIP_FLOATS ((size_t)128 * 1024)
 #define STRIP_LEAST 64
 
@@ -75,29 +74,67 @@ static _Bool uses_winograd(const conv_spec *spec, int32_t in_h, int32_t in_w)
     return spec->packed && winograd_pays(spec, in_h, in_w);
 }
 
-static size_t direct_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
+/* The rows of a strip. */
+static size_t rows_floats(const conv_spec *spec, const struct shape *s)
+{
+    return is_matrix(spec) ? 0 : s->strip * s->row;
+}
+
+/* The gradient's product takes either the weights transposed, once, or of each strip dy and the result: whichever is
+ * less to transpose.  The sums are the same. */
+static _Bool transposes_weight(const conv_spec *spec, const struct shape *s)
+{
+    return s->row * (size_t)spec->out_c <= s->strip * (s->row + (size_t)spec->out_c);
+}
+
+/* Positions of a strip as columns: whole vectors. */
+static size_t columns_of(size_t positions)
+{
+    return (positions + PRODUCT_LANES - 1) / PRODUCT_LANES * PRODUCT_LANES;
+}
+
+static size_t transposed_floats(const conv_spec *spec, const struct shape *s)
+{
+    return transposes_weight(spec, s) ? s->row * (size_t)spec->out_c
+                                      : columns_of(s->strip) * (s->row + (size_t)spec->out_c);
+}
+
+static size_t direct_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, _Bool gradient)
 {
     struct shape s = shape_of(spec, views, in_h, in_w);
 
-    return is_depthwise(spec) || is_matrix(spec) ? 0 : s.strip * s.row;
+    if (is_depthwise(spec))
+        return 0;
+    return rows_floats(spec, &s) + (gradient ? transposed_floats(spec, &s) : 0);
 }
 
-size_t conv_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
+/* The most that any number of views takes. */
+static size_t most_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, _Bool gradient)
 {
     size_t most = 0;
 
     for (int32_t n = 1; n <= views; n++) {
         size_t floats = uses_winograd(spec, in_h, in_w) ? winograd_scratch(spec, n, in_h, in_w, 1)
-                                                        : direct_scratch(spec, n, in_h, in_w);
+                                                        : direct_scratch(spec, n, in_h, in_w, gradient);
         most = floats > most ? floats : most;
     }
     return most;
 }
 
+size_t conv_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
+{
+    return most_scratch(spec, views, in_h, in_w, 0);
+}
+
+size_t conv_gradient_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
+{
+    return most_scratch(spec, views, in_h, in_w, 1);
+}
+
 size_t conv_shared_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w, int32_t threads)
 {
     return uses_winograd(spec, in_h, in_w) ? winograd_scratch(spec, 1, in_h, in_w, threads)
-                                           : direct_scratch(spec, 1, in_h, in_w);
+                                           : direct_scratch(spec, 1, in_h, in_w, 0);
 }
 
 /* The window at a position, vertically and horizontally, in its view. */
@@ -145,8 +182,8 @@ static void direct_forward(const conv_spec *spec, const struct shape *s, const f
             rows = x + first * s->row;
         else
             gather_strip(spec, s, first, count, x, scratch);
-        blas_gemm(BLAS_N, BLAS_N, (int64_t)count, spec->out_c, (int64_t)s->row, 1, rows, (int64_t)s->row, spec->weight,
-                  spec->out_c, 0, y + first * out_c, spec->out_c);
+        product((int64_t)count, spec->out_c, (int64_t)s->row, (product_factor){rows, (int64_t)s->row, 1}, spec->weight,
+                spec->out_c, 0, y + first * out_c, spec->out_c);
         activation_bias(activation, spec->bias, y + first * out_c, count, out_c);
     }
 }
@@ -181,18 +218,39 @@ void conv_forward_shared(const conv_spec *spec, int32_t in_h, int32_t in_w, cons
 
 /* ---- gradient towards the input ---- */
 
+/* rows (count, row) = (W dy^T)^T. */
+static void rows_by_columns(const conv_spec *spec, const struct shape *s, size_t count, const float *dy, float *rows,
+                            float *scratch)
+{
+    int64_t out_c = spec->out_c, row = (int64_t)s->row, n = (int64_t)columns_of(count);
+    float *columns = scratch, *result = scratch + out_c * n; /* (out_c, n), (row, n) */
+
+    for (int64_t i = 0; i < out_c; i++)
+        memset(columns + i * n + count, 0, ((size_t)n - count) * sizeof *columns);
+    product_transpose((int64_t)count, out_c, dy, out_c, columns, n);
+    product(row, n, out_c, (product_factor){spec->weight, out_c, 1}, columns, n, 0, result, n);
+    product_transpose(row, (int64_t)count, result, n, rows, row);
+}
+
 /* drows[p] = dy[p] W^T, added to where the rows came from. */
 static void direct_gradient(const conv_spec *spec, const struct shape *s, const float *dy, float *dx, float *scratch)
 {
     size_t out_c = (size_t)spec->out_c;
+    int64_t row = (int64_t)s->row;
+    float *transposed = scratch + rows_floats(spec, s);
 
     if (!is_matrix(spec))
         memset(dx, 0, view_offset(spec, s, s->positions) * sizeof *dx);
+    if (transposes_weight(spec, s))
+        product_transpose(row, spec->out_c, spec->weight, spec->out_c, transposed, row);
     for (size_t first = 0; first < s->positions; first += s->strip) {
         size_t count = s->positions - first < s->strip ? s->positions - first : s->strip;
         float *rows = is_matrix(spec) ? dx + first * s->row : scratch;
-        blas_gemm(BLAS_N, BLAS_T, (int64_t)count, (int64_t)s->row, spec->out_c, 1, dy + first * out_c, spec->out_c,
-                  spec->weight, spec->out_c, 0, rows, (int64_t)s->row);
+        if (transposes_weight(spec, s))
+            product((int64_t)count, row, spec->out_c, (product_factor){dy + first * out_c, spec->out_c, 1}, transposed,
+                    row, 0, rows, row);
+        else
+            rows_by_columns(spec, s, count, dy + first * out_c, rows, transposed);
         if (is_matrix(spec))
             continue;
         for (size_t p = first; p < first + count; p++, rows += s->row)

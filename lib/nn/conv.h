@@ -1,9 +1,7 @@
 /* 2-D convolution on NHWC data, with its gradient towards the input.
  *
- * `views` inputs of the same size lie one behind the other.  Several at once share the passes over the weights.  With
- * the direct method, a view's bits depend on the number of views and its place among them (OpenBLAS chooses its kernel
- * by the shape of a product), not on what the others hold; with Winograd's and for depthwise layers on the view
- * alone. */
+ * `views` inputs of the same size lie one behind the other.  Several at once share the passes over the weights; each
+ * one's bits are those that it has alone. */
 #ifndef DN_NN_CONV_H
 #define DN_NN_CONV_H
 
@@ -33,8 +31,9 @@ int32_t conv_out(int32_t in, int32_t pad_before, int32_t pad_after, int32_t kern
 size_t conv_packed_floats(const conv_spec *spec);
 void conv_pack(const conv_spec *spec, float *packed);
 
-/* Floats of scratch for either call below with up to `views` views of this size. */
+/* Floats of scratch for the calls below with up to `views` views of this size. */
 size_t conv_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w);
+size_t conv_gradient_scratch(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w);
 
 /* y = activation(conv(x) + bias).  x: (views, in_h, in_w, in_c) -> y: (views, out_h, out_w, out_c). */
 void conv_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *x,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/product.h"
 #include "base/status.h"
 #include "train/checkpoint.h"
 #include "train/trainer.h"
@@ -127,6 +128,7 @@ static dn_status prepare_features(dn_trainer *t, const train_watch *watch, dn_er
     _Bool stored = t->options.checkpoint && t->options.bank > 0;
     _Bool moments = t->options.standardize && !bank->mean;
 
+    TRY(product_ready(pool_threads(t->workers), error));
     if ((t->options.bank > 0 && train_state_epochs_left(t->state)) || moments) {
         if (stored && t->options.resume && !bank->rows)
             TRY(checkpoint_load_bank(t->bank_path, bank, &t->bank_saved, error));
