@@ -260,7 +260,8 @@ class Train(CommandTest):
         os.symlink(path("set/train/good/3.png"), self.at("in put", "link.png"))
         write(self.at("in put", "notes.txt"), b"no image")
         write(self.at("in put", ".cache", "x.png"), b"hidden")
-        told = json.loads(self.train(self.at("in put"), self.at("mödel 1.dnm"), "--json", "--holdout", "0").out)
+        told = json.loads(self.train(self.at("in put"), self.at("mödel 1.dnm"), "--recursive", "--json", "--holdout",
+                                     "0").out)
         self.assertEqual((told["train_images"], told["holdout_images"]), (5, 0))
         scored = self.call("score", self.at("mödel 1.dnm"), self.at("in put"), "--json", code=(0, 1)).out
         names = [os.path.relpath(json.loads(line)["path"], self.at("in put")) for line in scored.splitlines()]

@@ -9,15 +9,15 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "dataset.h"
 #include "json_writer.h"
+#include "layout.h"
 #include "progress.h"
 
 typedef struct train_job {
     const char *data, *output, *backbone;
     char *checkpoint, *bank; /* OUTPUT.ckpt, OUTPUT.ckpt.bank */
     int32_t images;          /* 0: all */
-    bool half, quiet, as_json;
+    bool half, quiet, as_json, recursive;
     dn_extractor_options extracting;
     dn_train_options training;
 } train_job;
@@ -297,7 +297,8 @@ static int prepare_and_train(train_job *job, const train_given *given)
     int code = EXIT_FAILED;
 
     /* All that can be refused is refused now, not after hours of work. */
-    if (apply_options(job, given) && check_output_path(job->output) && list_training_images(job->data, &images)) {
+    if (apply_options(job, given) && check_output_path(job->output) && 
+        list_training_images(job->data, job->recursive, job->quiet, &images)) {
         if (job->images > 0 && (size_t)job->images > images.count)
             complain("%s: --images %d, but there are only %zu", job->data, job->images, images.count);
         else {
@@ -330,6 +331,8 @@ static int run_train(const command_verb *verb, int argc, char **argv)
          "fast: the latter alone, trained in seconds;\n"
          "paper: the flow alone, hidden width 2048, 192\nepochs, as published, much slower and not for few\nimages"},
         {"epochs", 0, OPTION_INTEGER, &given.epochs, 0, 1000000, "N", "default: the preset's"},
+        {"recursive", 0, OPTION_FLAG, &job.recursive, 0, 0, NULL,
+         "learn from all images below DATA, whatever its\nfolders are called"},
         {"images", 0, OPTION_INTEGER, &job.images, 1, 1000000000, "N",
          "learn from N of the images only, spread evenly,\ndrawn by the seed"},
         {"bank", 0, OPTION_INTEGER, &job.training.bank, 0, 4096, "N",
@@ -369,7 +372,7 @@ const command_verb verb_train = {
     .operands = "DATA",
     .summary = "learn from good images",
     .description = "Learns from good images what normal looks like and writes a model. DATA is a folder with\n"
-                   "train/good (or train/ok) in it, or any folder of good images.\n\n"
+                   "train/good or good in it (ok and normal mean the same), or a folder of good images.\n\n"
                    "Ctrl-C stops and keeps the state in MODEL.ckpt and MODEL.ckpt.bank; --resume goes on from there\n"
                    "and gives the same model. Both files are removed at the end.\n\n"
                    "exit code: 0 done, 2 an error or interrupted.\n",

@@ -72,19 +72,58 @@ uint16_t *picture_map16(const mapped_image *picture)
     return gray;
 }
 
-/* A pixel's brightest channel, 0 .. 255. */
-static int brightest(const dn_pixels *view, const uint8_t *row, int32_t x)
+/* ---- masks ---- */
+
+/* A pixel's brightest channel. */
+static uint16_t brightest(const dn_pixels *view, const uint8_t *row, int32_t x)
 {
     if (view->format == DN_GRAY16)
-        return ((const uint16_t *)(const void *)row)[x] >> 8;
+        return ((const uint16_t *)(const void *)row)[x];
     if (view->format == DN_GRAY8)
         return row[x];
     const uint8_t *rgb = row + 3 * x;
-    int most = rgb[0] > rgb[1] ? rgb[0] : rgb[1];
+    uint8_t most = rgb[0] > rgb[1] ? rgb[0] : rgb[1];
     return most > rgb[2] ? most : rgb[2];
 }
 
-uint8_t *open_mask(const char *path, const dn_pixels *size)
+/* All pixels' brightest channels, as new memory. */
+static uint16_t *mask_values(const dn_pixels *view)
+{
+    size_t width = (size_t)view->width, height = (size_t)view->height;
+    size_t row_bytes = width * (view->format == DN_GRAY8 ? 1 : view->format == DN_GRAY16 ? 2 : 3);
+    uint16_t *values = need_memory(width * height, sizeof *values);
+
+    for (size_t y = 0; y < height; y++) {
+        const uint8_t *row = (const uint8_t *)view->pixels +
+                             (view->stride ? (int64_t)y * view->stride : (int64_t)(y * row_bytes));
+        for (int32_t x = 0; x < view->width; x++)
+            values[y * width + (size_t)x] = brightest(view, row, x);
+    }
+    return values;
+}
+
+/* Numbers of classes go up to here; a picture this dark is no mask in black and white. */
+#define MAX_CLASS 32
+
+/* The value above which a mask's pixels are defective: of two values the larger one is, whatever it is (0/1, 0/255,
+ * 0/65535); of class numbers all but 0; else, where edges were smoothed or a JPEG blurred them, the upper half. */
+static uint16_t mask_threshold(const uint16_t *values, size_t count)
+{
+    uint16_t low = values[0], high = values[0];
+    bool two = true;
+
+    for (size_t i = 1; i < count; i++) {
+        low = values[i] < low ? values[i] : low;
+        high = values[i] > high ? values[i] : high;
+    }
+    for (size_t i = 0; i < count && two; i++)
+        two = values[i] == low || values[i] == high;
+    if (low == high || (!two && high <= MAX_CLASS))
+        return 0;
+    return two ? low : (uint16_t)((low + high) / 2);
+}
+
+uint8_t *open_mask(const char *path, const dn_pixels *size, size_t *marked)
 {
     mapped_image mask;
 
@@ -96,15 +135,15 @@ uint8_t *open_mask(const char *path, const dn_pixels *size)
         picture_close(&mask);
         return NULL;
     }
-    uint8_t *defective = need_memory((size_t)size->width * (size_t)size->height, 1);
-    int64_t stride = mask.view.stride;
-    if (stride == 0)
-        stride = (int64_t)size->width * (mask.view.format == DN_GRAY8 ? 1 : mask.view.format == DN_GRAY16 ? 2 : 3);
-    for (int32_t y = 0; y < size->height; y++) {
-        const uint8_t *row = (const uint8_t *)mask.view.pixels + y * stride;
-        for (int32_t x = 0; x < size->width; x++)
-            defective[(size_t)y * (size_t)size->width + (size_t)x] = brightest(&mask.view, row, x) > 127;
+    size_t count = (size_t)size->width * (size_t)size->height;
+    uint16_t *values = mask_values(&mask.view), threshold = mask_threshold(values, count);
+    uint8_t *defective = need_memory(count, 1);
+    *marked = 0;
+    for (size_t i = 0; i < count; i++) {
+        defective[i] = values[i] > threshold;
+        *marked += defective[i];
     }
+    free(values);
     picture_close(&mask);
     return defective;
 }

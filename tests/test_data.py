@@ -1,0 +1,260 @@
+"""What the command takes for data, names and places: data sets as users have them, long names, odd outputs, signals.
+
+DIFFERNET names the executable.  The pictures and the model are those of test_cli.py.
+"""
+import json
+import os
+import shutil
+import struct
+import unittest
+
+import test_cli as cli
+from test_cli import mask, part, path, png, png_file, read, write
+
+setUpModule, tearDownModule = cli.setUpModule, cli.tearDownModule
+
+
+class DataTest(cli.CommandTest):
+    def make(self, folder, count, first=0, defect=False, end=".png"):
+        """`count` pictures in a folder of the test's own."""
+        for i in range(count):
+            write(self.at(folder, "%d%s" % (i, end)), part(first + i, defect=defect))
+
+    def learned(self, *more, says=(), silent=()):
+        """How many images `train d` takes; the texts in `says` are on standard error, those in `silent` are not."""
+        result = self.train(self.at("d"), self.at("m.dnm"), "--json", *more)
+        for text in says:
+            self.assertIn(text, result.err)
+        for text in silent:
+            self.assertNotIn(text, result.err)
+        told = json.loads(result.out)
+        return told["train_images"] + told["holdout_images"]
+
+
+class Training(DataTest):
+    def test_good_beside_defects(self):
+        self.make("d/good", 5)
+        self.make("d/crack", 3, 100, defect=True)
+        self.assertEqual(self.learned(says=["learning from 5 images in %s\n" % self.at("d/good"),
+                                            "left out: 3 images in %s\n" % self.at("d/crack")]), 5)
+
+    def test_names_in_any_case(self):
+        for good, bad, masks, train in (("Train/Good", "Test/Bad", "Ground_Truth", "Train"), ("OK", "NG", "GT", "."),
+                                        ("TRAINING/Normal", "train/defect", "Ground Truth", "TRAINING")):
+            with self.subTest(good):
+                self.make("d/" + good, 4)
+                self.make("d/" + bad, 2, 100, defect=True)
+                self.make("d/%s/%s" % (masks, os.path.basename(bad)), 2)
+                if train == "TRAINING":
+                    shutil.move(self.at("d/train"), self.at("d/Test"))
+                self.assertEqual(self.learned(says=["4 images in " + self.at("d", good)]), 4)
+                shutil.rmtree(self.at("d"))
+
+    def test_both_called_good(self):
+        self.make("d/train/good", 3)
+        self.make("d/train/ok", 4, 10)
+        self.make("d/train/ng", 4, 10, defect=True)
+        self.assertEqual(self.learned(says=["learning from 3 images in", "learning from 4 images in",
+                                            "left out: 4 images in " + self.at("d/train/ng")]), 7)
+
+    def test_folder_above_categories(self):
+        for name in ("bottle", "cable"):
+            self.make("d/%s/train/good" % name, 3)
+            self.make("d/%s/test/good" % name, 2)
+        says = ["not clear", "3 images in " + self.at("d/bottle/train/good"), "2 images in " + self.at("d/cable/test/good"),
+                "--recursive"]
+        self.train_refused(self.at("d"), says=says)
+        self.train_refused(self.at("d"), "--quiet", says=says)
+        self.assertEqual(self.learned("--recursive", says=["2 images in " + self.at("d/cable/test/good")]), 10)
+
+    def test_folders_that_are_not_clear(self):
+        """Neither names nor places tell which images are good."""
+        for folders in (("monday", "tuesday"), (".", "sub"), ("monday", "defects"), ("train/fine", "test/crack"),
+                        ("train/a", "train/b"), ("bad",), ("test/good", "test/crack"), ("good/bad",)):
+            with self.subTest(folders):
+                for folder in folders:
+                    self.make("d/" + folder, 2)
+                self.train_refused(self.at("d"), says=[self.at("d")])
+                shutil.rmtree(self.at("d"))
+
+    def test_folders_that_are_clear(self):
+        for taken, others in ((".", ["defects", "masks"]), ("photos", []), ("box/parts/train/good", ["box/parts/test/x"]),
+                              ("good/monday", ["good/ng"]), ("Train", ["Test/bad"])):
+            with self.subTest(taken):
+                self.make("d/" + taken, 3)
+                for folder in others:
+                    self.make("d/" + folder, 2, 50, defect=True)
+                self.assertEqual(self.learned(says=["learning from 3 images"]), 3)
+                shutil.rmtree(self.at("d"))
+
+    def test_empty_good_is_not_made_up_for(self):
+        self.make("d/crack", 3, defect=True)
+        os.makedirs(self.at("d/good"))
+        self.train_refused(self.at("d"), says=["no images"])
+        os.makedirs(self.at("d/train"))
+        self.train_refused(self.at("d"), says=[self.at("d")])
+
+    def test_masks_beside_images(self):
+        for masks in ("%d_mask.png", "%d_GT.png", "%d_label.png"):
+            with self.subTest(masks):
+                self.make("d", 3)
+                for i in range(3):
+                    write(self.at("d", masks % i), mask())
+                self.assertEqual(self.learned(says=["left out: 3 masks"]), 3)
+                self.assertEqual(self.learned("--recursive"), 6)
+                shutil.rmtree(self.at("d"))
+
+    def test_quiet(self):
+        self.make("d/good", 3)
+        self.make("d/bad", 3)
+        self.assertEqual(self.train(self.at("d"), self.at("m.dnm"), "--quiet").err, "")
+
+    def test_folders_of_systems(self):
+        self.make("d", 4)
+        for name in ("@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found"):
+            self.make("d/" + name, 2, 20)
+        os.chmod(self.at("d/lost+found"), 0)
+        try:
+            self.assertEqual(self.learned(says=["left out: 6 folders", "@eaDir"]), 4)
+            result = self.call("score", self.at("m.dnm"), self.at("d"), "--json", code=(0, 1))
+            self.assertEqual(len(result.out.splitlines()), 4)
+            self.assertIn("left out: 6 folders", result.err)
+        finally:
+            os.chmod(self.at("d/lost+found"), 0o700)
+
+    def test_pictures_of_other_kinds(self):
+        self.make("d/good", 4)
+        for name in ("a.WEBP", "b.gif", "c.heic"):
+            write(self.at("d/good", name), b"a picture")
+        write(self.at("d/good/notes.txt"), b"no picture")
+        says = ["left out: 3 pictures", "a.WEBP, b.gif, c.heic"]
+        self.assertEqual(self.learned(says=says, silent=["notes.txt"]), 4)
+        for verb in (["score"], ["localize", "-o", self.at("maps"), "--views", "1"]):
+            result = self.call(*verb, self.at("m.dnm"), self.at("d"), code=(0, 1))
+            for text in says:
+                self.assertIn(text, result.err)
+
+    @unittest.skipIf(os.geteuid() == 0, "root reads every folder")
+    def test_unreadable_folders(self):
+        """One that is not needed stops nothing; one that may hold the good images does."""
+        self.make("d/good", 3)
+        self.make("d/crack", 3)
+        for name, code in (("d/crack", 0), ("d/good", 2)):
+            os.chmod(self.at(name), 0)
+            try:
+                result = self.train(self.at("d"), self.at("m.dnm"), code=code)
+                self.assertIn(self.at(name), result.err)
+                self.assertIn("Permission denied", result.err)
+            finally:
+                os.chmod(self.at(name), 0o700)
+
+
+class Testing(DataTest):
+    """Data sets for `eval`."""
+
+    def evaluate(self, *more, says=(), code=0):
+        """The JSON of `eval d`."""
+        result = self.call("eval", path("model.dnm"), self.at("d"), "--json", "--map-views", "1", *more, code=code)
+        for text in says:
+            self.assertIn(text, result.err)
+        return json.loads(result.out) if result.returncode == 0 else None, result.err
+
+    def make_set(self, good="test/good", bad="test/spot", masks="ground_truth/spot", name="%d_mask.png", data=None):
+        self.make("d/" + good, 3, 100)
+        self.make("d/" + bad, 2, 200, defect=True)
+        for i in range(2):
+            write(self.at("d", masks, name % i), data or mask())
+
+    def test_layouts(self):
+        for names in (("Test/Good", "Test/Bad", "Ground_Truth/bad"), ("good", "crack", "masks/crack"),
+                      ("box/TEST/Normal", "box/TEST/x", "box/GT/X"), ("test/ok", "test/ko", "test/ground_truth/ko"),
+                      ("Images/Normal", "Images/Anomaly", "Masks/Anomaly"), ("test/good", "test/spot", "ground_truth")):
+            with self.subTest(names):
+                self.make_set(*names)
+                told, err = self.evaluate()
+                self.assertEqual((told["images"], told["good"]), (5, 3))
+                self.assertIsNotNone(told["pixel"])
+                self.assertIn("good: 3 images in " + self.at("d", names[0]), err)
+                self.assertIn("defective: 2 images in " + self.at("d", names[1]), err)
+                self.assertNotIn("not used", err)
+                shutil.rmtree(self.at("d"))
+
+    def test_both_called_good(self):
+        self.make_set()
+        self.make("d/test/ok", 2, 150)
+        told, _ = self.evaluate()
+        self.assertEqual((told["images"], told["good"], list(told["per_defect"])), (7, 5, ["spot"]))
+
+    def test_test_comes_before_validation(self):
+        self.make_set()
+        self.make("d/validation/good", 7)
+        self.assertEqual(self.evaluate()[0]["good"], 3)
+
+    def test_mask_names(self):
+        for name in ("%d.png", "%d_MASK.PNG", "%d_gt.png", "%d_label.jpeg", "%d_mask.jpg"):
+            with self.subTest(name):
+                self.make_set(name=name)
+                self.assertIsNotNone(self.evaluate()[0]["pixel"])
+                shutil.rmtree(self.at("d"))
+
+    def test_mask_values(self):
+        """The same masks, however they are written, give the same figures."""
+        self.make_set()
+        expected = self.evaluate()[0]["pixel"]
+
+        def marks(x, y):
+            return 10 <= x < 22 and 12 <= y < 24
+
+        def rows(depth, value):
+            if depth < 8:
+                pack = 8 // depth
+                return b"".join(b"\0" + bytes(sum(value(x + i, y) << (8 - depth * (i + 1)) for i in range(pack))
+                                              for x in range(0, 40, pack)) for y in range(40))
+            return b"".join(b"\0" + b"".join(value(x, y).to_bytes(depth // 8, "big") for x in range(40))
+                            for y in range(40))
+
+        def gray(depth, value):
+            return png_file(40, 40, rows(depth, value), depth, 0)
+
+        def alpha(colour):
+            return png_file(40, 40, b"".join(b"\0" + b"".join(bytes((colour(x, y),) * 3 + (255 * marks(x, y),))
+                                                              for x in range(40)) for y in range(40)), 8, 6)
+        kinds = {
+            "0/1": gray(8, lambda x, y: int(marks(x, y))),
+            "one bit": gray(1, lambda x, y: int(marks(x, y))),
+            "one class": gray(8, lambda x, y: 7 * marks(x, y)),
+            "classes": gray(8, lambda x, y: marks(x, y) * (1 + x % 3)),
+            "classes counted from 1": gray(8, lambda x, y: 1 + marks(x, y)),
+            "16 bit": gray(16, lambda x, y: 65535 * marks(x, y)),
+            "0/1 in 16 bit": gray(16, lambda x, y: int(marks(x, y))),
+            "12 bit in 16": gray(16, lambda x, y: (100 + x) if not marks(x, y) else 4000 + x),
+            "smoothed": gray(8, lambda x, y: (x * y) % 90 if not marks(x, y) else 255 - x),
+            "dark colour": png(40, 40, lambda x, y: (60 * marks(x, y), 0, 0)),
+            "transparent": alpha(lambda x, y: 255 * marks(x, y)),
+        }
+        for kind, data in kinds.items():
+            with self.subTest(kind):
+                for i in range(2):
+                    write(self.at("d/ground_truth/spot/%d_mask.png" % i), data)
+                told, err = self.evaluate()
+                self.assertEqual(told["pixel"], expected)
+                self.assertNotIn("marks", err)
+        write(self.at("d/ground_truth/spot/1_mask.png"), alpha(lambda x, y: 0))
+        self.evaluate(says=["1_mask.png: marks nothing", self.at("d/test/spot/1.png"), "transparency"])
+        write(self.at("d/ground_truth/spot/1_mask.png"), alpha(lambda x, y: 255))
+        self.evaluate(says=["1_mask.png: marks every pixel", self.at("d/test/spot/1.png")])
+
+    def test_masks_that_are_not_used(self):
+        self.make_set()
+        self.make("d/ground_truth/Spots", 2)
+        write(self.at("d/ground_truth/spot/9_mask.png"), mask())
+        write(self.at("d/test/alone.png"), part(7))
+        _, err = self.evaluate(says=[self.at("d/ground_truth/Spots"), "not used", "1 of 3 masks belong to no image",
+                                     "9_mask.png", "left out: 1 image right in " + self.at("d/test")])
+        self.assertNotIn("not used", self.evaluate("--no-maps")[1])
+        shutil.rmtree(self.at("d/ground_truth/spot"))
+        self.evaluate(says=[self.at("d/ground_truth/spot"), "--no-maps"], code=2)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
