@@ -256,5 +256,64 @@ class Testing(DataTest):
         self.evaluate(says=[self.at("d/ground_truth/spot"), "--no-maps"], code=2)
 
 
+class LongPaths(DataTest):
+    """The reason and the whole path are in every message, however long the path is."""
+
+    def deep(self, length, name):
+        """A path of `length` bytes in folders that exist; its last part is `name`."""
+        folder = self.at("long")
+        while (room := length - len(os.path.join(folder, name).encode()) - 1) > 1:
+            folder = os.path.join(folder, "é" * (min(room, 200) // 2))
+        os.makedirs(folder, exist_ok=True)
+        return os.path.join(folder, name)
+
+    def expect(self, result, name, *reasons):
+        self.assertEqual(result.returncode, 2)
+        for text in (name, *reasons):
+            self.assertIn(text, result.err)
+
+    def test_all_verbs(self):
+        model, good = path("model.dnm"), path("set/test/good/0.png")
+        for length in (200, 230, 251, 252, 300, 1000, 4000):
+            with self.subTest(length):
+                name = self.deep(length, "some name.png")
+                self.assertAlmostEqual(len(name.encode()), length, delta=3)
+                for data, reason in ((b"text", "not a PNG"), (None, "No such file"), (part(1)[:500], "")):
+                    if data is None:
+                        os.remove(name)
+                    else:
+                        write(name, data)
+                    image = [self.call("score", model, name, good, code=2),
+                             self.call("score", model, good, name, "--decide", code=2),
+                             self.call("localize", model, name, "-o", self.at("maps"), code=2)]
+                    if data:
+                        image.append(self.call("score", model, os.path.dirname(name), code=2))
+                        image.append(self.train(os.path.dirname(name), self.at("m.dnm"), code=2))
+                    for result in image:
+                        self.expect(result, name, reason)
+                    for verb in (["info", name], ["score", name, good], ["eval", name, path("set")],
+                                 ["localize", name, good, "-o", self.at("maps")], ["convert", name, self.at("b")],
+                                 ["train", path("set"), "-o", self.at("m.dnm"), "--backbone", name]):
+                        self.expect(self.call(*verb, code=2), name, reason if data is None else "")
+                shutil.rmtree(self.at("long"))
+
+    def test_data_and_outputs(self):
+        for length in (240, 300, 1000, 3900):
+            with self.subTest(length):
+                name = self.deep(length, "d")
+                self.expect(self.train(name, self.at("m.dnm"), code=2), name, "No such file")
+                self.expect(self.call("eval", path("model.dnm"), name, code=2), name, "No such file")
+                os.makedirs(name)
+                self.expect(self.train(path("set"), name, code=2), name, "not a regular file")
+                write(os.path.join(name, "m.dnm.ckpt"), b"no checkpoint")
+                self.expect(self.train(path("set"), os.path.join(name, "m.dnm"), "--resume", code=2),
+                            os.path.join(name, "m.dnm.ckpt: "), "not a safetensors file")
+                os.remove(os.path.join(name, "m.dnm.ckpt"))
+                self.train(path("set"), os.path.join(name, "m.dnm"), "--quiet")
+                self.assertEqual(read(os.path.join(name, "m.dnm")), read(path("model.dnm")))
+                self.call("localize", path("model.dnm"), path("set/test/spot/0.png"), "-o", name, "--views", "1")
+                shutil.rmtree(self.at("long"))
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -136,12 +136,25 @@ static bool add_images(dn_trainer *trainer, const image_list *images, bool quiet
     return failed == 0;
 }
 
-static void explain_failure(const train_job *job, dn_status status, const char *message)
+/* Complains with the whole path of the file that the message is about. */
+static void complain_training(const train_job *job, const image_list *images, dn_status status, const char *message)
+{
+    char *whole = with_whole_path(message, job->checkpoint);
+
+    if (!whole)
+        whole = with_whole_path(message, job->bank);
+    for (size_t i = 0; i < images->count && !whole; i++)
+        whole = with_whole_path(message, images->paths[i]);
+    complain_status(NULL, status, whole ? whole : message);
+    free(whole);
+}
+
+static void explain_failure(const train_job *job, const image_list *images, dn_status status, const char *message)
 {
     struct stat there;
 
     if (status != DN_E_CANCELLED) {
-        complain_status(NULL, status, message);
+        complain_training(job, images, status, message);
         return;
     }
     if (stat(job->checkpoint, &there) == 0 || stat(job->bank, &there) == 0)
@@ -167,7 +180,7 @@ static dn_model *run_training(const train_job *job, dn_extractor *extractor, con
         if (status == DN_OK)
             end_phase(&watch);
         else
-            explain_failure(job, status, dn_trainer_error(trainer)->message);
+            explain_failure(job, images, status, dn_trainer_error(trainer)->message);
     }
     dn_trainer_free(trainer);
     return model;

@@ -26,14 +26,44 @@ void complain(const char *format, ...)
     fputc('\n', stderr);
 }
 
+/* Bytes that `text` ends with and `path` begins with: the longest such piece. */
+static size_t shared_end(const char *text, size_t size, const char *path)
+{
+    size_t longest = strlen(path) < size ? strlen(path) : size;
+
+    while (longest > 0 && memcmp(text + size - longest, path, longest) != 0)
+        longest--;
+    return longest;
+}
+
+char *with_whole_path(const char *text, const char *path)
+{
+    static const char gap[] = "...";
+
+    if (strstr(text, path))
+        return need_text("%s", text);
+    for (const char *dots = strstr(text, gap); dots; dots = strstr(dots + 1, gap)) {
+        size_t before = (size_t)(dots - text), head = shared_end(text, before, path), length = strlen(path);
+        const char *behind = dots + sizeof gap - 1;
+        for (size_t tail = length - head; head > 0 && tail > 0; tail--) {
+            /* What follows a path in a message, or its end; else the piece is one of another path. */
+            if (strncmp(behind, path + length - tail, tail) == 0 && strchr(": .,;)", behind[tail]))
+                return need_text("%.*s%s%s", (int)(before - head), text, path, behind + tail);
+        }
+    }
+    return NULL;
+}
+
 void complain_status(const char *path, dn_status status, const char *message)
 {
     const char *text = message && *message ? message : dn_status_string(status);
+    char *whole = path ? with_whole_path(text, path) : NULL;
 
-    if (path && !strstr(text, path))
+    if (path && !whole)
         complain("%s: %s", path, text);
     else
-        complain("%s", text);
+        complain("%s", whole ? whole : text);
+    free(whole);
 }
 
 static void out_of_memory(void)

@@ -16,8 +16,13 @@
 
 /* Prints "differnet: MESSAGE" to standard error, above a progress bar if one is shown. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Like complain, for a failed call of the library about `path` (NULL: none); names the file if the message does not. */
+/* Like complain, for a failed call of the library about `path` (NULL: none); names the file if the message does not, and
+ * with the whole path where the message has a shortened one. */
 void complain_status(const char *path, dn_status status, const char *message);
+
+/* The library's message `text` with `path` whole where it stands there, shortened ("/long/pa...name.png") or not, as new
+ * memory.  NULL: it does not stand there. */
+char *with_whole_path(const char *text, const char *path);
 
 /* Memory that is always there: the command ends with a message when it is not. */
 void *need_memory(size_t count, size_t size);                /* zeroed */

@@ -18,9 +18,17 @@ static int open_file(const char *path, int flags, mode_t mode)
 struct file_table file_table = {open_file, fstat, read, write, fsync, close, rename, unlink, mmap, munmap,
                                 madvise};
 
+/* Half of what a message can take of a path.  No file can be opened by a longer one, but one can be asked for. */
+#define PATH_PART 1024
+
 static dn_status fail_errno(dn_error *error, const char *path, const char *verb)
 {
-    return fail(error, DN_E_IO, "%s: cannot %s: %s", path, verb, strerror(errno));
+    const char *reason = strerror(errno);
+    size_t length = strlen(path);
+
+    if (length <= 2 * PATH_PART)
+        return fail(error, DN_E_IO, "%s: cannot %s: %s", path, verb, reason);
+    return fail(error, DN_E_IO, "%.*s...%s: cannot %s: %s", PATH_PART, path, path + length - PATH_PART, verb, reason);
 }
 
 /* Opens a regular file and tells its size.  A pipe or directory is refused: reading one could block or fail late. */
