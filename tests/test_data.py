@@ -5,7 +5,10 @@ DIFFERNET names the executable.  The pictures and the model are those of test_cl
 import json
 import os
 import shutil
-import struct
+import signal
+import stat
+import subprocess
+import time
 import unittest
 
 import test_cli as cli
@@ -313,6 +316,156 @@ class LongPaths(DataTest):
                 self.assertEqual(read(os.path.join(name, "m.dnm")), read(path("model.dnm")))
                 self.call("localize", path("model.dnm"), path("set/test/spot/0.png"), "-o", name, "--views", "1")
                 shutil.rmtree(self.at("long"))
+
+
+def mounts_are_possible():
+    """Whether this process may mount folders for itself alone."""
+    if shutil.which("unshare") is None or os.geteuid() != 0:
+        return False
+    return subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL).returncode == 0
+
+
+class Places(DataTest):
+    """Outputs where containers, links and other processes have them."""
+
+    def train_arguments(self, output, *more):
+        return ["train", path("set"), "-o", output, "--backbone", path("backbone.safetensors"), *cli.SMALL, *more]
+
+    def mounted(self, source, target, *arguments, read_only=False, code=0):
+        """Standard error of the command where the file `source` is mounted at `target`."""
+        script = 'mount --bind "$0" "$1" && %s && shift && exec "$@"' % (
+            'mount -o remount,bind,ro "$1"' if read_only else "true")
+        result = subprocess.run(["unshare", "-m", "sh", "-c", script, source, target, cli.COMMAND, *arguments],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
+        self.assertEqual(result.returncode, code, result)
+        return result.stderr.decode()
+
+    @unittest.skipUnless(mounts_are_possible(), "no right to mount")
+    def test_output_on_a_mount_point(self):
+        """A file given to a container: the model goes into it, the checkpoint beside it."""
+        for old in (b"", b"an old model" * 100000):
+            write(self.at("host/m.dnm"), old)
+            write(self.at("m.dnm"), b"")
+            self.mounted(self.at("host/m.dnm"), self.at("m.dnm"), *self.train_arguments(self.at("m.dnm"), "--quiet"))
+            self.assertEqual(read(self.at("host/m.dnm")), read(path("model.dnm")))
+            self.assertEqual(sorted(os.listdir(self.folder)), ["host", "m.dnm"])
+            self.assertEqual(os.listdir(self.at("host")), ["m.dnm"])
+        write(self.at("host/b"), b"")
+        write(self.at("b"), b"")
+        self.mounted(self.at("host/b"), self.at("b"), "convert", path("backbone.safetensors"), self.at("b"))
+        self.call("info", self.at("host/b"))
+        self.mounted(self.at("host/b"), self.at("b"), "eval", path("model.dnm"), path("set"), "--report", self.at("b"))
+        self.assertIn(b"</html>", read(self.at("host/b")))
+
+    @unittest.skipUnless(mounts_are_possible(), "no right to mount")
+    def test_mount_point_that_is_read_only(self):
+        """Refused before the work, not after it."""
+        write(self.at("host/m.dnm"), b"old")
+        write(self.at("m.dnm"), b"")
+        text = self.mounted(self.at("host/m.dnm"), self.at("m.dnm"), *self.train_arguments(self.at("m.dnm")),
+                            read_only=True, code=2)
+        self.assertIn("is mounted there and cannot be written: Read-only", text)
+        self.assertNotIn("reading images", text)
+
+    def test_links_are_followed(self):
+        os.makedirs(self.at("store"))
+        os.symlink("store/m.dnm", self.at("link.dnm"))
+        os.symlink("link.dnm", self.at("again.dnm"))
+        for name in ("link.dnm", "again.dnm", "link.dnm"):
+            self.call(*self.train_arguments(self.at(name), "--quiet"))
+            self.assertTrue(os.path.islink(self.at(name)))
+            self.assertEqual(read(self.at("store/m.dnm")), read(path("model.dnm")))
+            os.truncate(self.at("store/m.dnm"), 10)
+        self.assertEqual(os.listdir(self.at("store")), ["m.dnm"])
+        os.symlink("store/r.html", self.at("r.html"))
+        self.call("eval", path("model.dnm"), path("set"), "--report", self.at("r.html"))
+        self.assertTrue(os.path.islink(self.at("r.html")))
+        self.assertIn(b"</html>", read(self.at("store/r.html")))
+        os.symlink("r2.html", self.at("r2.html"))
+        self.refused("eval", path("model.dnm"), path("set"), "--report", self.at("r2.html"), says=["Too many levels"])
+
+    def test_mode_is_kept(self):
+        for mode in (0o600, 0o640, 0o664):
+            for name, arguments in (("m.dnm", self.train_arguments(self.at("m.dnm"), "--quiet")),
+                                    ("r.html", ["eval", path("model.dnm"), path("set"), "--report", self.at("r.html")]),
+                                    ("b", ["convert", path("backbone.safetensors"), self.at("b")])):
+                write(self.at(name), b"old")
+                os.chmod(self.at(name), mode)
+                self.call(*arguments)
+                self.assertEqual(stat.S_IMODE(os.stat(self.at(name)).st_mode), mode)
+
+    def test_temporaries_of_killed_runs(self):
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        left = ["m.dnm.%d-0.tmp", "m.dnm.ckpt.%d-1.tmp", "m.dnm.ckpt.bank.%d-0.tmp"]
+        for name in left:
+            write(self.at(name % dead.pid), b"half a file")
+        write(self.at("m.dnm.%d-0.tmp" % os.getpid()), b"of a process that lives")
+        write(self.at("other.dnm.%d-0.tmp" % dead.pid), b"of another model")
+        self.call(*self.train_arguments(self.at("m.dnm"), "--quiet"))
+        self.assertEqual(sorted(os.listdir(self.folder)), sorted(["m.dnm", "m.dnm.%d-0.tmp" % os.getpid(),
+                                                                  "other.dnm.%d-0.tmp" % dead.pid]))
+
+    def test_names_that_are_too_long_for_the_checkpoint(self):
+        for size in (200, 240, 245):
+            name = "m" * size
+            self.call(*self.train_arguments(self.at(name), "--quiet"))
+            self.assertEqual(read(self.at(name)), read(path("model.dnm")))
+            self.assertEqual(os.listdir(self.folder), [name])
+            os.remove(self.at(name))
+        for size in (246, 255, 256, 300):
+            result = self.refused(*self.train_arguments(self.at("m" * size), "--epochs", "100000"),
+                                  says=["m" * size, "File name too long"])
+            self.assertNotIn("reading images", result.err)
+        self.assertEqual(os.listdir(self.folder), [])
+
+    # ---- two at a time ----
+
+    def begin(self, output, *more, until="training ..."):
+        """A training in the background that has begun to learn."""
+        process = subprocess.Popen([cli.COMMAND, *self.train_arguments(output, "--epochs", "1000000", *more)],
+                                   stderr=subprocess.PIPE)
+        self.addCleanup(process.stderr.close)
+        for line in process.stderr:
+            if until in line.decode():
+                return process
+        self.fail("did not begin")
+
+    def test_two_trainings(self):
+        first = self.begin(self.at("m.dnm"))
+        os.symlink("m.dnm", self.at("link.dnm"))
+        for more in ([], ["--resume"], ["--quiet"]):
+            for name in ("m.dnm", "link.dnm"):
+                result = self.refused(*self.train_arguments(self.at(name), *more),
+                                      says=["another training writes this model"])
+                self.assertNotIn("interrupted", result.err)
+        self.call(*self.train_arguments(self.at("other.dnm"), "--quiet")) # in the same folder
+        first.send_signal(signal.SIGINT)
+        self.assertEqual(first.wait(60), 2)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["link.dnm", "m.dnm.ckpt", "m.dnm.ckpt.bank", "other.dnm"])
+
+    def test_lock_of_a_killed_training(self):
+        first = self.begin(self.at("m.dnm"))
+        first.kill()
+        first.wait()
+        self.assertIn("m.dnm.lock", os.listdir(self.folder))
+        result = self.call(*self.train_arguments(self.at("m.dnm")))
+        self.assertIn("interrupted run", result.err)
+        self.assertEqual(os.listdir(self.folder), ["m.dnm"])
+        self.assertEqual(read(self.at("m.dnm")), read(path("model.dnm")))
+
+    def test_many_trainings_at_once(self):
+        """One at a time gets through, and none removes the other's lock."""
+        several = [subprocess.Popen([cli.COMMAND, *self.train_arguments(self.at("m.dnm"), "--quiet")],
+                                    stderr=subprocess.PIPE) for _ in range(8)]
+        results = [(process.communicate(timeout=120)[1].decode(), process.returncode) for process in several]
+        done = [text for text, code in results if code == 0]
+        self.assertGreaterEqual(len(done), 1)
+        for text, code in results:
+            if code != 0:
+                self.assertIn("another training writes this model", text)
+        self.assertEqual(os.listdir(self.folder), ["m.dnm"])
+        self.assertEqual(read(self.at("m.dnm")), read(path("model.dnm")))
 
 
 if __name__ == "__main__":

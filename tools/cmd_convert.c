@@ -12,6 +12,7 @@
 #include "convert/weights_file.h"
 #include "command.h"
 #include "json_writer.h"
+#include "output.h"
 
 #define MAX_FILE ((size_t)1 << 32)
 #define MAX_LIST ((size_t)1 << 20) /* bytes of a layer list */

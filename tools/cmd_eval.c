@@ -8,6 +8,7 @@
 #include "evaluation.h"
 #include "html_report.h"
 #include "json_writer.h"
+#include "output.h"
 #include "picture.h"
 #include "progress.h"
 

@@ -6,6 +6,7 @@
 #include "command.h"
 #include "dataset.h"
 #include "json_writer.h"
+#include "output.h"
 #include "picture.h"
 #include "progress.h"
 

@@ -11,6 +11,7 @@
 #include "command.h"
 #include "json_writer.h"
 #include "layout.h"
+#include "output.h"
 #include "progress.h"
 
 typedef struct train_job {
@@ -233,8 +234,8 @@ static bool save_model(const train_job *job, const dn_model *model)
     }
     complain_status(job->output, status, error.message);
     if (size_of_file(job->checkpoint) > 0)
-        complain("the trained state is still in %s: make room, then run the same command with --resume",
-                 job->checkpoint);
+        complain("the trained state is still in %s: once the model can be written, the same command with --resume "
+                 "goes on from there", job->checkpoint);
     return false;
 }
 
@@ -304,14 +305,12 @@ static bool apply_options(train_job *job, const train_given *given)
     return true;
 }
 
-static int prepare_and_train(train_job *job, const train_given *given)
+static int train_locked(train_job *job)
 {
     image_list images = {0};
     int code = EXIT_FAILED;
 
-    /* All that can be refused is refused now, not after hours of work. */
-    if (apply_options(job, given) && check_output_path(job->output) && 
-        list_training_images(job->data, job->recursive, job->quiet, &images)) {
+    if (list_training_images(job->data, job->recursive, job->quiet, &images)) {
         if (job->images > 0 && (size_t)job->images > images.count)
             complain("%s: --images %d, but there are only %zu", job->data, job->images, images.count);
         else {
@@ -323,6 +322,19 @@ static int prepare_and_train(train_job *job, const train_given *given)
         }
     }
     image_list_free(&images);
+    return code;
+}
+
+static int prepare_and_train(train_job *job, const train_given *given)
+{
+    output_lock lock = {NULL, -1};
+    int code = EXIT_FAILED;
+
+    /* All that can be refused is refused now, not after hours of work. */
+    if (apply_options(job, given) && check_output_path(job->output) && check_output_path(job->checkpoint) &&
+        check_output_path(job->bank) && lock_output(&lock, job->output, "training"))
+        code = train_locked(job);
+    unlock_output(&lock);
     free(job->checkpoint);
     free(job->bank);
     return code;

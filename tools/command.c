@@ -2,13 +2,11 @@
 #include "command.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -133,97 +131,6 @@ int finish_output(int code)
         return EXIT_FAILED;
     }
     return code;
-}
-
-/* ---- output files ---- */
-
-/* Opens a new file beside `path`.  Returns its descriptor, or -1 with errno set. */
-static int open_temporary(const char *path, char **temporary)
-{
-    *temporary = need_text("%s.%ld.tmp", path, (long)getpid());
-    int fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0 && errno == EEXIST && unlink(*temporary) == 0) /* left by a process of the same number that was killed */
-        fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    return fd;
-}
-
-static bool write_fully(int fd, const char *bytes, size_t size)
-{
-    while (size > 0) {
-        ssize_t wrote = write(fd, bytes, size);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return false;
-        bytes += wrote;
-        size -= (size_t)wrote;
-    }
-    return true;
-}
-
-bool write_whole_file(const char *path, const void *bytes, size_t size)
-{
-    char *temporary;
-    int fd = open_temporary(path, &temporary);
-    bool written = fd >= 0 && write_fully(fd, bytes, size) && fsync(fd) == 0;
-    int reason = errno;
-
-    if (fd >= 0 && close(fd) != 0 && written) {
-        written = false;
-        reason = errno;
-    }
-    if (written && rename(temporary, path) != 0) {
-        written = false;
-        reason = errno;
-    }
-    if (!written) {
-        if (fd >= 0)
-            unlink(temporary);
-        complain("%s: cannot write: %s", path, strerror(reason));
-    }
-    free(temporary);
-    return written;
-}
-
-bool check_output_path(const char *path)
-{
-    struct stat status;
-    char *temporary;
-
-    if (*path == '\0') {
-        complain("the output's name is empty");
-        return false;
-    }
-    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
-        complain("%s: exists and is not a regular file; choose another name", path);
-        return false;
-    }
-    /* Only trying tells: permissions, read-only file systems and a full disk all show here. */
-    int fd = open_temporary(path, &temporary);
-    if (fd < 0)
-        complain("%s: cannot be created: %s; the folder must exist and be writable", path, strerror(errno));
-    else {
-        close(fd);
-        unlink(temporary);
-    }
-    free(temporary);
-    return fd >= 0;
-}
-
-bool make_folder(const char *path)
-{
-    struct stat status;
-
-    if (mkdir(path, 0777) == 0)
-        return true;
-    int reason = errno;
-    if (reason == EEXIST && stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-        return true;
-    if (reason == EEXIST)
-        complain("%s: exists and is not a folder; choose another name", path);
-    else
-        complain("%s: cannot make this folder: %s; its parent must exist and be writable", path, strerror(reason));
-    return false;
 }
 
 /* ---- models ---- */

@@ -110,9 +110,9 @@ bool has_image_name(const char *name)
 /* Pictures that users have among others; those that can be read are no matter here. */
 static bool has_picture_name(const char *name)
 {
-    static const char *const extensions[] = {".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".heic", ".heif",
-                                             ".avif", ".jxl", ".jp2", ".jfif", ".jpe", ".pgm", ".ppm", ".pnm", ".tga", ".exr",
-                                             ".raw", ".dng", ".cr2", ".nef", ".arw"};
+    static const char *const extensions[] = {
+        ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".jfif", ".jpe",
+        ".pgm", ".ppm", ".pnm", ".tga", ".exr", ".raw", ".dng", ".cr2", ".nef", ".arw"};
     const char *dot = strrchr(name, '.');
 
     for (size_t i = 0; dot && i < sizeof extensions / sizeof extensions[0]; i++) {

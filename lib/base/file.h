@@ -48,9 +48,9 @@ void file_unmap(file_mapping *mapping); /* a zeroed mapping is allowed */
 
 /* Writing `path` atomically: a temporary file in the same directory, fsync, rename, fsync of the directory.  A symbolic
  * link is followed: the file it leads to is replaced, and keeps its mode and, where the system allows it, its owner.
- * Where renaming is impossible (a mount point, some file systems) the complete temporary file is copied into the old one
- * in place.  After file_writer_open succeeded, exactly one of commit and abort must follow; a failed write or commit has
- * aborted already (abort is then allowed, and does nothing). */
+ * Where renaming is impossible (a mount point, some file systems) the complete temporary file is copied into the old
+ * one in place.  After file_writer_open succeeded, exactly one of commit and abort must follow; a failed write or
+ * commit has aborted already (abort is then allowed, and does nothing). */
 typedef struct file_writer {
     dn_allocator allocator;
     char *path;      /* as given, for messages */

@@ -43,8 +43,8 @@ static size_t temporary_length(const char *path)
     return most;
 }
 
-/* The path that a symbolic link at `path` leads to in the end, whether or not there is a file; `path` itself if it is no
- * link. */
+/* The path that a symbolic link at `path` leads to in the end, whether or not there is a file; `path` itself if it is
+ * no link. */
 static dn_status follow_links(const char *path, const dn_allocator *allocator, char **target, dn_error *error)
 {
     char link[MAX_PATH + 1], *at = mem_strdup(allocator, path);
@@ -270,8 +270,8 @@ static dn_status replace_in_place(file_writer *writer, int reason, dn_error *err
         file_table.unlink(writer->temporary);
         return DN_OK;
     }
-    dn_status status = fail(error, DN_E_IO, "%s: was overwritten in part: %s; the complete file lies beside it, its name "
-                            "ends in %s", writer->path, strerror(reason), writer->temporary + writer->kept);
+    dn_status status = fail(error, DN_E_IO, "%s: was overwritten in part: %s; the complete file lies beside it, its "
+                            "name ends in %s", writer->path, strerror(reason), writer->temporary + writer->kept);
     release(writer);
     return status;
 }
