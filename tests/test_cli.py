@@ -596,9 +596,11 @@ class Localize(CommandTest):
     def test_files(self):
         result = self.call("localize", path("model.dnm"), path("set/test/spot/0.png"), path("set/test/good/0.png"),
                            "-o", self.at("maps"), "--views", "2", "--json", "--threshold", "0.5")
-        self.assertEqual(sorted(os.listdir(self.at("maps"))),
-                         [stem + end for stem in ("0-2", "0") for end in ("_boxes.json", "_map.png", "_overlay.png")])
-        for line, stem in zip(result.out.splitlines(), ("0", "0-2")):
+        self.assertEqual(sorted(os.listdir(self.at("maps"))), ["good", "spot"])
+        for folder in ("good", "spot"):
+            self.assertEqual(sorted(os.listdir(self.at("maps", folder))),
+                             ["0" + end for end in ("_boxes.json", "_map.png", "_overlay.png")])
+        for line, stem in zip(result.out.splitlines(), ("spot/0", "good/0")):
             told = json.loads(line)
             self.assertEqual(told, json.loads(read(self.at("maps", stem + "_boxes.json"))))
             self.assertEqual(list(told), ["path", "width", "height", "threshold", "peak", "boxes"])
@@ -607,9 +609,9 @@ class Localize(CommandTest):
                 self.assertEqual(list(box), ["x", "y", "width", "height", "peak", "area"])
                 self.assertLessEqual(box["x"] + box["width"], 40)
                 self.assertGreaterEqual(box["peak"], 0.5)
-        ihdr = struct.unpack(">IIBB", read(self.at("maps/0_map.png"))[16:26])
+        ihdr = struct.unpack(">IIBB", read(self.at("maps/good/0_map.png"))[16:26])
         self.assertEqual(ihdr, (40, 40, 16, 0))
-        ihdr = struct.unpack(">IIBB", read(self.at("maps/0_overlay.png"))[16:26])
+        ihdr = struct.unpack(">IIBB", read(self.at("maps/good/0_overlay.png"))[16:26])
         self.assertEqual(ihdr, (40, 40, 8, 2))
 
     def test_quiet_and_existing_folder(self):

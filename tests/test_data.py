@@ -468,5 +468,70 @@ class Places(DataTest):
         self.assertEqual(read(self.at("m.dnm")), read(path("model.dnm")))
 
 
+class Results(DataTest):
+    """What the files that `localize` writes are called."""
+
+    def localize(self, *operands, stems=(), says=(), code=0):
+        shutil.rmtree(self.at("maps"), ignore_errors=True)
+        result = self.call("localize", path("model.dnm"), *operands, "-o", self.at("maps"), "--views", "1", code=code)
+        for text in says:
+            self.assertIn(text, result.err)
+        found = sorted(os.path.relpath(os.path.join(top, name), self.at("maps"))
+                       for top, _, files in os.walk(self.at("maps")) for name in files)
+        self.assertEqual(found, sorted(stem + end for stem in stems
+                                       for end in ("_boxes.json", "_map.png", "_overlay.png")))
+        return result
+
+    def test_folders_are_kept(self):
+        for name in ("a/1.png", "a/x/1.png", "b/1.png", "b/2.png"):
+            write(self.at(name), part(1))
+        self.localize(self.at("a"), stems=["1", "x/1"])
+        self.localize(self.at("a") + "//", stems=["1", "x/1"])
+        self.localize(self.at("a"), self.at("b"), stems=["a/1", "a/x/1", "b/1", "b/2"])
+        self.localize(self.at("a/1.png"), self.at("b/2.png"), stems=["1", "2"])
+        self.localize(self.at("b/1.png"), self.at("b/../a/x/1.png"), stems=["b/1", "a/x/1"])
+        told = json.loads(read(self.at("maps/a/x/1_boxes.json")))
+        self.assertEqual(told["path"], self.at("b/../a/x/1.png"))
+
+    def test_names_in_common(self):
+        for name in ("a.png", "a.PNG", "a.png.png", "a-2.png"):
+            write(self.at("d", name), part(1))
+        self.localize(self.at("d"), stems=["a", "a-3", "a-2", "a.png"])
+        self.localize(self.at("d/a.png"), self.at("d/a.png"), stems=["a", "a-2"])
+
+    def test_many_files_of_one_name(self):
+        """Before the first image, the time for the names is that of sorting them."""
+        for i in range(300):
+            write(self.at("many/%d/same.png" % i), b"")
+        self.localize(self.at("many"), says=["300 of 300 images could not be done"], code=2)
+        began = time.monotonic()
+        self.localize(*[self.at("many/0/same.png")] * 3000, says=["3000 of 3000"], code=2)
+        self.assertLess(time.monotonic() - began, 30) # in cubic time: more than a minute
+
+    def test_long_names(self):
+        for size in (220, 226, 240, 250, 255):
+            for letter in ("n", "é"):
+                name = letter * ((size - 4) // len(letter.encode()))
+                write(self.at("long", name + ".png"), part(1))
+                stem = name.encode()[:230].decode(errors="ignore")
+                self.localize(self.at("long"), stems=[stem])
+                shutil.rmtree(self.at("long"))
+        for end in "ab":
+            write(self.at("long", "n" * 245 + end + ".png"), part(1))
+        self.localize(self.at("long"), stems=["n" * 230, "n" * 230 + "-2"])
+
+    def test_outputs_are_tried_first(self):
+        self.make("d", 2)
+        os.makedirs(self.at("maps/1_overlay.png"))
+        result = self.refused("localize", path("model.dnm"), self.at("d"), "-o", self.at("maps"),
+                              says=[self.at("maps/1_overlay.png"), "not a regular file"])
+        self.assertNotIn("localizing", result.err)
+        os.removedirs(self.at("maps/1_overlay.png"))
+        write(self.at("d/sub/0.png"), part(1))
+        write(self.at("maps/sub"), b"a file")
+        self.refused("localize", path("model.dnm"), self.at("d"), "-o", self.at("maps"),
+                     says=[self.at("maps/sub"), "not a folder"])
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
