@@ -10,6 +10,7 @@
 #include "json_writer.h"
 #include "output.h"
 #include "picture.h"
+#include "processors.h"
 #include "progress.h"
 
 #define RESAMPLES   2000
@@ -335,7 +336,7 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
          "no pixel figures: masks are not read and no maps\nmade for them, which saves half of the time or more"},
         {"fpr", 0, OPTION_REAL, &job.scoring.false_alarm_rate, 1e-9, 1, "P",
          "false-alarm rate of the verdicts; default 0.05"},
-        {"threads", 0, OPTION_INTEGER, &job.scoring.threads, 1, 256, "N", "default: all usable processors"},
+        {"threads", 0, OPTION_INTEGER, &job.scoring.threads, 1, 256, "N", "default: usable processors, up to 32"},
         {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors and warnings only"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
     };

@@ -7,6 +7,7 @@
 #include "json_writer.h"
 #include "output.h"
 #include "picture.h"
+#include "processors.h"
 #include "progress.h"
 #include "result_names.h"
 
@@ -184,7 +185,7 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
         {"json", 0, OPTION_FLAG, &job.as_json, 0, 0, NULL, "print each image's boxes, one JSON object per line"},
         {"no-verify", 0, OPTION_FLAG, &job.trusted, 0, 0, NULL,
          "trust the model: skip its checksum, which takes as\nlong as reading the file"},
-        {"threads", 0, OPTION_INTEGER, &localizing.threads, 1, 256, "N", "default: all usable processors"},
+        {"threads", 0, OPTION_INTEGER, &localizing.threads, 1, 256, "N", "default: usable processors, up to 32"},
         {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors only"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
     };

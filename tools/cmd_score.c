@@ -7,6 +7,7 @@
 #include "command.h"
 #include "dataset.h"
 #include "json_writer.h"
+#include "processors.h"
 
 #define MAX_PATH_COLUMN 60
 
@@ -206,7 +207,7 @@ static int run_score(const command_verb *verb, int argc, char **argv)
         {"csv", 0, OPTION_FLAG, &as_csv, 0, 0, NULL, "comma-separated values with a header"},
         {"no-verify", 0, OPTION_FLAG, &trusted, 0, 0, NULL,
          "trust the model: skip its checksum, which takes as\nlong as reading the file"},
-        {"threads", 0, OPTION_INTEGER, &scoring.threads, 1, 256, "N", "default: all usable processors"},
+        {"threads", 0, OPTION_INTEGER, &scoring.threads, 1, 256, "N", "default: usable processors, up to 32"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
     };
     image_list images = {0};

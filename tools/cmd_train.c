@@ -12,6 +12,7 @@
 #include "json_writer.h"
 #include "layout.h"
 #include "output.h"
+#include "processors.h"
 #include "progress.h"
 
 typedef struct train_job {
@@ -373,7 +374,7 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         {"hidden", 0, OPTION_INTEGER, &given.hidden, 1, 16384, "N", "width of the flow's nets; default: the preset's"},
         {"seed", 0, OPTION_SEED, &job.training.seed, 0, 0, "S", "of all that is random; default 0"},
         {"threads", 0, OPTION_INTEGER, &job.training.threads, 1, 256, "N",
-         "default: all usable processors; any number gives\nthe same model"},
+         "default: usable processors, up to 32; any number gives\nthe same model"},
         {"resume", 0, OPTION_FLAG, &given.resume, 0, 0, NULL, "go on where an interrupted run stopped (MODEL.ckpt)"},
         {"f16", 0, OPTION_FLAG, &job.half, 0, 0, NULL, "store weights as float16: half the size"},
         {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors and warnings only"},

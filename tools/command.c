@@ -1,8 +1,6 @@
-#define _GNU_SOURCE /* sched_getaffinity */
 #include "command.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,15 +111,6 @@ double seconds_now(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-int32_t usable_processors(void)
-{
-    cpu_set_t set;
-
-    /* More than 1024 processors do not fit into cpu_set_t: the call fails, and the limit of 256 is right then too. */
-    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 256;
-    return count < 1 ? 1 : count > 256 ? 256 : count;
 }
 
 int finish_output(int code)

@@ -29,8 +29,7 @@ void *need_memory(size_t count, size_t size);                /* zeroed */
 void *need_more_memory(void *old, size_t count, size_t size); /* realloc */
 char *need_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-double seconds_now(void);       /* monotonic clock */
-int32_t usable_processors(void); /* those this process may run on, 1 .. 256 */
+double seconds_now(void); /* monotonic clock */
 
 /* EXIT_FAILED, with a message, if standard output could not be written; else `code`. */
 int finish_output(int code);
