@@ -376,7 +376,7 @@ class Train(CommandTest):
     def test_full_disk(self):
         """A limit on the size of files stands in for a full disk: the write fails half-way."""
         def limit():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
         write(self.at("m.dnm"), b"the old model")
         result = run("train", path("set"), "-o", self.at("m.dnm"), "--backbone", path("backbone.safetensors"), *SMALL,
@@ -629,7 +629,7 @@ class Localize(CommandTest):
 
     def test_full_disk(self):
         def limit():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
         result = self.call("localize", path("model.dnm"), path("set/test/spot/0.png"), "-o", self.at("maps"), "--views",
                            "1", code=2, preexec_fn=limit)

@@ -421,10 +421,11 @@ class Places(DataTest):
 
     # ---- two at a time ----
 
-    def begin(self, output, *more, until="training ..."):
-        """A training in the background that has begun to learn."""
+    def begin(self, output, *more, until="training ...", before=None):
+        """A training in the background that has begun to learn.  before: what to do before the command begins."""
         process = subprocess.Popen([cli.COMMAND, *self.train_arguments(output, "--epochs", "1000000", *more)],
-                                   stderr=subprocess.PIPE)
+                                   stderr=subprocess.PIPE, preexec_fn=before)
+        self.addCleanup(process.kill)
         self.addCleanup(process.stderr.close)
         for line in process.stderr:
             if until in line.decode():
@@ -453,6 +454,35 @@ class Places(DataTest):
         self.assertIn("interrupted run", result.err)
         self.assertEqual(os.listdir(self.folder), ["m.dnm"])
         self.assertEqual(read(self.at("m.dnm")), read(path("model.dnm")))
+
+    def test_signals_end_in_order(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            process = self.begin(self.at("m.dnm"))
+            process.send_signal(number)
+            self.assertIn("--resume", process.stderr.read().decode())
+            self.assertEqual(process.wait(60), 2)
+            self.assertEqual(sorted(os.listdir(self.folder)), ["m.dnm.ckpt", "m.dnm.ckpt.bank"])
+            os.remove(self.at("m.dnm.ckpt"))
+
+    def test_signals_that_are_ignored(self):
+        """As nohup and a shell's background leave them."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            process = self.begin(self.at("m.dnm"), before=lambda: signal.signal(number, signal.SIG_IGN))
+            for _ in range(3):
+                process.send_signal(number)
+                time.sleep(0.1)
+            self.assertIsNone(process.poll())
+            process.kill()
+            self.assertEqual(process.wait(60), -signal.SIGKILL)
+
+    def test_progress_that_nobody_reads(self):
+        process = subprocess.Popen([cli.COMMAND, *self.train_arguments(self.at("m.dnm"), "--epochs", "100")],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   preexec_fn=lambda: signal.signal(signal.SIGPIPE, signal.SIG_DFL))
+        process.stderr.readline()
+        process.stderr.close()
+        self.assertEqual(process.wait(120), 0)
+        self.assertEqual(os.listdir(self.folder), ["m.dnm"])
 
     def test_many_trainings_at_once(self):
         """One at a time gets through, and none removes the other's lock."""

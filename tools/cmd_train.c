@@ -32,14 +32,18 @@ static void note_signal(int number)
     interrupted = 1;
 }
 
-/* The first Ctrl-C (or a service's TERM) ends training in order; the second one at once. */
+/* The first Ctrl-C (or a service's TERM, or the HUP of a terminal that goes away) ends training in order; the second one
+ * at once.  What was ignored when the command began (nohup, a shell's background) stays ignored. */
 static void catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART}, before;
 
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(signals[i], &action, NULL);
+    }
 }
 
 /* ---- progress ---- */
@@ -331,6 +335,7 @@ static int prepare_and_train(train_job *job, const train_given *given)
     output_lock lock = {NULL, -1};
     int code = EXIT_FAILED;
 
+    signal(SIGPIPE, SIG_IGN); /* messages that nobody reads any more are no reason to lose a training */
     /* All that can be refused is refused now, not after hours of work. */
     if (apply_options(job, given) && check_output_path(job->output) && check_output_path(job->checkpoint) &&
         check_output_path(job->bank) && lock_output(&lock, job->output, "training"))
