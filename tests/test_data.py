@@ -563,5 +563,149 @@ class Results(DataTest):
                      says=[self.at("maps/sub"), "not a folder"])
 
 
+class Streams(DataTest):
+    """Paths and images that come one after the other, and results that go out so."""
+
+    def score(self, *more, code=(0, 1), **options):
+        result = self.call("score", path("model.dnm"), *more, code=code, **options)
+        return [json.loads(line) for line in result.out.splitlines() if line.startswith("{")], result.err
+
+    def test_paths_from_standard_input(self):
+        names = [path("set/test/good/%d.png" % i) for i in range(4)]
+        expected, _ = self.score(*names, "--json")
+        for text, more in (("\n".join(names), []), ("\n\n".join(names) + "\n", []), ("\0".join(names), ["-0"]),
+                           ("\0".join(names) + "\0", ["--null"]), (path("set/test/good"), [])):
+            self.assertEqual(self.score("-", "--json", *more, input=text.encode())[0], expected)
+        self.assertEqual(self.score(names[0], "-", "--json", input=names[1].encode())[0], expected[:2])
+        os.symlink(names[0], self.at("two\nlines.png"))
+        told, _ = self.score("-", "-0", "--json", input=(self.at("two\nlines.png") + "\0" + names[1]).encode())
+        self.assertEqual(([score["path"] for score in told], [score["score"] for score in told]),
+                         ([self.at("two\nlines.png"), names[1]], [score["score"] for score in expected[:2]]))
+        many = "\n".join(names * 100)
+        self.assertEqual(self.score("-", "--json", "--views", "1", input=many.encode())[0],
+                         self.score(*names, "--json", "--views", "1")[0] * 100)
+
+    def test_bad_standard_input(self):
+        self.refused("score", path("model.dnm"), "-", input=b"", says=["no images given"])
+        self.refused("score", path("model.dnm"), "-", input=b"\n\n", says=["no images given"])
+        told, err = self.score("-", "--json", code=2, input=b"/absent.png\n" + path("set/test/good/0.png").encode())
+        self.assertEqual(len(told), 1)
+        self.assertIn("/absent.png: No such file", err)
+        folder = os.open(self.folder, os.O_RDONLY) # which cannot be read like a file
+        self.refused("score", path("model.dnm"), "-", stdin=folder, says=["standard input: cannot read"])
+        os.close(folder)
+
+    def test_images_from_pipes(self):
+        name = path("set/test/good/1.png")
+        expected = self.score(name, "--json")[0][0]
+        for more in ([], ["--decide"]):
+            told = self.score("/dev/stdin", "--json", *more, input=read(name))[0][0]
+            self.assertEqual((told["path"], told["score"]), ("/dev/stdin", expected["score"]))
+        with open(name, "rb") as file:
+            self.assertEqual(self.score("/dev/stdin", "--json", stdin=file)[0][0]["score"], expected["score"])
+        os.mkfifo(self.at("fifo.png"))
+        writer = subprocess.Popen(["cp", name, self.at("fifo.png")])
+        self.assertEqual(self.score(name, self.at("fifo.png"), name, "--json")[0][1]["score"], expected["score"])
+        writer.wait()
+        for data, reason in ((b"", "empty"), (b"text", "not a PNG"), (read(name)[:400], "")):
+            _, err = self.score("/dev/stdin", "--json", code=2, input=data)
+            self.assertIn("/dev/stdin: ", err)
+            self.assertIn(reason, err)
+            self.assertNotIn("memory", err)
+        self.call("localize", path("model.dnm"), "/dev/stdin", "-o", self.at("maps"), "--views", "1", input=read(name))
+        self.assertIn("stdin_map.png", os.listdir(self.at("maps")))
+
+    def test_numbers_and_quiet(self):
+        told, err = self.score(path("set/test/good"), "--json", "--quiet", "--fpr", "0.5")
+        self.assertEqual(err, "")
+        lines = self.call("score", path("model.dnm"), path("set/test/good"), "--csv", "--quiet", "--fpr", "0.5",
+                          code=(0, 1)).out.splitlines()[1:]
+        for line, score in zip(lines, told):
+            cells = line.split(",")
+            self.assertEqual(float(cells[1]), score["score"])
+            self.assertEqual(cells[1:4], [repr(score[key]) for key in ("score", "p_value", "threshold")])
+            self.assertLessEqual(max(map(len, cells[1:])), 18)
+
+    def begin(self, *arguments, until=None, **options):
+        process = subprocess.Popen([cli.COMMAND, "score", path("model.dnm"), *arguments, "--json", "--fpr", "0.5"],
+                                   text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        for stream in (process.stdout, process.stderr):
+            self.addCleanup(stream.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        if until:
+            self.assertIn(until, process.stderr.readline())
+        return process
+
+    def next_path(self, process):
+        return json.loads(process.stdout.readline())["path"]
+
+    def test_each_result_at_once(self):
+        """The answer to a path comes before the next path is given."""
+        process = self.begin("-", stdin=subprocess.PIPE)
+        for i in (0, 2, 1):
+            process.stdin.write(path("set/test/good/%d.png\n" % i))
+            process.stdin.flush()
+            self.assertEqual(self.next_path(process), path("set/test/good/%d.png" % i))
+        process.stdin.close()
+        self.assertIn(process.wait(60), (0, 1))
+
+    def test_results_come_one_by_one(self):
+        """Not together after seconds: the first of 16 images that can be scored together comes long before the last."""
+        write(self.at("0.png"), png_file(3000, 3000, bytes(3000 * 9001))) # takes a while to decode
+        for i in range(1, 16):
+            os.link(self.at("0.png"), self.at("%d.png" % i))
+        began = time.monotonic()
+        process = self.begin(self.folder, "--threads", "1", "--views", "1")
+        moments = [time.monotonic() for _ in range(16) if process.stdout.readline()]
+        self.assertEqual(len(moments), 16)
+        self.assertGreater(moments[-1] - moments[0], 0.5 * (moments[-1] - began))
+
+    def test_watch(self):
+        write(self.at("old.png"), part(1))
+        process = self.begin("--watch", self.folder, until="watching")
+        for name in ("a.png", "b.JPG", "ü.png"):
+            write(self.at(name), part(2))
+            self.assertEqual(self.next_path(process), self.at(name))
+        with open(self.at("slow.png"), "wb") as file: # complete only when it is closed
+            file.write(part(3)[:100])
+            file.flush()
+            write(self.at("meanwhile.png"), part(4))
+            self.assertEqual(self.next_path(process), self.at("meanwhile.png"))
+            file.write(part(3)[100:])
+        self.assertEqual(self.next_path(process), self.at("slow.png"))
+        write(self.at(".hidden.png"), part(5))
+        write(self.at("notes.txt"), b"text")
+        os.makedirs(self.at("folder.png"))
+        os.close(os.open(self.at("a.png"), os.O_WRONLY)) # closed again, but not changed
+        os.rename(self.at(".hidden.png"), self.at("moved.png"))
+        self.assertEqual(self.next_path(process), self.at("moved.png"))
+        write(self.at("a.png"), part(6)) # another picture under an old name
+        self.assertEqual(self.next_path(process), self.at("a.png"))
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.stdout.read(), "")
+        self.assertIn(process.wait(60), (0, 1))
+
+    def test_watch_goes_on_after_bad_images(self):
+        process = self.begin(path("set/test/good/0.png"), "--watch", self.folder, "--quiet")
+        self.assertEqual(self.next_path(process), path("set/test/good/0.png"))
+        write(self.at("bad.png"), b"text")
+        self.assertIn(self.at("bad.png"), process.stderr.readline())
+        write(self.at("good.png"), part(1))
+        self.assertEqual(self.next_path(process), self.at("good.png"))
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(60), 2)
+
+    def test_folders_that_cannot_be_watched(self):
+        self.refused("score", path("model.dnm"), "--watch", self.at("none"), says=[self.at("none"), "cannot watch"])
+        write(self.at("file"), b"")
+        self.refused("score", path("model.dnm"), "--watch", self.at("file"), says=[self.at("file"), "cannot watch"])
+        os.makedirs(self.at("gone"))
+        process = self.begin("--watch", self.at("gone"), until="watching")
+        os.rmdir(self.at("gone"))
+        self.assertIn("is gone", process.stderr.readline())
+        self.assertEqual(process.wait(60), 2)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

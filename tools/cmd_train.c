@@ -32,8 +32,8 @@ static void note_signal(int number)
     interrupted = 1;
 }
 
-/* The first Ctrl-C (or a service's TERM, or the HUP of a terminal that goes away) ends training in order; the second one
- * at once.  What was ignored when the command began (nohup, a shell's background) stays ignored. */
+/* The first Ctrl-C (or a service's TERM, or the HUP of a terminal that goes away) ends training in order; the second
+ * one at once.  What was ignored when the command began (nohup, a shell's background) stays ignored. */
 static void catch_signals(void)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};

@@ -1,17 +1,88 @@
 #include "picture.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Bytes that are read from a pipe at once. */
+#define PIPE_BYTES ((size_t)1 << 20)
+
+bool is_pipe(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 &&
+           (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode) || S_ISSOCK(status.st_mode));
+}
+
+/* All that comes out of a pipe, `most` bytes at most.  Complains and returns NULL on failure. */
+static uint8_t *read_pipe(const char *path, size_t most, size_t *size)
+{
+    uint8_t *bytes = NULL;
+    size_t capacity = 0;
+    ssize_t got = -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    *size = 0;
+    while (fd >= 0 && *size <= most) {
+        if (capacity - *size < PIPE_BYTES) {
+            capacity = 2 * capacity + PIPE_BYTES;
+            bytes = need_more_memory(bytes, capacity, 1);
+        }
+        got = read(fd, bytes + *size, PIPE_BYTES);
+        if (got == 0 || (got < 0 && errno != EINTR))
+            break;
+        *size += got > 0 ? (size_t)got : 0;
+    }
+    if (got < 0)
+        complain("%s: cannot read: %s", path, strerror(errno));
+    else if (*size > most)
+        complain("%s: more than %zu bytes, the limit for an image", path, most);
+    if (fd >= 0)
+        close(fd);
+    if (got >= 0 && *size <= most)
+        return bytes;
+    free(bytes);
+    return NULL;
+}
+
+static dn_status open_pipe(const char *path, dn_image **image, dn_error *error)
+{
+    dn_image_options options;
+    size_t size;
+
+    dn_image_options_init(&options);
+    uint8_t *bytes = read_pipe(path, (size_t)options.max_bytes, &size);
+    if (!bytes)
+        return DN_E_IO;
+    dn_status status = dn_image_open_memory(bytes, size, NULL, image, error);
+    if (status != DN_OK) {
+        static const char label[] = "image in memory: "; /* what the library calls such bytes */
+        const char *message = error->message;
+        complain("%s: %s", path, strncmp(message, label, sizeof label - 1) ? message : message + sizeof label - 1);
+    }
+    free(bytes);
+    return status;
+}
 
 bool picture_open(mapped_image *picture, const char *path)
 {
     dn_error error;
     dn_status status;
 
-    picture->map = NULL;
-    status = dn_image_open_path(path, NULL, &picture->image, &error);
-    if (status != DN_OK) {
-        complain_status(path, status, error.message);
-        return false;
+    *picture = (mapped_image){0};
+    if (is_pipe(path)) {
+        if (open_pipe(path, &picture->image, &error) != DN_OK)
+            return false;
+    } else {
+        status = dn_image_open_path(path, NULL, &picture->image, &error);
+        if (status != DN_OK) {
+            complain_status(path, status, error.message);
+            return false;
+        }
     }
     dn_image_pixels(picture->image, &picture->view);
     return true;

@@ -13,7 +13,10 @@ typedef struct mapped_image {
     dn_pixels view;
     float *map; /* (height, width); NULL before picture_localize */
 } mapped_image;
-bool picture_open(mapped_image *picture, const char *path); /* complains on failure */
+/* Opens an image: a file, or what comes out of a pipe (/dev/stdin, a shell's <(...)).  Complains on failure. */
+bool picture_open(mapped_image *picture, const char *path);
+/* Whether a path is no regular file, but one that bytes can come out of. */
+bool is_pipe(const char *path);
 void picture_close(mapped_image *picture);
 bool picture_localize(mapped_image *picture, const char *path, dn_localizer *localizer); /* complains on failure */
 

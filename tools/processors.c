@@ -102,7 +102,7 @@ int32_t usable_processors(void)
 {
     cpu_set_t set;
 
-    /* More than 1024 processors do not fit into cpu_set_t: the call fails, and the most that are taken is right then. */
+    /* More than 1024 processors do not fit into cpu_set_t: the call fails, and the most that are taken are there. */
     int32_t count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : MOST_THREADS;
     int32_t quota = quota_processors("");
     count = quota < count ? quota : count;

@@ -12,8 +12,8 @@
  * 1 .. MOST_THREADS. */
 int32_t usable_processors(void);
 
-/* The quota of the control groups (version 1 or 2) that a process is in, in processors, rounded up; INT32_MAX if there is
- * none.  root: before /proc/self/cgroup and /sys/fs/cgroup; "" but for tests. */
+/* The quota of the control groups (version 1 or 2) that a process is in, in processors, rounded up; INT32_MAX if there
+ * is none.  root: before /proc/self/cgroup and /sys/fs/cgroup; "" but for tests. */
 int32_t quota_processors(const char *root);
 
 #endif
