@@ -24,6 +24,16 @@ test -f "$library/libdifferent.so.$version"
 readelf -d "$library/libdifferent.so" | grep -q "SONAME.*libdifferent.so.${version%%.*}"
 test -f "$(find "$stage" -path '*/include/differnet.h')"
 
+# Outside the system's folders the command finds the library beside itself, and after a move too.
+program=$(find "$stage" -path '*/bin/differnet' ! -path "$stage/usr/bin/*")
+if [ -n "$program" ]; then
+    env -u LD_LIBRARY_PATH "$program" --version
+    top=$(dirname "$(dirname "$program")")
+    mv "$top" "$stage/moved"
+    env -u LD_LIBRARY_PATH "$stage/moved/bin/differnet" --version
+    mv "$stage/moved" "$top"
+fi
+
 LD_LIBRARY_PATH=$library
 export LD_LIBRARY_PATH
 flags=$(pkg-config --cflags --libs differnet)

@@ -14,7 +14,7 @@
 #include "json_writer.h"
 #include "output.h"
 
-#define MAX_FILE ((size_t)1 << 32)
+#define MAX_FILE ((uint64_t)1 << 32)
 #define MAX_LIST ((size_t)1 << 20) /* bytes of a layer list */
 #define SHOWN_NAMES 8
 
@@ -48,7 +48,7 @@ static bool read_fully(int fd, uint8_t *bytes, size_t size)
 }
 
 /* A regular file of up to `most` bytes, with a NUL behind them.  Complains and returns NULL on failure. */
-static uint8_t *read_whole_file(const char *path, size_t most, size_t *size)
+static uint8_t *read_whole_file(const char *path, uint64_t most, size_t *size)
 {
     struct stat status;
     uint8_t *bytes = NULL;
@@ -58,8 +58,8 @@ static uint8_t *read_whole_file(const char *path, size_t most, size_t *size)
         complain("%s: cannot open: %s", path, strerror(errno));
     else if (!S_ISREG(status.st_mode))
         complain("%s: not a regular file", path);
-    else if ((uint64_t)status.st_size > most)
-        complain("%s: has %lld bytes, more than the limit of %zu", path, (long long)status.st_size, most);
+    else if ((uint64_t)status.st_size > most || (uint64_t)status.st_size >= SIZE_MAX)
+        complain("%s: has %lld bytes, more than the limit of %" PRIu64, path, (long long)status.st_size, most);
     else {
         *size = (size_t)status.st_size;
         bytes = need_memory(*size + 1, 1);
@@ -157,7 +157,7 @@ static bool open_network(conversion *self)
 {
     dn_error error = {0};
     size_t size;
-    uint8_t *bytes = weights_pack(&self->file, MAX_FILE, &size, &error);
+    uint8_t *bytes = weights_pack(&self->file, MAX_FILE < SIZE_MAX ? (size_t)MAX_FILE : SIZE_MAX, &size, &error);
 
     if (!bytes) {
         complain_status(self->input, error.status, error.message);
