@@ -64,8 +64,8 @@ class Training(DataTest):
         for name in ("bottle", "cable"):
             self.make("d/%s/train/good" % name, 3)
             self.make("d/%s/test/good" % name, 2)
-        says = ["not clear", "3 images in " + self.at("d/bottle/train/good"), "2 images in " + self.at("d/cable/test/good"),
-                "--recursive"]
+        says = ["not clear", "3 images in " + self.at("d/bottle/train/good"),
+                "2 images in " + self.at("d/cable/test/good"), "--recursive"]
         self.train_refused(self.at("d"), says=says)
         self.train_refused(self.at("d"), "--quiet", says=says)
         self.assertEqual(self.learned("--recursive", says=["2 images in " + self.at("d/cable/test/good")]), 10)
@@ -81,8 +81,8 @@ class Training(DataTest):
                 shutil.rmtree(self.at("d"))
 
     def test_folders_that_are_clear(self):
-        for taken, others in ((".", ["defects", "masks"]), ("photos", []), ("box/parts/train/good", ["box/parts/test/x"]),
-                              ("good/monday", ["good/ng"]), ("Train", ["Test/bad"])):
+        for taken, others in ((".", ["defects", "masks"]), ("photos", []), ("good/monday", ["good/ng"]),
+                              ("box/parts/train/good", ["box/parts/test/x"]), ("Train", ["Test/bad"])):
             with self.subTest(taken):
                 self.make("d/" + taken, 3)
                 for folder in others:
@@ -405,6 +405,22 @@ class Places(DataTest):
         self.call(*self.train_arguments(self.at("m.dnm"), "--quiet"))
         self.assertEqual(sorted(os.listdir(self.folder)), sorted(["m.dnm", "m.dnm.%d-0.tmp" % os.getpid(),
                                                                   "other.dnm.%d-0.tmp" % dead.pid]))
+
+    def test_temporaries_of_killed_verbs(self):
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        for name in ("0_overlay.png", "1_map.png", "x_boxes.json", "other.png"):
+            write(self.at("maps", "%s.%d-0.tmp" % (name, dead.pid)), b"half a file")
+        write(self.at("maps/0_map.png.%d-0.tmp" % os.getpid()), b"of a process that lives")
+        self.call("localize", path("model.dnm"), path("set/test/spot/0.png"), "-o", self.at("maps"), "--views", "1")
+        self.assertEqual(sorted(os.listdir(self.at("maps"))),
+                         ["0_boxes.json", "0_map.png", "0_map.png.%d-0.tmp" % os.getpid(), "0_overlay.png",
+                          "other.png.%d-0.tmp" % dead.pid])
+        for name, arguments in (("r.html", ["eval", path("model.dnm"), path("set"), "--report", self.at("r.html")]),
+                                ("b", ["convert", path("backbone.safetensors"), self.at("b")])):
+            write(self.at("%s.%d-0.tmp" % (name, dead.pid)), b"half a file")
+            self.call(*arguments)
+            self.assertNotIn("%s.%d-0.tmp" % (name, dead.pid), os.listdir(self.folder))
 
     def test_names_that_are_too_long_for_the_checkpoint(self):
         for size in (200, 240, 245):

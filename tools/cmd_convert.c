@@ -333,6 +333,7 @@ static int run_convert(const command_verb *verb, int argc, char **argv)
         complain("%s: IN and OUT are the same file; give OUT another name", self.input);
         return EXIT_FAILED;
     }
+    remove_stale_output(self.output);
     code = check_output_path(self.output) && convert(&self) ? 0 : EXIT_FAILED;
     if (code == 0 && self.as_json)
         write_json(&self);

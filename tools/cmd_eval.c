@@ -349,6 +349,8 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
     job.model_path = argv[first];
     job.data = argv[first + 1];
     job.localizing.threads = job.scoring.threads;
+    if (job.report)
+        remove_stale_output(job.report);
     if ((job.report && !check_output_path(job.report)) || !open_test_set(job.data, !job.no_maps, job.quiet, &set))
         return EXIT_FAILED;
     code = evaluate_set(&job, &set);

@@ -162,8 +162,9 @@ static int localize_with(const char *model_path, const dn_localizer_options *opt
     if (!(model_info(model).heatmap_scale > 0))
         complain("%s: the model holds no heat-map scale: map values are not comparable, and the threshold of %g means "
                  "nothing in particular", model_path, job->threshold);
+    static const char *const ends[] = {"_overlay.png", "_boxes.json", "_map.png", NULL};
     int code = EXIT_FAILED;
-    if (prepare_folders(job->folder, &job->stems, "_overlay.png"))
+    if (prepare_folders(job->folder, &job->stems, ends))
         code = localize_images(job, localizer, images);
     dn_localizer_free(localizer);
     dn_model_unref(model);

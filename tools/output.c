@@ -1,8 +1,10 @@
 #define _GNU_SOURCE /* statx */
 #include "output.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +43,16 @@ static char *follow_links(const char *path)
     return at;
 }
 
+/* Bytes of a path that a temporary file's path begins with: all, or less of a long name. */
+static size_t temporary_length(const char *target)
+{
+    size_t length = strlen(target), most = folder_length(target) + TEMPORARY_NAME;
+
+    for (length = length < most ? length : most; ((unsigned char)target[length] & 0xC0) == 0x80;)
+        length--; /* between UTF-8 characters */
+    return length;
+}
+
 /* ---- writing ---- */
 
 /* Opens a new file beside `target`.  Returns its descriptor, or -1 with errno set. */
@@ -48,14 +60,13 @@ static int open_temporary(const char *target, char **temporary)
 {
     struct stat old;
     bool replaces = stat(target, &old) == 0;
-    size_t folder = folder_length(target), length = strlen(target), most = folder + TEMPORARY_NAME;
 
-    for (length = length < most ? length : most; ((unsigned char)target[length] & 0xC0) == 0x80;)
-        length--; /* between UTF-8 characters */
-    *temporary = need_text("%.*s.%ld.tmp", (int)length, target, (long)getpid());
+    *temporary = need_text("%.*s.%ld-0.tmp", (int)temporary_length(target), target, (long)getpid());
     int fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, replaces ? old.st_mode & 0777 : 0666);
     if (fd < 0 && errno == EEXIST && unlink(*temporary) == 0) /* left by a process of the same number that was killed */
         fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, replaces ? old.st_mode & 0777 : 0666);
+    if (fd >= 0)
+        (void)flock(fd, LOCK_EX | LOCK_NB); /* it is in use, for remove_stale of other processes */
     if (fd >= 0 && replaces) {
         int reason = fchown(fd, old.st_uid, old.st_gid); /* as far as the system allows it */
         reason = fchmod(fd, old.st_mode & 0777);
@@ -119,6 +130,60 @@ bool write_whole_file(const char *path, const void *bytes, size_t size)
     free(temporary);
     free(target);
     return written;
+}
+
+/* ---- what killed runs left ---- */
+
+/* The process whose temporary file `name` is ("part.dnm.123-0.tmp"), of a file whose name holds `mark`.  0: none. */
+static long writer_of(const char *name, const char *mark)
+{
+    const char *dot = strstr(name, mark);
+    char *end = NULL;
+
+    for (dot = dot ? strchr(dot, '.') : NULL; dot; dot = strchr(dot + 1, '.')) {
+        long pid = strtol(dot + 1, &end, 10);
+        if (pid > 0 && *end == '-' && strcmp(end + 1 + strspn(end + 1, "0123456789"), ".tmp") == 0)
+            return pid;
+    }
+    return 0;
+}
+
+/* Of files whose names begin with `start` and hold `mark`. */
+static void remove_stale(const char *folder_path, const char *start, const char *mark)
+{
+    DIR *stream = opendir(folder_path);
+    struct dirent *entry;
+
+    while (stream && (entry = readdir(stream))) {
+        long pid = strncmp(entry->d_name, start, strlen(start)) == 0 ? writer_of(entry->d_name, mark) : 0;
+        if (pid <= 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+            continue; /* no temporary file, or one whose process lives */
+        int fd = openat(dirfd(stream), entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) /* nor does one of another container write it */
+            unlinkat(dirfd(stream), entry->d_name, 0);
+        if (fd >= 0)
+            close(fd);
+    }
+    if (stream)
+        closedir(stream);
+}
+
+void remove_stale_results(const char *folder_path, const char *end)
+{
+    remove_stale(folder_path, "", end);
+}
+
+void remove_stale_output(const char *path)
+{
+    char *target = follow_links(path);
+    size_t length = folder_length(target);
+    char *folder_path = need_text("%.*s", length ? (int)length : 1, length ? target : ".");
+    char *start = need_text("%.*s.", (int)(temporary_length(target) - length), target + length);
+
+    remove_stale(folder_path, start, start);
+    free(start);
+    free(folder_path);
+    free(target);
 }
 
 /* ---- looking first ---- */

@@ -11,6 +11,9 @@ bool write_whole_file(const char *path, const void *bytes, size_t size);
 /* Whether a file could be written at `path`: its folder exists and takes new files, its name is not too long, and what
  * is there can be replaced.  Complains if not. */
 bool check_output_path(const char *path);
+/* Removes the temporary files that killed runs left: of `path`; of all files in a folder whose names have `end`. */
+void remove_stale_output(const char *path);
+void remove_stale_results(const char *folder_path, const char *end);
 /* Makes a folder if it is not there; its parent must exist.  Complains on failure. */
 bool make_folder(const char *path);
 

@@ -193,14 +193,27 @@ static bool make_folders(const char *output, const char *name)
     return made;
 }
 
-bool prepare_folders(const char *output, const image_list *names, const char *end)
+/* The folder of `name` below `output`, for files with these ends. */
+static bool prepare_folder(const char *output, const char *name, const char *const *ends)
+{
+    char *path = need_text("%s/%s", output, name);
+    bool made = make_folders(output, name);
+
+    *strrchr(path, '/') = '\0';
+    for (size_t i = 0; made && ends[i]; i++)
+        remove_stale_results(path, ends[i]);
+    free(path);
+    return made;
+}
+
+bool prepare_folders(const char *output, const image_list *names, const char *const *ends)
 {
     bool good = make_folder(output);
 
     for (size_t i = 0; i < names->count && good; i++) {
         bool known = i > 0 && same_folder(names->paths[i - 1], names->paths[i]);
-        char *path = need_text("%s/%s%s", output, names->paths[i], end);
-        good = (known || make_folders(output, names->paths[i])) && check_output_path(path);
+        char *path = need_text("%s/%s%s", output, names->paths[i], ends[0]);
+        good = (known || prepare_folder(output, names->paths[i], ends)) && check_output_path(path);
         free(path);
     }
     return good;

@@ -14,8 +14,9 @@ bool list_named_operand(const char *path, image_list *images, image_list *names)
 /* Makes all names different.  Where images of several folders share a name, all keep their folders, from the one on
  * that they have in common; what shares a name still (a.png and a.jpg) is numbered: a, a-2, ... */
 void settle_names(const image_list *images, image_list *names);
-/* Makes the folders that the names need below `output`, and tries whether files of those names with `end` can be
- * written.  Complains and returns false if not. */
-bool prepare_folders(const char *output, const image_list *names, const char *end);
+/* Makes the folders that the names need below `output`, tries whether files of those names with the first of `ends` can
+ * be written, and removes what killed runs left of such files.  ends: up to NULL, the longest first.  Complains and
+ * returns false on failure. */
+bool prepare_folders(const char *output, const image_list *names, const char *const *ends);
 
 #endif
