@@ -7,11 +7,11 @@
 
 #include "command.h"
 #include "dataset.h"
+#include "folder_watch.h"
 #include "json_writer.h"
 #include "path_stream.h"
 #include "picture.h"
 #include "processors.h"
-#include "watch.h"
 
 #define MAX_PATH_COLUMN 60
 /* Results of a group come together: not later than this after the first could have come. */

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* ppoll */
-#include "watch.h"
+#include "folder_watch.h"
 
 #include <errno.h>
 #include <poll.h>

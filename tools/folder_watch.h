@@ -1,6 +1,6 @@
 /* New files of a folder, each once it is complete. */
-#ifndef DN_TOOLS_WATCH_H
-#define DN_TOOLS_WATCH_H
+#ifndef DN_TOOLS_FOLDER_WATCH_H
+#define DN_TOOLS_FOLDER_WATCH_H
 
 #include <sys/types.h>
 
