@@ -200,6 +200,19 @@ class Testing(DataTest):
                 self.assertIsNotNone(self.evaluate()[0]["pixel"])
                 shutil.rmtree(self.at("d"))
 
+    def test_several_masks_of_an_image(self):
+        """As in MVTec LOCO AD: a folder for each image."""
+        self.make_set()
+        expected = self.evaluate()[0]["pixel"]
+        shutil.rmtree(self.at("d/ground_truth/spot"))
+        for i in range(2):
+            for half, left, right in (("000", 10, 16), ("001", 16, 22)):
+                write(self.at("d/ground_truth/spot/%d/%s.png" % (i, half)),
+                      png(40, 40, lambda x, y: 200 if left <= x < right and 12 <= y < 24 else 0, colour=0))
+        told, err = self.evaluate()
+        self.assertEqual(told["pixel"], expected)
+        self.assertNotIn("belong", err)
+
     def test_mask_values(self):
         """The same masks, however they are written, give the same figures."""
         self.make_set()

@@ -284,9 +284,25 @@ static void mask_folder_close(mask_folder *self)
     free(self->used);
 }
 
+/* The folder with all masks of the image `relative`, called as it is ("name/000.png" of "name.ext"); NULL: none. */
+static char *find_own_folder(mask_folder *self, const char *relative)
+{
+    size_t stem = stem_length(relative);
+    char *found = NULL;
+
+    for (size_t i = 0; i < self->masks.count; i++) {
+        const char *path = self->masks.paths[i], *mask = path + self->prefix;
+        if (strncasecmp(mask, relative, stem) != 0 || mask[stem] != '/')
+            continue;
+        self->used[i] = true;
+        found = found ? found : need_text("%.*s", (int)(self->prefix + stem), path);
+    }
+    return found;
+}
+
 /* The mask of the image `relative` ("name.ext", perhaps with folders before it): name_mask.EXT, name.EXT, ... in any
- * case, in this order.  NULL: none. */
-static const char *find_mask(mask_folder *self, const char *relative)
+ * case, in this order, or the folder called name.  NULL: none. */
+static char *find_mask(mask_folder *self, const char *relative)
 {
     static const char *const ends[] = {"_mask", "", "-mask", ".mask", "_gt", "_label", "_ground_truth"};
     size_t stem = stem_length(relative);
@@ -298,11 +314,11 @@ static const char *find_mask(mask_folder *self, const char *relative)
             if (stem_length(mask) == stem + end && strncasecmp(mask, relative, stem) == 0 &&
                 strncasecmp(mask + stem, ends[e], end) == 0) {
                 self->used[i] = true;
-                return self->masks.paths[i];
+                return need_text("%s", self->masks.paths[i]);
             }
         }
     }
-    return NULL;
+    return find_own_folder(self, relative);
 }
 
 static void tell_unused_masks(const mask_folder *self)
@@ -362,10 +378,8 @@ static bool add_masks(test_set *set, size_t first, const folder *at, folder *mas
     for (size_t i = first; i < set->count && complete; i++) {
         test_image *image = &set->images[i];
         const char *relative = image->path + strlen(at->path) + 1;
-        const char *mask = find_mask(&folder_of_masks, relative);
-        if (mask)
-            image->mask = need_text("%s", mask);
-        else
+        image->mask = find_mask(&folder_of_masks, relative);
+        if (!image->mask)
             complain("%s/%.*s_mask.png: %s: the mask of %s; add it, or evaluate with --no-maps", masks->path,
                      (int)stem_length(relative), relative, strerror(ENOENT), image->path);
     }

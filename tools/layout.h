@@ -16,7 +16,7 @@ bool list_training_images(const char *data, bool recursive, bool quiet, image_li
 
 typedef struct test_image {
     char *path;
-    char *mask;     /* NULL: a good image, or a data set without masks */
+    char *mask;     /* a file, or a folder of several; NULL: a good image, or a data set without masks */
     int32_t defect; /* index into `defects`; -1: good */
 } test_image;
 

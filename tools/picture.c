@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dataset.h"
+
 /* Bytes that are read from a pipe at once. */
 #define PIPE_BYTES ((size_t)1 << 20)
 
@@ -194,27 +196,43 @@ static uint16_t mask_threshold(const uint16_t *values, size_t count)
     return two ? low : (uint16_t)((low + high) / 2);
 }
 
-uint8_t *open_mask(const char *path, const dn_pixels *size, size_t *marked)
+/* Marks what a mask's file says is defective. */
+static bool add_mask(const char *path, const dn_pixels *size, uint8_t *defective)
 {
     mapped_image mask;
 
     if (!picture_open(&mask, path))
-        return NULL;
+        return false;
     if (mask.view.width != size->width || mask.view.height != size->height) {
         complain("%s: the mask has %d x %d pixels, its image %d x %d; both must have the same size", path,
                  mask.view.width, mask.view.height, size->width, size->height);
         picture_close(&mask);
-        return NULL;
+        return false;
     }
     size_t count = (size_t)size->width * (size_t)size->height;
     uint16_t *values = mask_values(&mask.view), threshold = mask_threshold(values, count);
-    uint8_t *defective = need_memory(count, 1);
-    *marked = 0;
-    for (size_t i = 0; i < count; i++) {
-        defective[i] = values[i] > threshold;
-        *marked += defective[i];
-    }
+    for (size_t i = 0; i < count; i++)
+        defective[i] |= values[i] > threshold;
     free(values);
     picture_close(&mask);
-    return defective;
+    return true;
+}
+
+uint8_t *open_mask(const char *path, const dn_pixels *size, size_t *marked)
+{
+    size_t count = (size_t)size->width * (size_t)size->height;
+    uint8_t *defective = need_memory(count, 1);
+    image_list files = {0};
+    bool good = list_operand(path, &files);
+
+    for (size_t i = 0; i < files.count && good; i++)
+        good = add_mask(files.paths[i], size, defective);
+    image_list_free(&files);
+    *marked = 0;
+    for (size_t i = 0; i < count; i++)
+        *marked += defective[i];
+    if (good)
+        return defective;
+    free(defective);
+    return NULL;
 }
