@@ -95,6 +95,13 @@ void choose_images(image_list *list, size_t count, uint64_t seed)
 
 /* ---- names ---- */
 
+size_t stem_length(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+
+    return dot ? (size_t)(dot - name) : strlen(name);
+}
+
 bool has_image_name(const char *name)
 {
     static const char *const extensions[] = {".png", ".jpg", ".jpeg"};
@@ -333,6 +340,54 @@ bool folder_collect(const folder *at, bool taken_only, image_list *list)
             image_list_add(list, need_text("%s", at->entries[i].image));
     }
     return good;
+}
+
+/* ---- what folders are for ---- */
+
+folder *folder_of_kind(const folder *at, enum folder_kind kind)
+{
+    folder *found = NULL;
+
+    for (size_t i = 0; i < at->count; i++) {
+        folder *inside = at->entries[i].inside;
+        if (inside && inside->kind == kind && (!found || inside->rank < found->rank))
+            found = inside;
+    }
+    return found;
+}
+
+bool folder_may_hold_images(const folder *at)
+{
+    if (at->total > 0 || at->reason)
+        return true;
+    for (size_t i = 0; i < at->count; i++) {
+        if (at->entries[i].inside && folder_may_hold_images(at->entries[i].inside))
+            return true;
+    }
+    return false;
+}
+
+folder *folder_only_other(const folder *at, size_t *others)
+{
+    folder *found = NULL;
+
+    *others = 0;
+    for (size_t i = 0; i < at->count; i++) {
+        folder *inside = at->entries[i].inside;
+        if (inside && inside->kind == FOLDER_OTHER && folder_may_hold_images(inside)) {
+            found = inside;
+            ++*others;
+        }
+    }
+    return *others == 1 ? found : NULL;
+}
+
+void folder_tell(const folder *at, size_t images, const char *before)
+{
+    if (at->reason)
+        complain("%s%s (cannot be read: %s)", before, at->path, strerror(at->reason));
+    else
+        complain("%s%zu image%s in %s", before, images, images == 1 ? "" : "s", at->path);
 }
 
 /* ---- what is left out ---- */

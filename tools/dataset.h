@@ -17,6 +17,8 @@ typedef struct image_list {
 void image_list_add(image_list *list, char *path); /* which belongs to the list from now on */
 void image_list_free(image_list *list);
 
+/* Bytes of a name, or of a path, before its extension. */
+size_t stem_length(const char *name);
 /* Whether a name ends as those of images do that can be read. */
 bool has_image_name(const char *name);
 
@@ -73,5 +75,14 @@ void folder_free(folder *at); /* NULL is allowed */
 /* Appends all images of a folder, in order; with `taken_only` those of taken folders.  Complains and returns false if
  * one of the folders cannot be read. */
 bool folder_collect(const folder *at, bool taken_only, image_list *list);
+
+/* The folder of a kind that is meant: of several the one whose name stands first among the known ones.  NULL: none. */
+folder *folder_of_kind(const folder *at, enum folder_kind kind);
+/* Whether there may be images in a folder; what cannot be read may well hold some. */
+bool folder_may_hold_images(const folder *at);
+/* The one folder of no known kind that may hold images; NULL if there are none or several.  others: how many. */
+folder *folder_only_other(const folder *at, size_t *others);
+/* Tells how many images there are in a folder, or why it cannot be read: "BEFORE12 images in PATH". */
+void folder_tell(const folder *at, size_t images, const char *before);
 
 #endif

@@ -30,8 +30,8 @@ uint8_t *picture_overlay(const mapped_image *picture, const char *path);
 uint16_t *picture_map16(const mapped_image *picture);
 
 /* Reads a mask, or all masks in a folder: 1 where a pixel is defective, else 0, as new memory; marked: how many are 1.
- * Of two values the larger one is defective, of class numbers (up to 32) all but 0, else what is above half of the mask's
- * range.  It must have the picture's size.  NULL, with a message, on failure. */
+ * Of two values the larger one is defective, of class numbers (up to 32) all but 0, else what is above half of the
+ * mask's range.  It must have the picture's size.  NULL, with a message, on failure. */
 uint8_t *open_mask(const char *path, const dn_pixels *size, size_t *marked);
 
 #endif
