@@ -8,6 +8,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import threading
 import time
 import unittest
 
@@ -662,6 +663,9 @@ class Streams(DataTest):
             self.addCleanup(stream.close)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
+        timer = threading.Timer(120, process.kill) # what hangs fails
+        self.addCleanup(timer.cancel)
+        timer.start()
         if until:
             self.assertIn(until, process.stderr.readline())
         return process

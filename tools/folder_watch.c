@@ -1,7 +1,8 @@
-#define _GNU_SOURCE /* ppoll */
+#define _GNU_SOURCE /* pipe2 */
 #include "folder_watch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,33 +13,31 @@
 
 #include "command.h"
 
-#define EVENT_BYTES 1024 /* not too many files: between the calls a signal is looked at */
+#define EVENT_BYTES 1024 /* not too many files: a signal is looked at before more are read */
 
-static volatile sig_atomic_t interrupted;
-static sigset_t waiting_mask; /* while waiting: as it was at the start, so that signals come then and only then */
+static int wake[2]; /* a pipe: what a signal writes ends the wait, whichever thread it came to and whenever */
 
 static void note_signal(int number)
 {
     (void)number;
-    interrupted = 1;
+    ssize_t ignored = write(wake[1], "", 1); /* full: there is enough in it */
+    (void)ignored;
 }
 
 /* What was ignored when the command began stays ignored. */
-static void catch_signals(void)
+static bool catch_signals(void)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND}, before;
-    sigset_t blocked;
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART}, before;
 
+    if (pipe2(wake, O_CLOEXEC | O_NONBLOCK) != 0)
+        return false;
     sigemptyset(&action.sa_mask);
-    sigemptyset(&blocked);
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
-        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             sigaction(signals[i], &action, NULL);
-            sigaddset(&blocked, signals[i]);
-        }
     }
-    sigprocmask(SIG_BLOCK, &blocked, &waiting_mask);
+    return true;
 }
 
 bool watch_open(folder_watch *watch, const char *path)
@@ -126,20 +125,20 @@ static bool take_events(folder_watch *watch, image_list *images)
 
 enum watch_result watch_next(folder_watch *watch, image_list *images)
 {
-    struct pollfd waited = {.fd = watch->fd, .events = POLLIN};
-
-    if (!watch->waiting)
-        catch_signals();
+    if (!watch->waiting && !catch_signals()) {
+        complain("cannot wait for signals: %s", strerror(errno));
+        return WATCH_FAILED;
+    }
     watch->waiting = true;
+    struct pollfd waited[2] = {{.fd = watch->fd, .events = POLLIN}, {.fd = wake[0], .events = POLLIN}};
     while (images->count == 0) {
-        int ready = ppoll(&waited, 1, NULL, &waiting_mask);
-        if (interrupted)
-            return WATCH_INTERRUPTED;
-        if (ready < 0 && errno != EINTR) {
+        if (poll(waited, 2, -1) < 0 && errno != EINTR) {
             complain("%s: cannot watch this folder: %s", watch->path, strerror(errno));
             return WATCH_FAILED;
         }
-        if (ready > 0 && !take_events(watch, images))
+        if (waited[1].revents)
+            return WATCH_INTERRUPTED;
+        if (waited[0].revents && !take_events(watch, images))
             return WATCH_FAILED;
     }
     return WATCH_FILES;
