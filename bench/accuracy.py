@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The accuracy table of the README: image AUROC of several backbones that learn from many and from few images.
+"""The accuracy table of docs/accuracy.md: image AUROC of several backbones that learn from many and from few images.
 
 usage: accuracy.py BUILD DATA WORK [--backbone NAME=FILE ...] [--images all,100,50,16] [--seeds 3] [--bank 32]
                    [--views 32] [--kinds KIND,...] [--threads N] [--set NAME=VALUE ...] [--quick]

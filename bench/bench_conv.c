@@ -114,7 +114,7 @@ static double largest_difference(const float *a, const float *b, size_t n)
 /* One layer at one scale. */
 struct layer_case {
     const char *name;
-    conv_spec specs[2]; /* direct, fast */
+    conv_spec specs[2];  /* direct, fast */
     int32_t side, scale; /* of the layer's input; of the view, 448 and so on */
     size_t inputs, outputs;
     float *x, *dx, *y[2], *scratch[2];
@@ -221,8 +221,8 @@ static void measure_layer(const struct layer *layer, int rounds, int json, rng *
     specs[1] = specs[0];
     specs[1].packed = packed;
     for (int s = 0; s < SCALES; s++) {
-        struct layer_case c = {.name = layer->name, .specs = {specs[0], specs[1]}, .side = layer->sides[s],
-                               .scale = layers[0].sides[s]};
+        struct layer_case c = {
+            .name = layer->name, .specs = {specs[0], specs[1]}, .side = layer->sides[s], .scale = layers[0].sides[s]};
         measure(&c, rounds, json, generator);
     }
     free(weight);
@@ -249,7 +249,7 @@ int main(int argc, char **argv)
     for (size_t l = 0; l < sizeof layers / sizeof layers[0]; l++)
         measure_layer(&layers[l], rounds, json, &generator);
     if (!json)
-        printf("sum        %9.3f %9.3f %6.2f %11.3f %9.3f %6.2f\n", 1e3 * total[0], 1e3 * total[1],
-               total[0] / total[1], 1e3 * total[2], 1e3 * total[3], total[2] / total[3]);
+        printf("sum        %9.3f %9.3f %6.2f %11.3f %9.3f %6.2f\n", 1e3 * total[0], 1e3 * total[1], total[0] / total[1],
+               1e3 * total[2], 1e3 * total[3], total[2] / total[3]);
     return 0;
 }

@@ -53,11 +53,11 @@ struct setting {
     dn_flow *flow;
     flow_optimiser *optimiser;
     pool *workers;
-    float *x;       /* (TRAIN_ROWS, DIMENSION) */
-    float *z;       /* likewise */
-    float *logdet;  /* (TRAIN_ROWS) */
+    float *x;      /* (TRAIN_ROWS, DIMENSION) */
+    float *z;      /* likewise */
+    float *logdet; /* (TRAIN_ROWS) */
     float *scratch;
-    double loss;    /* of the last step */
+    double loss; /* of the last step */
 };
 
 enum { SIDE = 1024 };
@@ -135,8 +135,8 @@ static struct setting make_setting(int32_t hidden, int32_t threads)
 {
     const adam_options adam = {2e-4, 0.8, 0.8, 1e-4, 1e-5};
     dn_allocator allocator = mem_allocator(NULL);
-    dn_flow_options options = {.struct_size = sizeof options, .dimension = DIMENSION, .blocks = BLOCKS,
-                               .hidden = hidden, .clamp = 3};
+    dn_flow_options options = {
+        .struct_size = sizeof options, .dimension = DIMENSION, .blocks = BLOCKS, .hidden = hidden, .clamp = 3};
     struct setting s = {0};
     dn_error error = {0};
 
@@ -187,8 +187,8 @@ static int serve(int32_t hidden, int32_t threads)
     static const struct request {
         const char *name;
         void (*run)(void *context);
-    } requests[] = {{"forward", run_forward}, {"gradient", run_gradient}, {"step", run_step},
-                    {"products", run_products}};
+    } requests[] = {
+        {"forward", run_forward}, {"gradient", run_gradient}, {"step", run_step}, {"products", run_products}};
     enum { COUNT = sizeof requests / sizeof requests[0] };
     struct setting s = make_setting(hidden, threads);
     char line[64];

@@ -3,8 +3,8 @@
 
 Trains, scores and maps with each build's command on the demo's parts and on a share of Magnetic Tile
 ($DIFFERNET_SHARED/data/mtd, default ../shared; left out, and said so, where it is missing).  Compares the bytes
-of models, of what `score --json` prints, and of what `localize` writes.  For changes that must not change a result; both
-builds on one machine, since other processors give other bits.  Exit status 1 if something differs."""
+of models, of what `score --json` prints, and of what `localize` writes.  For changes that must not change a result;
+both builds on one machine, since other processors give other bits.  Exit status 1 if something differs."""
 import os
 import pathlib
 import subprocess

@@ -83,7 +83,8 @@ static dn_status fill_trainer(dn_trainer *t, const float *features, const uint32
     if (!rows)
         return fail_memory(error, "the bank");
     for (int32_t i = 0; i < t->images.train_count; i++)
-        memcpy(rows + (size_t)i * floats, features + (size_t)chosen[t->images.split[i]] * floats, floats * sizeof *rows);
+        memcpy(rows + (size_t)i * floats, features + (size_t)chosen[t->images.split[i]] * floats,
+               floats * sizeof *rows);
     feature_bank_take_rows(t->bank, rows);
     return DN_OK;
 }
@@ -185,9 +186,12 @@ static bool apply_setting(bank_job *job, const char *text)
         int32_t *whole;
         double *real;
     } settings[] = {
-        {"images", &job->images, NULL}, {"epochs", &job->options.epochs, NULL},
-        {"hidden", &job->options.hidden, NULL}, {"threads", &job->options.threads, NULL},
-        {"learning_rate", NULL, &job->options.learning_rate}, {"weight_decay", NULL, &job->options.weight_decay},
+        {"images", &job->images, NULL},
+        {"epochs", &job->options.epochs, NULL},
+        {"hidden", &job->options.hidden, NULL},
+        {"threads", &job->options.threads, NULL},
+        {"learning_rate", NULL, &job->options.learning_rate},
+        {"weight_decay", NULL, &job->options.weight_decay},
         {"holdout", NULL, &job->options.holdout},
     };
     const char *equals = strchr(text, '=');

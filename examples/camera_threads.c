@@ -39,8 +39,11 @@ static void *watch(void *argument)
         return NULL;
     }
     for (int frame = 0; frame < FRAMES; frame++) {
-        dn_pixels view = {.pixels = frames[self->index], .width = WIDTH, .height = HEIGHT,
-                              .stride = WIDTH * (int64_t)sizeof(uint16_t), .format = DN_GRAY16};
+        dn_pixels view = {.pixels = frames[self->index],
+                          .width = WIDTH,
+                          .height = HEIGHT,
+                          .stride = WIDTH * (int64_t)sizeof(uint16_t),
+                          .format = DN_GRAY16};
         dn_score score;
 
         grab(self->index, frame, frames[self->index]);

@@ -10,8 +10,8 @@
 static dn_status localize(dn_localizer *localizer, const dn_pixels *image, const char *path, dn_error *error)
 {
     size_t pixels = (size_t)image->width * (size_t)image->height;
-    float *map = malloc(pixels * sizeof *map);  /* (height, width) */
-    uint8_t *rgb = malloc(pixels * 3);          /* (height, width, 3) */
+    float *map = malloc(pixels * sizeof *map); /* (height, width) */
+    uint8_t *rgb = malloc(pixels * 3);         /* (height, width, 3) */
     dn_box boxes[16];
     int32_t count = 0;
     dn_status status = map && rgb ? DN_OK : DN_E_MEMORY;

@@ -9,7 +9,10 @@
 #include <stdexcept>
 
 template <auto Release> struct Releaser {
-    template <typename Handle> void operator()(Handle *handle) const { Release(handle); }
+    template <typename Handle> void operator()(Handle *handle) const
+    {
+        Release(handle);
+    }
 };
 using Model = std::unique_ptr<dn_model, Releaser<dn_model_unref>>;
 using Scorer = std::unique_ptr<dn_scorer, Releaser<dn_scorer_free>>;

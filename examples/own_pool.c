@@ -85,8 +85,8 @@ static int score_files(const char *model_path, const char *const *paths, int32_t
 
 int main(int argc, char **argv)
 {
-    static struct pool pool = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER,
-                               NULL, NULL, 0, 0, 0};
+    static struct pool pool = {
+        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, NULL, 0, 0, 0};
     const dn_runner runner = {run, &pool};
     pthread_t thread;
 

@@ -68,7 +68,9 @@ static int score_all(dn_model *model, char **paths, int count)
             continue;
         }
         printf("%s: score %.4f, p-value %.3f, %s\n", paths[i], score.score, score.p_value,
-               score.anomalous < 0 ? "no verdict" : score.anomalous ? "ANOMALOUS" : "normal");
+               score.anomalous < 0 ? "no verdict"
+               : score.anomalous   ? "ANOMALOUS"
+                                   : "normal");
     }
     dn_scorer_free(scorer);
     return failures;

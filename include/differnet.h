@@ -17,7 +17,10 @@
  *   library knows is accepted if the bytes it does not know are all zero (else DN_E_ARGUMENT).
  * - Output structs start with `struct_size` too and are set up by their init macro before the call.
  * - Immutable handles (extractor, flow, model) are reference counted and may be used by any number of
- *   threads at once.  Mutable handles (scorer, localizer, trainer) serve one thread at a time.
+ *   threads at once.  Mutable handles (scorer, localizer, trainer) serve one call at a time: one that finds another in
+ *   progress, of another thread or the one whose callback makes it, returns DN_E_STATE, writes nothing of the handle's
+ *   (so that dn_scorer_error() and its siblings say so only while the other call lasts) and nothing of the caller's but
+ *   a batch's errors.  Freeing a handle must not meet a call on it.
  * - Handles keep a reference to what they were made from: it is fine to unref a model while a scorer uses it.
  * - Pointers passed in are read during the call only, unless a comment says otherwise.
  * - Paths are byte strings passed to the operating system as they are (UTF-8 on any usual system).
@@ -72,8 +75,9 @@ typedef int32_t dn_status;
                                   build leaves out */
 #define DN_E_NUMERIC     (-9)  /* NaN or infinity in weights, in the caller's arrays, in a result or in training */
 #define DN_E_CANCELLED  (-10)  /* a callback asked to stop; the object stays valid */
-#define DN_E_STATE      (-11)  /* the call does not fit the handle's state: training without images, ...; a
-                                  checkpoint that does not fit, an image's file that changed since it was added */
+#define DN_E_STATE      (-11)  /* the call does not fit the handle's state: training without images, a handle
+                                  that another thread uses, ...; a checkpoint that does not fit, an image's file that
+                                  changed since it was added */
 #define DN_E_THREAD     (-12)  /* a thread could not be started; a dn_runner that broke its contract */
 
 /* Short English name of a status ("out of memory").  Static string; "unknown status" for other numbers. */
@@ -90,8 +94,7 @@ typedef struct dn_error {
  */
 
 /* Allocator hooks, copied into the handle that gets them; `user` must outlive it and what is made from it (a model's
- * blobs, a trainer's models).  Both functions must be thread-safe.  OpenBLAS, libjpeg and jansson allocate on their
- * own. */
+ * blobs, a trainer's models).  Both functions must be thread-safe.  OpenBLAS and libjpeg allocate on their own. */
 typedef struct dn_allocator {
     /* `size` > 0 bytes aligned to `alignment` (a power of two, 64 at most), or NULL. */
     void *(*alloc)(size_t alignment, size_t size, void *user);
@@ -301,7 +304,7 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_gradient(const dn_extractor *extra
 
 /* Feature maps of a view at a common grid: outputs of some layers (the taps for maps: those that the layer list marks,
  * by default AlexNet's second pool and its third to fifth convolution, of another network the last activation of each
- * size from a quarter to a sixteenth of the view), averaged over 3 x 3 neighbours, brought to the grid of the coarsest. */
+ * size from a quarter to a sixteenth of the view), brought to the grid of the coarsest. */
 typedef struct dn_maps_info {
     uint32_t struct_size;
     int32_t rows, columns; /* of the grid; AlexNet at 448 pixels: 27 x 27 */
@@ -395,9 +398,9 @@ typedef struct dn_model dn_model;
 #define DN_ANGLES_STRATIFIED 0 /* one seeded random angle from each N-th of the circle: like training's (default) */
 #define DN_ANGLES_GRID       1 /* i * 360 / N, as the reference implementation's evaluation */
 
-/* How much of a model file is checked when it is opened.  Either way the header, the tensors' names, shapes and sizes,
- * and all numbers that are read anyway are checked: those of the backbone, and the flow's where they must be converted.
- * A damaged file never makes the library read or write where it should not. */
+/* How much of a model file is checked when it is opened.  Either way the header and its crc32, the tensors' names,
+ * shapes and sizes, and all numbers that are read anyway are checked: those of the backbone, and the flow's where they
+ * must be converted.  A damaged file never makes the library read or write where it should not. */
 #define DN_VERIFY_HEADER 0 /* The flow's float32 weights are not read: a file of any size opens in the time that its
                               backbone takes.  If they are damaged, scores and maps are wrong without a word, or
                               DN_E_NUMERIC: NaN always is, infinity need not be.  Saving such a model would give the
@@ -436,7 +439,7 @@ DN_API void dn_model_unref(dn_model *model); /* NULL is allowed */
 
 typedef struct dn_model_info {
     uint32_t struct_size;
-    uint32_t id;            /* crc32 of the tensors in its file, DN_STORAGE_F32 for a new model: equal bits, equal id */
+    uint32_t id;            /* crc32 of all that scores and maps depend on (docs/format.md): equal id, equal answers */
     int32_t input_size;     /* pixels */
     int32_t scales;
     int32_t feature_dim;
@@ -501,9 +504,9 @@ DN_API void dn_scorer_options_init_size(dn_scorer_options *options, size_t size)
 typedef struct dn_score {
     uint32_t struct_size;
     int32_t anomalous;       /* 1 anomalous, 0 normal, -1 no verdict: the model holds no scores of good images */
-    double score;            /* >= 0, about 1 for good images.  With one density its own score; with both, each is
+    double score;            /* >= 0, about 1 for good images.  With the flow alone its own score; else each part is
                                 standardised by what good images had, t = (log score - median) / spread, damped and
-                                summed: exp(sum of weight * sign(t) * log(1 + |t|)) */
+                                summed: exp(sum of weight * sign(t) * log(1 + |t|)) (docs/numerics.md) */
     double log_likelihood;   /* mean over views of log p of the features as the flow gets them (standardised); NaN if
                                 lower_bound is 1 */
     double p_value;          /* (1 + held-out scores >= score) / (held-out scores + 1); NaN without them */
@@ -514,8 +517,11 @@ typedef struct dn_score {
     int32_t views;           /* that were looked at */
     int32_t lower_bound;     /* 1: dn_scorer_decide ended early: the image's score is at least `score`, its p-value at
                                 most `p_value`; 0: they are exact */
-    double flow_score;       /* what the model's densities say: mean of z^2 over views and dimensions; */
-    double positions_score;  /* highest value of the positions' map, before its scale.  NaN: no such density */
+    double flow_score;       /* what the parts say (NaN: the model has no such density): the flow's mean of z^2 over
+                                views and dimensions; */
+    double local_score;      /* what stands out in the positions' map: the mean of its highest 2.5 %, relative to the
+                                rest; */
+    double whole_score;      /* how unusual the whole image is: the map's median, about 1 for good images */
 } dn_score;
 DN_API void dn_score_init_size(dn_score *score, size_t size);
 #define dn_score_init(score) dn_score_init_size((score), sizeof *(score))
@@ -602,7 +608,8 @@ DN_API DN_CHECK_RESULT dn_status dn_localizer_create(dn_model *model, const dn_l
 /* Heat map in the image's own pixels.  map: (height, width) floats, >= 0; 1 is what good images hardly exceed (unscaled if
  * the model holds no scale).
  * DN_MAP_POSITIONS: the squared Mahalanobis distance of each cell of the feature maps (dn_maps_info) from what good
- * images have there, smoothed by one cell, interpolated between the cells' centres, divided by positions_scale.
+ * images have there, smoothed by 0.6 cells, divided by the root of its median (an image that is unusual as a whole raises
+ * all cells), interpolated between the cells' centres, divided by positions_scale.
  * DN_MAP_GRADIENT (paper section 3.5): the gradient of the training loss with respect to each view is rotated back and
  * blurred; |.| is averaged over views and channels, squared, and divided by heatmap_scale, which was measured with the
  * default views and sigma: fewer views or less blur give larger values.

@@ -6,6 +6,8 @@
 #define DN_API __attribute__((visibility("default")))
 #include "differnet.h"
 
+#include <stdatomic.h>
+
 #include "base/status.h"
 
 /* Refuses a NULL argument by name. */
@@ -14,6 +16,23 @@
         if (!(pointer))                                                                      \
             return fail((error), DN_E_ARGUMENT, "%s: %s is NULL", __func__, #pointer);       \
     } while (0)
+
+/* Begins a call on a mutable handle: DN_E_STATE if another one is in progress, of another thread or the one whose
+ * callback makes this one.  Otherwise `error` is where this call leaves its error, cleared.  The call ends, and the
+ * handle's flag falls, where the function returns. */
+#define BEGIN_CALL(in_use, own_error)                                                        \
+    __attribute__((cleanup(call_end))) atomic_int *call_held = call_begin(in_use);           \
+    if (!call_held)                                                                          \
+        return DN_E_STATE;                                                                   \
+    dn_error *error = (own_error);                                                           \
+    *error = (dn_error){0}
+
+atomic_int *call_begin(atomic_int *in_use); /* NULL: it is in use */
+void call_end(atomic_int **in_use);         /* nullable what it points to */
+extern const dn_error call_in_use;
+/* What dn_<handle>_error returns: the handle's own error, or call_in_use while the own one may be written. */
+const dn_error *call_error(const atomic_int *in_use, const dn_error *own);
+_Bool call_in_progress(const atomic_int *in_use);
 
 /* Copies a caller's option struct (nullable: defaults stay) over `own`, which holds the defaults, by the zero-tail
  * rule: a longer struct is accepted if its unknown tail is zero, a shorter one keeps our defaults for the rest. */

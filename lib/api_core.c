@@ -36,6 +36,34 @@ const char *dn_status_string(dn_status status)
     }
 }
 
+/* ---- calls on mutable handles ---- */
+
+const dn_error call_in_use = {DN_E_STATE, "this handle is used by another thread, or by the call whose callback uses it "
+                              "now: it serves one call at a time"};
+
+atomic_int *call_begin(atomic_int *in_use)
+{
+    return atomic_exchange_explicit(in_use, 1, memory_order_acquire) ? NULL : in_use;
+}
+
+void call_end(atomic_int **in_use)
+{
+    if (*in_use)
+        atomic_store_explicit(*in_use, 0, memory_order_release);
+}
+
+_Bool call_in_progress(const atomic_int *in_use)
+{
+    return atomic_load_explicit((atomic_int *)(uintptr_t)in_use, memory_order_acquire) != 0;
+}
+
+const dn_error *call_error(const atomic_int *in_use, const dn_error *own)
+{
+    return call_in_progress(in_use) ? &call_in_use : own;
+}
+
+/* ---- bytes ---- */
+
 const void *dn_blob_data(const dn_blob *blob)
 {
     return blob ? blob->data : NULL;

@@ -26,19 +26,10 @@ dn_status dn_localizer_create(dn_model *model, const dn_localizer_options *optio
     return localizer_create(model, &own, out, error);
 }
 
-/* Where a call leaves its error: in the localizer, cleared first. */
-static dn_error *fresh_error(dn_localizer *localizer)
-{
-    dn_error *error = localizer_error(localizer);
-
-    *error = (dn_error){0};
-    return error;
-}
-
 dn_status dn_localizer_map(dn_localizer *localizer, const dn_pixels *image, float *map)
 {
     REQUIRE(localizer, NULL);
-    dn_error *error = fresh_error(localizer);
+    BEGIN_CALL(localizer_in_use(localizer), localizer_error(localizer));
     REQUIRE(image, error);
     REQUIRE(map, error);
     TRY(pixels_check(image, DN_MIN_SIDE, error));
@@ -49,7 +40,7 @@ dn_status dn_localizer_boxes(dn_localizer *localizer, const float *map, int32_t 
                              dn_box *boxes, int32_t capacity, int32_t *count)
 {
     REQUIRE(localizer, NULL);
-    dn_error *error = fresh_error(localizer);
+    BEGIN_CALL(localizer_in_use(localizer), localizer_error(localizer));
     REQUIRE(count, error);
     *count = 0;
     REQUIRE(map, error);
@@ -66,7 +57,9 @@ dn_status dn_localizer_boxes(dn_localizer *localizer, const float *map, int32_t 
 
 const dn_error *dn_localizer_error(const dn_localizer *localizer)
 {
-    return localizer ? localizer_error((dn_localizer *)(uintptr_t)localizer) : NULL;
+    dn_localizer *own = (dn_localizer *)(uintptr_t)localizer;
+
+    return own ? call_error(localizer_in_use(own), localizer_error(own)) : NULL;
 }
 
 void dn_localizer_free(dn_localizer *localizer)

@@ -35,13 +35,6 @@ dn_status dn_scorer_create(dn_model *model, const dn_scorer_options *options, dn
 
 /* ---- one image ---- */
 
-/* Starts a call: no error yet, no view scores. */
-static void begin(dn_scorer *scorer)
-{
-    scorer->error = (dn_error){0};
-    scorer->scored = 0;
-}
-
 typedef dn_status (*scorer_function)(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error);
 
 /* The caller's *score is written on success only. */
@@ -59,36 +52,40 @@ static dn_status score_single(dn_scorer *scorer, scorer_function function, score
 dn_status dn_scorer_score(dn_scorer *scorer, const dn_pixels *image, dn_score *score)
 {
     REQUIRE(scorer, NULL);
-    begin(scorer);
-    REQUIRE(image, &scorer->error);
-    REQUIRE(score, &scorer->error);
+    BEGIN_CALL(&scorer->in_use, &scorer->error);
+    scorer->scored = 0;
+    REQUIRE(image, error);
+    REQUIRE(score, error);
     return score_single(scorer, scorer_score, (scorer_input){.view = image}, score);
 }
 
 dn_status dn_scorer_score_path(dn_scorer *scorer, const char *path, dn_score *score)
 {
     REQUIRE(scorer, NULL);
-    begin(scorer);
-    REQUIRE(path, &scorer->error);
-    REQUIRE(score, &scorer->error);
+    BEGIN_CALL(&scorer->in_use, &scorer->error);
+    scorer->scored = 0;
+    REQUIRE(path, error);
+    REQUIRE(score, error);
     return score_single(scorer, scorer_score, (scorer_input){.path = path}, score);
 }
 
 dn_status dn_scorer_decide(dn_scorer *scorer, const dn_pixels *image, dn_score *score)
 {
     REQUIRE(scorer, NULL);
-    begin(scorer);
-    REQUIRE(image, &scorer->error);
-    REQUIRE(score, &scorer->error);
+    BEGIN_CALL(&scorer->in_use, &scorer->error);
+    scorer->scored = 0;
+    REQUIRE(image, error);
+    REQUIRE(score, error);
     return score_single(scorer, scorer_decide, (scorer_input){.view = image}, score);
 }
 
 dn_status dn_scorer_decide_path(dn_scorer *scorer, const char *path, dn_score *score)
 {
     REQUIRE(scorer, NULL);
-    begin(scorer);
-    REQUIRE(path, &scorer->error);
-    REQUIRE(score, &scorer->error);
+    BEGIN_CALL(&scorer->in_use, &scorer->error);
+    scorer->scored = 0;
+    REQUIRE(path, error);
+    REQUIRE(score, error);
     return score_single(scorer, scorer_decide, (scorer_input){.path = path}, score);
 }
 
@@ -97,12 +94,13 @@ dn_status dn_scorer_inspect(dn_scorer *scorer, const dn_pixels *image, float *ma
     dn_score own = {.struct_size = sizeof own};
 
     REQUIRE(scorer, NULL);
-    begin(scorer);
-    REQUIRE(image, &scorer->error);
-    REQUIRE(map, &scorer->error);
-    REQUIRE(score, &scorer->error);
-    TRY(scorer_inspect(scorer, &(scorer_input){.view = image}, map, &own, &scorer->error));
-    return output_write(score, &own, sizeof own, "dn_score", &scorer->error);
+    BEGIN_CALL(&scorer->in_use, &scorer->error);
+    scorer->scored = 0;
+    REQUIRE(image, error);
+    REQUIRE(map, error);
+    REQUIRE(score, error);
+    TRY(scorer_inspect(scorer, &(scorer_input){.view = image}, map, &own, error));
+    return output_write(score, &own, sizeof own, "dn_score", error);
 }
 
 /* ---- many images ---- */
@@ -172,19 +170,34 @@ static void write_result(void *context, int32_t i, const dn_score *score, const 
         batch->errors[i] = cause;
 }
 
-static dn_status score_batch(struct batch *batch)
+static dn_status score_list(struct batch *batch)
 {
+    dn_scorer *scorer = batch->scorer;
     dn_error cause = {0};
     int32_t done = 0;
 
-    REQUIRE(batch->scorer, NULL);
-    begin(batch->scorer);
+    scorer->error = (dn_error){0};
+    scorer->scored = 0;
     if (batch->list.count == 0)
         return DN_OK;
     dn_status status = check_batch(batch, &cause);
     if (status == DN_OK)
-        status = scorer_score_list(batch->scorer, &batch->list, write_result, batch, &done, &cause);
-    return status == DN_OK ? batch->scorer->error.status : fail_rest(batch, done, &cause);
+        status = scorer_score_list(scorer, &batch->list, write_result, batch, &done, &cause);
+    return status == DN_OK ? scorer->error.status : fail_rest(batch, done, &cause);
+}
+
+static dn_status score_batch(struct batch *batch)
+{
+    REQUIRE(batch->scorer, NULL);
+    atomic_int *in_use = call_begin(&batch->scorer->in_use);
+    if (!in_use) {
+        for (int32_t i = 0; batch->errors && i < batch->list.count; i++)
+            batch->errors[i] = call_in_use;
+        return DN_E_STATE; /* nothing of a scorer in use is touched, its error neither */
+    }
+    dn_status status = score_list(batch);
+    call_end(&in_use);
+    return status;
 }
 
 dn_status dn_scorer_score_batch(dn_scorer *scorer, const dn_pixels *images, int32_t count, dn_score *scores,
@@ -208,14 +221,16 @@ int32_t dn_scorer_batch_images(const dn_scorer *scorer)
 
 const double *dn_scorer_view_scores(const dn_scorer *scorer, int32_t *count)
 {
+    int32_t scored = scorer && !call_in_progress(&scorer->in_use) ? scorer->scored : 0;
+
     if (count)
-        *count = scorer ? scorer->scored : 0;
-    return scorer && scorer->scored > 0 ? scorer->view_scores : NULL;
+        *count = scored;
+    return scored > 0 ? scorer->view_scores : NULL;
 }
 
 const dn_error *dn_scorer_error(const dn_scorer *scorer)
 {
-    return scorer ? &scorer->error : NULL;
+    return scorer ? call_error(&scorer->in_use, &scorer->error) : NULL;
 }
 
 void dn_scorer_free(dn_scorer *scorer)

@@ -63,29 +63,18 @@ dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *opt
     return trainer_create(extractor, &own, out, error);
 }
 
-/* Where a call on a trainer leaves its error: in the trainer, cleared first. */
-static dn_error *fresh_error(dn_trainer *trainer)
-{
-    dn_error *error = trainer_error(trainer);
-
-    *error = (dn_error){0};
-    return error;
-}
-
 dn_status dn_trainer_add_path(dn_trainer *trainer, const char *path)
 {
-    if (!trainer)
-        return DN_E_ARGUMENT;
-    dn_error *error = fresh_error(trainer);
+    REQUIRE(trainer, NULL);
+    BEGIN_CALL(trainer_in_use(trainer), trainer_error(trainer));
     REQUIRE(path, error);
     return trainer_add_path(trainer, path, error);
 }
 
 dn_status dn_trainer_add_pixels(dn_trainer *trainer, const dn_pixels *image)
 {
-    if (!trainer)
-        return DN_E_ARGUMENT;
-    dn_error *error = fresh_error(trainer);
+    REQUIRE(trainer, NULL);
+    BEGIN_CALL(trainer_in_use(trainer), trainer_error(trainer));
     REQUIRE(image, error);
     return trainer_add_pixels(trainer, image, error);
 }
@@ -94,9 +83,8 @@ dn_status dn_trainer_run(dn_trainer *trainer, dn_progress_fn progress, void *use
 {
     if (out)
         *out = NULL;
-    if (!trainer)
-        return DN_E_ARGUMENT;
-    dn_error *error = fresh_error(trainer);
+    REQUIRE(trainer, NULL);
+    BEGIN_CALL(trainer_in_use(trainer), trainer_error(trainer));
     REQUIRE(out, error);
     return trainer_run(trainer, progress, user, out, error);
 }
@@ -105,16 +93,17 @@ dn_status dn_trainer_model(dn_trainer *trainer, dn_model **out)
 {
     if (out)
         *out = NULL;
-    if (!trainer)
-        return DN_E_ARGUMENT;
-    dn_error *error = fresh_error(trainer);
+    REQUIRE(trainer, NULL);
+    BEGIN_CALL(trainer_in_use(trainer), trainer_error(trainer));
     REQUIRE(out, error);
     return trainer_model(trainer, out, error);
 }
 
 const dn_error *dn_trainer_error(const dn_trainer *trainer)
 {
-    return trainer ? trainer_error((dn_trainer *)(uintptr_t)trainer) : NULL;
+    dn_trainer *own = (dn_trainer *)(uintptr_t)trainer;
+
+    return own ? call_error(trainer_in_use(own), trainer_error(own)) : NULL;
 }
 
 void dn_trainer_free(dn_trainer *trainer)

@@ -23,4 +23,4 @@ install_packages() {
 
 # What the library and the command need to be built.
 build_packages=(gcc libc6-dev pkg-config meson ninja-build libopenblas-dev libpng-dev libjpeg62-turbo-dev zlib1g-dev
-    libdeflate-dev libjansson-dev)
+    libdeflate-dev libjansson-dev) # jansson: differnet convert alone

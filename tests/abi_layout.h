@@ -11,6 +11,7 @@
 #define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "size of " #type)
 #define AT(type, field, offset) _Static_assert(offsetof(type, field) == (offset), #type "." #field)
 
+/* clang-format off */
 SIZE(dn_error, 256);
 AT(dn_error, status, 0); AT(dn_error, message, 4);
 SIZE(dn_allocator, 24);
@@ -58,10 +59,11 @@ SIZE(dn_scorer_options, 40);
 AT(dn_scorer_options, struct_size, 0); AT(dn_scorer_options, views, 4); AT(dn_scorer_options, angles, 8);
 AT(dn_scorer_options, threads, 12); AT(dn_scorer_options, false_alarm_rate, 16); AT(dn_scorer_options, allocator, 24);
 AT(dn_scorer_options, runner, 32);
-SIZE(dn_score, 72);
+SIZE(dn_score, 80);
 AT(dn_score, struct_size, 0); AT(dn_score, anomalous, 4); AT(dn_score, score, 8); AT(dn_score, log_likelihood, 16);
 AT(dn_score, p_value, 24); AT(dn_score, threshold, 32); AT(dn_score, false_alarm_rate, 40); AT(dn_score, views, 48);
-AT(dn_score, lower_bound, 52); AT(dn_score, flow_score, 56); AT(dn_score, positions_score, 64);
+AT(dn_score, lower_bound, 52); AT(dn_score, flow_score, 56); AT(dn_score, local_score, 64);
+AT(dn_score, whole_score, 72);
 SIZE(dn_localizer_options, 48);
 AT(dn_localizer_options, struct_size, 0); AT(dn_localizer_options, views, 4); AT(dn_localizer_options, angles, 8);
 AT(dn_localizer_options, threads, 12); AT(dn_localizer_options, sigma, 16); AT(dn_localizer_options, allocator, 24);
@@ -88,6 +90,7 @@ AT(dn_progress, loss, 24);
 
 #undef SIZE
 #undef AT
+/* clang-format on */
 #endif
 
 /* The numbers of the constants, likewise. */

@@ -58,7 +58,8 @@ def enlarge(content):
     """Changes the weights in the file's bytes, and its checksum.  Returns {name: array}, views of `content`."""
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(bytes(content[8:start]))
-    old_sum = header.pop("__metadata__")["differnet.crc32"]
+    metadata = header.pop("__metadata__")
+    old_sum, header_sum = metadata["differnet.crc32"], metadata["differnet.header_crc32"]
     tensors = {}
     for name, entry in header.items():
         kind = {"F32": "<f4", "U32": "<u4"}[entry["dtype"]]
@@ -70,6 +71,9 @@ def enlarge(content):
             tensors[name] *= np.float32(1.4)
     place = content.index(old_sum.encode())
     content[place:place + 8] = b"%08x" % zlib.crc32(memoryview(content)[start:])
+    place = content.index(header_sum.encode())
+    content[place:place + 8] = b"0" * 8
+    content[place:place + 8] = b"%08x" % zlib.crc32(memoryview(content)[:start])
     return tensors
 
 

@@ -1,6 +1,7 @@
 #include "support.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +19,14 @@ static void *counted_alloc(size_t alignment, size_t size, void *user)
 
     if (call == state->fail_at)
         return NULL;
+    void *pointer = aligned_alloc(alignment, size);
     __atomic_add_fetch(&state->live, 1, __ATOMIC_RELAXED);
-    return aligned_alloc(alignment, size);
+    size_t held = __atomic_add_fetch(&state->held, malloc_usable_size(pointer), __ATOMIC_RELAXED);
+    size_t peak = __atomic_load_n(&state->peak, __ATOMIC_RELAXED);
+    while (held > peak &&
+           !__atomic_compare_exchange_n(&state->peak, &peak, held, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return pointer;
 }
 
 static void counted_free(void *pointer, void *user)
@@ -27,6 +34,7 @@ static void counted_free(void *pointer, void *user)
     failing_memory *state = user;
 
     __atomic_sub_fetch(&state->live, 1, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&state->held, malloc_usable_size(pointer), __ATOMIC_RELAXED);
     free(pointer);
 }
 
@@ -149,6 +157,108 @@ const char *golden_path(const char *name)
     const char *folder = getenv("DIFFERNET_GOLDEN");
 
     return path_join(folder ? folder : GOLDEN_FOLDER, name);
+}
+
+static void check_file_is(const char *path, const void *expected, size_t expected_size)
+{
+    size_t size;
+    uint8_t *bytes = read_file(path, &size);
+
+    ck_assert_uint_eq(size, expected_size);
+    ck_assert_mem_eq(bytes, expected, size);
+    free(bytes);
+}
+
+void check_saves_without_memory(const save_test *test, const char *path)
+{
+    _Bool finished = 0;
+    long failures = 0, live = test->memory->live;
+    size_t size;
+
+    ck_assert_int_eq(test->save(test->object, path, NULL), DN_OK);
+    uint8_t *good = read_file(path, &size);
+    test->open(test->object, path);
+    for (long number = 1; !finished; number++) {
+        dn_error error = {0};
+        write_file(path, "old", 3);
+        test->memory->calls = 0;
+        test->memory->fail_at = number;
+        dn_status status = test->save(test->object, path, &error);
+        finished = test->memory->calls < number;
+        test->memory->fail_at = 0;
+        if (status == DN_OK) {
+            check_file_is(path, good, size);
+            test->open(test->object, path);
+        } else {
+            check_error(&error, DN_E_MEMORY, "out of memory");
+            check_file_is(path, "old", 3);
+            failures++;
+        }
+        ck_assert(!finished || status == DN_OK);
+        ck_assert_int_eq(test->memory->live, live);
+        ck_assert_int_lt(number, 1000);
+    }
+    ck_assert_int_gt(failures, 10);
+    free(good);
+}
+
+/* ---- safetensors files ---- */
+
+/* Bit by bit, from the definition. */
+static uint32_t crc32_of(const uint8_t *bytes, size_t size)
+{
+    uint32_t crc = ~0u;
+
+    for (size_t i = 0; i < size; i++) {
+        crc ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? crc >> 1 ^ 0xEDB88320u : crc >> 1;
+    }
+    return ~crc;
+}
+
+static uint8_t *find_text(uint8_t *bytes, size_t size, const char *text)
+{
+    size_t length = strlen(text);
+
+    for (size_t i = 0; i + length <= size; i++)
+        if (!memcmp(bytes + i, text, length))
+            return bytes + i;
+    return NULL;
+}
+
+static void put_digits(uint8_t *to, uint32_t crc)
+{
+    char digits[9];
+
+    snprintf(digits, sizeof digits, "%08x", (unsigned)crc);
+    memcpy(to, digits, 8);
+}
+
+void sign_file(uint8_t *bytes, size_t size)
+{
+    static const char data_key[] = "\"differnet.crc32\":\"", header_key[] = "\"differnet.header_crc32\":\"";
+    uint64_t length;
+
+    memcpy(&length, bytes, sizeof length);
+    ck_assert_uint_le(length, size - 8);
+    size_t start = 8 + (size_t)length;
+    uint8_t *data_sum = find_text(bytes, start, data_key), *header_sum = find_text(bytes, start, header_key);
+    if (data_sum)
+        put_digits(data_sum + sizeof data_key - 1, crc32_of(bytes + start, size - start));
+    if (header_sum) {
+        memcpy(header_sum + sizeof header_key - 1, "00000000", 8);
+        put_digits(header_sum + sizeof header_key - 1, crc32_of(bytes, start));
+    }
+}
+
+void replace_text(uint8_t *bytes, size_t size, const char *from, const char *to)
+{
+    uint8_t *place = find_text(bytes, size, from);
+
+    ck_assert_uint_eq(strlen(from), strlen(to));
+    ck_assert_msg(place != NULL, "no %s in the file", from);
+    memcpy(place, to, strlen(to));
 }
 
 /* ---- numbers and pictures ---- */

@@ -12,8 +12,9 @@
 /* An allocator that counts, and fails its n-th allocation (1, 2, ...; 0: never). */
 typedef struct failing_memory {
     long fail_at;
-    long calls; /* allocations asked for so far */
-    long live;  /* allocations not yet freed; must be 0 at the end */
+    long calls;        /* allocations asked for so far */
+    long live;         /* allocations not yet freed; must be 0 at the end */
+    size_t held, peak; /* bytes not yet freed, and the most there were */
 } failing_memory;
 dn_allocator failing_allocator(failing_memory *state);
 
@@ -25,6 +26,21 @@ void write_file(const char *path, const void *bytes, size_t size);
 uint8_t *read_file(const char *path, size_t *size); /* malloc; test fails if unreadable */
 int count_files(const char *folder);                /* entries other than . and .. */
 const char *golden_path(const char *name);          /* tests/golden/NAME */
+
+/* Saves with each allocation failing in turn, until none is left: a save that says it failed has left the old file, one
+ * that says it went well the very bytes that it writes with memory enough, and those open. */
+typedef struct save_test {
+    dn_status (*save)(void *object, const char *path, dn_error *error);
+    void (*open)(void *object, const char *path); /* asserts that the file opens and is right */
+    void *object;
+    failing_memory *memory; /* of the object */
+} save_test;
+void check_saves_without_memory(const save_test *test, const char *path);
+
+/* Makes the checksums in a file's header right again after a test changed its bytes, so far as they are there. */
+void sign_file(uint8_t *bytes, size_t size);
+/* Replaces the first occurrence of a text in a file by another of the same length. */
+void replace_text(uint8_t *bytes, size_t size, const char *from, const char *to);
 
 /* Largest absolute difference; largest absolute value. */
 double max_abs_difference(const float *a, const float *b, size_t n);

@@ -1,22 +1,49 @@
 #!/usr/bin/env python3
-"""Tests of bindings/python/differnet.py.  usage: test_bindings.py LIBRARY [unittest arguments]"""
+"""Tests of bindings/python/differnet.py.  usage: test_bindings.py LIBRARY [unittest arguments]
+
+With PLAIN in the environment: as if neither numpy nor anything built on it were installed."""
+import array
+import contextlib
+import copy
 import ctypes
 import gc
+import io
 import json
+import operator
 import os
+import pickle
 import re
+import signal
+import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
+import time
+import types
 import unittest
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bindings/python"))
 
+PLAIN = "PLAIN" in os.environ
+if PLAIN:
+    sys.modules.update(dict.fromkeys(("numpy", "PIL", "torch", "cv2")))
+
 import differnet  # noqa: E402
 
-numpy = differnet.numpy
+
+def optional(name):
+    """A module, or None where it is missing."""
+    try:
+        return __import__(name)
+    except ImportError:
+        return None
+
+
+numpy, PIL, torch, cv2 = differnet.numpy, optional("PIL"), optional("torch"), optional("cv2")
 WIDTH, HEIGHT = 40, 32
 EMBED_BACKBONE = os.environ.get("EMBED_BACKBONE", "1") == "1"
 
@@ -104,8 +131,8 @@ class HeaderTest(unittest.TestCase):
             self.assertEqual(known[name]._fields_, expected, name)
 
     def test_constants(self):
-        constants = re.findall(r"#define DN_((?:E|PRESET|SCHEDULE|PHASE|STORAGE|ANGLES)_\w+|OK|(?:GRAY|RGB|BGR)A?\d+)\s+"
-                               r"\(?(-?\d+)\)?", self.text)
+        constants = re.findall(r"#define DN_((?:E|MAP|PRESET|SCHEDULE|PHASE|STORAGE|ANGLES)_\w+|OK|"
+                               r"(?:GRAY|RGB|BGR)A?\d+)\s+\(?(-?\d+)\)?", self.text)
         self.assertGreater(len(constants), 25)
         for name, value in constants:
             self.assertEqual(getattr(differnet, name), int(value), name)
@@ -134,8 +161,10 @@ class ErrorTest(unittest.TestCase):
         with flow:
             self.assertEqual(flow.info.dimension, 4)
         flow.close()
-        with self.assertRaisesRegex(ctypes.ArgumentError, "this Flow is closed"):
-            flow.forward([[0, 0, 0, 0]])
+        for use in (lambda: flow.forward([[0, 0, 0, 0]]), flow.to_bytes, lambda: flow.info):
+            with self.assertRaisesRegex(differnet.Error, "this Flow is closed") as caught:
+                use()
+            self.assertEqual(caught.exception.status, differnet.E_STATE)
 
     def test_blas(self):
         before = differnet.blas_threads()
@@ -193,19 +222,300 @@ class ImageTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "map: shape"):
             differnet.overlay(picture(1), [[0.0]])
 
+    def decoded(self, image):
+        """What the library sees of an image: (format, width, height, numbers)."""
+        image = differnet.Image.open(differnet.encode_png(image))
+        return image.format, image.width, image.height, flat(image.array())
+
     @unittest.skipIf(numpy is None, "numpy is missing")
     def test_arrays(self):
         rgb = numpy.array(list(picture(1).data), "B").reshape(HEIGHT, WIDTH, 3)
-        for image in (rgb, rgb[::-1], rgb[:, 4:20], numpy.dstack([rgb, rgb[:, :, :1]])):
+        for image in (rgb, rgb[::-1], rgb[:, 4:20], numpy.dstack([rgb, rgb[:, :, :1]]), rgb[:, ::2], rgb[:, :, ::-1],
+                      rgb.transpose(2, 0, 1).copy().transpose(1, 2, 0), numpy.broadcast_to(rgb[:1], rgb.shape)):
             decoded = differnet.Image.open(differnet.encode_png(image)).array()
             numpy.testing.assert_array_equal(decoded, image[:, :, :3])
-        for image in (rgb[:, :, 0].copy(), rgb[:, :, 1].astype("uint16") * 257):
+        wide = rgb[:, :, 1].astype("uint16") * 257
+        odd = numpy.frombuffer(b"x" + wide.tobytes(), "u2", offset=1).reshape(wide.shape)
+        for image in (rgb[:, :, 0].copy(), rgb[:, :, 0], rgb[:, :, :1], wide, wide[:, ::3], wide.astype(">u2"), odd):
             decoded = differnet.Image.open(differnet.encode_png(image)).array()
-            self.assertEqual(decoded.dtype, image.dtype)
-            numpy.testing.assert_array_equal(decoded, image)
-        for image in (rgb[:, ::2], rgb.astype("f"), rgb[:, :, :2], rgb.astype(">u2")[:, :, 0], rgb[0, 0]):
-            with self.assertRaises(ValueError):
+            self.assertEqual(decoded.dtype.itemsize, image.dtype.itemsize)
+            numpy.testing.assert_array_equal(decoded, image.reshape(decoded.shape))
+        for image, reason in ((rgb.astype("f") / 255, "float32 numbers.*astype"), (rgb > 3, "bool numbers"),
+                              (rgb.astype("i4"), "int32 numbers"), (rgb[:, :, :2], "shape"), (rgb[0, 0], "shape"),
+                              (rgb.astype("u2"), "colour image of 16 bits"), (rgb[None], "shape"),
+                              (rgb.transpose(2, 0, 1), "channels come last"), (numpy.array(None), "object numbers")):
+            with self.assertRaisesRegex(TypeError, reason):
                 differnet.encode_png(image)
+
+    @unittest.skipIf(numpy is None, "numpy is missing")
+    def test_bgr(self):
+        rgb = numpy.array(list(picture(1).data), "B").reshape(HEIGHT, WIDTH, 3)
+        bgr = rgb[:, :, ::-1].copy()
+        expected = self.decoded(rgb)
+        self.assertNotEqual(self.decoded(bgr), expected)
+        for format in ("bgr8", "BGR8", differnet.BGR8):
+            pixels = differnet.Pixels(bgr, format=format)
+            self.assertEqual((pixels.width, pixels.height, pixels.format), (WIDTH, HEIGHT, differnet.BGR8))
+            self.assertEqual(self.decoded(pixels), expected)
+        self.assertEqual(self.decoded(differnet.Pixels(numpy.dstack([bgr, bgr[:, :, 0]]), format="bgra8")), expected)
+        self.assertEqual(self.decoded(differnet.Pixels(bgr.tobytes(), WIDTH, HEIGHT, "bgr8")), expected)
+        for image, format in ((bgr, "gray8"), (bgr, "bgra8"), (bgr[:, :, 0], "bgr8"), (bgr, "rgb"), (bgr, 7)):
+            with self.assertRaisesRegex(ValueError, "cannot be|unknown"):
+                differnet.Pixels(image, format=format)
+
+    @unittest.skipIf(PIL is None, "PIL is missing")
+    def test_pil(self):
+        from PIL import Image
+        rgb = Image.frombytes("RGB", (WIDTH, HEIGHT), bytes(picture(1).data))
+        # What a file's reader makes of a picture of each mode is what the picture itself must give.
+        with tempfile.TemporaryDirectory() as folder:
+            for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+                image, path = rgb.convert(mode), Path(folder) / f"{mode}.png"
+                image.save(path)
+                expected = differnet.Image.open(path)
+                for given in (image, Image.open(path), differnet.Pixels(image)):
+                    got = self.decoded(given)
+                    self.assertEqual(got[:3], (expected.format, WIDTH, HEIGHT), mode)
+                    self.assertEqual(got[3], flat(expected.array()), mode)
+        wide = Image.frombytes("I;16", (2, 2), bytes([1, 0, 0, 1, 255, 255, 3, 2]))
+        self.assertEqual(self.decoded(wide), (differnet.GRAY16, 2, 2, [1, 256, 65535, 515]))
+        for mode in ("CMYK", "YCbCr", "HSV", "I", "F"):
+            with self.assertRaisesRegex(TypeError, f"PIL image of mode '{mode}': give image.convert"):
+                differnet.encode_png(rgb.convert("L").convert(mode) if mode in "IF" else rgb.convert(mode))
+        with mock.patch.object(differnet, "numpy", None):
+            self.assertEqual(self.decoded(rgb)[3], list(picture(1).data))
+
+    @unittest.skipIf(torch is None, "torch is missing")
+    def test_torch(self):
+        rgb = torch.tensor(list(picture(1).data), dtype=torch.uint8).reshape(HEIGHT, WIDTH, 3)
+        expected = (differnet.RGB8, WIDTH, HEIGHT, list(picture(1).data))
+        self.assertEqual(self.decoded(rgb), expected)
+        self.assertEqual(self.decoded(rgb.permute(2, 0, 1).contiguous().permute(1, 2, 0)), expected)
+        self.assertEqual(self.decoded(rgb[:, :, 1]), (differnet.GRAY8, WIDTH, HEIGHT, flat(rgb[:, :, 1])))
+        self.assertEqual(self.decoded(differnet.Pixels(rgb.flip(2), format="bgr8")), expected)
+        for image, reason in ((rgb.permute(2, 0, 1), "tensor.permute"), (rgb / 255, "float32 numbers"),
+                              ((rgb / 255).requires_grad_(), "not an image: Tensor: .*detach"),
+                              (rgb.to("meta"), "not an image: Tensor")):
+            with self.assertRaisesRegex(TypeError, reason):
+                differnet.encode_png(image)
+        with mock.patch.object(differnet, "numpy", None), self.assertRaisesRegex(TypeError, "numpy must be installed"):
+            differnet.encode_png(rgb)
+
+    @unittest.skipIf(cv2 is None, "OpenCV is missing")
+    def test_opencv(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "part.png")
+            differnet.write_png(picture(1), path)
+            frame = cv2.imread(path)
+            expected = (differnet.RGB8, WIDTH, HEIGHT, list(picture(1).data))
+            self.assertEqual(self.decoded(differnet.Pixels(frame, format="bgr8")), expected)
+            self.assertEqual(self.decoded(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)), expected)
+            self.assertEqual(self.decoded(frame[:, :, ::-1]), expected)
+            self.assertNotEqual(self.decoded(frame), expected)
+
+    def test_protocols(self):
+        gray = bytes(range(6))
+        wide = array.array("H", [0, 1, 256, 65535])
+        with_address = types.SimpleNamespace(__array_interface__={
+            "shape": (2, 2), "typestr": wide_type(), "data": (wide.buffer_info()[0], True), "version": 3})
+        skipping = types.SimpleNamespace(__array_interface__={
+            "shape": (2, 1), "typestr": wide_type(), "data": (wide.buffer_info()[0], True), "version": 3,
+            "strides": (4, 2)})
+        with_bytes = types.SimpleNamespace(__array_interface__={
+            "shape": (2, 3), "typestr": "|u1", "data": b"x" + gray, "offset": 1, "version": 3})
+        numpys = [None] if numpy is None else [numpy, None]
+        for module in numpys:
+            with mock.patch.object(differnet, "numpy", module):
+                self.assertEqual(self.decoded(memoryview(gray).cast("B", (2, 3))), (differnet.GRAY8, 3, 2, list(gray)))
+                self.assertEqual(self.decoded(memoryview(gray).cast("B", (1, 2, 3))),
+                                 (differnet.RGB8, 2, 1, list(gray)))
+                self.assertEqual(self.decoded(memoryview(wide).cast("B").cast("H", (2, 2))),
+                                 (differnet.GRAY16, 2, 2, list(wide)))
+                self.assertEqual(self.decoded(with_address), (differnet.GRAY16, 2, 2, list(wide)))
+                self.assertEqual(self.decoded(skipping), (differnet.GRAY16, 1, 2, [0, 256]))
+                self.assertEqual(self.decoded(with_bytes), (differnet.GRAY8, 3, 2, list(gray)))
+                for bad in (5, None, "".join, [[1, 2], [3, 4]], object(), memoryview(gray), gray, bytearray(gray),
+                            memoryview(gray).cast("b", (2, 3)), memoryview(bytes(16)).cast("f", (2, 2)),
+                            picture, differnet.Flow.create(dimension=4, blocks=1, hidden=2)):
+                    with self.assertRaises(TypeError):
+                        differnet.encode_png(bad)
+        for change in ({"shape": (3, 3)}, {"offset": -1}, {"strides": (-3, 1)}, {"strides": (4, 1)}):
+            wrong = types.SimpleNamespace(__array_interface__={**with_bytes.__array_interface__, **change})
+            with mock.patch.object(differnet, "numpy", None), self.assertRaisesRegex(ValueError, "too few"):
+                differnet.encode_png(wrong)
+        with self.assertRaisesRegex(TypeError, r"Image.open\(data\)"):
+            differnet.encode_png(gray)
+
+
+def wide_type():
+    return "<u2" if sys.byteorder == "little" else ">u2"
+
+
+class DocumentationTest(unittest.TestCase):
+    def snippets(self):
+        """The indented blocks of the module's and its classes' documentation."""
+        for thing in [differnet] + [thing for thing in vars(differnet).values()
+                                    if isinstance(thing, type) and thing.__module__ == differnet.__name__]:
+            text = thing.__doc__ or ""
+            if thing is not differnet:
+                text = re.sub("^    ", "", text, flags=re.M)
+            for block in re.findall(r"(?:^    .*\n|^\n)+", text + "\n", flags=re.M):
+                if block.strip():
+                    yield thing.__name__, textwrap.dedent(block)
+
+    def test_snippets(self):
+        model, before, seen, create = tiny_trainer().run(), os.getcwd(), [], differnet.Trainer.__init__
+        small = {"epochs": 2, "hidden": 8, "blocks": 2, "bank": 2, "views": 2, "heatmap_images": 2}
+        names = {"differnet": differnet, "model": model, "scorer": differnet.Scorer(model),
+                 "good_images": [f"{i}.png" for i in range(6)], "paths": ["part.png", "absent.png"],
+                 "camera_bytes": bytes(640 * 480),
+                 "frame": memoryview(picture(3).data).cast("B", (HEIGHT, WIDTH, 3))}
+        with tempfile.TemporaryDirectory() as folder, \
+                mock.patch.object(differnet.Extractor, "default", return_value=tiny_extractor()), \
+                mock.patch.object(differnet.Trainer, "__init__", lambda *a, **o: create(*a, **{**o, **small})), \
+                contextlib.redirect_stdout(io.StringIO()) as printed:
+            try:
+                os.chdir(folder)
+                for name in names["good_images"] + ["part.png"]:
+                    differnet.write_png(picture(len(name)), name)
+                tiny_extractor().save("backbone.safetensors")
+                for where, code in self.snippets():
+                    exec(compile(code, where, "exec"), dict(names))
+                    seen.append(where)
+                self.assertTrue(os.path.exists("overlay.png"))
+            finally:
+                os.chdir(before)
+        self.assertLessEqual({"differnet", "Scorer", "Localizer", "Trainer", "Model", "Flow", "Pixels"}, set(seen))
+        self.assertIn("absent.png cannot be scored", printed.getvalue())
+
+    @unittest.skipIf(PLAIN, "the example does not depend on what is installed")
+    def test_example(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.mkdir(os.path.join(folder, "good"))
+            for seed in range(5):
+                differnet.write_png(picture(seed), os.path.join(folder, "good", f"{seed}.png"))
+            differnet.write_png(picture(9, spot=True), os.path.join(folder, "part.png"))
+            environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"),
+                           "LD_LIBRARY_PATH": os.path.dirname(os.path.abspath(differnet._library._name))}
+            command = [sys.executable, str(ROOT / "examples/train_and_score.py"), "good", "part.png", "absent.png",
+                       "--epochs", "1", "--backbone", str(ROOT / "tests/golden/cnn_alexnet.safetensors")]
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, r"part.png: score \d+\.\d+, (normal|anomalous)")
+            self.assertIn("absent.png: ", done.stdout)
+            self.assertLessEqual({"part.dnm", "part.state"}, set(os.listdir(folder)))
+
+    def test_everything_public_is_documented(self):
+        for name in differnet.__all__:
+            thing = getattr(differnet, name)
+            self.assertTrue(thing.__doc__, name)
+            for own, member in vars(thing).items() if isinstance(thing, type) else ():
+                if not own.startswith("_"):
+                    self.assertTrue(getattr(member, "__func__", member).__doc__, f"{name}.{own}")
+
+    def test_library_is_found(self):
+        """As the dynamic linker finds it; or the message says what to do."""
+        folder = os.path.dirname(os.path.abspath(differnet._library._name))
+        program = (f"import sys; sys.path.insert(0, {str(ROOT / 'bindings/python')!r}); import differnet\n"
+                   "print(differnet.version())")
+        found = subprocess.run([sys.executable, "-c", program], env={**os.environ, "LD_LIBRARY_PATH": folder},
+                               capture_output=True, text=True)
+        self.assertEqual((found.stdout.strip(), found.returncode), (differnet.version(), 0), found.stderr)
+        with mock.patch.object(ctypes, "CDLL", side_effect=OSError("no such file")), \
+                mock.patch.object(differnet, "_library", None), self.assertRaisesRegex(OSError, "differnet.load"):
+            differnet.load()
+
+
+class MisuseTest(unittest.TestCase):
+    """What would crash in C, or be taken for something else, is refused in Python."""
+
+    def handles(self):
+        trainer = tiny_trainer()
+        model = trainer.run()
+        return [trainer, model, model.extractor, model.flow, differnet.Scorer(model), differnet.Localizer(model),
+                differnet.Image.open(differnet.encode_png(picture(1)))]
+
+    def test_copies(self):
+        for handle in self.handles():
+            for make in (copy.copy, copy.deepcopy, pickle.dumps):
+                with self.assertRaisesRegex(TypeError, f"{type(handle).__name__} objects cannot be copied"):
+                    make(handle)
+            handle.close()
+        with self.assertRaisesRegex(TypeError, "to_bytes"):
+            pickle.dumps(differnet.Flow.create(dimension=4, blocks=1, hidden=2))
+
+    def test_kinds_of_handles(self):
+        extractor, flow = tiny_extractor(), differnet.Flow.create(dimension=4, blocks=1, hidden=2)
+        for kind, good in ((differnet.Scorer, "Model"), (differnet.Localizer, "Model"),
+                           (differnet.Trainer, "Extractor")):
+            for bad in (flow, 5, "part.dnm", None, b"x", extractor if good == "Model" else kind):
+                with self.assertRaisesRegex(TypeError, f"a differnet.{good} is needed"):
+                    kind(bad)
+        for kind in (differnet.Model, differnet.Flow, differnet.Extractor, differnet.Image):
+            for argument in ((), ("part.dnm",), (12345,)):
+                with self.assertRaisesRegex(TypeError, f"call {kind.__name__}[.]"):
+                    kind(*argument)
+            for bad in (5, 10 ** 15, ["part.dnm"], None):
+                with self.assertRaisesRegex(TypeError, f"{kind.__name__}.open.. takes a path or the bytes"):
+                    kind.open(bad)
+        with self.assertRaises(differnet.Error):
+            differnet.Scorer.__new__(differnet.Scorer).score(picture(1))
+
+    def test_integers(self):
+        flow, many = differnet.Flow.create(dimension=4, blocks=1, hidden=2), 2 ** 32 + 1
+        png = differnet.encode_png(picture(1))
+        trainer = tiny_trainer()
+        with tempfile.TemporaryDirectory() as folder:
+            for use in (lambda: differnet.Flow.create(dimension=2 ** 32 + 4), lambda: flow.sample(many),
+                        lambda: differnet.Flow.create(seed=-1), lambda: flow.sample(1, seed=2 ** 64),
+                        lambda: differnet.Extractor.random([2, 3, 2, 3, 2 ** 32 + 4]),
+                        lambda: tiny_trainer(threads=many), lambda: tiny_trainer(epochs=-2 ** 31 - 1),
+                        lambda: differnet.Trainer(tiny_extractor(), preset=2 ** 32),
+                        lambda: differnet.Image.open(png, max_pixels=2 ** 64 + 5000),
+                        lambda: differnet.Pixels(bytes(12), 2 ** 32 + 2, 2), lambda: trainer.run(5) or 1 / 0,
+                        lambda: differnet.Pixels(bytes(12), 2, 2, stride=2 ** 64 + 6),
+                        lambda: differnet.blas_set_threads(many),
+                        lambda: tiny_extractor().save(os.path.join(folder, "a"), 2 ** 32)):
+                with self.assertRaisesRegex((ValueError, TypeError), "does not fit in|a function is needed"):
+                    use()
+        for use in (lambda: tiny_trainer(threads=1.5), lambda: tiny_trainer(threads="2"), lambda: flow.sample(2.0),
+                    lambda: tiny_trainer(holdout="0.5"), lambda: differnet.Pixels(bytes(12), 2.0, 2),
+                    lambda: differnet.Pixels(5, 1, 1), lambda: differnet.Pixels(bytes(12), 2),
+                    lambda: differnet.overlay(picture(1), [[0.0] * WIDTH] * HEIGHT, full="2"),
+                    lambda: differnet.blas_set_threads(None)):
+            with self.assertRaises(TypeError):
+                use()
+        trainer.close()
+
+    def test_paths(self):
+        trainer, extractor = tiny_trainer(), tiny_extractor()
+        model = trainer.run()
+        scorer, localizer = differnet.Scorer(model), differnet.Localizer(model)
+        with tempfile.TemporaryDirectory() as folder:
+            cut = os.path.join(folder, "part.png\0.txt")
+            for use in (lambda: differnet.write_png(picture(1), cut), lambda: model.save(cut),
+                        lambda: extractor.save(cut), lambda: model.flow.save(cut), lambda: differnet.Model.open(cut),
+                        lambda: differnet.Image.open(Path(cut)), lambda: scorer.score(cut), lambda: scorer.decide(cut),
+                        lambda: scorer.score_batch([cut]), lambda: localizer.map(cut),
+                        lambda: tiny_trainer().add(cut), lambda: tiny_trainer(checkpoint=cut)):
+                with self.assertRaisesRegex(ValueError, "NUL"):
+                    use()
+            self.assertEqual(os.listdir(folder), [])
+        for checkpoint in (True, 5, 1.5, ["state"]):
+            with self.assertRaises(TypeError):
+                tiny_trainer(checkpoint=checkpoint)
+        for bad in (True, 5, None):
+            with self.assertRaises(TypeError):
+                model.save(bad)
+        tiny_trainer(checkpoint=None).close()
+
+    def test_numbers(self):
+        flow = differnet.Flow.create(dimension=4, blocks=1, hidden=2)
+        for module in ([None] if numpy is None else [numpy, None]):
+            with mock.patch.object(differnet, "numpy", module):
+                for bad in ("text", b"text", None, 5, [["a", "b", "c", "d"]], object()):
+                    with self.assertRaises((TypeError, ValueError)):
+                        flow.forward(bad)
 
 
 class NetworkTest(unittest.TestCase):
@@ -220,6 +530,12 @@ class NetworkTest(unittest.TestCase):
         features = extractor.features(views)
         self.assertEqual(shape(features), (2, 4))
         self.assertEqual(flat(features), flat(extractor.features_image(picture(1), [0, 90.5])))
+        grid = extractor.maps_info
+        self.assertEqual((grid.rows, grid.columns, grid.channels, grid.taps), (3, 3, 3 + 2 + 3 + 4, 4))
+        self.assertEqual(grid.names[0], "features.5")
+        maps = extractor.maps(views)
+        self.assertEqual(shape(maps), (2, 3, 3, 12))
+        self.assertEqual(flat(maps)[:108], flat(extractor.maps(extractor.views(picture(1), [0]))))
         gradient = extractor.gradient(views, [[1, 0, 0, 1], [0, 0, 0, 0]])
         self.assertEqual(shape(gradient), (2, 64, 64, 3))
         self.assertTrue(any(flat(gradient)[:64 * 64 * 3]))
@@ -348,18 +664,20 @@ class TrainingTest(unittest.TestCase):
         with differnet.Scorer(model, false_alarm_rate=0.5, threads=2) as scorer:
             pictures = [picture(seed, spot=seed % 2 == 1) for seed in range(6)]
             alone = [scorer.score(image) for image in pictures]
-            self.assertEqual(scorer.score_batch(pictures), alone)
+            self.assertEqual(repr(scorer.score_batch(pictures)), repr(alone))  # NaN is not equal to NaN
             self.assertEqual(len(scorer.view_scores), 0)
             self.assertEqual(scorer.batch_images, 16)
             self.assertEqual(scorer.score_batch([]), [])
             first, bad, last = scorer.score_batch([image_path, image_path + ".absent", image_path])
-            self.assertEqual((first, last), (alone[0], alone[0]))
+            self.assertEqual(repr((first, last)), repr((alone[0], alone[0])))
             self.assertIsInstance(bad, differnet.Error)
             self.assertEqual(bad.status, differnet.E_IO)
             self.assertIn(".absent", str(bad))
             bad, good = scorer.score_batch([differnet.Pixels(bytes(12), 2, 2), image_path])
             self.assertIn("images[0]", str(bad))
-            self.assertEqual(good, alone[0])
+            self.assertEqual(repr(good), repr(alone[0]))
+            with self.assertRaisesRegex(differnet.Error, "position"):
+                scorer.inspect(picture(0))
         # Two views of the model are looked at together; of more, the first may be enough.
         with differnet.Scorer(model, false_alarm_rate=1, views=20) as scorer:
             for image in (image_path, picture(0)):
@@ -406,8 +724,10 @@ class TrainingTest(unittest.TestCase):
         def fail(progress):
             raise KeyError("mine")
 
+        trainer = tiny_trainer()
         with self.assertRaises(KeyError):
-            tiny_trainer().run(fail)
+            trainer.run(fail)
+        self.assertIsNone(trainer._job)  # the run has ended
 
     def test_no_images(self):
         with self.assertRaises(differnet.Error) as caught:
@@ -437,6 +757,291 @@ class TrainingTest(unittest.TestCase):
         self.assertEqual(results, [expected] * 20)
 
 
+class SharedTest(unittest.TestCase):
+    """Handles that several threads use, and close."""
+
+    def setUp(self):
+        self.model = tiny_trainer().run()
+
+    def run_threads(self, *works):
+        """Runs each work in a thread; fails with what any of them raised."""
+        raised = []
+
+        def guarded(work):
+            try:
+                work()
+            except BaseException as exception:
+                raised.append(exception)
+
+        threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+            self.assertFalse(thread.is_alive())
+        if raised:
+            raise raised[0]
+
+    def test_one_scorer(self):
+        for threads in (1, 2):
+            scorer = differnet.Scorer(self.model, threads=threads, views=8)
+            pictures = [picture(seed) for seed in range(4)]
+            expected = [scorer.score(image).score for image in pictures]
+            self.assertEqual(len(set(expected)), 4)
+            got = []
+
+            def work():
+                for _ in range(5):
+                    got.extend((i, scorer.score(image).score) for i, image in enumerate(pictures))
+                    got.extend(enumerate(result.score for result in scorer.score_batch(pictures)))
+                    self.assertIn(len(scorer.view_scores), (0, 8))
+
+            self.run_threads(*[work] * 4)
+            self.assertEqual(len(got), 160)
+            self.assertEqual([score for i, score in got], [expected[i] for i, _ in got])
+
+    def test_errors_stay_apart(self):
+        scorer = differnet.Scorer(self.model)
+
+        def work(name):
+            for _ in range(50):
+                with self.assertRaisesRegex(differnet.Error, name):
+                    scorer.score(f"/nonexistent/{name}.png")
+
+        self.run_threads(*(lambda name=name: work(name) for name in ("first", "second", "third")))
+
+    def test_one_localizer(self):
+        localizer = differnet.Localizer(self.model, views=8)
+        expected = [flat(localizer.map(picture(seed))) for seed in range(3)]
+
+        def work():
+            for _ in range(5):
+                for seed in range(3):
+                    self.assertEqual(flat(localizer.map(picture(seed))), expected[seed])
+
+        self.run_threads(*[work] * 3)
+
+    def test_one_trainer(self):
+        expected, trainer = tiny_trainer().run().to_bytes(), tiny_trainer()
+        models = []
+        self.run_threads(*[lambda: models.append(trainer.run())] * 3)
+        self.assertEqual([model.to_bytes() for model in models], [expected] * 3)
+
+    def test_close_meanwhile(self):
+        for make, use in ((lambda: differnet.Scorer(self.model, threads=2, views=64), lambda h: h.score(picture(1))),
+                          (lambda: differnet.Localizer(self.model, views=64), lambda h: h.map(picture(1))),
+                          (lambda: differnet.Flow.create(dimension=64, hidden=64), lambda h: h.sample(2000)),
+                          (lambda: differnet.Model.open(self.model.to_bytes()), lambda h: h.extractor.info)):
+            for _ in range(5):
+                handle, closed, under_way = make(), [], threading.Event()
+
+                def work():
+                    try:
+                        while True:
+                            use(handle)
+                            under_way.set()
+                    except differnet.Error as error:
+                        closed.append(str(error))
+
+                def close():
+                    under_way.wait(60)
+                    time.sleep(0.003)
+                    handle.close()
+
+                self.run_threads(work, work, close)
+                self.assertEqual(closed, [f"this {type(handle).__name__} is closed"] * 2)
+
+    def test_close_in_progress(self):
+        trainer = tiny_trainer()
+        model = trainer.run(lambda progress: trainer.close())
+        self.assertEqual(model.to_bytes(), self.model.to_bytes())
+        with self.assertRaisesRegex(differnet.Error, "this Trainer is closed"):
+            trainer.run()
+
+    def test_use_in_progress(self):
+        trainer, statuses = tiny_trainer(), []
+
+        def progress(_):
+            for use in (trainer.model, trainer.run, lambda: trainer.add(picture(9))):
+                try:
+                    use()
+                except differnet.Error as error:
+                    statuses.append(error.status)
+
+        self.assertEqual(trainer.run(progress).to_bytes(), self.model.to_bytes())
+        self.assertEqual(set(statuses), {differnet.E_STATE})
+        self.assertEqual(trainer.model().to_bytes(), self.model.to_bytes())
+
+    def test_progress_comes_to_the_caller(self):
+        threads = set()
+        tiny_trainer().run(lambda progress: threads.add(threading.get_ident()))
+        self.assertEqual(threads, {threading.get_ident()})
+        self.run_threads(lambda: tiny_trainer().run(lambda progress: threads.add(threading.get_ident())))
+        self.assertEqual(len(threads), 2)
+
+
+class Timeout(Exception):
+    pass
+
+
+class InterruptTest(unittest.TestCase):
+    """Ctrl-C, and whatever else a signal handler raises, in calls that take longer than one would wait."""
+
+    CALL = 2  # seconds that a call takes at least
+
+    @classmethod
+    def setUpClass(cls):
+        if PLAIN:
+            raise unittest.SkipTest("what is interrupted does not depend on what is installed")
+        extractor = differnet.Extractor.random([32, 64, 64, 64, 64], seed=1, input_size=256, scales=1)
+        trainer = differnet.Trainer(extractor, epochs=0, hidden=8, blocks=2, bank=1, views=1, heatmap_images=0,
+                                    holdout=0)
+        trainer.add(picture(1))
+        cls.model = trainer.run()
+        start = time.monotonic()
+        differnet.Scorer(cls.model, views=16).score(picture(1))
+        cls.views = int(16 * cls.CALL / (time.monotonic() - start)) + 1
+
+    def interrupted(self, call, expected=KeyboardInterrupt):
+        """Seconds from a signal to the exception, as Ctrl-C would bring it."""
+        sent = []
+
+        def interrupt():
+            sent.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        timer = threading.Timer(0.3, interrupt)
+        timer.start()
+        with self.assertRaises(expected) as caught:
+            call()
+        self.assertLess(time.monotonic() - sent[0], 1)
+        del caught
+
+    def test_training(self):
+        for progress in (None, lambda progress: False, lambda progress: time.sleep(0.001),
+                         lambda progress: sum(range(1000)) < 0):
+            trainer = tiny_trainer(epochs=1000000)
+            self.interrupted(lambda: trainer.run(progress))
+            model = trainer.model()
+            self.assertGreater(model.info.epochs, 0)
+            self.assertLess(model.info.epochs, 1000000)
+            self.interrupted(lambda: trainer.run(progress))
+            self.assertGreater(trainer.model().info.epochs, model.info.epochs)
+
+    def test_training_on_fresh_views(self):
+        trainer = differnet.Trainer(self.model.extractor, hidden=8, bank=0, batch_views=min(64, self.views),
+                                    batch_images=6, holdout=0)
+        for seed in range(6):
+            trainer.add(picture(seed))
+        self.interrupted(trainer.run)
+        with self.assertRaises(differnet.Error) as caught:
+            trainer.model()
+        self.assertEqual(caught.exception.status, differnet.E_STATE)
+
+    def test_one_image(self):
+        views = min(1024, self.views)
+        for make, use in ((differnet.Scorer, "score"), (differnet.Scorer, "decide"), (differnet.Localizer, "map")):
+            handle, again = make(self.model, views=views), make(self.model, views=views)
+            self.interrupted(lambda: getattr(handle, use)(picture(1)))
+            self.assertIsNotNone(handle._job)
+            got, expected = getattr(handle, use)(picture(2)), getattr(again, use)(picture(2))
+            numbers = flat if use == "map" else operator.attrgetter("score")
+            self.assertEqual(numbers(got), numbers(expected))
+            self.interrupted(lambda: getattr(handle, use)(picture(1)))
+            handle.close()
+
+    def test_batch(self):
+        scorer = differnet.Scorer(self.model, views=1)
+        pictures = [picture(seed % 7) for seed in range(self.views)]
+        expected = scorer.score(pictures[1]).score
+        self.interrupted(lambda: scorer.score_batch(pictures))
+        start = time.monotonic()
+        self.assertEqual(scorer.score(pictures[1]).score, expected)
+        self.assertLess(time.monotonic() - start, self.CALL / 2)  # the rest of the batch was left alone
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "part.png")
+            differnet.write_png(pictures[1], path)
+            self.interrupted(lambda: scorer.score_batch([path] * self.views))
+            self.assertEqual(scorer.score(path).score, expected)
+
+    def test_shared_handles(self):
+        extractor = self.model.extractor
+        angles = [0.0] * self.views
+        self.interrupted(lambda: extractor.features_image(picture(1), angles))
+        flow = differnet.Flow.create(dimension=512, hidden=1024)
+        start = time.monotonic()
+        flow.sample(256)
+        rows = int(256 * self.CALL / (time.monotonic() - start)) + 1
+        self.interrupted(lambda: flow.sample(min(rows, 200000)))
+
+    def test_waiting_for_another_thread(self):
+        scorer = differnet.Scorer(self.model, views=min(1024, self.views))
+        other = threading.Thread(target=scorer.score, args=(picture(1),))
+        other.start()
+        while scorer._job is None:
+            time.sleep(0.001)
+        self.interrupted(lambda: scorer.score(picture(2)))
+        other.join()
+
+    def test_other_signals(self):
+        def stop(*_):
+            raise Timeout
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            for progress in (None, lambda progress: False):
+                trainer = tiny_trainer(epochs=1000000)
+                self.interrupted(lambda: trainer.run(progress), Timeout)
+            scorer = differnet.Scorer(self.model, views=min(1024, self.views))
+            self.interrupted(lambda: scorer.score(picture(1)), Timeout)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def test_handler_that_returns(self):
+        """A signal that interrupts nothing changes nothing."""
+        seen = []
+        before = signal.signal(signal.SIGALRM, lambda *_: seen.append(1))
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+            got = tiny_trainer(epochs=200).run(lambda progress: False).to_bytes()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        self.assertGreater(len(seen), 0)
+        self.assertEqual(got, tiny_trainer(epochs=200).run().to_bytes())
+
+    def test_whole_program(self):
+        """As on a terminal: the program ends by the signal, the training can go on."""
+        with tempfile.TemporaryDirectory() as folder:
+            state = os.path.join(folder, "state")
+            program = (f"import sys; sys.argv[0] = {str(Path(__file__))!r}\n"
+                       f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+                       "import test_bindings as t\n"
+                       f"t.differnet.load({differnet._library._name!r})\n"
+                       f"trainer = t.tiny_trainer(epochs=1000000, checkpoint={state!r}, checkpoint_epochs=1000000)\n"
+                       "def progress(p):\n"
+                       "    if p.phase == t.differnet.PHASE_TRAIN and p.done == 1: print('training', flush=True)\n"
+                       "trainer.run(progress)\n")
+            child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                     text=True)
+            self.assertEqual(child.stdout.readline(), "training\n")
+            child.send_signal(signal.SIGINT)
+            _, errors = child.communicate(timeout=30)
+            self.assertEqual(child.returncode, -signal.SIGINT, errors)
+            self.assertEqual(errors.strip().splitlines()[-1], "KeyboardInterrupt")
+            self.assertNotIn("ignored", errors)
+            trainer, told = tiny_trainer(epochs=1000000, checkpoint=state, resume=1), []
+
+            def progress(now):
+                if now.phase == differnet.PHASE_TRAIN:
+                    told.append(now.done)
+                return bool(told)
+
+            with self.assertRaises(differnet.Error):
+                trainer.run(progress)
+            self.assertGreater(told[0], 0)  # goes on from what the interrupted program saved
+
+
 if __name__ == "__main__":
     differnet.load(sys.argv.pop(1))
-    unittest.main()
+    unittest.main(verbosity=2)

@@ -6,6 +6,7 @@ import html.parser
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -19,6 +20,7 @@ import zlib
 COMMAND = os.environ["DIFFERNET"]
 DEMO_PARTS = os.environ["DEMO_PARTS"]
 EMBED_BACKBONE = os.environ["EMBED_BACKBONE"] == "1"
+DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "docs", "cli.md")
 ROOT = tempfile.mkdtemp(prefix="differnet-cli-")
 SMALL = ["--input-size", "64", "--scales", "1", "--bank", "4", "--epochs", "2", "--hidden", "16", "--views", "4"]
 
@@ -114,6 +116,24 @@ def header_of(data):
     return json.loads(data[8:start]), start
 
 
+def options_in_help(text):
+    """{option: its help} of what --help prints."""
+    table = text.split("\noptions:\n")[1].split("\n\nexamples:")[0]
+    rows = re.split(r"^  (?:-\w, )?(?=--)", table, flags=re.M)[1:]
+    return {re.match(r"--[\w-]+", row)[0]: " ".join(row.split()) for row in rows}
+
+
+def options_in_docs(verb):
+    """{option: the last cell of its row} of the verb's table in docs/cli.md."""
+    with open(DOCS, encoding="utf-8") as file:
+        section = re.search(r"^## differnet %s\b.*?(?=^## |\Z)" % verb, file.read(), flags=re.M | re.S)[0]
+    options = {}
+    for row in re.findall(r"^\| (`-.*) \|$", section, flags=re.M):
+        cells = row.split("|")
+        options.update({option: cells[-1] for option in re.findall(r"--[\w-]+", cells[0])})
+    return options
+
+
 def with_header(header, data, start):
     text = json.dumps(header).encode()
     text += b" " * (-(8 + len(text)) % 64)
@@ -194,6 +214,43 @@ class Usage(CommandTest):
             self.assertIn("examples:\n  differnet %s" % verb, text)
             self.assertLess(max(map(len, text.splitlines())), 105)
 
+    def test_options_are_documented(self):
+        defaults = 0
+        for verb in ("train", "score", "localize", "eval", "convert"):
+            told, documented = options_in_help(self.call(verb, "--help").out), options_in_docs(verb)
+            self.assertEqual(set(told) - {"--help"}, set(documented), verb)
+            for option, text in told.items():
+                for default in re.findall(r"\bdefault ([\d.]+)(?=[;,\s]|$)", text):
+                    self.assertIn(default, documented[option].split(), (verb, option))
+                    defaults += 1
+        self.assertGreaterEqual(defaults, 11)
+
+    def test_help_tells_the_defaults_not_what_is_given(self):
+        plain = self.call("train", "--help").out
+        self.assertEqual(self.call("train", "--bank", "7", "x", "--seed", "3", "--help").out, plain)
+        self.assertEqual(plain, self.call("train", "-h").out)
+
+    def test_options_out_of_range(self):
+        """The library refuses them, in the command's words."""
+        train, model, picture = [path("set"), "-o", self.at("m")], path("model.dnm"), path("set/test/good/0.png")
+        for verb, operands, options in (
+                ("train", train, (("--epochs", "-1"), ("--bank", "4097"), ("--views", "0"), ("--holdout", "0.7"),
+                                  ("--input-size", "65"), ("--scales", "6"), ("--hidden", "0"), ("--threads", "257"))),
+                ("score", [model, picture], (("--views", "1025"), ("--fpr", "0"), ("--fpr", "1.5"), ("--threads", "0"))),
+                ("localize", [model, picture, "-o", self.at("d")], (("--views", "0"), ("--threads", "0"))),
+                ("eval", [model, path("set")], (("--views", "-1"), ("--map-views", "0"), ("--fpr", "-0.1")))):
+            for option, value in options:
+                more = ["--backbone", path("backbone.safetensors")] if verb == "train" else []
+                refused = self.refused(verb, *operands, option, value, *more, says=["%s is %s" % (option, value)])
+                self.assertNotIn("dn_", refused.err)
+        self.refused("train", *train, "--images", "0", says=["--images is 0, outside 1 .. "])
+        self.refused("localize", model, picture, "-o", self.at("d"), "--threshold", "0", says=["--threshold is 0"])
+        for number in ("99999999999", "2147483648", "1.5", "", "many"):
+            self.refused("train", *train, "--bank", number, says=["--bank: '%s'" % number, "--help"])
+        for number in ("1e999", "nan", "x"):
+            self.refused("score", model, picture, "--fpr", number, says=["--fpr: '%s'" % number, "--help"])
+        self.assertEqual(os.listdir(self.folder), [])
+
     def test_wrong_use(self):
         self.refused(says=["--help"])
         self.refused("scroe", says=["scroe", "score", "--help"])
@@ -204,16 +261,10 @@ class Usage(CommandTest):
             self.refused(verb, "-y", "x", says=["-y", "differnet %s --help" % verb])
         self.refused("train", path("set"), says=["-o MODEL"])
         self.refused("train", path("set"), "-o", says=["-o", "missing"])
-        self.refused("train", path("set"), "-o", self.at("m"), "--epochs", "many", says=["--epochs", "many", "1000000"])
-        self.refused("train", path("set"), "-o", self.at("m"), "--views", "0", says=["--views", "from 1 to 1024"])
         self.refused("train", path("set"), "-o", self.at("m"), "--seed", "-1", says=["--seed"])
         self.refused("train", path("set"), "-o", self.at("m"), "--preset", "huge", says=["huge", "compact", "paper"])
-        self.refused("train", path("set"), "-o", self.at("m"), "--input-size", "65", "--backbone",
-                     path("backbone.safetensors"), says=["65", "32"])
         self.refused("train", path("set"), "-o", self.at("m"), "--images", "13", says=["13", "12"])
         self.refused("score", path("model.dnm"), says=["no images"])
-        self.refused("score", path("model.dnm"), "x.png", "--fpr", "0", says=["--fpr"])
-        self.refused("score", path("model.dnm"), "x.png", "--fpr", "nan", says=["--fpr"])
         self.refused("score", path("model.dnm"), "x.png", "--json", "--csv", says=["--json", "--csv"])
         self.refused("localize", path("model.dnm"), "x.png", says=["-o DIR"])
         self.refused("eval", path("model.dnm"), says=["data set"])
@@ -583,6 +634,7 @@ class Score(CommandTest):
         self.bad_model(bytes(changed), "damaged")
         newer = json.loads(json.dumps(header))
         newer["__metadata__"]["differnet.format"] = "999"
+        del newer["__metadata__"]["differnet.header_crc32"]
         self.bad_model(with_header(newer, data, start), "newer")
 
     def test_backbone_given_as_model(self):

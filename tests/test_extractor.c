@@ -319,7 +319,7 @@ static const struct bad_list {
 } bad_lists[] = {
     {"", DN_E_FORMAT, "malformed JSON"},
     {"[" CONV "}", DN_E_FORMAT, "malformed JSON"},
-    {"[{\"op\":\"relu\",\"op\":\"relu\"}]", DN_E_FORMAT, "malformed JSON"},
+    {"[{\"op\":\"relu\",\"op\":\"relu\"}]", DN_E_FORMAT, "layer 0: a key appears twice"},
     {"[]", DN_E_FORMAT, "1 to 256 layers"},
     {"{}", DN_E_FORMAT, "1 to 256 layers"},
     {"[3]", DN_E_FORMAT, "layer 0: must be an object"},

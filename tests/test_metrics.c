@@ -189,6 +189,8 @@ static pixel_histogram one_image(const char *mask_picture, const char *map_pictu
     return histogram;
 }
 
+/* clang-format off */
+
 /* A region of 1 pixel and one of 9. */
 #define TWO_REGIONS "#........." ".........." ".........." "...###...." "...###...." \
                     "...###...." ".........." ".........." ".........." ".........."
@@ -246,6 +248,8 @@ START_TEST(regions_touch_at_corners)
     pixel_histogram_free(&histogram);
 }
 END_TEST
+
+/* clang-format on */
 
 START_TEST(good_images_count_as_normal)
 {

@@ -86,6 +86,7 @@ static dn_blob *shifted(const dn_blob *blob)
               blob_append(odd, blob->data + data, blob->size - data));
     header++;
     memcpy(odd->data, &header, sizeof header);
+    sign_file(odd->data, odd->size);
     return odd;
 }
 

@@ -272,7 +272,7 @@ static bool make_tools(const eval_job *job, evaluation *result, eval_tools *tool
     if (status == DN_OK && (result->pixels || job->report))
         status = dn_localizer_create(tools->model, &job->localizing, &tools->localizer, &error);
     if (status != DN_OK) {
-        complain_status(job->model_path, status, error.message);
+        complain_refused(job->model_path, status, error.message);
         return false;
     }
     if (result->pixels && !pixel_histogram_init(&tools->pixels)) {
@@ -328,15 +328,15 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
     const command_option options[] = {
         {"json", 0, OPTION_FLAG, &job.as_json, 0, 0, NULL, "one JSON object instead of text"},
         {"report", 0, OPTION_TEXT, &job.report, 0, 0, "FILE.html", "write a page with charts and the worst mistakes"},
-        {"views", 0, OPTION_INTEGER, &job.scoring.views, 1, 1024, "N",
+        {"views", 0, OPTION_INTEGER, &job.scoring.views, 0, 0, "N",
          "views per image to score with; default: the model's"},
-        {"map-views", 0, OPTION_INTEGER, &job.localizing.views, 1, 1024, "N",
-         "views per image for heat maps; default 16"},
+        {"map-views", 0, OPTION_INTEGER, &job.localizing.views, 0, 0, "N",
+         "views per image for heat maps; default {}"},
         {"no-maps", 0, OPTION_FLAG, &job.no_maps, 0, 0, NULL,
          "no pixel figures: masks are not read and no maps\nmade for them, which saves half of the time or more"},
-        {"fpr", 0, OPTION_REAL, &job.scoring.false_alarm_rate, 1e-9, 1, "P",
-         "false-alarm rate of the verdicts; default 0.05"},
-        {"threads", 0, OPTION_INTEGER, &job.scoring.threads, 1, 256, "N", "default: usable processors, up to 32"},
+        {"fpr", 0, OPTION_REAL, &job.scoring.false_alarm_rate, 0, 0, "P",
+         "false-alarm rate of the verdicts; default {}"},
+        {"threads", 0, OPTION_INTEGER, &job.scoring.threads, 0, 0, "N", "default: usable processors: {}"},
         {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors and warnings only"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
     };

@@ -155,7 +155,7 @@ static int localize_with(const char *model_path, const dn_localizer_options *opt
         return EXIT_FAILED;
     dn_status status = dn_localizer_create(model, options, &localizer, &error);
     if (status != DN_OK) {
-        complain_status(model_path, status, error.message);
+        complain_refused(model_path, status, error.message);
         dn_model_unref(model);
         return EXIT_FAILED;
     }
@@ -180,13 +180,13 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
     const command_option options[] = {
         {"output", 'o', OPTION_TEXT, &job.folder, 0, 0, "DIR",
          "folder for the results (required);\nmade if it is not there"},
-        {"views", 0, OPTION_INTEGER, &localizing.views, 1, 1024, "N", "rotated views per image; default 16"},
+        {"views", 0, OPTION_INTEGER, &localizing.views, 0, 0, "N", "rotated views per image; default {}"},
         {"threshold", 0, OPTION_REAL, &job.threshold, 1e-6, 1e6, "T",
-         "map value from which on a region counts; default 1,\nthe most that good images show"},
+         "map value from which on a region counts; default {},\nthe most that good images show"},
         {"json", 0, OPTION_FLAG, &job.as_json, 0, 0, NULL, "print each image's boxes, one JSON object per line"},
         {"no-verify", 0, OPTION_FLAG, &job.trusted, 0, 0, NULL,
          "trust the model: skip its checksum, which takes as\nlong as reading the file"},
-        {"threads", 0, OPTION_INTEGER, &localizing.threads, 1, 256, "N", "default: usable processors, up to 32"},
+        {"threads", 0, OPTION_INTEGER, &localizing.threads, 0, 0, "N", "default: usable processors: {}"},
         {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors only"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
     };

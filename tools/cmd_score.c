@@ -293,7 +293,7 @@ static int score_with(const char *model_path, bool trusted, const dn_scorer_opti
         return EXIT_FAILED;
     dn_status status = dn_scorer_create(model, options, &job->scorer, &error);
     if (status != DN_OK) {
-        complain_status(model_path, status, error.message);
+        complain_refused(model_path, status, error.message);
         dn_model_unref(model);
         return EXIT_FAILED;
     }
@@ -325,9 +325,9 @@ static int run_score(const command_verb *verb, int argc, char **argv)
     dn_scorer_options_init(&scoring);
     scoring.threads = usable_processors();
     const command_option options[] = {
-        {"views", 0, OPTION_INTEGER, &scoring.views, 1, 1024, "N", "rotated views per image; default: the model's"},
-        {"fpr", 0, OPTION_REAL, &scoring.false_alarm_rate, 1e-9, 1, "P",
-         "share of good images that may be called anomalous;\ndefault 0.05"},
+        {"views", 0, OPTION_INTEGER, &scoring.views, 0, 0, "N", "rotated views per image; default: the model's"},
+        {"fpr", 0, OPTION_REAL, &scoring.false_alarm_rate, 0, 0, "P",
+         "share of good images that may be called anomalous;\ndefault {}"},
         {"decide", 0, OPTION_FLAG, &job.decide, 0, 0, NULL,
          "be done with an image once it is certainly anomalous:\nthe same verdicts, scores that are lower bounds"},
         {"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON object per image and line"},
@@ -337,7 +337,7 @@ static int run_score(const command_verb *verb, int argc, char **argv)
          "then score each new image in DIR once it is complete,\nuntil Ctrl-C"},
         {"no-verify", 0, OPTION_FLAG, &trusted, 0, 0, NULL,
          "trust the model: skip its checksum, which takes as\nlong as reading the file"},
-        {"threads", 0, OPTION_INTEGER, &scoring.threads, 1, 256, "N", "default: usable processors, up to 32"},
+        {"threads", 0, OPTION_INTEGER, &scoring.threads, 0, 0, "N", "default: usable processors: {}"},
         {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "results, errors and warnings only"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
     };

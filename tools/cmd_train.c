@@ -101,7 +101,7 @@ static dn_extractor *open_backbone(const train_job *job)
                                      : dn_extractor_default(&job->extracting, &extractor, &error);
 
     if (status != DN_OK) {
-        complain_status(job->backbone, status, error.message);
+        complain_refused(job->backbone, status, error.message);
         if (status == DN_E_UNSUPPORTED && !job->backbone)
             complain("a backbone of your own is given with --backbone FILE");
         return NULL;
@@ -178,7 +178,7 @@ static dn_model *run_training(const train_job *job, dn_extractor *extractor, con
     dn_status status = dn_trainer_create(extractor, &job->training, &trainer, &error);
 
     if (status != DN_OK) {
-        complain_status(NULL, status, error.message);
+        complain_refused(NULL, status, error.message);
         return NULL;
     }
     if (add_images(trainer, images, job->quiet)) {
@@ -275,12 +275,31 @@ static void announce_checkpoint(const train_job *job)
 
 /* ---- options ---- */
 
-/* What was given on the command line; 0 or NULL: not given, the preset's or the library's default holds. */
+#define NOT_GIVEN INT32_MIN
+
+/* What was given on the command line; NOT_GIVEN or NULL: the preset's or the library's default holds. */
 typedef struct train_given {
     const char *preset;
     int32_t epochs, hidden;
     bool resume;
 } train_given;
+
+/* For the help. */
+static void describe_presets(char *text, size_t size)
+{
+    dn_train_options presets[2];
+
+    for (int i = 0; i < 2; i++) {
+        dn_train_options_init(&presets[i]);
+        if (dn_train_options_preset(&presets[i], i == 0 ? DN_PRESET_COMPACT : DN_PRESET_PAPER) != DN_OK)
+            complain("the library does not know the presets of this command");
+    }
+    snprintf(text, size,
+             "compact (default): a density at every position\nand a flow on pooled features, hidden width %d,\n%d epochs;\n"
+             "fast: the density at every position alone,\nlearned in seconds, one view instead of many;\n"
+             "paper: the flow alone, hidden width %d, %d\nepochs, as published, much slower and not for\nfew images",
+             presets[0].hidden, presets[0].epochs, presets[1].hidden, presets[1].epochs);
+}
 
 static bool apply_options(train_job *job, const train_given *given)
 {
@@ -299,9 +318,9 @@ static bool apply_options(train_job *job, const train_given *given)
         complain("--preset: %s", dn_status_string(status));
         return false;
     }
-    if (given->epochs >= 0)
+    if (given->epochs != NOT_GIVEN)
         job->training.epochs = given->epochs;
-    if (given->hidden > 0)
+    if (given->hidden != NOT_GIVEN)
         job->training.hidden = given->hidden;
     job->training.resume = given->resume;
     job->checkpoint = need_text("%s.ckpt", job->output);
@@ -349,37 +368,36 @@ static int prepare_and_train(train_job *job, const train_given *given)
 static int run_train(const command_verb *verb, int argc, char **argv)
 {
     train_job job = {0};
-    train_given given = {.epochs = -1};
+    train_given given = {.epochs = NOT_GIVEN, .hidden = NOT_GIVEN};
+    char presets[512];
     dn_extractor_options_init(&job.extracting);
     dn_train_options_init(&job.training);
     job.training.threads = usable_processors();
+    describe_presets(presets, sizeof presets);
     const command_option options[] = {
         {"output", 'o', OPTION_TEXT, &job.output, 0, 0, "MODEL", "file to write the model to (required)"},
         {"backbone", 0, OPTION_TEXT, &job.backbone, 0, 0, "FILE",
          "CNN weights, safetensors; default: the built-in one"},
-        {"preset", 0, OPTION_TEXT, &given.preset, 0, 0, "NAME",
-         "compact (default): a flow on pooled features and a\ndensity at every position;\n"
-         "fast: the latter alone, trained in seconds;\n"
-         "paper: the flow alone, hidden width 2048, 192\nepochs, as published, much slower and not for few\nimages"},
-        {"epochs", 0, OPTION_INTEGER, &given.epochs, 0, 1000000, "N", "default: the preset's"},
+        {"preset", 0, OPTION_TEXT, &given.preset, 0, 0, "NAME", presets},
+        {"epochs", 0, OPTION_INTEGER, &given.epochs, 0, 0, "N", "default: the preset's"},
         {"recursive", 0, OPTION_FLAG, &job.recursive, 0, 0, NULL,
          "learn from all images below DATA, whatever its\nfolders are called"},
         {"images", 0, OPTION_INTEGER, &job.images, 1, 1000000000, "N",
          "learn from N of the images only, spread evenly,\ndrawn by the seed"},
-        {"bank", 0, OPTION_INTEGER, &job.training.bank, 0, 4096, "N",
-         "rotated views of each image whose features are\ncomputed once and drawn from; default 32;\n"
+        {"bank", 0, OPTION_INTEGER, &job.training.bank, 0, 0, "N",
+         "rotated views of each image whose features are\ncomputed once and drawn from; default {};\n"
          "0: fresh views for each step, much slower"},
-        {"views", 0, OPTION_INTEGER, &job.training.views, 1, 1024, "N",
-         "views per image the model scores with by default;\ndefault 64"},
-        {"holdout", 0, OPTION_REAL, &job.training.holdout, 0, 0.5, "SHARE",
-         "share of the images kept out of training to tell\np-values from; default 0.1"},
-        {"input-size", 0, OPTION_INTEGER, &job.extracting.input_size, 32, 2048, "PIXELS",
-         "side of a view, a multiple of 32; default 448"},
-        {"scales", 0, OPTION_INTEGER, &job.extracting.scales, 1, 5, "N", "sizes each view is seen at; default 3"},
-        {"hidden", 0, OPTION_INTEGER, &given.hidden, 1, 16384, "N", "width of the flow's nets; default: the preset's"},
-        {"seed", 0, OPTION_SEED, &job.training.seed, 0, 0, "S", "of all that is random; default 0"},
-        {"threads", 0, OPTION_INTEGER, &job.training.threads, 1, 256, "N",
-         "default: usable processors, up to 32; any number gives\nthe same model"},
+        {"views", 0, OPTION_INTEGER, &job.training.views, 0, 0, "N",
+         "views per image the model scores with by default;\ndefault {}"},
+        {"holdout", 0, OPTION_REAL, &job.training.holdout, 0, 0, "SHARE",
+         "share of the images kept out of training to tell\np-values from; default {}"},
+        {"input-size", 0, OPTION_INTEGER, &job.extracting.input_size, 0, 0, "PIXELS",
+         "side of a view, a multiple of 32; default {}"},
+        {"scales", 0, OPTION_INTEGER, &job.extracting.scales, 0, 0, "N", "sizes each view is seen at; default {}"},
+        {"hidden", 0, OPTION_INTEGER, &given.hidden, 0, 0, "N", "width of the flow's nets; default: the preset's"},
+        {"seed", 0, OPTION_SEED, &job.training.seed, 0, 0, "S", "of all that is random; default {}"},
+        {"threads", 0, OPTION_INTEGER, &job.training.threads, 0, 0, "N",
+         "default: usable processors: {}; any number gives\nthe same model"},
         {"resume", 0, OPTION_FLAG, &given.resume, 0, 0, NULL, "go on where an interrupted run stopped (MODEL.ckpt)"},
         {"f16", 0, OPTION_FLAG, &job.half, 0, 0, NULL, "store weights as float16: half the size"},
         {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors and warnings only"},

@@ -53,9 +53,9 @@ typedef struct command_option {
     char letter;           /* 'o' for -o as well; 0: none */
     enum option_kind kind;
     void *target;          /* bool, int32_t, double, const char * or uint64_t; untouched if the option is not given */
-    double minimum, maximum; /* OPTION_INTEGER, OPTION_REAL */
+    double minimum, maximum; /* OPTION_INTEGER, OPTION_REAL; 0, 0: the library knows the range */
     const char *argument;  /* "N" in the help; NULL for a flag */
-    const char *help;
+    const char *help;      /* {}: the default, which is what `target` holds before the options are read */
 } command_option;
 
 typedef struct command_verb {
@@ -71,6 +71,9 @@ typedef struct command_verb {
  * operand, or -1 when the command shall end with *code: help was asked for and printed, or an option is wrong.
  * options ends with an entry whose name is NULL. */
 int parse_options(const command_verb *verb, const command_option *options, int argc, char **argv, int *code);
+/* Like complain_status, for a call that options were passed to: where the library names a field that one of the verb's
+ * options sets, the option is named instead. */
+void complain_refused(const char *path, dn_status status, const char *message);
 /* Complains about operands that are missing or too many; returns EXIT_FAILED. */
 int wrong_operands(const command_verb *verb, const char *what);
 

@@ -1,6 +1,6 @@
 /* Writes JSON as it comes: compact, keys in the order of the calls, numbers so that they read back with the same bits.
  * Bytes of file names that are not UTF-8 become U+FFFD, so that the output always parses.
- * (Names that begin with json_ are jansson's, which the library loads into the same process.) */
+ * (Names that begin with json_ are jansson's, which differnet convert uses.) */
 #ifndef DN_TOOLS_JSON_WRITER_H
 #define DN_TOOLS_JSON_WRITER_H
 

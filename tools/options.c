@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,42 @@
 
 #define MAX_OPTIONS 40
 #define HELP_COLUMN 24
+
+/* The options of the verb that is running. */
+static const command_option *verb_options;
+
+static void print_default(const command_option *option)
+{
+    switch (option->kind) {
+    case OPTION_INTEGER:
+        printf("%" PRId32, *(const int32_t *)option->target);
+        break;
+    case OPTION_REAL:
+        printf("%g", *(const double *)option->target);
+        break;
+    case OPTION_SEED:
+        printf("%" PRIu64, *(const uint64_t *)option->target);
+        break;
+    case OPTION_FLAG:
+    case OPTION_TEXT:
+        break;
+    }
+}
+
+static void print_option_help(const command_option *option)
+{
+    for (const char *text = option->help; *text; text++) {
+        if (strncmp(text, "{}", 2) == 0) {
+            print_default(option);
+            text++;
+            continue;
+        }
+        putchar(*text);
+        if (*text == '\n')
+            printf("%*s", HELP_COLUMN, "");
+    }
+    putchar('\n');
+}
 
 static void print_help(const command_verb *verb, const command_option *options)
 {
@@ -23,12 +60,7 @@ static void print_help(const command_verb *verb, const command_option *options)
         printf("%-*s", HELP_COLUMN, left);
         if (strlen(left) >= HELP_COLUMN)
             printf("\n%*s", HELP_COLUMN, "");
-        for (const char *text = option->help; *text; text++) {
-            putchar(*text);
-            if (*text == '\n')
-                printf("%*s", HELP_COLUMN, "");
-        }
-        putchar('\n');
+        print_option_help(option);
     }
     printf("%-*sthis help\n\nexamples:\n%s", HELP_COLUMN, "  -h, --help", verb->examples);
 }
@@ -45,15 +77,24 @@ int wrong_operands(const command_verb *verb, const char *what)
     return option_error(verb);
 }
 
+/* Otherwise the library refuses what is out of range. */
+static bool has_range(const command_option *option)
+{
+    return option->minimum < option->maximum;
+}
+
 static bool set_integer(const command_option *option, const char *text)
 {
     char *end;
 
     errno = 0;
     long value = strtol(text, &end, 10);
-    if (end == text || *end || errno || (double)value < option->minimum || (double)value > option->maximum) {
-        complain("--%s: '%s' is not a whole number from %.0f to %.0f", option->name, text, option->minimum,
-                 option->maximum);
+    if (end == text || *end || errno || value < INT32_MIN || value > INT32_MAX) {
+        complain("--%s: '%s' is not a whole number, or too large for one", option->name, text);
+        return false;
+    }
+    if (has_range(option) && ((double)value < option->minimum || (double)value > option->maximum)) {
+        complain("--%s is %ld, outside %.0f .. %.0f", option->name, value, option->minimum, option->maximum);
         return false;
     }
     *(int32_t *)option->target = (int32_t)value;
@@ -65,8 +106,12 @@ static bool set_real(const command_option *option, const char *text)
     char *end;
     double value = strtod(text, &end);
 
-    if (end == text || *end || !isfinite(value) || value < option->minimum || value > option->maximum) {
-        complain("--%s: '%s' is not a number from %g to %g", option->name, text, option->minimum, option->maximum);
+    if (end == text || *end || !isfinite(value)) {
+        complain("--%s: '%s' is not a finite number", option->name, text);
+        return false;
+    }
+    if (has_range(option) && (value < option->minimum || value > option->maximum)) {
+        complain("--%s is %g, outside %g .. %g", option->name, value, option->minimum, option->maximum);
         return false;
     }
     *(double *)option->target = value;
@@ -150,20 +195,34 @@ static int report_bad_option(const command_verb *verb, int kind, char **argv)
     return option_error(verb);
 }
 
+/* Whether help is asked for, before any default has changed.  What is wrong is left to the reading proper. */
+static bool asks_for_help(int argc, char **argv, const char *letters, const struct option *table)
+{
+    int value;
+
+    optind = 0; /* begins anew */
+    while ((value = getopt_long(argc, argv, letters, table, NULL)) != -1 && value != '?' && value != ':') {
+        if (value == 'h')
+            return true;
+    }
+    return false;
+}
+
 int parse_options(const command_verb *verb, const command_option *options, int argc, char **argv, int *code)
 {
     struct option table[MAX_OPTIONS + 2];
     char letters[2 * MAX_OPTIONS + 4];
     int count = fill_tables(options, table, letters), value;
 
+    verb_options = options;
     opterr = 0;
-    optind = 1;
+    if (asks_for_help(argc, argv, letters, table)) {
+        print_help(verb, options);
+        *code = finish_output(0);
+        return -1;
+    }
+    optind = 0;
     while ((value = getopt_long(argc, argv, letters, table, NULL)) != -1) {
-        if (value == 'h') {
-            print_help(verb, options);
-            *code = finish_output(0);
-            return -1;
-        }
         const command_option *option = find_option(options, count, value);
         if (!option) {
             *code = report_bad_option(verb, value, argv);
@@ -175,4 +234,69 @@ int parse_options(const command_verb *verb, const command_option *options, int a
         }
     }
     return optind;
+}
+
+/* ---- the library's names ---- */
+
+static bool verb_has(const char *name)
+{
+    for (const command_option *option = verb_options; option && option->name; option++) {
+        if (strcmp(option->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The name of an option in the library's spelling is its field's. */
+static const char *option_spelled(const char *field)
+{
+    for (const command_option *option = verb_options; option && option->name; option++) {
+        const char *a = option->name, *b = field;
+        while (*a && (*a == *b || (*a == '-' && *b == '_'))) {
+            a++;
+            b++;
+        }
+        if (*a == *b)
+            return option->name;
+    }
+    return NULL;
+}
+
+/* The verb's option that sets a field; NULL if none does.  owner: the struct's name, or "". */
+static const char *option_of_field(const char *owner, const char *field)
+{
+    static const struct {
+        const char *owner, *field, *option;
+    } others[] = {
+        {"dn_scorer_options", "false_alarm_rate", "fpr"},
+        {"dn_localizer_options", "views", "map-views"}, /* eval, whose --views are the scorer's */
+    };
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (strcmp(owner, others[i].owner) == 0 && strcmp(field, others[i].field) == 0 && verb_has(others[i].option))
+            return others[i].option;
+    }
+    return option_spelled(field);
+}
+
+/* "dn_train_options: bank is -1, ..." is "--bank is -1, ..." for who gave the option.  False: it is about no option. */
+static bool complain_of_option(const char *text)
+{
+    char owner[40] = "", field[40];
+    int length = 0;
+
+    if (sscanf(text, "dn_%*[a-z_]: %n", &length) == 0 && length > 0)
+        snprintf(owner, sizeof owner, "%.*s", length - 2, text);
+    if (sscanf(text + length, "%39[a-z_]", field) != 1 || strncmp(text + length + strlen(field), " is ", 4) != 0)
+        return false;
+    const char *option = option_of_field(owner, field);
+    if (option)
+        complain("--%s%s", option, text + length + strlen(field));
+    return option != NULL;
+}
+
+void complain_refused(const char *path, dn_status status, const char *message)
+{
+    if (status != DN_E_ARGUMENT || !complain_of_option(message))
+        complain_status(path, status, message);
 }

@@ -12,24 +12,39 @@
     result = scorer.score("part.png")
     print(result.score, result.p_value, result.anomalous)
 
-The library is found as the dynamic linker finds it; load(path) names another file before first use.
+The library is found as the dynamic linker finds it (LD_LIBRARY_PATH, ldconfig); load(path) names another file before
+first use.
 
-Images: wherever an image is asked for, give a path (str or os.PathLike: PNG or JPEG), an Image, a Pixels, or an array
-with __array_interface__ (numpy): uint8 or uint16 of shape (height, width), uint8 of shape (height, width, 3) for RGB
-or (height, width, 4) for RGBA.
+Images: wherever an image is asked for, give a path (str or os.PathLike: PNG or JPEG), an Image, a PIL image, or an
+array with __array_interface__, __array__ or the buffer protocol (numpy, OpenCV, torch on the CPU): uint8 or uint16 of
+shape (height, width), uint8 of shape (height, width, 3) for RGB or (height, width, 4) for RGBA.  OpenCV's colours are
+the other way round, which nothing but you can know: Pixels(frame, format="bgr8").  Raw bytes: Pixels(data, width,
+height).  A PIL image's pixels are taken as they are: apply PIL.ImageOps.exif_transpose where a camera's orientation
+matters, or give the path.  Anything else is a TypeError that says what to do.
 
 Numbers: arrays of floats go in as numpy arrays, anything with the buffer protocol and format "f" or "d", or nested
 sequences.  They come out as numpy arrays if numpy is there, otherwise as memoryviews of the same shape.
 
 Options are keyword arguments with the names and defaults of the option structs in differnet.h, which documents them.
-Failures raise Error.  Calls release the interpreter lock.  An Extractor, Flow or Model may be used by any number of
-threads; a Scorer, Localizer or Trainer by one at a time.  Handles are freed with their last reference, or by close().
+Failures of the library raise Error; arguments that cannot be meant, TypeError or ValueError.
+
+Threads: calls release the interpreter lock.  An Extractor, Flow or Model may be used by any number of threads; those
+that share a Scorer, Localizer or Trainer take turns.  Handles are freed with their last reference, or by close(), in
+both cases once the calls in progress have ended.  They cannot be copied or pickled.
+
+Ctrl-C: in the main thread every call runs on a helper thread, so that KeyboardInterrupt, or whatever a signal handler
+raises, comes at once.  The interrupted call ends by itself as soon as it can (training after its step, a batch after
+its group, anything else when it is done); until then the next call on the same Scorer, Localizer or Trainer waits, as
+does the end of the program.
 """
 import array
 import ctypes
-import ctypes.util
+import functools
+import operator
 import os
+import queue
 import sys
+import threading
 import types
 
 try:
@@ -50,11 +65,13 @@ GRAY8, GRAY16, RGB8, BGR8, RGBA8, BGRA8 = 1, 2, 3, 4, 5, 6
 STORAGE_F32, STORAGE_F16 = 0, 1
 VERIFY_HEADER, VERIFY_FULL = 0, 1
 ANGLES_STRATIFIED, ANGLES_GRID = 0, 1
+MAP_DEFAULT, MAP_POSITIONS, MAP_GRADIENT = 0, 1, 2
 PRESET_COMPACT, PRESET_PAPER = 0, 1
 SCHEDULE_CONSTANT, SCHEDULE_COSINE = 0, 1
 PHASE_FEATURES, PHASE_TRAIN, PHASE_HOLDOUT, PHASE_HEATMAP = 1, 2, 3, 4
 
 _BYTES_PER_PIXEL = {GRAY8: 1, GRAY16: 2, RGB8: 3, BGR8: 3, RGBA8: 4, BGRA8: 4}
+_FORMATS = {"gray8": GRAY8, "gray16": GRAY16, "rgb8": RGB8, "bgr8": BGR8, "rgba8": RGBA8, "bgra8": BGRA8}
 
 
 class Error(Exception):
@@ -88,6 +105,8 @@ _ExtractorOptions = _struct("dn_extractor_options", (_u32, "struct_size"), (_i32
 _ExtractorInfo = _struct("dn_extractor_info", (_u32, "struct_size"),
                          (_i32, "input_size scales taps feature_dim random"), (_u32, "id"), (_i32, "layers"),
                          (_i64, "parameters"), (_float * 3, "mean std"), (ctypes.c_char * 64, "name"))
+_MapsInfo = _struct("dn_maps_info", (_u32, "struct_size"), (_i32, "rows columns channels taps reserved"),
+                    (_double, "stride_y stride_x offset_y offset_x"))
 _FlowOptions = _struct("dn_flow_options", (_u32, "struct_size"), (_i32, "dimension blocks hidden"),
                        (_double, "clamp"), (_u64, "seed"), (_pointer, "allocator"))
 _ModelOptions = _struct("dn_model_options", (_u32, "struct_size"), (_i32, "verify"), (_pointer, "allocator"))
@@ -99,9 +118,10 @@ _ModelInfo = _struct("dn_model_info", (_u32, "struct_size id"),
 _ScorerOptions = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
                          (_double, "false_alarm_rate"), (_pointer, "allocator runner"))
 _Score = _struct("dn_score", (_u32, "struct_size"), (_i32, "anomalous"),
-                 (_double, "score log_likelihood p_value threshold false_alarm_rate"), (_i32, "views lower_bound"))
+                 (_double, "score log_likelihood p_value threshold false_alarm_rate"), (_i32, "views lower_bound"),
+                 (_double, "flow_score local_score whole_score"))
 _LocalizerOptions = _struct("dn_localizer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
-                            (_double, "sigma"), (_pointer, "allocator runner"))
+                            (_double, "sigma"), (_pointer, "allocator runner"), (_i32, "method reserved"))
 _Box = _struct("dn_box", (_i32, "x y width height"), (_float, "peak"), (_i32, "area"))
 _TrainOptions = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "epochs"), (_u64, "seed"),
                         (_i32, "hidden blocks"), (_double, "clamp"),
@@ -134,6 +154,8 @@ _FUNCTIONS = {
     "dn_extractor_get_info": "ipp", "dn_extractor_tap_name": "spi", "dn_extractor_metadata": "spip",
     "dn_extractor_views": "ipppipp",
     "dn_extractor_features": "ippipp", "dn_extractor_features_image": "ipppipp", "dn_extractor_gradient": "ippippp",
+    "dn_maps_info_init_size": "npz", "dn_extractor_get_maps_info": "ipp", "dn_extractor_map_name": "spi",
+    "dn_extractor_maps": "ippipp",
     "dn_flow_options_init_size": "npz", "dn_flow_create": "ippp", "dn_flow_open_path": "isppp",
     "dn_flow_open_memory": "ipzppp", "dn_flow_save": "ipsp", "dn_flow_save_memory": "ippp", "dn_flow_ref": "pp",
     "dn_flow_unref": "np", "dn_flow_get_info": "ipp", "dn_flow_forward": "ippippp", "dn_flow_inverse": "ippipp",
@@ -146,7 +168,7 @@ _FUNCTIONS = {
     "dn_scorer_options_init_size": "npz", "dn_score_init_size": "npz", "dn_scorer_create": "ipppp",
     "dn_scorer_score": "ippp", "dn_scorer_score_path": "ipsp", "dn_scorer_decide": "ippp",
     "dn_scorer_decide_path": "ipsp", "dn_scorer_score_batch": "ippipp", "dn_scorer_score_batch_paths": "ippipp",
-    "dn_scorer_batch_images": "ip", "dn_scorer_view_scores": "ppp",
+    "dn_scorer_inspect": "ipppp", "dn_scorer_batch_images": "ip", "dn_scorer_view_scores": "ppp",
     "dn_scorer_error": "pp", "dn_scorer_free": "np",
     "dn_localizer_options_init_size": "npz", "dn_localizer_create": "ipppp", "dn_localizer_map": "ippp",
     "dn_localizer_boxes": "ippiifpip", "dn_localizer_error": "pp", "dn_localizer_free": "np",
@@ -161,12 +183,14 @@ _library = None
 def load(path=None):
     """Loads the library from `path`, or from where the dynamic linker finds it.  Called by itself on first use."""
     global _library
-    if path is None:
-        path = ctypes.util.find_library("different")
-        if path is None:
-            raise OSError("libdifferent is not installed where the dynamic linker looks; name the file: "
-                          "differnet.load('/path/to/libdifferent.so')")
-    library = ctypes.CDLL(os.fspath(path))
+    if path is not None:
+        library = ctypes.CDLL(os.fspath(path))
+    else:
+        try:
+            library = ctypes.CDLL("libdifferent.so.0")
+        except OSError as error:
+            raise OSError(f"libdifferent is not where the dynamic linker looks ({error}); run ldconfig after the "
+                          "installation, or name the file: differnet.load('/path/to/libdifferent.so')") from None
     for name, letters in _FUNCTIONS.items():
         function = getattr(library, name)
         function.restype = _LETTERS[letters[0]]
@@ -180,6 +204,126 @@ def _function(name):
     return getattr(_library, name)
 
 
+def _integer(value, kind, what):
+    """An integer that fits `kind`: ctypes itself would drop the bits that do not."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what}: an integer is needed, not {type(value).__name__}") from None
+    if kind(number).value != number:
+        raise ValueError(f"{what}: {number} does not fit in {8 * ctypes.sizeof(kind)} bits")
+    return number
+
+
+def _real(value, kind, what):
+    try:
+        return kind(value).value
+    except TypeError:
+        raise TypeError(f"{what}: a number is needed, not {type(value).__name__}") from None
+
+
+def _path(value):
+    """A path as the library takes it."""
+    path = os.fsencode(value)
+    if b"\0" in path:
+        raise ValueError(f"a path with a NUL character: {value!r}")
+    return path
+
+
+def _bound(name, *arguments):
+    """The call of a function with its arguments checked.  It keeps alive what they point to, handles included."""
+    given = []
+    for letter, value in zip(_FUNCTIONS[name][1:], arguments):
+        if letter in "iIuz":
+            value = _integer(value, _LETTERS[letter], name)
+        elif letter == "f":
+            value = _real(value, _float, name)
+        elif isinstance(value, _Handle):
+            value = value._held()
+        given.append(value)
+    return functools.partial(_function(name), *given)
+
+
+def _value(name, *arguments):
+    """What a function returns that takes no time."""
+    return _bound(name, *arguments)()
+
+
+class _Job:
+    """A call of the library that the calling thread can be interrupted in.
+
+    Python handles signals in the main thread, between two bytecodes of its own: not while it is in the library, and
+    not reliably in a callback from there, whose first bytecode may be the one that raises KeyboardInterrupt.  So a
+    helper thread makes the call, and the caller waits for it, and calls progress.
+    """
+
+    _patience = 0.3  # seconds that an interrupted caller gives the call to end
+
+    def __init__(self, progress=None):
+        self.caller = threading.get_ident()
+        self.abandoned = False
+        self._progress = progress
+        self._news, self._answers, self._ended = queue.SimpleQueue(), queue.SimpleQueue(), threading.Event()
+
+    def do(self, work):
+        """What work() returns."""
+        if self._progress is None and self.caller != threading.main_thread().ident:
+            return work()  # no signal is handled here
+        try:
+            if self._start(work):
+                return self._wait()
+        except BaseException:
+            self.abandoned = True
+            self._answers.put(True)
+            self._ended.wait(self._patience)
+            raise
+        if self._progress is not None:
+            raise Error(E_THREAD, "a thread could not be started")
+        return work()  # better than nothing
+
+    def _start(self, work):
+        try:
+            threading.Thread(target=self._help, args=(work,), name="differnet").start()
+        except RuntimeError:  # too many threads, or the interpreter is about to end
+            return False
+        return True
+
+    def _help(self, work):
+        try:
+            result = work(), None
+        except BaseException as exception:
+            result = None, exception
+        self._ended.set()
+        self._news.put((True, result))
+
+    def _wait(self):
+        while True:
+            ended, news = self._news.get()
+            if ended:
+                result, exception = news
+                if exception is not None:
+                    raise exception
+                return result
+            try:
+                answer = bool(self._progress(news))
+            except Exception:
+                self._patience = None  # nobody is in a hurry: the call ends first
+                raise
+            self._answers.put(answer)
+
+    def ask(self, progress):
+        """Called by the helper: whether to stop."""
+        if self.abandoned or self._progress is None:
+            return self.abandoned
+        self._news.put((False, _namespace(progress)))
+        while not self.abandoned:
+            try:
+                return self._answers.get(timeout=1)
+            except queue.Empty:
+                pass  # the caller's function takes its time
+        return True
+
+
 def _raise(error):
     raise Error(error.status, error.message.decode("utf-8", "replace"))
 
@@ -187,7 +331,7 @@ def _raise(error):
 def _call(name, *arguments):
     """Calls a function whose last argument is a dn_error, and raises what it reports."""
     error = _Error()
-    if _function(name)(*arguments, ctypes.byref(error)) != OK:
+    if _Job().do(_bound(name, *arguments, ctypes.byref(error))) != OK:
         _raise(error)
 
 
@@ -204,7 +348,7 @@ def version():
 
 def blas_set_threads(threads):
     """Sets OpenBLAS' thread count, for the whole process.  1 is best where threads > 1 are asked of this library."""
-    _check(_function("dn_blas_set_threads")(threads))
+    _check(_value("dn_blas_set_threads", threads))
 
 
 def blas_threads():
@@ -231,14 +375,19 @@ _HIDDEN = ("struct_size", "reserved", "allocator", "runner")
 def _options(struct, init, given):
     """Defaults of the library with the given keyword arguments over them."""
     options = _initialised(struct, init)
-    names = [name for name, _ in struct._fields_ if name not in _HIDDEN]
+    kinds = {name: kind for name, kind in struct._fields_ if name not in _HIDDEN}
     for name, value in given.items():
-        if name not in names:
-            raise TypeError(f"unknown option {name!r}; there are {', '.join(names)}")
-        if isinstance(value, (str, os.PathLike)):
-            value = os.fsencode(value)
-        setattr(options, name, value)
+        if name not in kinds:
+            raise TypeError(f"unknown option {name!r}; there are {', '.join(kinds)}")
+        setattr(options, name, _field(kinds[name], value, name))
     return options
+
+
+def _field(kind, value, name):
+    """The value of an option, checked: a ctypes structure takes True for an address and drops bits of an integer."""
+    if kind is _text:
+        return None if value is None else _path(value)
+    return _real(value, kind, name) if kind is _double else _integer(value, kind, name)
 
 
 def _namespace(struct):
@@ -259,12 +408,11 @@ def _is_path(value):
     return isinstance(value, (str, os.PathLike))
 
 
-def _take_blob(blob):
-    """The bytes of a dn_blob, which is freed."""
-    try:
-        return ctypes.string_at(_function("dn_blob_data")(blob), _function("dn_blob_size")(blob))
-    finally:
-        _function("dn_blob_free")(blob)
+def _blob(name, *arguments):
+    """The bytes that a function with a dn_blob as its last result makes."""
+    blob = _Owner("dn_blob_free")
+    _call(name, *arguments, ctypes.byref(blob))
+    return ctypes.string_at(_value("dn_blob_data", blob), _value("dn_blob_size", blob))
 
 
 class _Numbers:
@@ -277,11 +425,12 @@ class _Numbers:
             count *= size
         if numpy is not None:
             self._data = numpy.zeros(shape, typecode)
-            self.address = self._data.ctypes.data
+            address = self._data.ctypes.data
         else:
             self._data = array.array(typecode, bytes(max(count, 1) * array.array(typecode).itemsize))
-            self.address = self._data.buffer_info()[0]
+            address = self._data.buffer_info()[0]
         self._count = count
+        self._as_parameter_ = ctypes.c_void_p(address)
 
     def result(self):
         if numpy is not None:
@@ -301,6 +450,8 @@ def _flatten(value, typecode):
         flat = array.array(view.format)
         flat.frombytes(view.tobytes())
         return (flat if view.format == typecode else array.array(typecode, flat)), shape
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"numbers are needed, not {type(value).__name__}")
     items = list(value)
     if not items or isinstance(items[0], (int, float)):
         return array.array(typecode, items), (len(items),)
@@ -314,18 +465,19 @@ def _flatten(value, typecode):
 
 
 class _Given:
-    """Numbers of the caller as contiguous floats or doubles: address, and shape as given.
+    """Numbers of the caller as contiguous floats or doubles, an argument of the library's; shape: as given.
 
     tail: the dimensions behind the first one; None is any size.
     """
 
     def __init__(self, value, typecode, what, *tail):
         if numpy is not None:
-            self._data = numpy.ascontiguousarray(value, dtype=typecode)
-            self.shape, self.address = self._data.shape, self._data.ctypes.data
+            self._data = numpy.require(value, typecode, ["C", "A"])
+            self.shape, address = self._data.shape, self._data.ctypes.data
         else:
             self._data, self.shape = _flatten(value, typecode)
-            self.shape, self.address = tuple(self.shape), self._data.buffer_info()[0]
+            self.shape, address = tuple(self.shape), self._data.buffer_info()[0]
+        self._as_parameter_ = ctypes.c_void_p(address)
         # A single row may come without its first dimension.
         if self.shape == tail:
             self.shape = (1,) + tail
@@ -342,26 +494,54 @@ def _copy_numbers(address, count, struct):
     return list((struct * count).from_address(address)) if address and count else []
 
 
+class _Owner(ctypes.c_void_p):
+    """A pointer that the library fills in by reference; freed with the last reference: a handle's or a call's."""
+
+    _free = None
+
+    def __init__(self, release):
+        super().__init__()
+        self._free = _function(release)
+
+    def __del__(self):
+        if self:
+            self._free(self)
+
+
 class _Handle:
-    """Owner of a pointer that the library made."""
+    """What the library made, until it is closed."""
 
     _release = ""
+    _owner = None
+    _made_by = "open()"
 
-    def __init__(self, address):
-        self._address = address
-        self._free = _function(self._release)
+    def __init__(self, *_, **__):
+        name = type(self).__name__
+        raise TypeError(f"{name}() makes nothing: call {name}.{self._made_by}")
 
-    @property
-    def _as_parameter_(self):
-        if not self._address:
-            raise ValueError(f"this {type(self).__name__} is closed")
-        return ctypes.c_void_p(self._address)
+    @classmethod
+    def _of(cls, owner):
+        handle = cls.__new__(cls)
+        handle._owner = owner
+        return handle
+
+    @classmethod
+    def _made(cls, name, *arguments):
+        """The handle that a function makes as its last result."""
+        owner = _Owner(cls._release)
+        _call(name, *arguments, ctypes.byref(owner))
+        return cls._of(owner)
+
+    def _held(self):
+        """The pointer, alive for as long as the caller has it, whatever other threads close."""
+        owner = self._owner
+        if owner is None:
+            raise Error(E_STATE, f"this {type(self).__name__} is closed")
+        return owner
 
     def close(self):
-        """Frees the handle now.  Using it afterwards raises ctypes.ArgumentError."""
-        address, self._address = self._address, None
-        if address:
-            self._free(address)
+        """Frees the handle, after the calls in progress if there are any.  Using it afterwards raises Error."""
+        self._owner = None
 
     def __enter__(self):
         return self
@@ -369,45 +549,66 @@ class _Handle:
     def __exit__(self, *_):
         self.close()
 
-    def __del__(self):
-        if getattr(self, "_address", None):
-            self.close()
+    def __reduce_ex__(self, _):
+        saved = "; its to_bytes() can be sent, and opened again" if hasattr(self, "to_bytes") else ""
+        raise TypeError(f"{type(self).__name__} objects cannot be copied or pickled{saved}")
 
 
-def _open(prefix, source, options):
+def _expect(kind, value):
+    """A handle of that kind: the library would take any other pointer for one."""
+    if not isinstance(value, kind):
+        raise TypeError(f"a differnet.{kind.__name__} is needed, not {type(value).__name__}")
+    return value
+
+
+def _bytes(value, what):
+    """Any bytes-like object as bytes."""
+    if isinstance(value, bytes):
+        return value
+    try:
+        return memoryview(value).tobytes()
+    except TypeError:
+        raise TypeError(f"{what}, not {type(value).__name__}") from None
+
+
+def _open(cls, prefix, source, options):
     """Opens a path or bytes with dn_<prefix>_open_path or dn_<prefix>_open_memory."""
-    out = ctypes.c_void_p()
     passed = ctypes.byref(options) if options is not None else None
     if _is_path(source):
-        _call(f"dn_{prefix}_open_path", os.fsencode(source), passed, ctypes.byref(out))
-    else:
-        data = bytes(source)
-        _call(f"dn_{prefix}_open_memory", data, len(data), passed, ctypes.byref(out))
-    return out.value
+        return cls._made(f"dn_{prefix}_open_path", _path(source), passed)
+    data = _bytes(source, f"{cls.__name__}.open() takes a path or the bytes of a file")
+    return cls._made(f"dn_{prefix}_open_memory", data, len(data), passed)
 
 
 # ---- images ----
 
 class Image(_Handle):
-    """A decoded PNG or JPEG: Image.open(path or bytes, max_pixels=, max_bytes=)."""
+    """A decoded PNG or JPEG: Image.open(path or bytes, max_pixels=, max_bytes=).
+
+        image = differnet.Image.open("part.png")
+        print(image.width, image.height, image.array().shape)
+    """
 
     _release = "dn_image_free"
 
     @classmethod
     def open(cls, source, **options):
-        return cls(_open("image", source, _options(_ImageOptions, "dn_image_options_init_size", options)))
+        """Decodes a file, by path or by its bytes.  Options: the fields of dn_image_options."""
+        return _open(cls, "image", source, _options(_ImageOptions, "dn_image_options_init_size", options))
 
     def _view(self):
         view = _Pixels()
-        _function("dn_image_pixels")(self, ctypes.byref(view))
+        _value("dn_image_pixels", self, ctypes.byref(view))
         return view
 
     @property
     def width(self):
+        """In pixels."""
         return self._view().width
 
     @property
     def height(self):
+        """In pixels."""
         return self._view().height
 
     @property
@@ -417,10 +618,11 @@ class Image(_Handle):
 
     def array(self):
         """A copy of the pixels: (height, width), or (height, width, 3) for RGB8."""
-        view = self._view()
+        held, view = self._held(), self._view()
         row = view.width * _BYTES_PER_PIXEL[view.format]
         stride = view.stride or row
         data = b"".join(ctypes.string_at(view.pixels + y * stride, row) for y in range(view.height))
+        del held
         shape = (view.height, view.width) + ((3,) if view.format == RGB8 else ())
         typecode = "H" if view.format == GRAY16 else "B"
         if numpy is not None:
@@ -429,66 +631,181 @@ class Image(_Handle):
 
 
 class Pixels:
-    """Raw pixels: bytes-like data, top row first, of one of the formats GRAY8 ... BGRA8.
+    """Raw pixels: Pixels(array, format="bgr8"), or Pixels(data, width, height, format, stride) of bytes.
 
-    stride: bytes from one row to the next; 0: rows follow each other without a gap.
+        result = scorer.score(differnet.Pixels(frame, format="bgr8"))    # frame: of OpenCV
+        result = scorer.score(differnet.Pixels(camera_bytes, 640, 480, "gray8"))
+
+    array: what differnet's documentation lists as images; it is not copied where its rows lie as the library needs
+    them.  format: a constant (BGR8) or its name ("bgr8"): by default RGB or what the array's shape tells.
+    data: bytes-like, top row first.  stride: bytes from one row to the next; 0: rows follow each other without a gap.
     """
 
-    def __init__(self, data, width, height, format=RGB8, stride=0):
-        self.data, self.width, self.height, self.format, self.stride = bytes(data), width, height, format, stride
-        row = width * _BYTES_PER_PIXEL.get(format, 1)
-        if width < 1 or height < 1 or (stride or row) < row or \
-                len(self.data) < (height - 1) * (stride or row) + row:
-            raise ValueError(f"{len(self.data)} bytes are too few for {width} x {height} pixels")
+    def __init__(self, data, width=None, height=None, format=None, stride=0):
+        if width is None and height is None:
+            self.data, address, (self.height, self.width), self.stride, own = _image_array(data)
+            self.format = own if format is None else _matching_format(format, own)
+        else:
+            self.data = _bytes(data, "pixels are bytes")
+            self.width, self.height = _integer(width, _i32, "width"), _integer(height, _i32, "height")
+            self.format = _format(RGB8 if format is None else format)
+            self.stride = _integer(stride, _i64, "stride")
+            row = self.width * _BYTES_PER_PIXEL[self.format]
+            step = self.stride or row
+            if self.width < 1 or self.height < 1 or step < row or len(self.data) < (self.height - 1) * step + row:
+                raise ValueError(f"{len(self.data)} bytes are too few for {self.width} x {self.height} pixels")
+            address = _address(self.data)
+        self._view = _Pixels(address, self.width, self.height, self.stride, self.format, 0)
 
 
-def _array_view(value):
-    """dn_pixels of an array with __array_interface__."""
-    interface = value.__array_interface__
-    shape, kind = tuple(interface["shape"]), interface["typestr"]
-    item = int(kind[2:]) if kind[1] == "u" else 0
-    depth = shape[2] if len(shape) == 3 else 1
-    formats = {(2, 1, 1): GRAY8, (2, 1, 2): GRAY16, (3, 3, 1): RGB8, (3, 4, 1): RGBA8, (3, 1, 1): GRAY8}
-    format = formats.get((len(shape), depth, item))
-    foreign = kind[0] == (">" if sys.byteorder == "little" else "<")
-    if format is None or foreign:
-        raise ValueError(f"an image array must be uint8 or uint16 (height, width), or uint8 (height, width, 3 or 4), "
-                         f"not {kind} {shape}")
-    height, width = shape[:2]
-    strides = interface.get("strides") or (width * depth * item, depth * item, item)
-    if strides[1] != depth * item or (len(shape) == 3 and depth > 1 and strides[2] != item) or not strides[0]:
-        raise ValueError("the pixels of an image array's row must follow each other; make a copy of the array")
-    return _Pixels(interface["data"][0], width, height, strides[0], format, 0)
+def _format(value):
+    """A pixel format by its constant or name."""
+    format = _FORMATS.get(value.lower()) if isinstance(value, str) else _integer(value, _i32, "format")
+    if format not in _BYTES_PER_PIXEL:
+        raise ValueError(f"format {value!r} is unknown; there are {', '.join(_FORMATS)}")
+    return format
+
+
+def _matching_format(value, own):
+    """A format asked for, if an array of format `own` can have it."""
+    format = _format(value)
+    if format != own and {format, own} not in ({RGB8, BGR8}, {RGBA8, BGRA8}):
+        names = {number: name for name, number in _FORMATS.items()}
+        raise ValueError(f"the array is {names[own]} by its shape and numbers, and cannot be {names[format]}")
+    return format
+
+
+def _address(data):
+    """Where bytes lie in memory."""
+    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
+
+
+# PIL's modes whose pixels are one of our formats, and those that become one by dropping what a file's reader drops too.
+_PIL_FORMATS = {"L": GRAY8, "RGB": RGB8, "RGBA": RGBA8, "I;16" if sys.byteorder == "little" else "I;16B": GRAY16}
+_PIL_CONVERTED = {"1": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGBX": "RGB"}
+
+
+def _image_array(value):
+    """(object to keep, address, (height, width), stride, format) of an array or a PIL image."""
+    pil = sys.modules.get("PIL.Image")
+    if pil is not None and isinstance(value, pil.Image):
+        if value.mode in _PIL_CONVERTED:
+            value = value.convert(_PIL_CONVERTED[value.mode])
+        if value.mode not in _PIL_FORMATS:
+            raise TypeError(f"a PIL image of mode {value.mode!r}: give image.convert('RGB'), or "
+                            "numpy.asarray(image).astype('uint16') if it is gray with numbers of 0 .. 65535")
+        data = value.tobytes()
+        return data, _address(data), (value.height, value.width), 0, _PIL_FORMATS[value.mode]
+    if isinstance(value, (bytes, bytearray)):
+        raise TypeError("bytes are not an image by themselves: give Image.open(data) for the bytes of a file, "
+                        "Pixels(data, width, height) for raw pixels")
+    if not any(hasattr(value, name) for name in ("__array_interface__", "__array__")) and not _is_buffer(value):
+        raise TypeError(f"not an image: {type(value).__name__}; give a path, an Image, a PIL image, Pixels, or an "
+                        "array of uint8 or uint16")
+    return _plain_array(value) if numpy is None else _numpy_array(value)
+
+
+def _is_buffer(value):
+    try:
+        memoryview(value)
+    except (TypeError, BufferError):
+        return False
+    return True
+
+
+def _array_format(shape, kind):
+    """The format of an array of numbers of a kind: "uint8", "uint16"; others are refused."""
+    if kind not in ("uint8", "uint16"):
+        raise TypeError(f"an image of {kind} numbers: uint8 is needed, or uint16 for gray; bring them to 0 .. 255 and "
+                        "convert them, for instance array.astype('uint8')")
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
+        return GRAY8 if kind == "uint8" else GRAY16
+    if len(shape) != 3 or shape[2] not in (3, 4):
+        last = len(shape) == 3 and shape[0] in (1, 3, 4)
+        hint = "; channels come last: array.transpose(1, 2, 0) or tensor.permute(1, 2, 0)" if last else ""
+        raise TypeError(f"an image of shape {tuple(shape)}: it must be (height, width) for gray, (height, width, 3) "
+                        f"for RGB or (height, width, 4) for RGBA{hint}")
+    if kind == "uint16":
+        raise TypeError("a colour image of 16 bits: 8 bits are what the library takes, for instance "
+                        "(array >> 8).astype('uint8')")
+    return RGB8 if shape[2] == 3 else RGBA8
+
+
+def _numpy_array(value):
+    try:
+        array = numpy.asarray(value)
+    except Exception as exception:  # of __array__: a tensor on a graphics card, for instance
+        raise TypeError(f"not an image: {type(value).__name__}: {exception}") from exception
+    format = _array_format(array.shape, array.dtype.name)
+    height, width = _image_size(array.shape)
+    row, item = width * _BYTES_PER_PIXEL[format], array.itemsize
+    inner = (item,) if array.ndim == 2 else (array.shape[2] * item, item)
+    if not array.dtype.isnative or not array.flags.aligned or array.strides[1:] != inner or \
+            abs(array.strides[0]) < row:
+        array = numpy.array(array, array.dtype.newbyteorder("="), order="C")
+    return array, array.ctypes.data, (height, width), array.strides[0], format
+
+
+def _plain_array(value):
+    """The same without numpy, by a copy."""
+    interface = getattr(value, "__array_interface__", None)
+    if interface is None:
+        if not _is_buffer(value):
+            raise TypeError(f"not an image: {type(value).__name__} has its pixels by __array__() only, for which "
+                            "numpy must be installed")
+        view = memoryview(value)
+        kind = {"B": "uint8", "H": "uint16"}.get(view.format.lstrip("@="), repr(view.format))
+        format, data, shape = _array_format(view.shape, kind), view.tobytes(), view.shape
+    else:
+        shape, typestr = tuple(interface["shape"]), interface["typestr"]
+        native = "<u2" if sys.byteorder == "little" else ">u2"
+        kind = "uint8" if typestr[1:] == "u1" else "uint16" if typestr == native else repr(typestr)
+        format = _array_format(shape, kind)
+        data = _interface_bytes(value, interface, shape, _BYTES_PER_PIXEL[format])
+    return data, _address(data), _image_size(shape), 0, format
+
+
+def _interface_bytes(value, interface, shape, pixel):
+    """The pixels of an __array_interface__, row by row."""
+    row, strides, source = shape[1] * pixel, interface.get("strides"), interface.get("data")
+    packed = (row, pixel) + ((pixel // shape[2],) if len(shape) == 3 else ())
+    strides = packed if strides is None else tuple(strides)
+    if strides[1:] != packed[1:]:
+        raise TypeError("the pixels of an image array's row must follow each other; give a copy of the array")
+    if isinstance(source, tuple):
+        return b"".join(ctypes.string_at(source[0] + y * strides[0], row) for y in range(shape[0]))
+    view, start = memoryview(value if source is None else source).cast("B"), interface.get("offset", 0)
+    if start < 0 or strides[0] < row or len(view) < start + (shape[0] - 1) * strides[0] + row:
+        raise ValueError(f"the array has {len(view)} bytes, too few for {shape[1]} x {shape[0]} pixels")
+    return b"".join(view[start + y * strides[0]:start + y * strides[0] + row] for y in range(shape[0]))
+
+
+def _image_size(shape):
+    return _integer(shape[0], _i32, "height"), _integer(shape[1], _i32, "width")
 
 
 class _Picture:
-    """An image of the caller as a dn_pixels (as_parameter), kept alive."""
+    """An image of the caller as an argument of the library's, kept alive."""
 
     def __init__(self, image):
-        self._kept = Image.open(image) if _is_path(image) else image
-        if isinstance(self._kept, Image):
-            self.view = self._kept._view()
-        elif isinstance(self._kept, Pixels):
-            pixels = self._kept
-            address = ctypes.cast(ctypes.c_char_p(pixels.data), ctypes.c_void_p)
-            self.view = _Pixels(address, pixels.width, pixels.height, pixels.stride, pixels.format, 0)
-        elif hasattr(image, "__array_interface__"):
-            self.view = _array_view(image)
+        if _is_path(image):
+            image = Image.open(image)
+        if isinstance(image, Image):
+            self._kept, self.view = image._held(), image._view()
         else:
-            raise TypeError(f"not an image: {type(image).__name__}; see differnet's documentation")
+            self._kept = image if isinstance(image, Pixels) else Pixels(image)
+            self.view = self._kept._view
         self._as_parameter_ = ctypes.byref(self.view)
 
 
 def write_png(image, path):
     """Writes an image as PNG; the file appears complete or not at all."""
-    _call("dn_image_write_png", _Picture(image), os.fsencode(path))
+    _call("dn_image_write_png", _Picture(image), _path(path))
 
 
 def encode_png(image):
     """The bytes of an image as PNG."""
-    blob = ctypes.c_void_p()
-    _call("dn_image_encode_png", _Picture(image), ctypes.byref(blob))
-    return _take_blob(blob)
+    return _blob("dn_image_encode_png", _Picture(image))
 
 
 def overlay(image, map, full=0.0):
@@ -502,7 +819,7 @@ def overlay(image, map, full=0.0):
     if values.rows != height:
         raise ValueError(f"map: {values.rows} rows, the image has {height}")
     rgb = bytearray(height * width * 3)
-    _call("dn_image_overlay", picture, values.address, full, (ctypes.c_char * len(rgb)).from_buffer(rgb))
+    _call("dn_image_overlay", picture, values, full, (ctypes.c_char * len(rgb)).from_buffer(rgb))
     if numpy is not None:
         return numpy.frombuffer(rgb, "B").reshape(height, width, 3)
     return memoryview(rgb).cast("B", (height, width, 3))
@@ -511,31 +828,31 @@ def overlay(image, map, full=0.0):
 # ---- extractor ----
 
 class Extractor(_Handle):
-    """The frozen CNN.  Options of all three ways to make one: input_size, scales."""
+    """The frozen CNN.  Options of all three ways to make one: input_size, scales.
 
-    _release = "dn_extractor_unref"
+        extractor = differnet.Extractor.open("backbone.safetensors", input_size=224, scales=1)
+        features = extractor.features_image("part.png", angles=[0, 90, 180, 270])
+    """
+
+    _release, _made_by = "dn_extractor_unref", "open(), default() or random()"
 
     @classmethod
     def open(cls, source, **options):
         """Loads a backbone (safetensors) from a path or bytes."""
-        return cls(_open("extractor", source, cls._given(options)))
+        return _open(cls, "extractor", source, cls._given(options))
 
     @classmethod
     def default(cls, **options):
         """The built-in backbone.  E_UNSUPPORTED if the library was built without it."""
-        out = ctypes.c_void_p()
-        _call("dn_extractor_default", ctypes.byref(cls._given(options)), ctypes.byref(out))
-        return cls(out.value)
+        return cls._made("dn_extractor_default", ctypes.byref(cls._given(options)))
 
     @classmethod
     def random(cls, channels=None, seed=0, **options):
         """AlexNet with random weights; channels: output channels of its five convolutions."""
-        out = ctypes.c_void_p()
         if channels is not None and len(channels) != 5:
             raise ValueError("channels: five numbers, one for each convolution")
-        counts = (_i32 * 5)(*channels) if channels is not None else None
-        _call("dn_extractor_random", counts, seed, ctypes.byref(cls._given(options)), ctypes.byref(out))
-        return cls(out.value)
+        counts = None if channels is None else (_i32 * 5)(*(_integer(one, _i32, "channels") for one in channels))
+        return cls._made("dn_extractor_random", counts, seed, ctypes.byref(cls._given(options)))
 
     @staticmethod
     def _given(options):
@@ -543,34 +860,30 @@ class Extractor(_Handle):
 
     def save(self, path, storage=STORAGE_F32):
         """Writes the backbone (safetensors); an existing file is replaced by a complete one or left as it is."""
-        _call("dn_extractor_save", self, os.fsencode(path), storage)
+        _call("dn_extractor_save", self, _path(path), storage)
 
     def to_bytes(self, storage=STORAGE_F32):
-        blob = ctypes.c_void_p()
-        _call("dn_extractor_save_memory", self, storage, ctypes.byref(blob))
-        return _take_blob(blob)
+        """The bytes that save would write; Extractor.open() takes them."""
+        return _blob("dn_extractor_save_memory", self, storage)
 
     @property
     def info(self):
         """The fields of dn_extractor_info, tap_names, and metadata: what the backbone's file tells about itself."""
         info = _initialised(_ExtractorInfo, "dn_extractor_info_init_size")
-        _check(_function("dn_extractor_get_info")(self, ctypes.byref(info)))
+        held, metadata, value = self._held(), {}, ctypes.c_char_p()
+        _check(_value("dn_extractor_get_info", held, ctypes.byref(info)))
+        while key := _value("dn_extractor_metadata", held, len(metadata), ctypes.byref(value)):
+            metadata[key.decode()] = value.value.decode()
         result = _namespace(info)
-        result.tap_names = [_function("dn_extractor_tap_name")(self, i).decode() for i in range(info.taps)]
-        result.metadata = self._metadata()
-        return result
-
-    def _metadata(self):
-        result, value = {}, ctypes.c_char_p()
-        while key := _function("dn_extractor_metadata")(self, len(result), ctypes.byref(value)):
-            result[key.decode()] = value.value.decode()
+        result.tap_names = [_value("dn_extractor_tap_name", held, i).decode() for i in range(info.taps)]
+        result.metadata = metadata
         return result
 
     def views(self, image, angles):
         """Renders views, one for each angle in degrees: (n, size, size, 3)."""
         picture, given, size = _Picture(image), _Given(angles, "d", "angles"), self.info.input_size
         out = _Numbers("f", (given.rows, size, size, 3))
-        _call("dn_extractor_views", self, picture, given.address, given.rows, out.address)
+        _call("dn_extractor_views", self, picture, given, given.rows, out)
         return out.result()
 
     def features(self, views):
@@ -578,14 +891,31 @@ class Extractor(_Handle):
         info = self.info
         given = _Given(views, "f", "views", info.input_size, info.input_size, 3)
         out = _Numbers("f", (given.rows, info.feature_dim))
-        _call("dn_extractor_features", self, given.address, given.rows, out.address)
+        _call("dn_extractor_features", self, given, given.rows, out)
         return out.result()
 
     def features_image(self, image, angles):
         """Features (n, feature_dim) of one image under n angles."""
         picture, given = _Picture(image), _Given(angles, "d", "angles")
         out = _Numbers("f", (given.rows, self.info.feature_dim))
-        _call("dn_extractor_features_image", self, picture, given.address, given.rows, out.address)
+        _call("dn_extractor_features_image", self, picture, given, given.rows, out)
+        return out.result()
+
+    @property
+    def maps_info(self):
+        """The fields of dn_maps_info, and names: of the taps for maps."""
+        info, held = _initialised(_MapsInfo, "dn_maps_info_init_size"), self._held()
+        _check(_value("dn_extractor_get_maps_info", held, ctypes.byref(info)))
+        result = _namespace(info)
+        result.names = [_value("dn_extractor_map_name", held, i).decode() for i in range(info.taps)]
+        return result
+
+    def maps(self, views):
+        """Feature maps (n, rows, columns, channels) of views (n, size, size, 3) at a common grid."""
+        info, size = self.maps_info, self.info.input_size
+        given = _Given(views, "f", "views", size, size, 3)
+        out = _Numbers("f", (given.rows, info.rows, info.columns, info.channels))
+        _call("dn_extractor_maps", self, given, given.rows, out)
         return out.result()
 
     def gradient(self, views, feature_gradient):
@@ -596,41 +926,46 @@ class Extractor(_Handle):
         if factors.rows != given.rows:
             raise ValueError(f"feature_gradient: {factors.rows} rows for {given.rows} views")
         out = _Numbers("f", (given.rows, info.input_size, info.input_size, 3))
-        _call("dn_extractor_gradient", self, given.address, given.rows, factors.address, out.address)
+        _call("dn_extractor_gradient", self, given, given.rows, factors, out)
         return out.result()
 
 
 # ---- flow ----
 
 class Flow(_Handle):
-    """The normalizing flow.  Flow.create(dimension=, blocks=, hidden=, clamp=, seed=) or Flow.open(path or bytes)."""
+    """The normalizing flow.  Flow.create(dimension=, blocks=, hidden=, clamp=, seed=) or Flow.open(path or bytes).
 
-    _release = "dn_flow_unref"
+        flow = differnet.Flow.create(dimension=4, blocks=2, hidden=8)
+        z, logdet = flow.forward([[0.5, -1, 2, 0]])
+        x = flow.inverse(z)
+    """
+
+    _release, _made_by = "dn_flow_unref", "create() or open()"
 
     @classmethod
     def create(cls, **options):
-        out = ctypes.c_void_p()
+        """A flow with random weights; options: the fields of dn_flow_options."""
         given = _options(_FlowOptions, "dn_flow_options_init_size", options)
-        _call("dn_flow_create", ctypes.byref(given), ctypes.byref(out))
-        return cls(out.value)
+        return cls._made("dn_flow_create", ctypes.byref(given))
 
     @classmethod
     def open(cls, source):
-        return cls(_open("flow", source, None))
+        """Loads a flow from a path or bytes."""
+        return _open(cls, "flow", source, None)
 
     def save(self, path):
-        _call("dn_flow_save", self, os.fsencode(path))
+        """Writes the flow; an existing file is replaced by a complete one or left as it is."""
+        _call("dn_flow_save", self, _path(path))
 
     def to_bytes(self):
-        blob = ctypes.c_void_p()
-        _call("dn_flow_save_memory", self, ctypes.byref(blob))
-        return _take_blob(blob)
+        """The bytes that save would write; Flow.open() takes them."""
+        return _blob("dn_flow_save_memory", self)
 
     @property
     def info(self):
         """dimension, blocks, hidden, clamp and seed."""
         info = _initialised(_FlowOptions, "dn_flow_options_init_size")
-        _check(_function("dn_flow_get_info")(self, ctypes.byref(info)))
+        _check(_value("dn_flow_get_info", self, ctypes.byref(info)))
         return _namespace(info)
 
     def _rows(self, values, what):
@@ -640,27 +975,27 @@ class Flow(_Handle):
         """(z, logdet): z (n, dimension) of x (n, dimension), logdet (n)."""
         given = self._rows(x, "x")
         z, logdet = _Numbers("f", given.shape), _Numbers("f", (given.rows,))
-        _call("dn_flow_forward", self, given.address, given.rows, z.address, logdet.address)
+        _call("dn_flow_forward", self, given, given.rows, z, logdet)
         return z.result(), logdet.result()
 
     def inverse(self, z):
         """x (n, dimension) of z (n, dimension)."""
         given = self._rows(z, "z")
         x = _Numbers("f", given.shape)
-        _call("dn_flow_inverse", self, given.address, given.rows, x.address)
+        _call("dn_flow_inverse", self, given, given.rows, x)
         return x.result()
 
     def sample(self, n, seed=0):
         """n samples: (n, dimension)."""
-        x = _Numbers("f", (n, self.info.dimension))
-        _call("dn_flow_sample", self, seed, n, x.address)
+        x = _Numbers("f", (_integer(n, _i32, "n"), self.info.dimension))
+        _call("dn_flow_sample", self, seed, n, x)
         return x.result()
 
     def log_likelihood(self, x):
         """log p of each row of x (n, dimension): (n) doubles."""
         given = self._rows(x, "x")
         out = _Numbers("d", (given.rows,))
-        _call("dn_flow_log_likelihood", self, given.address, given.rows, out.address)
+        _call("dn_flow_log_likelihood", self, given, given.rows, out)
         return out.result()
 
     def gradient(self, x, z_gradient, logdet_gradient=None):
@@ -670,8 +1005,8 @@ class Flow(_Handle):
         if factors.rows != given.rows or (determinant and determinant.rows != given.rows):
             raise ValueError("x, z_gradient and logdet_gradient must have the same number of rows")
         out = _Numbers("f", given.shape)
-        _call("dn_flow_gradient", self, given.address, given.rows, factors.address,
-              determinant.address if determinant else None, out.address)
+        _call("dn_flow_gradient", self, given, given.rows, factors,
+              determinant, out)
         return out.result()
 
 
@@ -680,78 +1015,133 @@ class Flow(_Handle):
 class Model(_Handle):
     """Everything needed to score: Model.open(path or bytes, verify=VERIFY_FULL), or what Trainer.run returns.
 
-    With VERIFY_HEADER a large file opens in milliseconds, but damage to its weights is not found."""
+    With VERIFY_HEADER a large file opens in milliseconds, but damage to its weights is not found.
 
-    _release = "dn_model_unref"
+        model = differnet.Model.open("part.dnm")
+        print(model.info.train_images, model.info.backbone)
+    """
+
+    _release, _made_by = "dn_model_unref", "open() or Trainer.run()"
 
     @classmethod
     def open(cls, source, **options):
-        return cls(_open("model", source, _options(_ModelOptions, "dn_model_options_init_size", options)))
+        """Loads a model from a path or bytes."""
+        return _open(cls, "model", source, _options(_ModelOptions, "dn_model_options_init_size", options))
 
     def save(self, path, storage=STORAGE_F32):
         """Writes the model; an existing file is replaced by a complete one or left as it is."""
-        _call("dn_model_save", self, os.fsencode(path), storage)
+        _call("dn_model_save", self, _path(path), storage)
 
     def to_bytes(self, storage=STORAGE_F32):
-        blob = ctypes.c_void_p()
-        _call("dn_model_save_memory", self, storage, ctypes.byref(blob))
-        return _take_blob(blob)
+        """The bytes that save would write; Model.open() takes them, in another process too."""
+        return _blob("dn_model_save_memory", self, storage)
 
     @property
     def info(self):
         """The fields of dn_model_info."""
         info = _initialised(_ModelInfo, "dn_model_info_init_size")
-        _check(_function("dn_model_get_info")(self, ctypes.byref(info)))
+        _check(_value("dn_model_get_info", self, ctypes.byref(info)))
         return _namespace(info)
 
     @property
     def holdout_scores(self):
         """Scores of the held-out good images, ascending."""
-        count = _i32()
-        return _copy_numbers(_function("dn_model_holdout_scores")(self, ctypes.byref(count)), count.value, _double)
+        held, count = self._held(), _i32()
+        return _copy_numbers(_value("dn_model_holdout_scores", held, ctypes.byref(count)), count.value, _double)
 
     @property
     def feature_mean(self):
         """Mean of each feature over the good images, as the standardisation uses it."""
-        return _copy_numbers(_function("dn_model_feature_mean")(self), self.info.feature_dim, _float)
+        return self._features("dn_model_feature_mean")
 
     @property
     def feature_deviation(self):
-        return _copy_numbers(_function("dn_model_feature_deviation")(self), self.info.feature_dim, _float)
+        """Standard deviation of each feature over the good images, likewise."""
+        return self._features("dn_model_feature_deviation")
+
+    def _features(self, name):
+        held = self._held()
+        return _copy_numbers(_value(name, held), self.info.feature_dim, _float)
 
     @property
     def extractor(self):
-        return Extractor(_function("dn_extractor_ref")(_function("dn_model_extractor")(self)))
+        """The model's Extractor."""
+        return self._part(Extractor, "extractor")
 
     @property
     def flow(self):
-        return Flow(_function("dn_flow_ref")(_function("dn_model_flow")(self)))
+        """The model's Flow."""
+        return self._part(Flow, "flow")
+
+    def _part(self, kind, name):
+        held, owner = self._held(), _Owner(kind._release)
+        owner.value = _value(f"dn_{name}_ref", _value(f"dn_model_{name}", held))
+        return kind._of(owner)
 
 
 class _Worker(_Handle):
-    """A handle that keeps its error text itself."""
+    """A handle for one call at a time, which keeps its error text itself."""
 
     _error = ""
+    _job = None  # the call in progress
 
-    def _run(self, name, *arguments):
-        if _function(name)(self, *arguments) != OK:
-            _raise(_Error.from_address(_function(self._error)(self)))
+    def __init__(self, name, parent, options):
+        self._lock = threading.Lock()
+        self._owner = _Owner(self._release)
+        _call(name, parent, ctypes.byref(options), ctypes.byref(self._owner))
 
+    def _alone(self, work, job):
+        """What work() returns, which no other call on this handle disturbs."""
+        running = self._job
+        if running is not None and running.caller == job.caller and not running.abandoned:
+            raise Error(E_STATE, f"this {type(self).__name__} is in a call of this very thread: a progress function or "
+                        "a signal handler cannot use it meanwhile")
 
-def _create(name, parent, options):
-    out = ctypes.c_void_p()
-    _call(name, parent, ctypes.byref(options), ctypes.byref(out))
-    return out.value
+        def locked():
+            # In the helper thread, where no signal can come between the lock and its release.
+            with self._lock:
+                if job.abandoned:
+                    return None
+                self._job = job
+                try:
+                    return work()
+                finally:
+                    self._job = None
+
+        return job.do(locked)
+
+    def _run(self, name, *arguments, job=None):
+        """Calls a function, and raises the error that it leaves in the handle."""
+        call, explain, error = _bound(name, self, *arguments), _bound(self._error, self), _Error()
+
+        def work():
+            status = call()
+            if status != OK:
+                ctypes.pointer(error)[0] = _Error.from_address(explain())
+            return status
+
+        status = self._alone(work, job or _Job())
+        if status != OK and error.status == status:
+            _raise(error)
+        _check(status)
 
 
 class Scorer(_Worker):
-    """Scores images.  Options: views, angles, threads, false_alarm_rate."""
+    """Scores images.  Options: views, angles, threads, false_alarm_rate.
+
+        scorer = differnet.Scorer(model, threads=4, false_alarm_rate=0.01)
+        for path, result in zip(paths, scorer.score_batch(paths)):
+            if isinstance(result, differnet.Error):
+                print(path, "cannot be scored:", result)
+            elif result.anomalous:
+                print(path, result.score, result.p_value)
+    """
 
     _release, _error = "dn_scorer_free", "dn_scorer_error"
 
     def __init__(self, model, **options):
-        super().__init__(_create("dn_scorer_create", model,
-                                 _options(_ScorerOptions, "dn_scorer_options_init_size", options)))
+        super().__init__("dn_scorer_create", _expect(Model, model),
+                         _options(_ScorerOptions, "dn_scorer_options_init_size", options))
 
     def score(self, image):
         """The fields of dn_score.  anomalous: True, False, or None if the model holds no scores of good images."""
@@ -764,18 +1154,43 @@ class Scorer(_Worker):
         """
         return self._single("dn_scorer_decide", image)
 
+    def inspect(self, image):
+        """(what score returns, the heat map (height, width)) of one pass; E_STATE if the model has no density at every
+        position."""
+        picture, score = _Picture(image), _initialised(_Score, "dn_score_init_size")
+        out = _Numbers("f", (picture.view.height, picture.view.width))
+        self._run("dn_scorer_inspect", picture, out, ctypes.byref(score))
+        return self._result(score), out.result()
+
     def score_batch(self, images):
         """Scores many images, faster than one by one: a list with what score returns for each, or the Error why not."""
-        images = list(images)
+        images = [_path(image) if _is_path(image) else _Picture(image) for image in images]
+        paths = [i for i, image in enumerate(images) if isinstance(image, bytes)]
+        pictures = [i for i, image in enumerate(images) if not isinstance(image, bytes)]
+        held, results, size, job = self._held(), [None] * len(images), self.batch_images, _Job()
+
+        def work():
+            for chosen in (paths, pictures):
+                for first in range(0, len(chosen), size):
+                    if job.abandoned:
+                        return
+                    group = chosen[first:first + size]
+                    for i, result in zip(group, self._group(held, [images[i] for i in group])):
+                        results[i] = result
+
+        self._alone(work, job)
+        return results
+
+    def _group(self, held, images):
+        """The results of a few images, all of them paths or none."""
         scores, errors = (_Score * len(images))(), (_Error * len(images))()
         for score in scores:
             _function("dn_score_init_size")(ctypes.byref(score), ctypes.sizeof(score))
-        if all(_is_path(image) for image in images):
-            name, given = "dn_scorer_score_batch_paths", (_text * len(images))(*map(os.fsencode, images))
+        if isinstance(images[0], bytes):
+            name, given = "dn_scorer_score_batch_paths", (_text * len(images))(*images)
         else:
-            name, pictures = "dn_scorer_score_batch", [_Picture(image) for image in images]
-            given = (_Pixels * len(images))(*(picture.view for picture in pictures))
-        _function(name)(self, given, len(images), scores, errors)
+            name, given = "dn_scorer_score_batch", (_Pixels * len(images))(*(image.view for image in images))
+        _value(name, held, given, len(images), scores, errors)
         return [self._result(score) if error.status == OK else
                 Error(error.status, error.message.decode("utf-8", "replace"))
                 for score, error in zip(scores, errors)]
@@ -783,12 +1198,12 @@ class Scorer(_Worker):
     @property
     def batch_images(self):
         """Images that score_batch handles together."""
-        return _function("dn_scorer_batch_images")(self)
+        return _value("dn_scorer_batch_images", self)
 
     def _single(self, name, image):
         score = _initialised(_Score, "dn_score_init_size")
         if _is_path(image):
-            self._run(name + "_path", os.fsencode(image), ctypes.byref(score))
+            self._run(name + "_path", _path(image), ctypes.byref(score))
         else:
             self._run(name, _Picture(image), ctypes.byref(score))
         return self._result(score)
@@ -802,85 +1217,94 @@ class Scorer(_Worker):
 
     @property
     def view_scores(self):
-        """Score of each view of the last image."""
+        """Score of each view of the last image, whichever thread had it scored."""
         count = _i32()
-        return _copy_numbers(_function("dn_scorer_view_scores")(self, ctypes.byref(count)), count.value, _double)
+        call = _bound("dn_scorer_view_scores", self, ctypes.byref(count))
+        return self._alone(lambda: _copy_numbers(call(), count.value, _double), _Job())
 
 
 class Localizer(_Worker):
-    """Heat maps.  Options: views, angles, threads, sigma."""
+    """Heat maps.  Options: method (MAP_...), views, angles, threads, sigma.
+
+        localizer = differnet.Localizer(model)
+        map = localizer.map("part.png")
+        for box in localizer.boxes(map, threshold=1):
+            print(box.x, box.y, box.width, box.height, box.peak)
+        differnet.write_png(differnet.overlay("part.png", map), "overlay.png")
+    """
 
     _release, _error = "dn_localizer_free", "dn_localizer_error"
 
     def __init__(self, model, **options):
-        super().__init__(_create("dn_localizer_create", model,
-                                 _options(_LocalizerOptions, "dn_localizer_options_init_size", options)))
+        super().__init__("dn_localizer_create", _expect(Model, model),
+                         _options(_LocalizerOptions, "dn_localizer_options_init_size", options))
 
     def map(self, image):
         """Heat map (height, width) of an image; 1 is the most that good images show."""
         picture = _Picture(image)
         out = _Numbers("f", (picture.view.height, picture.view.width))
-        self._run("dn_localizer_map", picture, out.address)
+        self._run("dn_localizer_map", picture, out)
         return out.result()
 
     def boxes(self, map, threshold=1.0, capacity=1024):
         """Boxes (x, y, width, height, peak, area) of the regions of a map >= threshold, strongest peak first."""
         given = _Given(map, "f", "map", None)
-        boxes, count = (_Box * capacity)(), _i32()
-        self._run("dn_localizer_boxes", given.address, given.shape[1], given.rows, threshold, boxes, capacity,
+        boxes, count = (_Box * _integer(capacity, _i32, "capacity"))(), _i32()
+        self._run("dn_localizer_boxes", given, given.shape[1], given.rows, threshold, boxes, capacity,
                   ctypes.byref(count))
         return [_namespace(box) for box in boxes[:count.value]]
 
 
 class Trainer(_Worker):
-    """Learns from good images.  Options: preset (PRESET_...), and the fields of dn_train_options."""
+    """Learns from good images.  Options: preset (PRESET_...), and the fields of dn_train_options.
+
+    With a checkpoint, what an interrupted program has learned is not lost:
+
+        trainer = differnet.Trainer(differnet.Extractor.default(), checkpoint="part.state", resume=1)
+        for path in good_images:
+            trainer.add(path)
+        model = trainer.run()
+    """
 
     _release, _error = "dn_trainer_free", "dn_trainer_error"
 
     def __init__(self, extractor, preset=None, **options):
+        _expect(Extractor, extractor)
         given = _options(_TrainOptions, "dn_train_options_init_size", {})
         if preset is not None:
-            _check(_function("dn_train_options_preset")(ctypes.byref(given), preset))
+            _check(_value("dn_train_options_preset", ctypes.byref(given), preset))
             fixed = {name: getattr(given, name) for name in _PRESET_FIELDS}
             options = {**fixed, **options}
         given = _options(_TrainOptions, "dn_train_options_init_size", options)
-        super().__init__(_create("dn_trainer_create", extractor, given))
+        super().__init__("dn_trainer_create", extractor, given)
 
     def add(self, image):
         """Adds a good image."""
         if _is_path(image):
-            self._run("dn_trainer_add_path", os.fsencode(image))
+            self._run("dn_trainer_add_path", _path(image))
         else:
             self._run("dn_trainer_add_pixels", _Picture(image))
 
     def run(self, progress=None):
         """Trains and returns the Model.
 
-        progress: called with an object that has phase (PHASE_...), done, total, loss.  If it returns something true,
-        training stops with Error (E_CANCELLED); an exception that it raises stops training and is passed on.  A
-        further run goes on from there.
+        progress: called in this thread with an object that has phase (PHASE_...), done, total, loss.  If it returns
+        something true, training stops with Error (E_CANCELLED); an exception that it raises stops training and is
+        passed on, as KeyboardInterrupt is with and without it.  A further run goes on from there.
         """
-        out, raised = ctypes.c_void_p(), []
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress: a function is needed, not {type(progress).__name__}")
+        model, job = _Owner(Model._release), _Job(progress)
 
         def report(address, _):
-            try:
-                return 1 if progress(_namespace(address.contents)) else 0
-            except BaseException as exception:  # KeyboardInterrupt too: none may cross the library
-                raised.append(exception)
-                return 1
+            return 1 if job.ask(address.contents) else 0
 
-        callback = _ProgressFunction(report) if progress is not None else None
-        try:
-            self._run("dn_trainer_run", ctypes.cast(callback, ctypes.c_void_p) if callback else None, None,
-                      ctypes.byref(out))
-        except Error:
-            if raised:
-                raise raised[0]
-            raise
-        return Model(out.value)
+        callback = _ProgressFunction(report)
+        self._run("dn_trainer_run", ctypes.cast(callback, ctypes.c_void_p), None, ctypes.byref(model), job=job)
+        return Model._of(model)
 
     def model(self):
         """A Model of the last epoch that went well, after run() failed or was cancelled."""
-        out = ctypes.c_void_p()
-        self._run("dn_trainer_model", ctypes.byref(out))
-        return Model(out.value)
+        model = _Owner(Model._release)
+        self._run("dn_trainer_model", ctypes.byref(model))
+        return Model._of(model)

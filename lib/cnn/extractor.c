@@ -455,11 +455,11 @@ static void write_conv(const cnn_layer *layer, const char *prefix, enum st_type 
 dn_status extractor_to_tensors(const dn_extractor *extractor, const char *prefix, enum st_type stored,
                                st_writer *writer, float **scratch, dn_error *error)
 {
-    char mean[96], std[96];
+    char mean[LAYER_LIST_TRIPLE], std[LAYER_LIST_TRIPLE];
 
     *scratch = NULL;
-    TRY(layer_list_print_triple(extractor->mean, mean, sizeof mean, error));
-    TRY(layer_list_print_triple(extractor->std, std, sizeof std, error));
+    layer_list_print_triple(extractor->mean, mean);
+    layer_list_print_triple(extractor->std, std);
     float *oihw = mem_alloc(&extractor->allocator, (size_t)extractor->parameters, sizeof *oihw);
     if (!oihw)
         return fail_memory(error, "the backbone's weights");

@@ -36,11 +36,12 @@ static dn_status make_canvas(const dn_extractor *extractor, const dn_pixels *ima
 dn_status extractor_views(const dn_extractor *extractor, const dn_pixels *image, const double *angles, int32_t n,
                           float *views, dn_error *error)
 {
+    size_t floats = view_floats(extractor->input_size);
     uint16_t *canvas;
 
     TRY(make_canvas(extractor, image, &canvas, error));
-    for (int32_t i = 0; i < n; i++)
-        view_features_render(extractor, canvas, angles[i], NULL, views + (size_t)i * view_floats(extractor->input_size));
+    for (int32_t i = 0; i < n; i++, views += floats)
+        view_features_render(extractor, canvas, angles[i], NULL, views);
     mem_free(&extractor->allocator, canvas);
     return DN_OK;
 }

@@ -1,6 +1,5 @@
 #include "cnn/layer_list.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +7,8 @@
 #include "base/blob.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "format/decimal.h"
+#include "format/json.h"
 
 #define MAX_STRIDE 64
 
@@ -29,24 +30,32 @@ const char layer_list_alexnet[] =
     "{\"op\":\"maxpool\",\"name\":\"features.12\",\"kernel\":3,\"stride\":2}]";
 const int32_t layer_list_alexnet_kernels[LAYER_LIST_ALEXNET_CONVS] = {11, 5, 3, 3, 3};
 
-/* What a layer list can contain.  op, name and tap fit every operator. */
+enum { KEY_OP, KEY_NAME, KEY_TAP, KEY_WEIGHT, KEY_BIAS, KEY_KERNEL, KEY_STRIDE, KEY_PAD, KEY_GROUPS, KEYS };
+static const char *const key_names[KEYS] = {"op", "name", "tap", "weight", "bias", "kernel", "stride", "pad", "groups"};
+#define KEY_BIT(key) (1u << (key))
+#define ANY_KEYS (KEY_BIT(KEY_OP) | KEY_BIT(KEY_NAME) | KEY_BIT(KEY_TAP)) /* of every operator */
+#define CONV_KEYS \
+    (KEY_BIT(KEY_WEIGHT) | KEY_BIT(KEY_BIAS) | KEY_BIT(KEY_STRIDE) | KEY_BIT(KEY_PAD) | KEY_BIT(KEY_GROUPS))
+#define POOL_KEYS (KEY_BIT(KEY_KERNEL) | KEY_BIT(KEY_STRIDE) | KEY_BIT(KEY_PAD))
+
+/* What a layer list can contain. */
 static const struct operation {
     const char *op;
     enum layer_kind kind;
     enum activation activation;
-    const char *keys[6];
+    unsigned keys;
 } operations[] = {
-    {"conv", LAYER_CONV, ACTIVATION_NONE, {"weight", "bias", "stride", "pad", "groups", NULL}},
-    {"relu", LAYER_ACTIVATION, ACTIVATION_RELU, {NULL}},
-    {"relu6", LAYER_ACTIVATION, ACTIVATION_RELU6, {NULL}},
-    {"maxpool", LAYER_MAXPOOL, ACTIVATION_NONE, {"kernel", "stride", "pad", NULL}},
-    {"avgpool", LAYER_AVGPOOL, ACTIVATION_NONE, {"kernel", "stride", "pad", NULL}},
+    {"conv", LAYER_CONV, ACTIVATION_NONE, ANY_KEYS | CONV_KEYS},
+    {"relu", LAYER_ACTIVATION, ACTIVATION_RELU, ANY_KEYS},
+    {"relu6", LAYER_ACTIVATION, ACTIVATION_RELU6, ANY_KEYS},
+    {"maxpool", LAYER_MAXPOOL, ACTIVATION_NONE, ANY_KEYS | POOL_KEYS},
+    {"avgpool", LAYER_AVGPOOL, ACTIVATION_NONE, ANY_KEYS | POOL_KEYS},
 };
 #define OPERATIONS ((int)(sizeof operations / sizeof operations[0]))
 
 /* One layer being read, and what its messages need. */
 struct reader {
-    const json_t *object;
+    json_value object, values[KEYS]; /* under each key; no value where it is absent */
     const char *label;
     int32_t index;
     dn_error *error;
@@ -65,72 +74,75 @@ static _Bool plain(const char *text, size_t capacity)
     return 1;
 }
 
-static const char *shown(const char *text)
+/* A text for a message; `buffer` holds it. */
+static const char *shown(json_value text, char buffer[EXTRACTOR_NAME])
 {
-    return plain(text, EXTRACTOR_NAME) ? text : "(not a plain name)";
+    if (json_read_text(text, buffer, EXTRACTOR_NAME) && plain(buffer, EXTRACTOR_NAME))
+        return buffer;
+    return "(not a plain name)";
 }
 
 /* ---- values ---- */
 
-/* Copies the string under `key`; an absent optional one leaves `out` empty. */
-static dn_status read_name(const struct reader *r, const char *key, _Bool required, char *out, size_t capacity)
+static _Bool has(const struct reader *r, int key)
 {
-    const json_t *value = json_object_get(r->object, key);
+    return r->values[key].size > 0;
+}
 
+/* Copies the string under `key`; an absent optional one leaves `out` empty. */
+static dn_status read_name(const struct reader *r, int key, _Bool required, char *out, size_t capacity)
+{
     out[0] = '\0';
-    if (!value && !required)
+    if (!has(r, key) && !required)
         return DN_OK;
-    if (!value)
-        return fail(r->error, DN_E_FORMAT, "%s: layer %d: \"%s\" is missing", r->label, r->index, key);
-    const char *text = json_string_value(value);
-    if (!text || !plain(text, capacity))
+    if (!has(r, key))
+        return fail(r->error, DN_E_FORMAT, "%s: layer %d: \"%s\" is missing", r->label, r->index, key_names[key]);
+    if (!json_read_text(r->values[key], out, capacity) || !plain(out, capacity))
         return fail(r->error, DN_E_FORMAT,
                     "%s: layer %d: \"%s\" must be a name of 1 to %d ASCII characters without space, quote, backslash",
-                    r->label, r->index, key, (int)capacity - 1);
-    memcpy(out, text, strlen(text) + 1);
+                    r->label, r->index, key_names[key], (int)capacity - 1);
     return DN_OK;
 }
 
-static dn_status check_integer(const struct reader *r, const char *key, const json_t *value, int32_t least,
-                               int32_t most, int32_t *out)
+static dn_status check_integer(const struct reader *r, int key, json_value value, int32_t least, int32_t most,
+                               int32_t *out)
 {
-    if (!json_is_integer(value) || json_integer_value(value) < least || json_integer_value(value) > most)
+    int64_t integer;
+
+    if (!json_read_integer(value, &integer) || integer < least || integer > most)
         return fail(r->error, DN_E_FORMAT, "%s: layer %d: \"%s\" must be of integers from %d to %d", r->label, r->index,
-                    key, least, most);
-    *out = (int32_t)json_integer_value(value);
+                    key_names[key], least, most);
+    *out = (int32_t)integer;
     return DN_OK;
 }
 
 /* Reads an integer, or an array of `count` of them; an integer stands for `count` equal ones. */
-static dn_status read_integers(const struct reader *r, const char *key, int32_t least, int32_t most, int32_t count,
+static dn_status read_integers(const struct reader *r, int key, int32_t least, int32_t most, int32_t count,
                                int32_t *out)
 {
-    const json_t *value = json_object_get(r->object, key);
+    json_value none, entry;
+    int32_t found = 0;
 
-    if (json_is_array(value) && count > 1) {
-        if (json_array_size(value) != (size_t)count)
+    if (json_type_of(r->values[key]) == JSON_ARRAY && count > 1) {
+        for (json_cursor cursor = json_inside(r->values[key]); json_next(&cursor, &none, &entry); found++)
+            if (found < count)
+                TRY(check_integer(r, key, entry, least, most, &out[found]));
+        if (found != count)
             return fail(r->error, DN_E_FORMAT, "%s: layer %d: \"%s\" must be one integer or %d", r->label, r->index,
-                        key, count);
-        for (int32_t i = 0; i < count; i++)
-            TRY(check_integer(r, key, json_array_get(value, (size_t)i), least, most, &out[i]));
+                        key_names[key], count);
         return DN_OK;
     }
-    TRY(check_integer(r, key, value, least, most, &out[0]));
+    TRY(check_integer(r, key, r->values[key], least, most, &out[0]));
     for (int32_t i = 1; i < count; i++)
         out[i] = out[0];
     return DN_OK;
-}
-
-static _Bool has(const struct reader *r, const char *key)
-{
-    return json_object_get(r->object, key) != NULL;
 }
 
 /* pad: one number, or top, left, bottom, right.  It is smaller than the kernel, so that no window lies outside. */
 static dn_status read_pad(const struct reader *r, int32_t pad[4])
 {
     memset(pad, 0, 4 * sizeof *pad);
-    return has(r, "pad") ? read_integers(r, "pad", 0, EXTRACTOR_MAX_KERNEL - 1, 4, pad) : DN_OK;
+    return has(r, KEY_PAD) ? read_integers(r, KEY_PAD, 0, EXTRACTOR_MAX_KERNEL - 1, 4, pad) : DN_OK;
 }
 
 /* ---- layers ---- */
@@ -140,14 +152,14 @@ static dn_status read_conv(const struct reader *r, cnn_layer *layer)
     conv_spec *conv = &layer->conv;
     int32_t pad[4];
 
-    TRY(read_name(r, "weight", 1, layer->weight_name, sizeof layer->weight_name));
-    TRY(read_name(r, "bias", 0, layer->bias_name, sizeof layer->bias_name));
+    TRY(read_name(r, KEY_WEIGHT, 1, layer->weight_name, sizeof layer->weight_name));
+    TRY(read_name(r, KEY_BIAS, 0, layer->bias_name, sizeof layer->bias_name));
     conv->stride = 1;
     conv->groups = 1;
-    if (has(r, "stride"))
-        TRY(read_integers(r, "stride", 1, MAX_STRIDE, 1, &conv->stride));
-    if (has(r, "groups"))
-        TRY(read_integers(r, "groups", 1, EXTRACTOR_MAX_CHANNELS, 1, &conv->groups));
+    if (has(r, KEY_STRIDE))
+        TRY(read_integers(r, KEY_STRIDE, 1, MAX_STRIDE, 1, &conv->stride));
+    if (has(r, KEY_GROUPS))
+        TRY(read_integers(r, KEY_GROUPS, 1, EXTRACTOR_MAX_CHANNELS, 1, &conv->groups));
     TRY(read_pad(r, pad));
     conv->pad_top = pad[0];
     conv->pad_left = pad[1];
@@ -161,8 +173,8 @@ static dn_status read_pool(const struct reader *r, cnn_layer *layer)
     pool_spec *pool = &layer->pool;
     int32_t kernel[2] = {0}, pad[4] = {0};
 
-    TRY(read_integers(r, "kernel", 1, EXTRACTOR_MAX_KERNEL, 2, kernel));
-    TRY(read_integers(r, "stride", 1, MAX_STRIDE, 1, &pool->stride));
+    TRY(read_integers(r, KEY_KERNEL, 1, EXTRACTOR_MAX_KERNEL, 2, kernel));
+    TRY(read_integers(r, KEY_STRIDE, 1, MAX_STRIDE, 1, &pool->stride));
     TRY(read_pad(r, pad));
     if (pad[0] >= kernel[0] || pad[2] >= kernel[0] || pad[1] >= kernel[1] || pad[3] >= kernel[1])
         return fail(r->error, DN_E_FORMAT, "%s: layer %d: \"pad\" must be smaller than \"kernel\"", r->label, r->index);
@@ -177,32 +189,33 @@ static dn_status read_pool(const struct reader *r, cnn_layer *layer)
 
 static dn_status find_operation(const struct reader *r, const struct operation **out)
 {
-    const char *op = json_string_value(json_object_get(r->object, "op"));
+    char name[EXTRACTOR_NAME];
 
-    if (!op)
+    if (json_type_of(r->values[KEY_OP]) != JSON_TEXT)
         return fail(r->error, DN_E_FORMAT, "%s: layer %d: must be an object with \"op\"", r->label, r->index);
     for (int i = 0; i < OPERATIONS; i++)
-        if (strcmp(op, operations[i].op) == 0) {
+        if (json_text_is(r->values[KEY_OP], operations[i].op)) {
             *out = &operations[i];
             return DN_OK;
         }
     return fail(r->error, DN_E_UNSUPPORTED,
                 "%s: layer %d: unknown operator \"%s\"; there are conv, relu, relu6, maxpool, avgpool", r->label,
-                r->index, shown(op));
+                r->index, shown(r->values[KEY_OP], name));
 }
 
 /* An unknown key may change what the layer does: refused, not skipped. */
 static dn_status check_keys(const struct reader *r, const struct operation *operation)
 {
-    for (void *at = json_object_iter((json_t *)(uintptr_t)r->object); at;
-         at = json_object_iter_next((json_t *)(uintptr_t)r->object, at)) {
-        const char *key = json_object_iter_key(at);
-        _Bool known = strcmp(key, "op") == 0 || strcmp(key, "name") == 0 || strcmp(key, "tap") == 0;
-        for (int i = 0; !known && operation->keys[i]; i++)
-            known = strcmp(key, operation->keys[i]) == 0;
-        if (!known)
+    char name[EXTRACTOR_NAME];
+    json_value key, value;
+
+    for (json_cursor cursor = json_inside(r->object); json_next(&cursor, &key, &value);) {
+        int i = 0;
+        while (i < KEYS && !((operation->keys & KEY_BIT(i)) && json_text_is(key, key_names[i])))
+            i++;
+        if (i == KEYS)
             return fail(r->error, DN_E_UNSUPPORTED, "%s: layer %d: %s has no key \"%s\"", r->label, r->index,
-                        operation->op, shown(key));
+                        operation->op, shown(key, name));
     }
     return DN_OK;
 }
@@ -222,24 +235,26 @@ static void default_name(cnn_layer *layer, const char *op, int32_t index)
     snprintf(layer->name, sizeof layer->name, "%.*s", (int)length, layer->weight_name);
 }
 
-static dn_status read_layer(const struct reader *r, cnn_layer *layer)
+static dn_status read_layer(struct reader *r, cnn_layer *layer)
 {
     const struct operation *operation = NULL;
-    const json_t *tap = json_object_get(r->object, "tap");
 
+    if (!json_pick(r->object, key_names, KEYS, r->values) && json_type_of(r->object) == JSON_OBJECT)
+        return fail(r->error, DN_E_FORMAT, "%s: layer %d: a key appears twice", r->label, r->index);
     TRY(find_operation(r, &operation));
     TRY(check_keys(r, operation));
     layer->kind = operation->kind;
     layer->activation = operation->activation;
-    if (tap && !json_is_boolean(tap))
+    enum json_type tap = json_type_of(r->values[KEY_TAP]);
+    if (tap != JSON_NONE && tap != JSON_TRUE && tap != JSON_FALSE)
         return fail(r->error, DN_E_FORMAT, "%s: layer %d: \"tap\" must be true or false", r->label, r->index);
-    layer->tap = json_is_true(tap);
+    layer->tap = tap == JSON_TRUE;
     if (layer->kind == LAYER_CONV)
         TRY(read_conv(r, layer));
     else if (layer->kind != LAYER_ACTIVATION)
         TRY(read_pool(r, layer));
-    if (has(r, "name"))
-        return read_name(r, "name", 1, layer->name, sizeof layer->name);
+    if (has(r, KEY_NAME))
+        return read_name(r, KEY_NAME, 1, layer->name, sizeof layer->name);
     default_name(layer, operation->op, r->index);
     return DN_OK;
 }
@@ -277,46 +292,44 @@ static void set_taps(dn_extractor *extractor)
     extractor->layer_count = last + 1;
 }
 
-static dn_status read_list(dn_extractor *extractor, const json_t *list, const char *label, dn_error *error)
+static dn_status read_list(dn_extractor *extractor, json_value list, const char *label, dn_error *error)
 {
-    size_t count = json_array_size(list); /* 0 if it is no array */
+    json_value none, entry;
+    struct reader r = {.label = label, .error = error};
+    size_t count = 0;
 
+    if (json_type_of(list) == JSON_ARRAY)
+        for (json_cursor cursor = json_inside(list); json_next(&cursor, &none, &entry);)
+            count++;
     if (count < 1 || count > EXTRACTOR_MAX_LAYERS)
         return fail(error, DN_E_FORMAT, "%s: the layer list must be an array of 1 to %d layers", label,
                     EXTRACTOR_MAX_LAYERS);
     extractor->layers = mem_zalloc(&extractor->allocator, count, sizeof *extractor->layers);
     if (!extractor->layers)
         return fail_memory(error, "the layer list");
-    for (size_t i = 0; i < count; i++) {
-        struct reader r = {json_array_get(list, i), label, (int32_t)i, error};
-        TRY(read_layer(&r, &extractor->layers[i]));
-    }
+    for (json_cursor cursor = json_inside(list); json_next(&cursor, &none, &r.object); r.index++)
+        TRY(read_layer(&r, &extractor->layers[r.index]));
     extractor->layer_count = (int32_t)count;
     set_taps(extractor);
     return check_tensor_names(extractor, label, error);
 }
 
 /* Parses JSON that is `what`. */
-static dn_status load_json(const char *text, const char *what, const char *label, json_t **out, dn_error *error)
+static dn_status parse_json(const char *text, const char *what, const char *label, json_value *out, dn_error *error)
 {
-    json_error_t problem = {0};
+    size_t position;
 
-    *out = json_loads(text, JSON_REJECT_DUPLICATES, &problem);
-    if (*out)
-        return DN_OK;
-    if (json_error_code(&problem) == json_error_out_of_memory)
-        return fail_memory(error, what);
-    return fail(error, DN_E_FORMAT, "%s: %s: malformed JSON at character %d", label, what, problem.position);
+    if (!json_parse(text, strlen(text), out, &position))
+        return fail(error, DN_E_FORMAT, "%s: %s: malformed JSON at character %zu", label, what, position);
+    return DN_OK;
 }
 
 dn_status layer_list_parse(dn_extractor *extractor, const char *text, const char *label, dn_error *error)
 {
-    json_t *list = NULL;
+    json_value list;
 
-    TRY(load_json(text, "differnet.layers", label, &list, error));
-    dn_status status = read_list(extractor, list, label, error);
-    json_decref(list);
-    return status;
+    TRY(parse_json(text, "differnet.layers", label, &list, error));
+    return read_list(extractor, list, label, error);
 }
 
 /* ---- writing ---- */
@@ -331,41 +344,57 @@ static const char *operator_name(const cnn_layer *layer)
     return operations[i].op;
 }
 
-/* Room for one layer's text: three names and a dozen numbers. */
-#define LAYER_TEXT (3 * (EXTRACTOR_NAME + 16) + 256)
+static void put_integers(json_writer *json, const char *key, int count, const int32_t *values)
+{
+    json_open(json, key, "[");
+    for (int i = 0; i < count; i++)
+        json_put_integer(json, NULL, values[i]);
+    json_close(json, "]");
+}
 
-static void print_layer(const cnn_layer *layer, char *text)
+static void put_conv(json_writer *json, const cnn_layer *layer)
 {
     const conv_spec *conv = &layer->conv;
-    const pool_spec *pool = &layer->pool;
-    int used = snprintf(text, LAYER_TEXT, "{\"op\":\"%s\",\"name\":\"%s\"", operator_name(layer), layer->name);
 
-    if (layer->kind == LAYER_CONV) {
-        used += snprintf(text + used, LAYER_TEXT - (size_t)used, ",\"weight\":\"%s\"", layer->weight_name);
-        if (layer->bias_name[0])
-            used += snprintf(text + used, LAYER_TEXT - (size_t)used, ",\"bias\":\"%s\"", layer->bias_name);
-        used += snprintf(text + used, LAYER_TEXT - (size_t)used, ",\"stride\":%d,\"pad\":[%d,%d,%d,%d],\"groups\":%d",
-                         conv->stride, conv->pad_top, conv->pad_left, conv->pad_bottom, conv->pad_right, conv->groups);
-    } else if (layer->kind != LAYER_ACTIVATION) {
-        used += snprintf(text + used, LAYER_TEXT - (size_t)used,
-                         ",\"kernel\":[%d,%d],\"stride\":%d,\"pad\":[%d,%d,%d,%d]", pool->kernel_h, pool->kernel_w,
-                         pool->stride, pool->pad_top, pool->pad_left, pool->pad_bottom, pool->pad_right);
-    }
-    snprintf(text + used, LAYER_TEXT - (size_t)used, "%s}", layer->tap ? ",\"tap\":true" : "");
+    json_put_text(json, "weight", layer->weight_name);
+    if (layer->bias_name[0])
+        json_put_text(json, "bias", layer->bias_name);
+    json_put_integer(json, "stride", conv->stride);
+    put_integers(json, "pad", 4, (int32_t[]){conv->pad_top, conv->pad_left, conv->pad_bottom, conv->pad_right});
+    json_put_integer(json, "groups", conv->groups);
+}
+
+static void put_pool(json_writer *json, const pool_spec *pool)
+{
+    put_integers(json, "kernel", 2, (int32_t[]){pool->kernel_h, pool->kernel_w});
+    json_put_integer(json, "stride", pool->stride);
+    put_integers(json, "pad", 4, (int32_t[]){pool->pad_top, pool->pad_left, pool->pad_bottom, pool->pad_right});
+}
+
+static void put_layer(json_writer *json, const cnn_layer *layer)
+{
+    json_open(json, NULL, "{");
+    json_put_text(json, "op", operator_name(layer));
+    json_put_text(json, "name", layer->name);
+    if (layer->kind == LAYER_CONV)
+        put_conv(json, layer);
+    else if (layer->kind != LAYER_ACTIVATION)
+        put_pool(json, &layer->pool);
+    if (layer->tap)
+        json_put_word(json, "tap", "true");
+    json_close(json, "}");
 }
 
 dn_status layer_list_print(const dn_extractor *extractor, char **out, dn_error *error)
 {
-    char text[LAYER_TEXT];
     dn_blob *blob = blob_create(&extractor->allocator);
-    _Bool good = blob != NULL;
+    json_writer json = {.blob = blob, .failed = !blob};
 
-    for (int32_t i = 0; good && i < extractor->layer_count; i++) {
-        print_layer(&extractor->layers[i], text);
-        good = blob_append(blob, i ? "," : "[", 1) && blob_append(blob, text, strlen(text));
-    }
-    good = good && blob_append(blob, "]", 2); /* with the final NUL */
-    *out = good ? mem_strdup(&extractor->allocator, (const char *)blob->data) : NULL;
+    json_open(&json, NULL, "[");
+    for (int32_t i = 0; i < extractor->layer_count; i++)
+        put_layer(&json, &extractor->layers[i]);
+    json_close(&json, "]");
+    *out = json_end(&json) ? mem_strdup(&extractor->allocator, (const char *)blob->data) : NULL;
     blob_free(blob);
     return *out ? DN_OK : fail_memory(error, "the layer list");
 }
@@ -431,33 +460,28 @@ dn_status layer_list_check_size(const dn_extractor *extractor, const char *label
 /* ---- mean and std ---- */
 
 dn_status layer_list_parse_triple(const char *text, const char *key, const char *label, float triple[3],
-                                dn_error *error)
+                                  dn_error *error)
 {
-    json_t *list = NULL;
+    json_value list, none, entry;
+    double values[3];
+    int count = 0;
 
-    TRY(load_json(text, key, label, &list, error));
-    _Bool good = json_array_size(list) == 3;
-    for (size_t i = 0; good && i < 3; i++) {
-        const json_t *value = json_array_get(list, i);
-        good = json_is_number(value) && fabs(json_number_value(value)) <= 1e30; /* a finite float */
-        triple[i] = good ? (float)json_number_value(value) : 0;
-    }
-    json_decref(list);
-    return good ? DN_OK : fail(error, DN_E_FORMAT, "%s: %s must be an array of three numbers", label, key);
+    TRY(parse_json(text, key, label, &list, error));
+    _Bool good = json_type_of(list) == JSON_ARRAY;
+    for (json_cursor cursor = json_inside(list); good && json_next(&cursor, &none, &entry); count++)
+        good = count < 3 && json_read_real(entry, &values[count]) && fabs(values[count]) <= 1e30; /* a finite float */
+    if (!good || count != 3)
+        return fail(error, DN_E_FORMAT, "%s: %s must be an array of three numbers", label, key);
+    for (int i = 0; i < 3; i++)
+        triple[i] = (float)values[i];
+    return DN_OK;
 }
 
-dn_status layer_list_print_triple(const float triple[3], char *text, size_t size, dn_error *error)
+void layer_list_print_triple(const float triple[3], char text[LAYER_LIST_TRIPLE])
 {
-    /* jansson writes a point whatever the locale; 9 digits bring the same float back. */
-    json_t *list = json_array();
-    _Bool good = list != NULL;
+    char numbers[3][DECIMAL_TEXT];
 
-    for (int i = 0; good && i < 3; i++)
-        good = json_array_append_new(list, json_real((double)triple[i])) == 0;
-    size_t length = good ? json_dumpb(list, text, size - 1, JSON_COMPACT | JSON_REAL_PRECISION(9)) : 0;
-    json_decref(list);
-    if (length == 0 || length >= size)
-        return fail_memory(error, "the metadata");
-    text[length] = '\0';
-    return DN_OK;
+    for (int i = 0; i < 3; i++)
+        decimal_print_float(triple[i], numbers[i]);
+    snprintf(text, LAYER_LIST_TRIPLE, "[%s,%s,%s]", numbers[0], numbers[1], numbers[2]);
 }

@@ -19,8 +19,9 @@ dn_status layer_list_print(const dn_extractor *extractor, char **out, dn_error *
 dn_status layer_list_check_size(const dn_extractor *extractor, const char *label, dn_error *error);
 
 /* mean and std: a JSON array of three numbers.  key: for messages. */
+#define LAYER_LIST_TRIPLE 128 /* bytes of its text */
 dn_status layer_list_parse_triple(const char *text, const char *key, const char *label, float triple[3],
-                                dn_error *error);
-dn_status layer_list_print_triple(const float triple[3], char *text, size_t size, dn_error *error);
+                                  dn_error *error);
+void layer_list_print_triple(const float triple[3], char text[LAYER_LIST_TRIPLE]);
 
 #endif

@@ -137,7 +137,6 @@ maps_geometry maps_of(const dn_extractor *extractor)
 /* Parts of the scratch, in floats. */
 struct maps_layout {
     size_t output;   /* of a step: by turns here and there */
-    size_t grid;     /* what bringing to the grid needs */
     size_t operator; /* what a convolution needs */
 };
 
@@ -148,14 +147,11 @@ static size_t larger(size_t a, size_t b)
 
 static struct maps_layout layout_of(const struct network *network, int32_t threads)
 {
-    struct maps_layout layout = {0, 0, 0};
+    struct maps_layout layout = {0, 0};
 
     for (int32_t i = 0; i < network->count; i++) {
         const struct step *step = &network->steps[i];
         layout.output = larger(layout.output, mem_padded_floats(step_out_floats(step)));
-        if (step->mapped)
-            layout.grid = larger(layout.grid, mem_padded_floats(2 * (size_t)step->out_w *
-                                                                (size_t)step->layer->out_channels));
         if (step->layer->kind == LAYER_CONV)
             layout.operator = larger(layout.operator, mem_padded_floats(conv_shared_scratch(
                                                           &step->layer->conv, step->in_h, step->in_w, threads)));
@@ -169,7 +165,7 @@ size_t maps_scratch(const dn_extractor *extractor, int32_t threads)
 
     network_plan_maps(extractor, &network);
     struct maps_layout layout = layout_of(&network, threads);
-    return 2 * layout.output + layout.grid + layout.operator;
+    return 2 * layout.output + layout.operator;
 }
 
 /* x (in_h, in_w, channels) -> y, for one view. */
@@ -197,15 +193,15 @@ void maps_forward(const dn_extractor *extractor, const float *view, float *maps,
 
     network_plan_maps(extractor, &network);
     struct maps_layout layout = layout_of(&network, pool_threads(workers));
-    float *outputs[2] = {scratch, scratch + layout.output}, *grid = outputs[1] + layout.output;
+    float *outputs[2] = {scratch, scratch + layout.output}, *operator = outputs[1] + layout.output;
     const float *x = view;
     for (int32_t i = 0; i < network.count; i++) {
         const struct step *step = &network.steps[i];
         float *y = outputs[i % 2];
-        run_step(step, x, y, grid + layout.grid, workers);
+        run_step(step, x, y, operator, workers);
         if (step->mapped) {
             maps_to_grid(y, step->out_h, step->out_w, step->layer->out_channels, maps, geometry.rows,
-                         geometry.columns, geometry.channels, channel, grid);
+                         geometry.columns, geometry.channels, channel);
             channel += step->layer->out_channels;
         }
         x = y;

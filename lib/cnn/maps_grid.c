@@ -10,26 +10,6 @@ SIMD_CLONES static void add(float *restrict sum, const float *restrict x, float 
         sum[i] += weight * x[i];
 }
 
-/* Row y of `source` averaged over 3 x 3 neighbours, to target (width, channels).  columns: (width, channels). */
-static void average_row(const float *source, int32_t height, int32_t width, int32_t channels, int32_t y, float *columns,
-                        float *target)
-{
-    size_t row = (size_t)width * (size_t)channels;
-    int32_t top = y > 0 ? y - 1 : 0, bottom = y + 1 < height ? y + 1 : y;
-
-    memset(columns, 0, row * sizeof *columns);
-    memset(target, 0, row * sizeof *target);
-    for (int32_t v = top; v <= bottom; v++)
-        add(columns, source + (size_t)v * row, 1, row);
-    for (int32_t x = 0; x < width; x++) {
-        int32_t left = x > 0 ? x - 1 : 0, right = x + 1 < width ? x + 1 : x;
-        float weight = 1.0f / (float)((bottom - top + 1) * (right - left + 1));
-        for (int32_t u = left; u <= right; u++)
-            add(target + (size_t)x * (size_t)channels, columns + (size_t)u * (size_t)channels, weight,
-                (size_t)channels);
-    }
-}
-
 /* Which source pixels make grid cell i of `cells`, and the first one's weight: an average of a range where the source
  * is finer, otherwise two neighbours between which the cell's centre lies. */
 struct span {
@@ -57,24 +37,17 @@ static float weight_at(const struct span *span, int32_t i)
 }
 
 void maps_to_grid(const float *source, int32_t height, int32_t width, int32_t channels, float *grid, int32_t rows,
-                  int32_t columns, int32_t stride, int32_t first, float *scratch)
+                  int32_t columns, int32_t stride, int32_t first)
 {
     size_t row = (size_t)width * (size_t)channels, count = (size_t)channels;
-    float *sums = scratch, *average = scratch + row;
 
-    for (int32_t y = 0; y < rows; y++) {
-        float *cells = grid + (size_t)y * (size_t)columns * (size_t)stride + (size_t)first;
-        struct span v = span_of(y, rows, height);
-        for (int32_t x = 0; x < columns; x++)
-            memset(cells + (size_t)x * (size_t)stride, 0, count * sizeof *cells);
-        for (int32_t i = v.first; i <= v.last; i++) {
-            average_row(source, height, width, channels, i, sums, average);
-            for (int32_t x = 0; x < columns; x++) {
-                struct span u = span_of(x, columns, width);
+    for (int32_t y = 0; y < rows; y++)
+        for (int32_t x = 0; x < columns; x++) {
+            float *cell = grid + ((size_t)y * (size_t)columns + (size_t)x) * (size_t)stride + (size_t)first;
+            struct span v = span_of(y, rows, height), u = span_of(x, columns, width);
+            memset(cell, 0, count * sizeof *cell);
+            for (int32_t i = v.first; i <= v.last; i++)
                 for (int32_t j = u.first; j <= u.last; j++)
-                    add(cells + (size_t)x * (size_t)stride, average + (size_t)j * count,
-                        weight_at(&v, i) * weight_at(&u, j), count);
-            }
+                    add(cell, source + (size_t)i * row + (size_t)j * count, weight_at(&v, i) * weight_at(&u, j), count);
         }
-    }
 }

@@ -9,7 +9,8 @@
 static _Bool is_note(const char *key)
 {
     static const char *const taken[] = {"name", "differnet.kind", "differnet.layers", "differnet.mean",
-                                        "differnet.std", "differnet.random", "differnet.format", "differnet.crc32"};
+                                        "differnet.std", "differnet.random", "differnet.format", "differnet.crc32",
+                                        ST_HEADER_SUM};
 
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         if (!strcmp(key, taken[i]))

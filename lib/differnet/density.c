@@ -19,7 +19,7 @@ static double log_score(double score)
     return log(fmax(score, LEAST_SCORE));
 }
 
-double density_quantile(double *values, int32_t count, double share)
+double quantile(double *values, int32_t count, double share)
 {
     qsort(values, (size_t)count, sizeof *values, compare);
     double position = share * (count - 1);
@@ -30,28 +30,27 @@ double density_quantile(double *values, int32_t count, double share)
     return values[below] + (position - below) * (values[below + 1] - values[below]);
 }
 
-density_standard density_measure(double *scores, int32_t count, double weight)
+part_standard part_measure(double *scores, int32_t count, double weight)
 {
     if (count < 1)
-        return (density_standard){0, 0, weight};
-    double median = log_score(density_quantile(scores, count, 0.5));
-    double high = log_score(density_quantile(scores, count, 0.9));
-    return (density_standard){median, fmax(high - median, DENSITY_LEAST_SPREAD), weight};
+        return (part_standard){0, 0, weight};
+    double median = log_score(quantile(scores, count, 0.5));
+    double high = log_score(quantile(scores, count, 0.9));
+    return (part_standard){median, fmax(high - median, PART_LEAST_SPREAD), weight};
 }
 
-double density_combine(const density_standard standards[DENSITIES], const double scores[DENSITIES])
+double parts_combine(const part_standard standards[PARTS], const double scores[PARTS])
 {
-    double sum = 0, only = NAN;
-    int present = 0;
+    double sum = 0;
 
-    for (int d = 0; d < DENSITIES; d++) {
-        const density_standard *s = &standards[d];
-        if (isnan(scores[d]))
+    if (isnan(scores[PART_LOCAL]))
+        return scores[PART_FLOW];
+    for (int p = 0; p < PARTS; p++) {
+        const part_standard *s = &standards[p];
+        if (isnan(scores[p]))
             continue;
-        present++;
-        only = scores[d];
-        double t = (log_score(scores[d]) - s->median) / (s->spread > 0 ? s->spread : 1);
+        double t = (log_score(scores[p]) - s->median) / (s->spread > 0 ? s->spread : 1);
         sum += s->weight * copysign(log1p(fabs(t)), t);
     }
-    return present == 1 ? only : exp(sum);
+    return exp(sum);
 }

@@ -14,26 +14,28 @@ enum density { DENSITY_FLOW, DENSITY_POSITIONS, DENSITIES };
 /* "flow", "positions": their names in files. */
 extern const char *const density_names[DENSITIES];
 
-/* Where the logarithms of a density's scores of good images lie that it did not learn from, so that scores of several
- * densities can be compared.  spread 0: not known. */
-typedef struct density_standard {
+/* What goes into an image's score: the flow's score, and two numbers of the positions' map, that which stands out in it
+ * and the level of the whole. */
+enum part { PART_FLOW, PART_LOCAL, PART_WHOLE, PARTS };
+
+/* Where the logarithms of a part's scores of good images lie that it did not learn from, so that scores of several parts
+ * can be compared.  spread 0: not known. */
+typedef struct part_standard {
     double median, spread; /* spread: from the median to the 90 % quantile */
     double weight;         /* in the image's score, >= 0 */
-} density_standard;
-
-/* The median and spread of `count` scores (> 0 counts; 0 as a tiny one), which are sorted.  Few or equal ones: spread is
- * at least DENSITY_LEAST_SPREAD. */
-#define DENSITY_LEAST_SPREAD 0.02
-density_standard density_measure(double *scores, int32_t count, double weight);
+} part_standard;
 
 /* The quantile of `count` values >= 1, which are sorted, linear between neighbours. */
-double density_quantile(double *values, int32_t count, double share);
+double quantile(double *values, int32_t count, double share);
+/* The median and spread of the logarithms of `count` scores, which are sorted.  A score of 0 counts as a tiny one, and
+ * the spread is at least PART_LEAST_SPREAD. */
+#define PART_LEAST_SPREAD 0.02
+part_standard part_measure(double *scores, int32_t count, double weight);
 
-/* The image's score from those of its densities.  scores: NaN where the model has no such density.  With one density it
- * is that one's score.  With several each is standardised, t = (log score - median) / spread, and damped, so that none
- * outshouts the others:
- *     score = exp(sum over densities of weight * sign(t) * log(1 + |t|))
+/* The image's score from those of its parts; NaN where the model has no such part.  The flow's alone is that score.
+ * Otherwise each is standardised, t = (log score - median) / spread, and damped, so that none outshouts the others:
+ *     score = exp(sum over parts of weight * sign(t) * log(1 + |t|))
  * which is about 1 for the typical good image, and grows with each of the scores. */
-double density_combine(const density_standard standards[DENSITIES], const double scores[DENSITIES]);
+double parts_combine(const part_standard standards[PARTS], const double scores[PARTS]);
 
 #endif

@@ -23,11 +23,17 @@ struct dn_localizer {
     float *cells;           /* (rows, columns) */
     float *scratch;         /* of the positions' map */
     dn_error error;
+    atomic_int in_use;       /* 1: a call is in progress */
 };
 
 dn_error *localizer_error(dn_localizer *localizer)
 {
     return &localizer->error;
+}
+
+atomic_int *localizer_in_use(dn_localizer *localizer)
+{
+    return &localizer->in_use;
 }
 
 /* ---- options ---- */

@@ -2,6 +2,8 @@
 #ifndef DN_DIFFERNET_LOCALIZE_H
 #define DN_DIFFERNET_LOCALIZE_H
 
+#include <stdatomic.h>
+
 #include "base/pool.h"
 #include "differnet/model.h"
 
@@ -23,5 +25,6 @@ dn_status localizer_raw_map_canvas(dn_localizer *localizer, const uint16_t *canv
 dn_status localizer_boxes(dn_localizer *localizer, const float *map, int32_t width, int32_t height, float threshold,
                           dn_box *boxes, int32_t capacity, int32_t *count);
 dn_error *localizer_error(dn_localizer *localizer);
+atomic_int *localizer_in_use(dn_localizer *localizer); /* 1: a call is in progress */
 
 #endif

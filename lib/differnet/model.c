@@ -1,5 +1,6 @@
 #include "differnet/model.h"
 
+#include <libdeflate.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,16 +109,38 @@ void model_set_heatmap_scale(dn_model *model, double scale)
     model->facts.heatmap_scale = isfinite(scale) && scale > 0 ? scale : 0;
 }
 
+uint32_t model_id(const dn_model *model, uint32_t tensors)
+{
+    const dn_extractor *extractor = model->extractor;
+    const dn_flow *flow = model->flow;
+    const positions *density = model->positions;
+    double reals[2] = {flow ? flow->clamp : 0, model->facts.heatmap_scale};
+    uint64_t bits[2];
+
+    memcpy(bits, reals, sizeof bits);
+    /* The extractor's id stands for its layers, paddings, mean and std; of a density that is not there all is zero. */
+    const uint64_t settings[] = {
+        tensors, extractor->id, (uint64_t)extractor->input_size, (uint64_t)extractor->scales,
+        (uint64_t)model->facts.views, (uint64_t)model->facts.angles, flow ? (uint64_t)flow->dimension : 0,
+        flow ? (uint64_t)flow->blocks : 0, flow ? (uint64_t)flow->hidden : 0, bits[0], bits[1],
+        density ? (uint64_t)density->rows : 0, density ? (uint64_t)density->columns : 0,
+        density ? (uint64_t)density->dims : 0,
+    };
+    return libdeflate_crc32(0, settings, sizeof settings);
+}
+
 dn_status model_seal(dn_model *model, dn_error *error)
 {
     float *scratch = NULL;
+    uint32_t tensors = 0;
     st_writer *writer = st_writer_create(&model->allocator);
 
     if (!writer)
         return fail_memory(error, "the model's checksum");
     dn_status status = model_to_writer(model, DN_STORAGE_F32, writer, &scratch, error);
     if (status == DN_OK)
-        status = st_writer_crc32(writer, &model->id, error);
+        status = st_writer_crc32(writer, &tensors, error);
+    model->id = model_id(model, tensors);
     st_writer_free(writer);
     mem_free(&model->extractor->allocator, scratch);
     return status;

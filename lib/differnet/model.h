@@ -22,7 +22,8 @@ typedef struct model_facts {
     double final_loss;            /* NaN: not known */
     double heatmap_scale;         /* of the gradient's map; 0: not known */
     double positions_scale;       /* of the positions' map; 0: not known */
-    density_standard standards[DENSITIES];
+    part_standard standards[PARTS];
+    double whole_share;           /* of the map's level that its highest values rise with (position_scores) */
     char preset[16];              /* "" in files of format 1 */
     char library[16];
 } model_facts;
@@ -59,10 +60,13 @@ _Bool model_has(const dn_model *model, int density);
  * a model that nobody shares yet. */
 dn_status model_set_holdout(dn_model *model, const double *scores, int32_t count, dn_error *error);
 void model_set_heatmap_scale(dn_model *model, double scale);
-/* Computes model->id, the crc32 of all tensor bytes of the file that a save with DN_STORAGE_F32 writes.  Called when
- * the model is complete.  An opened model's id is the checksum of the file it came from: the same as the saved model's
- * for F32 storage; a F16 file has rounded weights, and so an id of its own. */
+/* Computes model->id as that of the file that a save with DN_STORAGE_F32 writes.  Called when the model is complete.
+ * An opened model's id is that of its file: the same as the saved model's for F32 storage; a F16 file has rounded
+ * weights, and so an id of its own. */
 dn_status model_seal(dn_model *model, dn_error *error);
+/* The id: crc32 of `tensors`, the crc32 of all tensor bytes in the file, and of the settings that a score or a map
+ * depends on (docs/format.md). */
+uint32_t model_id(const dn_model *model, uint32_t tensors);
 
 dn_model *model_ref(dn_model *model);
 void model_unref(dn_model *model);

@@ -1,9 +1,7 @@
 /* Model files (.dnm): safetensors with the tensors of all parts, and facts as one JSON object (docs/format.md). */
-#include <jansson.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -11,31 +9,35 @@
 #include "base/status.h"
 #include "cnn/maps.h"
 #include "differnet/model.h"
+#include "format/json.h"
 
 /* ---- writing ---- */
 
-/* The facts as JSON text (free() it); NULL: out of memory.  Numbers go through jansson, whose text does not depend on
- * the process's locale; the seed is a string because JSON readers lose digits of large integers; a loss that is not
- * known is null, JSON having no NaN. */
-static char *facts_to_json(const dn_model *model, int32_t storage)
+/* The seed is a text because JSON readers lose digits of large integers; a loss that is not known is null, JSON having
+ * no NaN. */
+static void add_facts(const dn_model *model, int32_t storage, st_writer *writer)
 {
     const model_facts *facts = &model->facts;
+    json_writer *json = st_writer_json(writer);
     char seed[24];
 
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)facts->seed);
-    json_t *object = json_pack(
-        "{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:o, s:o, s:s, s:s}",
-        "input_size", (int)model->extractor->input_size, "scales", (int)model->extractor->scales,
-        "views", (int)facts->views, "angles", (int)facts->angles, "standardized", (int)facts->standardized,
-        "train_images", (int)facts->train_images, "epochs", (int)facts->epochs, "bank", (int)facts->bank, "seed", seed,
-        "final_loss", isfinite(facts->final_loss) ? json_real(facts->final_loss) : json_null(),
-        "heatmap_scale", json_real(facts->heatmap_scale),
-        "storage", storage == DN_STORAGE_F16 ? "float16" : "float32", "library", facts->library);
-    if (!object)
-        return NULL;
-    char *text = json_dumps(object, JSON_COMPACT);
-    json_decref(object);
-    return text;
+    json_open(json, NULL, "{");
+    json_put_integer(json, "input_size", model->extractor->input_size);
+    json_put_integer(json, "scales", model->extractor->scales);
+    json_put_integer(json, "views", facts->views);
+    json_put_integer(json, "angles", facts->angles);
+    json_put_integer(json, "standardized", facts->standardized);
+    json_put_integer(json, "train_images", facts->train_images);
+    json_put_integer(json, "epochs", facts->epochs);
+    json_put_integer(json, "bank", facts->bank);
+    json_put_text(json, "seed", seed);
+    json_put_double(json, "final_loss", facts->final_loss);
+    json_put_double(json, "heatmap_scale", facts->heatmap_scale);
+    json_put_text(json, "storage", storage == DN_STORAGE_F16 ? "float16" : "float32");
+    json_put_text(json, "library", facts->library);
+    json_close(json, "}");
+    st_writer_json_end(writer, "differnet.facts");
 }
 
 /* ---- writing: the densities ---- */
@@ -56,19 +58,21 @@ static void add_positions(const dn_model *model, enum st_type stored, st_writer 
     st_writer_tensor(writer, "positions.scale", ST_F64, ST_F64, 1, &one, &model->facts.positions_scale);
 }
 
-/* The densities' names, and where their scores lie if that is known. */
+/* The densities' names, and where their parts' scores lie if that is known: median, spread and weight of each. */
 static void add_densities(const dn_model *model, st_writer *writer)
 {
-    const int64_t three = 3;
-    char names[64] = "", tensor[32];
+    const part_standard *standards = model->facts.standards;
+    const int64_t one[2] = {1, 3}, two[2] = {2, 3}, single = 1;
+    char names[64] = "";
 
-    for (int d = 0; d < DENSITIES; d++) {
-        if (!model_has(model, d))
-            continue;
-        strcat(strcat(names, *names ? "," : ""), density_names[d]);
-        snprintf(tensor, sizeof tensor, "%s.standard", density_names[d]);
-        if (model->facts.standards[d].spread > 0)
-            st_writer_tensor(writer, tensor, ST_F64, ST_F64, 1, &three, &model->facts.standards[d]);
+    for (int d = 0; d < DENSITIES; d++)
+        if (model_has(model, d))
+            strcat(strcat(names, *names ? "," : ""), density_names[d]);
+    if (standards[PART_FLOW].spread > 0)
+        st_writer_tensor(writer, "flow.standard", ST_F64, ST_F64, 2, one, &standards[PART_FLOW]);
+    if (model->positions) {
+        st_writer_tensor(writer, "positions.standard", ST_F64, ST_F64, 2, two, &standards[PART_LOCAL]);
+        st_writer_tensor(writer, "positions.whole_share", ST_F64, ST_F64, 1, &single, &model->facts.whole_share);
     }
     st_writer_metadata(writer, "differnet.densities", names);
     st_writer_metadata(writer, "differnet.preset", model->facts.preset);
@@ -81,14 +85,10 @@ dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *wri
     char format[16];
 
     *scratch = NULL;
-    char *facts = facts_to_json(model, storage);
-    if (!facts)
-        return fail_memory(error, "the model's metadata");
     snprintf(format, sizeof format, "%d", MODEL_FORMAT);
     st_writer_metadata(writer, "differnet.kind", "model");
     st_writer_metadata(writer, "differnet.format", format);
-    st_writer_metadata(writer, "differnet.facts", facts);
-    free(facts);
+    add_facts(model, storage, writer);
     add_densities(model, writer);
     if (model->flow)
         flow_to_tensors(model->flow, "flow.", stored, writer);
@@ -163,85 +163,99 @@ static dn_status fail_fact(const st_file *file, const char *name, dn_error *erro
     return fail(error, DN_E_FORMAT, "%s: the fact \"%s\" is missing or out of range", st_label(file), name);
 }
 
+enum { REAL_FACTS = 2, TEXT_FACTS = 3 };
+static const char *const real_names[REAL_FACTS] = {"final_loss", "heatmap_scale"};
+static const char *const text_names[TEXT_FACTS] = {"seed", "storage", "library"};
+
 /* final_loss: a number or null; heatmap_scale: a number. */
-static dn_status read_reals(const st_file *file, const json_t *object, model_facts *facts, dn_error *error)
+static dn_status read_reals(const st_file *file, const json_value values[REAL_FACTS], model_facts *facts,
+                            dn_error *error)
 {
-    const json_t *loss = json_object_get(object, "final_loss"), *scale = json_object_get(object, "heatmap_scale");
-
-    if (!json_is_number(loss) && !json_is_null(loss))
-        return fail_fact(file, "final_loss", error);
-    facts->final_loss = json_is_null(loss) ? (double)NAN : json_number_value(loss);
-    if (!json_is_number(scale) || !isfinite(json_number_value(scale)) || json_number_value(scale) < 0)
-        return fail_fact(file, "heatmap_scale", error);
-    facts->heatmap_scale = json_number_value(scale);
+    if (json_type_of(values[0]) == JSON_NULL)
+        facts->final_loss = NAN;
+    else if (!json_read_real(values[0], &facts->final_loss))
+        return fail_fact(file, real_names[0], error);
+    if (!json_read_real(values[1], &facts->heatmap_scale) || facts->heatmap_scale < 0)
+        return fail_fact(file, real_names[1], error);
     return DN_OK;
 }
 
-static dn_status read_strings(const st_file *file, const json_t *object, loaded_facts *facts, dn_error *error)
+static dn_status read_texts(const st_file *file, const json_value values[TEXT_FACTS], loaded_facts *facts,
+                            dn_error *error)
 {
-    const char *storage = json_string_value(json_object_get(object, "storage"));
-    const char *library = json_string_value(json_object_get(object, "library"));
+    char seed[24];
 
-    if (!st_parse_unsigned(json_string_value(json_object_get(object, "seed")), 10, &facts->model.seed))
-        return fail_fact(file, "seed", error);
-    if (!storage || (strcmp(storage, "float32") != 0 && strcmp(storage, "float16") != 0))
-        return fail_fact(file, "storage", error);
-    facts->storage = strcmp(storage, "float16") == 0 ? DN_STORAGE_F16 : DN_STORAGE_F32;
-    if (!library || strlen(library) >= sizeof facts->model.library)
-        return fail_fact(file, "library", error);
-    for (const char *c = library; *c; c++) /* it goes into reports and to terminals */
+    if (!json_read_text(values[0], seed, sizeof seed) || !st_parse_unsigned(seed, 10, &facts->model.seed))
+        return fail_fact(file, text_names[0], error);
+    if (!json_text_is(values[1], "float32") && !json_text_is(values[1], "float16"))
+        return fail_fact(file, text_names[1], error);
+    facts->storage = json_text_is(values[1], "float16") ? DN_STORAGE_F16 : DN_STORAGE_F32;
+    if (!json_read_text(values[2], facts->model.library, sizeof facts->model.library))
+        return fail_fact(file, text_names[2], error);
+    for (const char *c = facts->model.library; *c; c++) /* it goes into reports and to terminals */
         if (*c < 0x20 || *c > 0x7E)
-            return fail_fact(file, "library", error);
-    strcpy(facts->model.library, library);
+            return fail_fact(file, text_names[2], error);
     return DN_OK;
 }
 
-static dn_status read_facts(const st_file *file, const json_t *object, loaded_facts *facts, dn_error *error)
-{
-    const struct {
-        const char *name;
-        int32_t *value;
-        int32_t least, most;
-    } integers[] = {
-        {"input_size", &facts->input_size, 32, 2048},
-        {"scales", &facts->scales, 1, EXTRACTOR_MAX_SCALES},
-        {"views", &facts->model.views, 1, MODEL_MAX_VIEWS},
-        {"angles", &facts->model.angles, DN_ANGLES_STRATIFIED, DN_ANGLES_GRID},
-        {"standardized", &facts->model.standardized, 0, 1},
-        {"train_images", &facts->model.train_images, 0, INT32_MAX},
-        {"epochs", &facts->model.epochs, 0, INT32_MAX},
-        {"bank", &facts->model.bank, 0, INT32_MAX},
-    };
+/* "name": value in [least, most] */
+typedef struct integer_fact {
+    int32_t *value;
+    int32_t least, most;
+} integer_fact;
 
-    for (size_t i = 0; i < sizeof integers / sizeof *integers; i++) {
-        const json_t *entry = json_object_get(object, integers[i].name);
-        json_int_t value = json_integer_value(entry);
-        if (!json_is_integer(entry) || value < integers[i].least || value > integers[i].most)
-            return fail_fact(file, integers[i].name, error);
-        *integers[i].value = (int32_t)value;
-    }
-    TRY(read_reals(file, object, &facts->model, error));
-    return read_strings(file, object, facts, error);
+static dn_status read_integer(const st_file *file, const char *name, json_value value, const integer_fact *fact,
+                              dn_error *error)
+{
+    int64_t wide;
+
+    if (!json_read_integer(value, &wide) || wide < fact->least || wide > fact->most)
+        return fail_fact(file, name, error);
+    *fact->value = (int32_t)wide;
+    return DN_OK;
+}
+
+static dn_status fail_facts(const st_file *file, dn_error *error)
+{
+    return fail(error, DN_E_FORMAT, "%s: the metadata differnet.facts is missing or no JSON object", st_label(file));
+}
+
+static dn_status read_facts(const st_file *file, json_value object, loaded_facts *facts, dn_error *error)
+{
+    enum { INTEGERS = 8 };
+    static const char *const names[INTEGERS] = {"input_size", "scales", "views", "angles", "standardized",
+                                                "train_images", "epochs", "bank"};
+    const integer_fact integers[INTEGERS] = {
+        {&facts->input_size, 32, 2048},
+        {&facts->scales, 1, EXTRACTOR_MAX_SCALES},
+        {&facts->model.views, 1, MODEL_MAX_VIEWS},
+        {&facts->model.angles, DN_ANGLES_STRATIFIED, DN_ANGLES_GRID},
+        {&facts->model.standardized, 0, 1},
+        {&facts->model.train_images, 0, INT32_MAX},
+        {&facts->model.epochs, 0, INT32_MAX},
+        {&facts->model.bank, 0, INT32_MAX},
+    };
+    json_value values[INTEGERS], reals[REAL_FACTS], texts[TEXT_FACTS];
+
+    if (!json_pick(object, names, INTEGERS, values) || !json_pick(object, real_names, REAL_FACTS, reals) ||
+        !json_pick(object, text_names, TEXT_FACTS, texts))
+        return fail_facts(file, error);
+    for (size_t i = 0; i < INTEGERS; i++)
+        TRY(read_integer(file, names[i], values[i], &integers[i], error));
+    TRY(read_reals(file, reals, &facts->model, error));
+    return read_texts(file, texts, facts, error);
 }
 
 static dn_status load_facts(const st_file *file, loaded_facts *facts, dn_error *error)
 {
     const char *text = st_metadata(file, "differnet.facts");
-
-    json_error_t problem = {0};
+    json_value object;
+    size_t position;
 
     *facts = (loaded_facts){.storage = DN_STORAGE_F32};
-    json_t *object = text ? json_loads(text, JSON_REJECT_DUPLICATES, &problem) : NULL;
-    if (text && !object && json_error_code(&problem) == json_error_out_of_memory)
-        return fail_memory(error, st_label(file));
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.facts is missing or no JSON object",
-                    st_label(file));
-    }
-    dn_status status = read_facts(file, object, facts, error);
-    json_decref(object);
-    return status;
+    if (!text || !json_parse(text, strlen(text), &object, &position))
+        return fail_facts(file, error);
+    return read_facts(file, object, facts, error);
 }
 
 /* ---- reading: the parts ---- */
@@ -310,6 +324,24 @@ static dn_status read_standardisation(const struct reading *r, dn_flow *flow, fl
     return model_set_flow(r->model, flow, mean, deviation, error);
 }
 
+/* Median, spread and weight of `parts` parts. */
+static dn_status read_standards(const st_file *file, const char *name, int32_t parts, part_standard *standards,
+                                dn_error *error)
+{
+    const int64_t shape[2] = {parts, 3};
+    const st_tensor *tensor;
+    double numbers[3 * PARTS];
+
+    TRY(st_require(file, name, 2, shape, &tensor, error));
+    TRY(st_read_f64(file, tensor, numbers, error));
+    for (int32_t p = 0; p < parts; p++) {
+        standards[p] = (part_standard){numbers[3 * p], numbers[3 * p + 1], numbers[3 * p + 2]};
+        if (standards[p].spread < 0 || standards[p].weight < 0)
+            return fail(error, DN_E_FORMAT, "%s: tensor %s: a spread or weight below 0", st_label(file), name);
+    }
+    return DN_OK;
+}
+
 static dn_status read_flow(const struct reading *r, dn_error *error)
 {
     const dn_allocator *allocator = &r->model->allocator;
@@ -335,6 +367,8 @@ static dn_status read_flow(const struct reading *r, dn_error *error)
         status = read_standardisation(r, flow, buffer, error);
     mem_free(allocator, buffer);
     flow_unref(flow);
+    if (status == DN_OK && st_find(r->file, "flow.standard"))
+        status = read_standards(r->file, "flow.standard", 1, &r->model->facts.standards[PART_FLOW], error);
     return status;
 }
 
@@ -365,25 +399,11 @@ static dn_status read_positions(const struct reading *r, dn_error *error)
     positions_unref(density);
     if (status != DN_OK)
         return fail_part(r->file, &problem, error);
+    TRY(read_standards(r->file, "positions.standard", 2, &r->model->facts.standards[PART_LOCAL], error));
+    TRY(read_doubles(r->file, "positions.whole_share", 1, &r->model->facts.whole_share, error));
     TRY(read_doubles(r->file, "positions.scale", 1, &r->model->facts.positions_scale, error));
     if (r->model->facts.positions_scale < 0)
         return fail(error, DN_E_FORMAT, "%s: tensor positions.scale: a scale below 0", st_label(r->file));
-    return DN_OK;
-}
-
-static dn_status read_standard(const struct reading *r, int density, dn_error *error)
-{
-    density_standard *standard = &r->model->facts.standards[density];
-    double numbers[3];
-    char name[64];
-
-    snprintf(name, sizeof name, "%s.standard", density_names[density]);
-    if (!st_find(r->file, name))
-        return DN_OK;
-    TRY(read_doubles(r->file, name, 3, numbers, error));
-    *standard = (density_standard){numbers[0], numbers[1], numbers[2]};
-    if (standard->spread < 0 || standard->weight < 0)
-        return fail(error, DN_E_FORMAT, "%s: tensor %s: a spread or weight below 0", st_label(r->file), name);
     return DN_OK;
 }
 
@@ -395,7 +415,7 @@ static dn_status read_densities(const struct reading *r, dn_error *error)
     const char *names = st_metadata(r->file, "differnet.densities");
 
     if (!names)
-        return st_check_version(r->file, 1, NULL) == DN_OK
+        return st_version_is(r->file, 1)
                    ? read_flow(r, error)
                    : fail(error, DN_E_FORMAT, "%s: the metadata differnet.densities is missing", st_label(r->file));
     for (const char *name = names; *name; ) {
@@ -409,7 +429,6 @@ static dn_status read_densities(const struct reading *r, dn_error *error)
         if (model_has(r->model, d))
             return fail(error, DN_E_FORMAT, "%s: the density %s is there twice", st_label(r->file), density_names[d]);
         TRY(readers[d](r, error));
-        TRY(read_standard(r, d, error));
         name += length + (name[length] == ',');
     }
     if (!r->model->flow && !r->model->positions)
@@ -482,22 +501,25 @@ static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes
 static dn_status load(const uint8_t *data, size_t size, const char *label, file_bytes *bytes, _Bool verify,
                       const dn_allocator *allocator, dn_model **out, dn_error *error)
 {
+    static const st_frame frame = {MODEL_FORMAT, 2, "copy it again"};
     st_file *file;
     loaded_facts facts;
-    uint32_t id = 0;
+    uint32_t tensors = 0;
 
     TRY(st_parse(data, size, label, allocator, &file, error));
-    dn_status status = check_kind(file, error);
+    dn_status status = st_check_header(file, &frame, error);
     if (status == DN_OK)
-        status = st_check_version(file, MODEL_FORMAT, error);
+        status = check_kind(file, error);
     if (status == DN_OK)
-        status = st_check_sum(file, verify, "copy it again", &id, error);
+        status = st_check_version(file, &frame, error);
+    if (status == DN_OK)
+        status = st_check_sum(file, &frame, verify, &tensors, error);
     if (status == DN_OK)
         status = load_facts(file, &facts, error);
     if (status == DN_OK)
         status = load_parts(file, &facts, bytes, verify, allocator, out, error);
     if (status == DN_OK) {
-        (*out)->id = id;
+        (*out)->id = model_id(*out, tensors);
         (*out)->storage = facts.storage;
     }
     st_free(file);

@@ -1,7 +1,10 @@
 #include "differnet/position_map.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "image/heatmap.h"
@@ -41,36 +44,94 @@ size_t position_map_scratch(const dn_extractor *extractor, const positions *dens
     return size_add(part, maps_floats(density), &floats) ? floats : 0;
 }
 
-void position_map(const dn_extractor *extractor, const positions *density, const uint16_t *canvas, float *map,
+position_level position_map(const dn_extractor *extractor, const positions *density, const uint16_t *canvas, float *map,
                   float *scratch, pool *workers)
 {
     float *maps = scratch, *rest = scratch + maps_floats(density);
 
     position_features(extractor, canvas, 0, maps, rest, workers);
     positions_map(density, maps, map, rest, workers);
-    position_smooth(map, density->rows, density->columns, maps);
+    position_level level = position_smooth(map, density->rows, density->columns, maps);
+    position_normalise(map, positions_cells(density), level.median);
+    return level;
 }
 
-void position_smooth(float *map, int32_t rows, int32_t columns, float *scratch)
+static int compare_falling(const void *a, const void *b)
+{
+    float first = *(const float *)a, second = *(const float *)b;
+
+    return (first < second) - (first > second);
+}
+
+/* copy: as many floats as the map has. */
+static position_level measure(const float *map, size_t cells, float *copy)
+{
+    size_t top = (size_t)(POSITION_TOP_SHARE * (double)cells);
+    double sum = 0;
+
+    if (!floats_finite(map, cells))
+        return (position_level){(double)NAN, (double)NAN};
+    memcpy(copy, map, cells * sizeof *copy);
+    qsort(copy, cells, sizeof *copy, compare_falling);
+    top = top > 1 ? top : 1;
+    for (size_t i = 0; i < top; i++)
+        sum += (double)copy[i];
+    return (position_level){sum / (double)top, (double)copy[cells / 2]};
+}
+
+position_level position_smooth(float *map, int32_t rows, int32_t columns, float *scratch)
 {
     map_blur(map, rows, columns, 1, POSITION_MAP_SIGMA, scratch);
+    return measure(map, (size_t)rows * (size_t)columns, scratch);
+}
+
+/* Where everything is as in all good images a distance can be 0. */
+#define LEAST_LEVEL 1e-6
+
+static double floored(double level)
+{
+    return level < LEAST_LEVEL ? LEAST_LEVEL : level; /* NaN stays */
+}
+
+void position_scores(position_level level, double share, double *local, double *whole)
+{
+    *whole = floored(level.median);
+    *local = floored(level.top) / pow(*whole, share);
+}
+
+double position_fit_share(const position_level *levels, int32_t count)
+{
+    double x = 0, y = 0, xx = 0, xy = 0;
+
+    if (count < 4)
+        return 1;
+    for (int32_t i = 0; i < count; i++) {
+        x += log(floored(levels[i].median)) / count;
+        y += log(floored(levels[i].top)) / count;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        double difference = log(floored(levels[i].median)) - x;
+        xx += difference * difference;
+        xy += difference * (log(floored(levels[i].top)) - y);
+    }
+    return xx > 0 ? fmin(fmax(xy / xx, 0), 1.5) : 1;
+}
+
+void position_normalise(float *map, size_t cells, double median)
+{
+    float factor = (float)(1 / sqrt(floored(median)));
+
+    for (size_t i = 0; i < cells; i++)
+        map[i] *= factor;
 }
 
 double position_peak(const float *map, size_t cells)
 {
     float most = 0;
 
-    for (size_t i = 0; i < cells; i++) {
-        if (!isfinite(map[i]))
-            return (double)NAN;
+    for (size_t i = 0; i < cells; i++)
         most = map[i] > most ? map[i] : most;
-    }
     return (double)most;
-}
-
-double position_score(const float *map, size_t cells)
-{
-    return position_peak(map, cells);
 }
 
 /* Between which two of `cells` cells the pixel `at` of `pixels` lies, and the second one's share. */

@@ -6,29 +6,42 @@
 #include "differnet/model.h"
 
 /* The map is smoothed by a Gaussian of so many cells: what is anomalous covers more than one of them, chance does not. */
-#define POSITION_MAP_SIGMA 1.0
+#define POSITION_MAP_SIGMA 0.6
+/* Share of the cells whose mean tells what stands out. */
+#define POSITION_TOP_SHARE 0.025
+
+/* What a smoothed map says: the mean of its highest cells, and its median. */
+typedef struct position_level {
+    double top, median; /* NaN if the map is not finite */
+} position_level;
 
 /* Floats of scratch for the functions below on so many threads; 0 if it overflows. */
 size_t position_map_scratch(const dn_extractor *extractor, const positions *density, int32_t threads);
-/* map (rows, columns): smoothed distances of the canvas (size, size, 3), about 1 in good images.  The same bits for any
- * number of workers. */
-void position_map(const dn_extractor *extractor, const positions *density, const uint16_t *canvas, float *map,
+/* map (rows, columns): smoothed distances of the canvas (size, size, 3), about 1 in good images, divided by the root of
+ * their median.  The same bits for any number of workers. */
+position_level position_map(const dn_extractor *extractor, const positions *density, const uint16_t *canvas, float *map,
                   float *scratch, pool *workers);
 /* Feature maps (rows, columns, channels) of the canvas turned by `angle` degrees. */
 size_t position_features_scratch(const dn_extractor *extractor, int32_t threads);
 void position_features(const dn_extractor *extractor, const uint16_t *canvas, double angle, float *maps, float *scratch,
                        pool *workers);
-/* Smooths distances (rows, columns) in place.  scratch: as many floats. */
-void position_smooth(float *map, int32_t rows, int32_t columns, float *scratch);
-/* The image's score from its smoothed map: the highest value; NaN if one is not finite. */
-double position_score(const float *map, size_t cells);
+/* Smooths distances (rows, columns) in place and measures them.  scratch: as many floats. */
+position_level position_smooth(float *map, int32_t rows, int32_t columns, float *scratch);
+/* The parts' scores: local = top / median^share, whole = median. */
+void position_scores(position_level level, double share, double *local, double *whole);
+/* The share for which local and whole are uncorrelated over good images: by least squares of log top on log median,
+ * within 0 .. 1.5; 1 with fewer than four. */
+double position_fit_share(const position_level *levels, int32_t count);
+/* The map divided by the root of its median: what is shown.  An image that is unusual as a whole raises all its cells. */
+void position_normalise(float *map, size_t cells, double median);
+
 /* Brings the map to the image's own pixels, (height, width): linear between the cells' centres, constant beyond the
  * outermost ones; times `factor`. */
 void position_to_image(const float *map, const maps_geometry *geometry, int32_t size, float factor, float *target,
                        int32_t height, int32_t width);
 /* The map's highest value: what its scale is set by. */
 double position_peak(const float *map, size_t cells);
-/* position_to_image of a model's smoothed map, divided by the model's scale; DN_E_NUMERIC if it is not finite. */
+/* position_to_image of a model's map, divided by the model's scale; DN_E_NUMERIC if it is not finite. */
 dn_status position_image_map(const dn_model *model, const float *cells, float *map, int32_t height, int32_t width,
                              dn_error *error);
 

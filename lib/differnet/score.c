@@ -6,7 +6,6 @@
 #include "base/finite.h"
 #include "base/status.h"
 #include "differnet/calibrate.h"
-#include "differnet/position_map.h"
 
 _Static_assert(SCORE_DECIDE_VIEWS % FEATURES_BLOCK == 0, "a view's block is the same whether it is scored or decided");
 
@@ -68,31 +67,32 @@ static void add_views(const dn_scorer *scorer, int32_t row, int32_t count, doubl
 }
 
 /* The score and its verdict from what the densities say: the sum over all views, or over the first ones, which gives a
- * lower bound; and the score of the map of loaded image `image`. */
+ * lower bound; and the map of loaded image `image`. */
 static dn_status judge(const dn_scorer *scorer, const score_sum *sum, int32_t image, dn_score *score, dn_error *error)
 {
     const dn_model *model = scorer->model;
-    double scores[DENSITIES];
 
     /* score = mean over views and dimensions of z^2 (paper equation 6) */
-    scores[DENSITY_FLOW] = model->flow ? sum->score / scorer->views : (double)NAN;
-    scores[DENSITY_POSITIONS] = model->positions ? scorer->map_scores[image] : (double)NAN;
-    score->flow_score = scores[DENSITY_FLOW];
-    score->positions_score = scores[DENSITY_POSITIONS];
+    score->flow_score = model->flow ? sum->score / scorer->views : (double)NAN;
     score->log_likelihood = model->flow ? sum->likelihood / scorer->views : (double)NAN;
+    score->local_score = score->whole_score = (double)NAN;
+    if (model->positions)
+        position_scores(scorer->levels[image], model->facts.whole_share, &score->local_score, &score->whole_score);
     score->views = scorer->views;
     score->lower_bound = 0;
     if ((model->flow && (!isfinite(score->flow_score) || !isfinite(score->log_likelihood))) ||
-        (model->positions && !isfinite(score->positions_score)))
-        return fail(error, DN_E_NUMERIC, "the image's score is %g, its log-likelihood %g and its map's score %g: the "
-                    "model's numbers overflow; train it anew", score->flow_score, score->log_likelihood,
-                    score->positions_score);
-    score->score = density_combine(model->facts.standards, scores);
+        (model->positions && !(isfinite(score->local_score) && isfinite(score->whole_score))))
+        return fail(error, DN_E_NUMERIC, "the image's score is %g, its log-likelihood %g and its map's scores %g and %g: "
+                    "the model's numbers overflow; train it anew", score->flow_score, score->log_likelihood,
+                    score->local_score, score->whole_score);
+    score->score = parts_combine(model->facts.standards, (double[PARTS]){[PART_FLOW] = score->flow_score,
+                                                                        [PART_LOCAL] = score->local_score,
+                                                                        [PART_WHOLE] = score->whole_score});
     calibrate_verdict(model->holdout_scores, model->holdout_count, scorer->false_alarm_rate, score);
     return DN_OK;
 }
 
-/* The map of each of the first `images` loaded images, and its score. */
+/* The map of each of the first `images` loaded images. */
 static void compute_maps(dn_scorer *scorer, int32_t images)
 {
     const dn_model *model = scorer->model;
@@ -100,9 +100,8 @@ static void compute_maps(dn_scorer *scorer, int32_t images)
     for (int32_t i = 0; model->positions && i < images; i++) {
         size_t cells = positions_cells(model->positions);
         float *map = scorer->maps + (size_t)i * cells;
-        position_map(model->extractor, model->positions, scorer->canvases[i], map, scorer->map_scratch,
-                     scorer->workers);
-        scorer->map_scores[i] = position_score(map, cells);
+        scorer->levels[i] = position_map(model->extractor, model->positions, scorer->canvases[i], map,
+                                         scorer->map_scratch, scorer->workers);
     }
 }
 

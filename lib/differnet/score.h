@@ -2,10 +2,13 @@
 #ifndef DN_DIFFERNET_SCORE_H
 #define DN_DIFFERNET_SCORE_H
 
+#include <stdatomic.h>
+
 #include "base/memory.h"
 #include "base/pool.h"
 #include "cnn/view_features.h"
 #include "differnet/model.h"
+#include "differnet/position_map.h"
 
 /* The n scoring angles in degrees (DN_ANGLES_...), the same for every model and image:
  * stratified: -180 + (i + u_i) * 360 / n with u_i seeded uniform; grid: i * 360 / n. */
@@ -55,9 +58,10 @@ struct dn_scorer {
     float *flow_scratch;
     int32_t flow_rows;     /* rows per block of the flow */
     float *maps;           /* (images, rows, columns) of the density at every position */
-    double *map_scores;    /* (images) */
+    position_level *levels; /* (images): what the maps say */
     float *map_scratch;
     dn_error error;
+    atomic_int in_use;     /* 1: a call is in progress */
 };
 
 /* ---- scorer.c ---- */

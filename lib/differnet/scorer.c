@@ -5,7 +5,6 @@
 #include "base/option.h"
 #include "base/rng.h"
 #include "base/status.h"
-#include "differnet/position_map.h"
 #include "image/canvas.h"
 #include "image/codec.h"
 #include "image/pixels.h"
@@ -71,12 +70,12 @@ static void release_images(dn_scorer *scorer)
     mem_free(allocator, scorer->logdet);
     mem_free(allocator, scorer->flow_scratch);
     mem_free(allocator, scorer->maps);
-    mem_free(allocator, scorer->map_scores);
+    mem_free(allocator, scorer->levels);
     scorer->images = NULL;
     scorer->loaded = NULL;
     scorer->canvases = NULL;
     scorer->features = scorer->logdet = scorer->flow_scratch = scorer->maps = NULL;
-    scorer->map_scores = NULL;
+    scorer->levels = NULL;
     scorer->capacity = 0;
 }
 
@@ -100,8 +99,8 @@ static _Bool allocate_maps(dn_scorer *scorer, size_t images)
     size_t cells = positions_cells(scorer->model->positions);
 
     scorer->maps = mem_alloc(&scorer->allocator, images, cells * sizeof *scorer->maps);
-    scorer->map_scores = mem_alloc(&scorer->allocator, images, sizeof *scorer->map_scores);
-    return scorer->maps && scorer->map_scores;
+    scorer->levels = mem_alloc(&scorer->allocator, images, sizeof *scorer->levels);
+    return scorer->maps && scorer->levels;
 }
 
 static _Bool allocate_images(dn_scorer *scorer)

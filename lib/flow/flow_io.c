@@ -1,6 +1,5 @@
 /* Flow files: safetensors with the weights, the permutations, and the configuration as one JSON object under
  * "differnet.flow" (docs/format.md). */
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,9 +7,10 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "flow/subnet.h"
+#include "format/json.h"
 
 #define FLOW_KIND "flow"
-#define FLOW_FORMAT 1
+#define FLOW_FORMAT 2
 #define CONFIGURATION_KEY "differnet.flow"
 #define NAME_SIZE 128
 
@@ -30,30 +30,21 @@ static void permutation_name(char name[NAME_SIZE], const char *prefix, int32_t b
 
 /* ---- writing ---- */
 
-/* A number as JSON has it, whatever the locale's decimal point is. */
-static void real_to_json(double value, char text[32])
-{
-    char printed[32];
-    char *end = text;
-
-    snprintf(printed, sizeof printed, "%.17g", value);
-    for (const char *c = printed; *c; c++)
-        if (strchr("0123456789e+-", *c))
-            *end++ = *c;
-        else if (end == text || end[-1] != '.') /* a point may have several bytes */
-            *end++ = '.';
-    *end = '\0';
-}
-
-/* The seed is a string because JSON readers lose digits of large integers. */
+/* The seed is a text because JSON readers lose digits of large integers. */
 static void add_configuration(const dn_flow *flow, st_writer *writer)
 {
-    char clamp[32], text[160];
+    json_writer *json = st_writer_json(writer);
+    char seed[24];
 
-    real_to_json(flow->clamp, clamp);
-    snprintf(text, sizeof text, "{\"dimension\":%d,\"blocks\":%d,\"hidden\":%d,\"clamp\":%s,\"seed\":\"%llu\"}",
-             flow->dimension, flow->blocks, flow->hidden, clamp, (unsigned long long)flow->seed);
-    st_writer_metadata(writer, CONFIGURATION_KEY, text);
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)flow->seed);
+    json_open(json, NULL, "{");
+    json_put_integer(json, "dimension", flow->dimension);
+    json_put_integer(json, "blocks", flow->blocks);
+    json_put_integer(json, "hidden", flow->hidden);
+    json_put_double(json, "clamp", flow->clamp);
+    json_put_text(json, "seed", seed);
+    json_close(json, "}");
+    st_writer_json_end(writer, CONFIGURATION_KEY);
 }
 
 static void add_net(const dn_flow *flow, const char *prefix, int32_t block, int which, enum st_type stored,
@@ -105,44 +96,32 @@ st_writer *flow_writer(const dn_flow *flow)
 /* ---- reading: the configuration ---- */
 
 /* false: missing, no integer, or no int32_t. */
-static _Bool get_integer(const json_t *object, const char *name, int32_t *value)
+static _Bool get_integer(json_value entry, int32_t *value)
 {
-    const json_t *entry = json_object_get(object, name);
-    json_int_t wide = json_integer_value(entry);
+    int64_t wide;
+    _Bool good = json_read_integer(entry, &wide) && wide >= INT32_MIN && wide <= INT32_MAX;
 
-    *value = (int32_t)wide;
-    return json_is_integer(entry) && wide >= INT32_MIN && wide <= INT32_MAX;
+    *value = good ? (int32_t)wide : 0;
+    return good;
 }
 
-static dn_status read_configuration(const st_file *file, const json_t *object, dn_flow_options *c, dn_error *error)
+static dn_status load_configuration(const st_file *file, dn_flow_options *c, dn_error *error)
 {
-    const json_t *clamp = json_object_get(object, "clamp");
+    static const char *const keys[5] = {"dimension", "blocks", "hidden", "clamp", "seed"};
+    const char *text = st_metadata(file, CONFIGURATION_KEY);
+    char seed[24];
+    json_value object, found[5];
+    size_t position;
 
-    c->clamp = json_number_value(clamp);
-    if (!get_integer(object, "dimension", &c->dimension) || !get_integer(object, "blocks", &c->blocks) ||
-        !get_integer(object, "hidden", &c->hidden) || !json_is_number(clamp) ||
-        !st_parse_unsigned(json_string_value(json_object_get(object, "seed")), 10, &c->seed))
+    if (!text || !json_parse(text, strlen(text), &object, &position) || !json_pick(object, keys, 5, found))
+        return fail(error, DN_E_FORMAT, "%s: the metadata " CONFIGURATION_KEY " is missing or no JSON object",
+                    st_label(file));
+    if (!get_integer(found[0], &c->dimension) || !get_integer(found[1], &c->blocks) ||
+        !get_integer(found[2], &c->hidden) || !json_read_real(found[3], &c->clamp) ||
+        !json_read_text(found[4], seed, sizeof seed) || !st_parse_unsigned(seed, 10, &c->seed))
         return fail(error, DN_E_FORMAT, "%s: the metadata " CONFIGURATION_KEY " lacks dimension, blocks, hidden, clamp "
                     "or seed", st_label(file));
     return flow_check(c, DN_E_FORMAT, st_label(file), error);
-}
-
-static dn_status load_configuration(const st_file *file, dn_flow_options *configuration, dn_error *error)
-{
-    const char *text = st_metadata(file, CONFIGURATION_KEY);
-    json_error_t problem = {0};
-    json_t *object = text ? json_loads(text, JSON_REJECT_DUPLICATES, &problem) : NULL;
-
-    if (text && !object && json_error_code(&problem) == json_error_out_of_memory)
-        return fail_memory(error, st_label(file));
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return fail(error, DN_E_FORMAT, "%s: the metadata " CONFIGURATION_KEY " is missing or no JSON object",
-                    st_label(file));
-    }
-    dn_status status = read_configuration(file, object, configuration, error);
-    json_decref(object);
-    return status;
 }
 
 /* ---- reading: the tensors ---- */
@@ -291,13 +270,15 @@ static dn_status fail_kind(const st_file *file, const char *kind, dn_error *erro
 
 static dn_status check_file(st_file *file, dn_error *error)
 {
+    static const st_frame frame = {FLOW_FORMAT, 2, "copy it again"};
     const char *kind = st_metadata(file, "differnet.kind");
     uint32_t crc;
 
+    TRY(st_check_header(file, &frame, error));
     if (!kind || strcmp(kind, FLOW_KIND) != 0)
         return fail_kind(file, kind, error);
-    TRY(st_check_version(file, FLOW_FORMAT, error));
-    return st_check_sum(file, 1, "copy it again", &crc, error);
+    TRY(st_check_version(file, &frame, error));
+    return st_check_sum(file, &frame, 1, &crc, error);
 }
 
 dn_status flow_read(const uint8_t *bytes, size_t size, const char *label, const dn_allocator *allocator, dn_flow **out,

@@ -1,4 +1,5 @@
-/* What every file of this library's own says about itself: the version of its format, and the checksum of its data. */
+/* What every file of this library's own says about itself: the version of its format, and the checksums of its
+ * header and its data. */
 #include <string.h>
 
 #include "base/status.h"
@@ -20,29 +21,57 @@ _Bool st_parse_unsigned(const char *text, unsigned base, uint64_t *value)
     return 1;
 }
 
-dn_status st_check_version(const st_file *file, int32_t highest, dn_error *error)
+/* 0: the metadata are no version number. */
+static uint64_t version_of(const st_file *file)
 {
     uint64_t version;
 
-    if (!st_parse_unsigned(st_metadata(file, "differnet.format"), 10, &version) || version == 0)
+    return st_parse_unsigned(st_metadata(file, "differnet.format"), 10, &version) ? version : 0;
+}
+
+static dn_status fail_damaged(const st_file *file, const st_frame *frame, dn_error *error)
+{
+    return fail(error, DN_E_FORMAT, "%s: checksum differs: the file is damaged; %s", st_label(file), frame->advice);
+}
+
+dn_status st_check_header(const st_file *file, const st_frame *frame, dn_error *error)
+{
+    _Bool equal;
+
+    return !st_header_sum(file, &equal) || equal ? DN_OK : fail_damaged(file, frame, error);
+}
+
+_Bool st_version_is(const st_file *file, int32_t version)
+{
+    return version_of(file) == (uint64_t)version;
+}
+
+dn_status st_check_version(const st_file *file, const st_frame *frame, dn_error *error)
+{
+    uint64_t version = version_of(file);
+
+    if (version == 0)
         return fail(error, DN_E_FORMAT, "%s: the metadata differnet.format is missing or no version number",
                     st_label(file));
-    if (version > (uint64_t)highest)
+    if (version > (uint64_t)frame->highest)
         return fail(error, DN_E_VERSION,
                     "%s: written by a newer version of the library (format %llu, this version reads up to %d); "
-                    "update the library", st_label(file), (unsigned long long)version, highest);
+                    "update the library", st_label(file), (unsigned long long)version, frame->highest);
     return DN_OK;
 }
 
-dn_status st_check_sum(st_file *file, _Bool verify, const char *advice, uint32_t *crc, dn_error *error)
+dn_status st_check_sum(st_file *file, const st_frame *frame, _Bool verify, uint32_t *crc, dn_error *error)
 {
     const char *text = st_metadata(file, "differnet.crc32");
     uint64_t stored;
+    _Bool equal;
 
+    if (version_of(file) >= (uint64_t)frame->summed_from && !st_header_sum(file, &equal))
+        return fail(error, DN_E_FORMAT, "%s: the metadata " ST_HEADER_SUM " is missing or no checksum", st_label(file));
     if (!text || strlen(text) != 8 || !st_parse_unsigned(text, 16, &stored))
         return fail(error, DN_E_FORMAT, "%s: the metadata differnet.crc32 is missing or no checksum", st_label(file));
     if (verify && st_data_crc32(file) != stored)
-        return fail(error, DN_E_FORMAT, "%s: checksum differs: the file is damaged; %s", st_label(file), advice);
+        return fail_damaged(file, frame, error);
     *crc = (uint32_t)stored;
     return DN_OK;
 }

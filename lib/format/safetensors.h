@@ -6,9 +6,11 @@
 
 #include "base/blob.h"
 #include "differnet.h"
+#include "format/json.h"
 
 #define ST_MAX_HEADER (16u << 20) /* bytes */
 #define ST_MAX_TENSORS 65536
+#define ST_MAX_METADATA 65536 /* entries */
 #define ST_MAX_RANK 8
 
 enum st_type { ST_F16 = 1, ST_F32, ST_F64, ST_I32, ST_I64, ST_U8, ST_U32, ST_OTHER /* valid, but not read by us */ };
@@ -41,6 +43,10 @@ const st_entry *st_metadata_next(const st_file *file, const st_entry *entry, con
 const char *st_label(const st_file *file);
 /* Of all tensor bytes, in file order; computed at each call.  Finds out on the way which F32 tensors are finite. */
 uint32_t st_data_crc32(st_file *file);
+/* The metadata ST_HEADER_SUM holds 8 digits that are the checksum of all bytes in front of the data, these digits taken
+ * as zeros.  *equal: they are.  False: there is no such checksum. */
+#define ST_HEADER_SUM "differnet.header_crc32"
+_Bool st_header_sum(const st_file *file, _Bool *equal);
 
 /* Finds a tensor and checks its rank and shape; DN_E_FORMAT with the tensor's name otherwise.  A shape entry of -1
  * matches any size. */
@@ -54,11 +60,22 @@ dn_status st_read_f64(const st_file *file, const st_tensor *tensor, double *out,
 
 /* Digits only, no sign, blank or overflow; whatever the locale.  base: 10 or 16 (small letters).  False for NULL. */
 _Bool st_parse_unsigned(const char *text, unsigned base, uint64_t *value);
-/* The metadata "differnet.format" is a number from 1 to `highest`: else DN_E_FORMAT, above it DN_E_VERSION. */
-dn_status st_check_version(const st_file *file, int32_t highest, dn_error *error);
-/* *crc: the metadata "differnet.crc32"; with `verify` compared with the data.  DN_E_FORMAT; advice: what to do with a
- * damaged file ("copy it again"). */
-dn_status st_check_sum(st_file *file, _Bool verify, const char *advice, uint32_t *crc, dn_error *error);
+/* What a kind of file says about itself. */
+typedef struct st_frame {
+    int32_t highest;     /* "differnet.format" that is read */
+    int32_t summed_from; /* the first one whose header has a checksum */
+    const char *advice;  /* what to do with a damaged file ("copy it again") */
+} st_frame;
+
+/* The header is as it was written, if it has a checksum ("differnet.header_crc32"): DN_E_FORMAT.  To be called first:
+ * what a damaged header says is wrong. */
+dn_status st_check_header(const st_file *file, const st_frame *frame, dn_error *error);
+/* The metadata "differnet.format" is a number from 1 to frame->highest: else DN_E_FORMAT, above it DN_E_VERSION. */
+dn_status st_check_version(const st_file *file, const st_frame *frame, dn_error *error);
+_Bool st_version_is(const st_file *file, int32_t version);
+/* The header has a checksum where it must.  *crc: the metadata "differnet.crc32"; with `verify` compared with the data.
+ * DN_E_FORMAT. */
+dn_status st_check_sum(st_file *file, const st_frame *frame, _Bool verify, uint32_t *crc, dn_error *error);
 
 /* ---- writing ---- */
 
@@ -69,14 +86,17 @@ typedef struct st_writer st_writer;
 st_writer *st_writer_create(const dn_allocator *allocator); /* NULL: out of memory */
 void st_writer_free(st_writer *writer);
 void st_writer_metadata(st_writer *writer, const char *key, const char *value);
+/* A value that is JSON: is begun with the one, written, and put under a key with the other. */
+json_writer *st_writer_json(st_writer *writer);
+void st_writer_json_end(st_writer *writer, const char *key);
 /* data: native values of `type`.  `stored`: ST_F16 stores ST_F32 data as float16; otherwise equal to `type`. */
 void st_writer_tensor(st_writer *writer, const char *name, enum st_type type, enum st_type stored, int32_t rank,
                       const int64_t *shape, const void *data);
 /* The crc32 that a save would store: of all tensor bytes as they would be in the file. */
 dn_status st_writer_crc32(st_writer *writer, uint32_t *crc, dn_error *error);
-/* Adds the metadata key "differnet.crc32" (8 hex digits, of all tensor bytes as stored), then writes.  The data starts
- * at a multiple of 64 bytes, with the tensors of the widest type first, else in the order they were added: each is
- * aligned to its type's size.  Saving a float that becomes infinite as float16 is DN_E_NUMERIC. */
+/* Adds the metadata keys "differnet.crc32" (8 hex digits, of all tensor bytes as stored) and ST_HEADER_SUM, then
+ * writes.  The data starts at a multiple of 64 bytes, with the tensors of the widest type first, else in the order they
+ * were added: each is aligned to its type's size.  Saving a float that becomes infinite as float16 is DN_E_NUMERIC. */
 dn_status st_writer_save(st_writer *writer, const char *path, dn_error *error); /* atomically */
 dn_status st_writer_save_memory(st_writer *writer, dn_blob **out, dn_error *error);
 

@@ -1,9 +1,9 @@
 #include "format/safetensors.h"
 
-#include <jansson.h>
 #include <libdeflate.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -36,6 +36,7 @@ struct st_writer {
     size_t tensor_count, tensor_room;
     pair *metadata;   /* (metadata_room) */
     size_t metadata_count, metadata_room;
+    json_writer json; /* of st_writer_json; its blob is kept */
     uint16_t chunk[CHUNK];
 };
 
@@ -96,6 +97,7 @@ void st_writer_free(st_writer *writer)
     }
     mem_free(&allocator, writer->tensors);
     mem_free(&allocator, writer->metadata);
+    blob_free(writer->json.blob);
     mem_free(&allocator, writer);
 }
 
@@ -135,6 +137,24 @@ void st_writer_metadata(st_writer *writer, const char *key, const char *value)
     }
     writer->metadata[writer->metadata_count++] = added;
     writer->status = DN_OK;
+}
+
+json_writer *st_writer_json(st_writer *writer)
+{
+    dn_blob *blob = writer->json.blob ? writer->json.blob : blob_create(&writer->allocator);
+
+    if (blob)
+        blob->size = 0;
+    writer->json = (json_writer){.blob = blob, .failed = !blob};
+    return &writer->json;
+}
+
+void st_writer_json_end(st_writer *writer, const char *key)
+{
+    if (json_end(&writer->json))
+        st_writer_metadata(writer, key, (const char *)writer->json.blob->data);
+    else if (writer->status == DN_OK)
+        writer->status = DN_E_MEMORY;
 }
 
 /* elements and bytes from the shape; false for a description that makes no sense. */
@@ -184,125 +204,133 @@ void st_writer_tensor(st_writer *writer, const char *name, enum st_type type, en
 
 /* ---- the header ---- */
 
-/* Puts `value` (taken over; NULL: making it failed) under a new key. */
-static dn_status put_value(json_t *object, const char *key, json_t *value, dn_error *error)
+static int compare_names(const void *a, const void *b)
 {
-    if (json_object_get(object, key)) {
-        json_decref(value);
-        return fail(error, DN_E_ARGUMENT, "%s is written twice to one file", key);
-    }
-    if (value && json_object_set_new(object, key, value) == 0)
-        return DN_OK;
-    return fail_memory(error, "a file's header");
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* jansson refuses text that is not UTF-8, but in the same way as it reports that memory is out: told apart here.
- * RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
-static _Bool is_utf8(const char *text)
+/* Names for one object: UTF-8, and none twice.  They are sorted here. */
+static dn_status check_names(const char **names, size_t count, dn_error *error)
 {
-    static const uint32_t smallest[4] = {0, 0x80, 0x800, 0x10000};
-    const unsigned char *p = (const unsigned char *)text;
-
-    while (*p) {
-        int more = *p < 0x80 ? 0 : *p < 0xC0 ? -1 : *p < 0xE0 ? 1 : *p < 0xF0 ? 2 : *p < 0xF8 ? 3 : -1;
-        if (more < 0)
-            return 0;
-        uint32_t code = more ? *p & (0x3Fu >> more) : *p;
-        p++;
-        for (int i = 0; i < more; i++, p++) {
-            if ((*p & 0xC0) != 0x80)
-                return 0;
-            code = code << 6 | (*p & 0x3F);
-        }
-        if (code < smallest[more] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000))
-            return 0;
-    }
-    return 1;
-}
-
-static dn_status check_text(const char *text, dn_error *error)
-{
-    if (!is_utf8(text))
-        return fail(error, DN_E_ARGUMENT, "a name or value for a file's header is not UTF-8");
+    for (size_t i = 0; i < count; i++)
+        if (!json_is_utf8(names[i]))
+            return fail(error, DN_E_ARGUMENT, "a name or value for a file's header is not UTF-8");
+    qsort(names, count, sizeof *names, compare_names);
+    for (size_t i = 1; i < count; i++)
+        if (!strcmp(names[i - 1], names[i]))
+            return fail(error, DN_E_ARGUMENT, "%s is written twice to one file", names[i]);
     return DN_OK;
 }
 
-static dn_status put_metadata(const st_writer *writer, uint32_t crc, json_t *header, dn_error *error)
+/* names: room for those of all tensors, or of all metadata, and two more. */
+static dn_status check_texts(const st_writer *writer, const char **names, dn_error *error)
+{
+    size_t count = 0;
+
+    names[count++] = CRC_KEY;
+    names[count++] = ST_HEADER_SUM;
+    for (size_t i = 0; i < writer->metadata_count; i++) {
+        names[count++] = writer->metadata[i].key;
+        if (!json_is_utf8(writer->metadata[i].value))
+            return fail(error, DN_E_ARGUMENT, "a name or value for a file's header is not UTF-8");
+    }
+    TRY(check_names(names, count, error));
+    count = 0;
+    names[count++] = "__metadata__";
+    for (size_t i = 0; i < writer->tensor_count; i++)
+        names[count++] = writer->tensors[i].name;
+    return check_names(names, count, error);
+}
+
+static dn_status check_header(const st_writer *writer, dn_error *error)
+{
+    size_t most = writer->metadata_count > writer->tensor_count ? writer->metadata_count : writer->tensor_count;
+    const char **names = mem_alloc(&writer->allocator, most + 2, sizeof *names);
+
+    if (!names)
+        return fail_memory(error, "a file's header");
+    dn_status status = check_texts(writer, names, error);
+    mem_free(&writer->allocator, names);
+    return status;
+}
+
+/* *sum: where the digits of the header's checksum go. */
+static void put_metadata(const st_writer *writer, uint32_t crc, json_writer *json, size_t *sum)
 {
     char digits[9];
-    json_t *metadata = json_object();
 
-    TRY(put_value(header, "__metadata__", metadata, error));
     snprintf(digits, sizeof digits, "%08x", crc);
-    TRY(put_value(metadata, CRC_KEY, json_string(digits), error));
-    for (size_t i = 0; i < writer->metadata_count; i++) {
-        TRY(check_text(writer->metadata[i].key, error));
-        TRY(check_text(writer->metadata[i].value, error));
-        TRY(put_value(metadata, writer->metadata[i].key, json_string(writer->metadata[i].value), error));
-    }
-    return DN_OK;
+    json_open(json, "__metadata__", "{");
+    json_put_text(json, CRC_KEY, digits);
+    json_put_text(json, ST_HEADER_SUM, "00000000");
+    *sum = json->blob->size - 9; /* with the quote behind them */
+    for (size_t i = 0; i < writer->metadata_count; i++)
+        json_put_text(json, writer->metadata[i].key, writer->metadata[i].value);
+    json_close(json, "}");
 }
 
-static dn_status put_tensors(const st_writer *writer, json_t *header, size_t *data_size, dn_error *error)
+static void put_tensor(const entry *tensor, size_t begin, size_t end, json_writer *json)
+{
+    json_open(json, tensor->name, "{");
+    json_put_text(json, "dtype", type_name(tensor->stored));
+    json_open(json, "shape", "[");
+    for (int32_t i = 0; i < tensor->rank; i++)
+        json_put_integer(json, NULL, tensor->shape[i]);
+    json_close(json, "]");
+    json_open(json, "data_offsets", "[");
+    json_put_integer(json, NULL, (int64_t)begin);
+    json_put_integer(json, NULL, (int64_t)end);
+    json_close(json, "]");
+    json_close(json, "}");
+}
+
+static dn_status put_tensors(const st_writer *writer, json_writer *json, size_t *data_size, dn_error *error)
 {
     size_t offset = 0, end;
 
     for (size_t i = 0; i < writer->tensor_count; i++) {
         const entry *tensor = &writer->tensors[i];
-        TRY(check_text(tensor->name, error));
         if (!size_add(offset, tensor->bytes, &end) || end > INT64_MAX)
             return fail(error, DN_E_LIMIT, "the tensors are too large for one file");
-        json_t *shape = json_array();
-        for (int32_t k = 0; k < tensor->rank; k++)
-            if (json_array_append_new(shape, json_integer(tensor->shape[k])) != 0) {
-                json_decref(shape);
-                return fail_memory(error, "a file's header");
-            }
-        json_t *description = json_pack("{s:s, s:o, s:[I, I]}", "dtype", type_name(tensor->stored), "shape", shape,
-                                        "data_offsets", (json_int_t)offset, (json_int_t)end);
-        TRY(put_value(header, tensor->name, description, error));
+        put_tensor(tensor, offset, end, json);
         offset = end;
     }
     *data_size = offset;
     return DN_OK;
 }
 
-static int append_text(const char *text, size_t size, void *blob)
-{
-    return blob_append(blob, text, size) ? 0 : -1;
-}
-
 /* The file up to its data: length, JSON, and blanks up to the alignment. */
-static dn_status frame(const json_t *header, dn_blob *blob, dn_error *error)
+static dn_status put_header(const st_writer *writer, uint32_t crc, dn_blob *blob, size_t *data_size, dn_error *error)
 {
     static const char blanks[] = "                                                                ";
+    json_writer json = {.blob = blob};
+    char digits[9];
     uint64_t length = 0;
+    size_t sum = 0;
 
-    if (!blob_append(blob, &length, sizeof length) ||
-        json_dump_callback(header, append_text, blob, JSON_COMPACT) != 0 ||
-        !blob_append(blob, blanks, (ALIGNMENT - blob->size % ALIGNMENT) % ALIGNMENT))
+    TRY(check_header(writer, error));
+    json.failed = !blob_append(blob, &length, sizeof length);
+    json_open(&json, NULL, "{");
+    put_metadata(writer, crc, &json, &sum);
+    TRY(put_tensors(writer, &json, data_size, error));
+    json_close(&json, "}");
+    if (json.failed || !blob_append(blob, blanks, (ALIGNMENT - blob->size % ALIGNMENT) % ALIGNMENT))
         return fail_memory(error, "a file's header");
     length = blob->size - sizeof length;
     if (length > ST_MAX_HEADER)
         return fail(error, DN_E_LIMIT, "a file's header would have %llu bytes, more than the limit of %u",
                     (unsigned long long)length, ST_MAX_HEADER);
     memcpy(blob->data, &length, sizeof length);
+    snprintf(digits, sizeof digits, "%08x", libdeflate_crc32(0, blob->data, blob->size));
+    memcpy(blob->data + sum, digits, 8);
     return DN_OK;
 }
 
 static dn_status make_header(const st_writer *writer, uint32_t crc, dn_blob **out, size_t *data_size, dn_error *error)
 {
-    json_t *header = json_object();
     dn_blob *blob = blob_create(&writer->allocator);
-    dn_status status = header && blob ? DN_OK : fail_memory(error, "a file's header");
+    dn_status status = blob ? put_header(writer, crc, blob, data_size, error) : fail_memory(error, "a file's header");
 
-    if (status == DN_OK)
-        status = put_metadata(writer, crc, header, error);
-    if (status == DN_OK)
-        status = put_tensors(writer, header, data_size, error);
-    if (status == DN_OK)
-        status = frame(header, blob, error);
-    json_decref(header);
     if (status != DN_OK) {
         blob_free(blob);
         blob = NULL;
@@ -376,6 +404,8 @@ dn_status st_writer_crc32(st_writer *writer, uint32_t *crc, dn_error *error)
         return fail(error, writer->status, "a tensor to be written has an impossible type or shape");
     if (writer->tensor_count > ST_MAX_TENSORS)
         return fail(error, DN_E_LIMIT, "more than %d tensors for one file", ST_MAX_TENSORS);
+    if (writer->metadata_count > ST_MAX_METADATA - 2) /* the writer adds its own */
+        return fail(error, DN_E_LIMIT, "more than %d metadata for one file", ST_MAX_METADATA - 2);
     TRY(put_data(writer, &checksum, error));
     *crc = checksum.crc;
     return DN_OK;

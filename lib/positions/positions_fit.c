@@ -17,7 +17,7 @@
 
 positions_options positions_default_options(void)
 {
-    return (positions_options){.dims = 100, .prior = 20, .floor = 0.02};
+    return (positions_options){.dims = 100, .prior = 20, .floor = 0.002};
 }
 
 struct fit {

@@ -14,8 +14,11 @@
 #include "train/train_options.h"
 
 /* In format 1 of a checkpoint the moments lie as the weights do. */
-#define CHECKPOINT_FORMAT 2
-#define BANK_FORMAT 1
+#define CHECKPOINT_FORMAT 3
+#define BANK_FORMAT 2
+
+static const st_frame checkpoint_frame = {CHECKPOINT_FORMAT, 3, "remove it to train anew"};
+static const st_frame bank_frame = {BANK_FORMAT, 2, "remove it to train anew"};
 
 /* ---- whose checkpoint it is ---- */
 
@@ -108,16 +111,17 @@ static void add_frame(st_writer *writer, const char *kind, int32_t version, cons
     st_writer_tensor(writer, "belongs_to", ST_I64, ST_I64, 1, &fields->count, fields->values);
 }
 
-static dn_status check_frame(st_file *file, const char *kind, int32_t version, dn_error *error)
+static dn_status check_frame(st_file *file, const char *kind, const st_frame *frame, dn_error *error)
 {
     const char *found = st_metadata(file, "differnet.kind");
     uint32_t crc;
 
+    TRY(st_check_header(file, frame, error));
     if (!found || strcmp(found, kind) != 0)
         return fail(error, DN_E_KIND, "%s: not a %s file: remove it or choose another name", st_label(file),
                     kind);
-    TRY(st_check_version(file, version, error));
-    return st_check_sum(file, 1, "remove it to train anew", &crc, error);
+    TRY(st_check_version(file, frame, error));
+    return st_check_sum(file, frame, 1, &crc, error);
 }
 
 /* A file being read. */
@@ -132,7 +136,7 @@ static void close_file(struct opened *opened)
     file_unmap(&opened->mapping);
 }
 
-static dn_status open_file(const char *path, const char *kind, int32_t version, const dn_allocator *allocator,
+static dn_status open_file(const char *path, const char *kind, const st_frame *frame, const dn_allocator *allocator,
                            struct opened *opened, dn_error *error)
 {
     struct stat information;
@@ -143,7 +147,7 @@ static dn_status open_file(const char *path, const char *kind, int32_t version, 
     TRY(file_map(path, &opened->mapping, error));
     dn_status status = st_parse(opened->mapping.bytes, opened->mapping.size, path, allocator, &opened->file, error);
     if (status == DN_OK)
-        status = check_frame(opened->file, kind, version, error);
+        status = check_frame(opened->file, kind, frame, error);
     if (status != DN_OK) {
         close_file(opened);
         opened->file = NULL;
@@ -223,13 +227,14 @@ static dn_status read_counters(train_state *state, const st_file *file, dn_error
     int64_t counters[COUNTERS], two = 2;
     double losses[2];
     const st_tensor *tensor;
+    int64_t images = train_state_epoch_images(state);
 
     TRY(read_bits(file, "counters", ST_I64, sizeof *counters, COUNTERS, counters, error));
     TRY(st_require(file, "losses", 1, &two, &tensor, error));
     TRY(st_read_f64(file, tensor, losses, error));
     /* A generator of zeros only would give zeros for ever, and so hang who waits for another number. */
-    if (counters[0] < 0 || counters[0] > INT32_MAX || counters[1] < 0 || counters[1] >= train_state_epoch_images(state) ||
-        counters[2] < 0 || counters[2] > MAX_STEP || !(counters[3] | counters[4] | counters[5] | counters[6]))
+    if (counters[0] < 0 || counters[0] > INT32_MAX || counters[1] < 0 || counters[1] >= images || counters[2] < 0 ||
+        counters[2] > MAX_STEP || !(counters[3] | counters[4] | counters[5] | counters[6]))
         return fail(error, DN_E_FORMAT, "%s: its counters are invalid: remove it to train anew", st_label(file));
     if (counters[0] + (counters[1] > 0) > state->options->epochs)
         return fail(error, DN_E_STATE, "%s is at epoch %" PRId64 ", beyond epochs = %d: ask for more epochs, or "
@@ -271,7 +276,7 @@ static dn_status read_moments(train_state *state, const st_file *file, const cha
 {
     int64_t count = (int64_t)train_state_parameters(state);
 
-    if (st_check_version(file, 1, NULL) != DN_OK)
+    if (!st_version_is(file, 1))
         return read_floats(file, name, count, moments, error);
     TRY(read_floats(file, name, count, state->good, error));
     flow_moments_by_place(state->flow, state->good, moments);
@@ -299,7 +304,7 @@ dn_status checkpoint_load(const char *path, train_state *state, feature_bank *ba
     struct opened opened;
 
     *found = 0;
-    TRY(open_file(path, "checkpoint", CHECKPOINT_FORMAT, &state->allocator, &opened, error));
+    TRY(open_file(path, "checkpoint", &checkpoint_frame, &state->allocator, &opened, error));
     if (!opened.file)
         return DN_OK;
     dn_status status = check_fields(bank, TRAIN_DECIDES_FLOW, opened.file, error);
@@ -364,7 +369,7 @@ dn_status checkpoint_load_bank(const char *path, feature_bank *bank, _Bool *foun
     struct opened opened;
 
     *found = 0;
-    TRY(open_file(path, "bank", BANK_FORMAT, &bank->allocator, &opened, error));
+    TRY(open_file(path, "bank", &bank_frame, &bank->allocator, &opened, error));
     if (!opened.file)
         return DN_OK;
     dn_status status = read_bank(bank, opened.file, error);

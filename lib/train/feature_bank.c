@@ -8,7 +8,8 @@
 #include "base/memory.h"
 #include "base/status.h"
 
-/* Views between two reports of progress: whole images, or, of an image with more views, a multiple of FEATURES_BLOCK. */
+/* Views between two reports of progress: whole images, or, of an image with more views, a multiple of
+ * FEATURES_BLOCK. */
 #define VIEWS_AT_ONCE 64
 
 /* An image whose canvas is in memory. */
@@ -193,8 +194,8 @@ static view_jitter draw_jitter(const dn_train_options *options, rng *generator)
     return jitter;
 }
 
-/* The bank's views of one loaded image: a random angle from each views-th of the circle, so that none is left out.  They
- * depend on the seed and the image's index only. */
+/* The bank's views of one loaded image: a random angle from each views-th of the circle, so that none is left out.
+ * They depend on the seed and the image's index only. */
 static void choose_bank_views(feature_bank *bank, int32_t canvas)
 {
     uint64_t image = (uint64_t)bank->loaded[canvas].image;

@@ -48,8 +48,8 @@ dn_status feature_bank_standardise(feature_bank *bank, dn_error *error);
 void feature_bank_take_rows(feature_bank *bank, float *rows);
 void feature_bank_take_standardisation(feature_bank *bank, float *mean);
 
-/* Rows (count, batch_views, dim) of one training step, standardised and with noise: batch_views views of each of `count`
- * training images (indices into images->split), drawn from the bank or rendered now. */
+/* Rows (count, batch_views, dim) of one training step, standardised and with noise: batch_views views of each of
+ * `count` training images (indices into images->split), drawn from the bank or rendered now. */
 dn_status feature_bank_draw(feature_bank *bank, const uint32_t *images, int32_t count, rng *generator, float *rows,
                             dn_error *error);
 

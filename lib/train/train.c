@@ -77,6 +77,11 @@ dn_error *trainer_error(dn_trainer *t)
     return &t->error;
 }
 
+atomic_int *trainer_in_use(dn_trainer *t)
+{
+    return &t->in_use;
+}
+
 dn_status trainer_add_path(dn_trainer *t, const char *path, dn_error *error)
 {
     return train_images_add_path(&t->images, path, error);

@@ -2,6 +2,8 @@
 #ifndef DN_TRAIN_TRAIN_H
 #define DN_TRAIN_TRAIN_H
 
+#include <stdatomic.h>
+
 #include "differnet/model.h"
 
 dn_status trainer_create(dn_extractor *extractor, const dn_train_options *options, dn_trainer **out, dn_error *error);
@@ -11,5 +13,6 @@ dn_status trainer_add_pixels(dn_trainer *trainer, const dn_pixels *image, dn_err
 dn_status trainer_run(dn_trainer *trainer, dn_progress_fn progress, void *user, dn_model **out, dn_error *error);
 dn_status trainer_model(dn_trainer *trainer, dn_model **out, dn_error *error);
 dn_error *trainer_error(dn_trainer *trainer);
+atomic_int *trainer_in_use(dn_trainer *trainer); /* 1: a call is in progress */
 
 #endif

@@ -67,7 +67,8 @@ static dn_status score_all(dn_trainer *t, dn_scorer *scorer, uint16_t *buffer, d
         TRY(train_report(watch, DN_PHASE_HOLDOUT, i, t->images.holdout_count, t->state->loss, error));
         TRY(score_image(t, scorer, t->images.split[t->images.train_count + i], buffer, &scores[i], error));
     }
-    return train_report(watch, DN_PHASE_HOLDOUT, t->images.holdout_count, t->images.holdout_count, t->state->loss, error);
+    return train_report(watch, DN_PHASE_HOLDOUT, t->images.holdout_count, t->images.holdout_count, t->state->loss,
+                        error);
 }
 
 /* scores: (holdout_count), of a model with the flow alone. */
@@ -90,34 +91,61 @@ static dn_status score_holdout(dn_trainer *t, dn_model *model, double *scores, c
     return status;
 }
 
+/* Weights of the parts in the image's score (docs/accuracy.md). */
+#define FLOW_WEIGHT 1.0
+#define LOCAL_WEIGHT 1.0
+#define WHOLE_WEIGHT 0.5
+
+/* Parts of one good image's map, by the density that has not seen it. */
+static void image_parts(const dn_trainer *t, const dn_model *model, int32_t image, double parts[PARTS])
+{
+    position_scores(t->positions.levels[image], model->facts.whole_share, &parts[PART_LOCAL], &parts[PART_WHOLE]);
+}
+
+/* Standardises the positions' parts over all images.  sorted: (count). */
+static void standardise_positions(const dn_trainer *t, dn_model *model, double *sorted)
+{
+    static const double weights[PARTS] = {[PART_LOCAL] = LOCAL_WEIGHT, [PART_WHOLE] = WHOLE_WEIGHT};
+    int32_t count = t->positions.levels ? t->images.count : 0;
+    double parts[PARTS];
+
+    model->facts.whole_share = count > 0 ? position_fit_share(t->positions.levels, count) : 1;
+    for (int p = PART_LOCAL; p <= PART_WHOLE; p++) {
+        for (int32_t i = 0; i < count; i++) {
+            image_parts(t, model, i, parts);
+            sorted[i] = parts[p];
+        }
+        model->facts.standards[p] = part_measure(sorted, count, weights[p]);
+    }
+}
+
 /* Scores of good images that were not learned from: of the held-out ones by the flow; by the positions' density of all,
- * each by the one that has not seen it.  Where the model has both, they are standardised, and those of the held-out ones
- * combined.  sorted: as much room again. */
+ * each by the one that has not seen it.  With a flow only the held-out images tell how the whole score of good images
+ * lies.  scores, sorted: (count). */
 static dn_status calibrate(dn_trainer *t, dn_model *model, double *scores, double *sorted, const train_watch *watch,
                            dn_error *error)
 {
     const train_images *images = &t->images;
-    const double *crossed = t->positions.scores; /* NULL: there are none */
-    density_standard *standards = model->facts.standards;
-    int32_t held_out = images->holdout_count;
+    int32_t first = 0, count = t->positions.levels ? images->count : 0; /* of split: those that calibrate */
+    part_standard *standards = model->facts.standards;
 
-    if (crossed) {
-        memcpy(sorted, crossed, (size_t)images->count * sizeof *sorted);
-        standards[DENSITY_POSITIONS] = density_measure(sorted, images->count, 1);
+    if (t->positions.density)
+        standardise_positions(t, model, sorted);
+    if (model->flow) {
+        first = images->train_count;
+        count = images->holdout_count;
+        if (count > 0)
+            TRY(score_holdout(t, model, scores, watch, error));
+        memcpy(sorted, scores, (size_t)count * sizeof *sorted);
+        if (t->positions.density)
+            standards[PART_FLOW] = part_measure(sorted, count, FLOW_WEIGHT);
     }
-    if (!model->flow)
-        return model_set_holdout(model, crossed, crossed ? images->count : 0, error);
-    if (held_out > 0)
-        TRY(score_holdout(t, model, scores, watch, error));
-    if (t->positions.density && held_out > 0) {
-        memcpy(sorted, scores, (size_t)held_out * sizeof *sorted);
-        standards[DENSITY_FLOW] = density_measure(sorted, held_out, 1);
-        for (int32_t i = 0; i < held_out; i++)
-            scores[i] = density_combine(standards, (double[DENSITIES]){
-                                        [DENSITY_FLOW] = scores[i],
-                                        [DENSITY_POSITIONS] = crossed[images->split[images->train_count + i]]});
+    for (int32_t i = 0; t->positions.levels && i < count; i++) {
+        double parts[PARTS] = {[PART_FLOW] = model->flow ? scores[i] : (double)NAN};
+        image_parts(t, model, images->split[first + i], parts);
+        scores[i] = parts_combine(standards, parts);
     }
-    return model_set_holdout(model, scores, held_out, error);
+    return model_set_holdout(model, scores, count, error);
 }
 
 /* The rest of the model: scores of good images, then the density at every position. */
@@ -204,7 +232,7 @@ static dn_status measure_scale(dn_trainer *t, dn_localizer *localizer, uint16_t 
         TRY(image_peak(t, localizer, heatmap_image(t, i), buffer, copy, &peak, error));
         peaks[i] = peak;
     }
-    *scale = density_quantile(peaks, images, IMAGE_SHARE);
+    *scale = quantile(peaks, images, IMAGE_SHARE);
     return train_report(watch, DN_PHASE_HEATMAP, images, images, t->state->loss, error);
 }
 

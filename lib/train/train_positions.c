@@ -7,7 +7,6 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/status.h"
-#include "differnet/position_map.h"
 
 /* Rows that mean, deviation and projection are found from, at most, and images that they come from: enough for the
  * covariance of a thousand channels. */
@@ -42,7 +41,8 @@ struct fit {
     float *rows;         /* (selected * cells_each, channels) */
 
     int32_t left_out;    /* fold that is scored */
-    double *scores, *peaks; /* (count) */
+    position_level *levels; /* (count) */
+    double *peaks;       /* (count) */
 };
 
 static size_t grid_cells(const struct fit *fit)
@@ -156,7 +156,7 @@ static void choose_folds(struct fit *fit, uint64_t seed)
     }
 }
 
-/* Score and highest value of the map of an image that the density has not seen. */
+/* Levels and highest value of the map of an image that the density has not seen. */
 static void score_image(void *context, int32_t image, int32_t worker)
 {
     const struct fit *fit = context;
@@ -169,8 +169,8 @@ static void score_image(void *context, int32_t image, int32_t worker)
         return;
     for (size_t cell = 0; cell < cells; cell++)
         map[cell] = positions_distance(density, (int32_t)cell, z + cell * dims);
-    position_smooth(map, density->rows, density->columns, map + maps_floats(fit));
-    fit->scores[image] = position_score(map, cells);
+    fit->levels[image] = position_smooth(map, density->rows, density->columns, map + maps_floats(fit));
+    position_normalise(map, cells, fit->levels[image].median);
     fit->peaks[image] = position_peak(map, cells);
 }
 
@@ -201,14 +201,14 @@ static dn_status allocate(struct fit *fit, int32_t dims, dn_error *error)
         features = maps_floats(fit);
     fit->scratch_stride = maps_floats(fit) + features;
     fit->fold = mem_zalloc(allocator, count, sizeof *fit->fold);
-    fit->scores = mem_zalloc(allocator, count, sizeof *fit->scores);
+    fit->levels = mem_zalloc(allocator, count, sizeof *fit->levels);
     fit->peaks = mem_zalloc(allocator, count, sizeof *fit->peaks);
     fit->errors = mem_zalloc(allocator, BATCH, sizeof *fit->errors);
     fit->canvases = mem_alloc(allocator, threads, fit->canvas_stride * sizeof *fit->canvases);
     fit->scratch = mem_alloc(allocator, threads, fit->scratch_stride * sizeof *fit->scratch);
     if (size_mul(count, cells, &floats))
         fit->z = mem_alloc(allocator, floats, (size_t)dims * sizeof *fit->z);
-    if (!fit->fold || !fit->scores || !fit->peaks || !fit->errors || !fit->canvases || !fit->scratch || !fit->z)
+    if (!fit->fold || !fit->levels || !fit->peaks || !fit->errors || !fit->canvases || !fit->scratch || !fit->z)
         return fail_memory(error, "the density at every position");
     return DN_OK;
 }
@@ -216,7 +216,7 @@ static dn_status allocate(struct fit *fit, int32_t dims, dn_error *error)
 static void release(struct fit *fit)
 {
     mem_free(&fit->allocator, fit->fold);
-    mem_free(&fit->allocator, fit->scores);
+    mem_free(&fit->allocator, fit->levels);
     mem_free(&fit->allocator, fit->peaks);
     mem_free(&fit->allocator, fit->errors);
     mem_free(&fit->allocator, fit->canvases);
@@ -236,9 +236,9 @@ static dn_status run_fit(struct fit *fit, const dn_train_options *options, train
     if (fit->folds > 0) {
         choose_folds(fit, options->seed);
         TRY(cross_fit(fit, &fit_options, error));
-        out->scale = density_quantile(fit->peaks, count, MAP_SHARE);
-        out->scores = fit->scores;
-        fit->scores = NULL;
+        out->scale = quantile(fit->peaks, count, MAP_SHARE);
+        out->levels = fit->levels;
+        fit->levels = NULL;
     }
     TRY(positions_fit_cells(fit->density, &fit_options, fit->z, count, fit->fold, -1, fit->workers, error));
     TRY(train_report(fit->watch, DN_PHASE_POSITIONS, fit->folds + 1, fit->folds + 1, (double)NAN, error));
@@ -272,7 +272,7 @@ dn_status train_positions(const dn_extractor *extractor, const dn_train_options 
 void trained_positions_release(trained_positions *trained)
 {
     positions_unref(trained->density);
-    mem_free(&trained->allocator, trained->scores);
+    mem_free(&trained->allocator, trained->levels);
     trained->density = NULL;
-    trained->scores = NULL;
+    trained->levels = NULL;
 }

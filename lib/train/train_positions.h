@@ -3,7 +3,7 @@
 #define DN_TRAIN_TRAIN_POSITIONS_H
 
 #include "base/pool.h"
-#include "differnet/model.h"
+#include "differnet/position_map.h"
 #include "train/train_images.h"
 #include "train/watch.h"
 
@@ -12,8 +12,8 @@
 typedef struct trained_positions {
     dn_allocator allocator;
     positions *density;
-    double *scores; /* (images.count), in order of addition: of the density that has not seen the image; NULL with fewer
-                       than two images */
+    position_level *levels; /* (images.count), in order of addition: of the density that has not seen the image; NULL
+                               with fewer than two images */
     double scale;   /* of the map; 0: not known */
 } trained_positions;
 

@@ -24,6 +24,7 @@ struct dn_trainer {
     _Bool bank_saved;         /* its rows are in their file */
     train_state *state;
     dn_error error;
+    atomic_int in_use; /* 1: a call is in progress */
 };
 
 /* Splits the images and makes the bank, without rows; nothing if that was done. */

@@ -52,3 +52,55 @@ void fuzz_repair_header(uint8_t *data, size_t size)
         }
     }
 }
+
+static uint32_t crc32_of(const uint8_t *bytes, size_t size)
+{
+    uint32_t crc = ~0u;
+
+    for (size_t i = 0; i < size; i++) {
+        crc ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? crc >> 1 ^ 0xEDB88320u : crc >> 1;
+    }
+    return ~crc;
+}
+
+/* Where the eight digits behind a key are; NULL: nowhere before `end`. */
+static uint8_t *find_sum(uint8_t *data, size_t end, const char *key)
+{
+    size_t length = strlen(key);
+
+    for (size_t i = 8; i + length + 8 <= end; i++)
+        if (!memcmp(data + i, key, length))
+            return data + i + length;
+    return NULL;
+}
+
+static void put_sum(uint8_t *to, uint32_t crc)
+{
+    char digits[9];
+
+    snprintf(digits, sizeof digits, "%08x", (unsigned)crc);
+    memcpy(to, digits, 8);
+}
+
+void fuzz_repair_sums(uint8_t *data, size_t size)
+{
+    uint64_t length;
+
+    fuzz_repair_header(data, size);
+    if (size < 8)
+        return;
+    memcpy(&length, data, 8);
+    if (length > size - 8)
+        return;
+    size_t start = 8 + (size_t)length;
+    uint8_t *data_sum = find_sum(data, start, "\"differnet.crc32\":\"");
+    uint8_t *header_sum = find_sum(data, start, "\"differnet.header_crc32\":\"");
+    if (data_sum)
+        put_sum(data_sum, crc32_of(data + start, size - start));
+    if (header_sum) {
+        memcpy(header_sum, "00000000", 8);
+        put_sum(header_sum, crc32_of(data, start));
+    }
+}

@@ -16,6 +16,9 @@ void fuzz_repair(uint8_t *data, size_t size);
 /* fuzz_repair for safetensors: sets the header's length to where its braces close. */
 void fuzz_repair_header(uint8_t *data, size_t size);
 
+/* fuzz_repair for files of the library's own: fuzz_repair_header, and both checksums. */
+void fuzz_repair_sums(uint8_t *data, size_t size);
+
 /* A safetensors file of a JSON header and `data_size` bytes of small numbers; malloc. */
 uint8_t *fuzz_container(const char *json, size_t data_size, size_t *size);
 

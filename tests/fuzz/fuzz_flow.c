@@ -59,5 +59,5 @@ uint8_t *fuzz_seed(int index, size_t *size)
 
 void fuzz_repair(uint8_t *data, size_t size)
 {
-    fuzz_repair_header(data, size);
+    fuzz_repair_sums(data, size);
 }

@@ -34,7 +34,7 @@ def project(rows, dims):
     return mean, vectors / deviation[:, None] / np.sqrt(np.maximum(values, 1e-4))
 
 
-def fit(z, prior=20.0, floor=0.02):
+def fit(z, prior=20.0, floor=0.002):
     """Centres and covariances of z (images, rows, columns, dims)."""
     images, rows, columns, dims = z.shape
     centre = z.mean(0)

@@ -413,6 +413,7 @@ static bool run_stop(unpickler *self, int argument)
 }
 
 /* Those without a function are known by name, to say what is refused. */
+/* clang-format off */
 static const struct opcode {
     uint8_t code;
     const char *name;
@@ -442,6 +443,7 @@ static const struct opcode {
     {0x8F, "EMPTY_SET", NULL, 0}, {0x90, "ADDITEMS", NULL, 0}, {0x91, "FROZENSET", NULL, 0},
     {0x96, "BYTEARRAY8", NULL, 0}, {0x97, "NEXT_BUFFER", NULL, 0}, {0x98, "READONLY_BUFFER", NULL, 0},
 };
+/* clang-format on */
 
 static bool step(unpickler *self)
 {

@@ -1,0 +1,61 @@
+#!/bin/sh
+# Configures the build as guests do: on a machine without Check, and as a subproject of a program that links the library.
+# usage: setup_check.sh SOURCE_ROOT
+set -eu
+source=$1
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+
+expect() { # expect yes|no FOLDER PATTERN: whether meson's introspection of FOLDER's targets holds PATTERN
+    found=no
+    if meson introspect --targets "$2" | grep "$3" >/dev/null; then found=yes; fi
+    if [ "$found" != "$1" ]; then
+        echo "$2: target $3: $found, expected $1" >&2
+        exit 1
+    fi
+}
+
+# Every package but Check, as pkg-config sees them; CMake would find it, too.
+mkdir "$stage/packages"
+for folder in $(pkg-config --variable pc_path pkg-config | tr ':' ' '); do
+    if [ -d "$folder" ]; then find "$folder" -name '*.pc' ! -name check.pc -exec ln -sf {} "$stage/packages" \; ; fi
+done
+printf "[binaries]\ncmake = '%s/absent'\n" "$stage" >"$stage/without_cmake"
+
+# setup FOLDER [meson options]: a configuration without Check.
+setup() {
+    folder=$1
+    shift
+    PKG_CONFIG_LIBDIR=$stage/packages meson setup "$folder" "$source" --native-file "$stage/without_cmake" "$@" \
+        >"$stage/log" 2>&1
+}
+
+setup "$stage/plain" || { cat "$stage/log"; exit 1; }
+expect yes "$stage/plain" '"name": "differnet"'
+expect no "$stage/plain" test_
+if setup "$stage/required" -Dtests=enabled; then
+    echo "-Dtests=enabled did not miss Check" >&2
+    exit 1
+fi
+grep -q 'Dependency "check" not found' "$stage/log"
+
+# Another project's program that uses the library as one of its parts.
+mkdir -p "$stage/host/subprojects"
+ln -s "$source" "$stage/host/subprojects/libdifferent"
+cat >"$stage/host/meson.build" <<'END'
+project('host', 'c', meson_version: '>= 1.0', default_options: ['buildtype=debug'])
+executable('host', 'host.c', dependencies: dependency('differnet', fallback: 'libdifferent'))
+END
+cat >"$stage/host/host.c" <<'END'
+#include <differnet.h>
+#include <stdio.h>
+int main(void)
+{
+    return puts(dn_version()) < 0;
+}
+END
+meson setup "$stage/build" "$stage/host" --wrap-mode forcefallback >"$stage/log" 2>&1 || { cat "$stage/log"; exit 1; }
+expect no "$stage/build" '"name": "differnet"'
+expect no "$stage/build" test_
+ninja -C "$stage/build" >"$stage/log" 2>&1 || { cat "$stage/log"; exit 1; }
+test "$("$stage/build/host")" = "$("$source/scripts/version")"
