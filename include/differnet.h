@@ -505,8 +505,7 @@ typedef struct dn_score {
     uint32_t struct_size;
     int32_t anomalous;       /* 1 anomalous, 0 normal, -1 no verdict: the model holds no scores of good images */
     double score;            /* >= 0, about 1 for good images.  With the flow alone its own score; else each part is
-                                standardised by what good images had, t = (log score - median) / spread, damped and
-                                summed: exp(sum of weight * sign(t) * log(1 + |t|)) (docs/numerics.md) */
+                                standardised by what good images had, and damped (docs/numerics.md, "Image score") */
     double log_likelihood;   /* mean over views of log p of the features as the flow gets them (standardised); NaN if
                                 lower_bound is 1 */
     double p_value;          /* (1 + held-out scores >= score) / (held-out scores + 1); NaN without them */
@@ -670,7 +669,7 @@ typedef struct dn_train_options {
     double saturation;       /* likewise, about each pixel's gray, default 0 */
     double holdout;          /* share of the images kept out for p-values: 0 .. 0.5, default 0.1; at least one image
                                 if it is > 0 and there are three or more; none with fewer */
-    int32_t views;           /* default number of views the model scores with: 1 .. 1024, default 64 */
+    int32_t views;           /* default number of views the model scores with: 1 .. 1024, default 16 */
     int32_t angles;          /* DN_ANGLES_... the model scores with, default DN_ANGLES_STRATIFIED */
     int32_t heatmap_images;  /* good images (held-out ones first) that set the heat map's scale: 0 .. 1024, default
                                 16 */
@@ -687,21 +686,25 @@ typedef struct dn_train_options {
     int32_t flow;            /* 1 (default): the flow on pooled features is learned; 0: it is not */
     int32_t positions;       /* 1 (default): the density at every position is learned; 0: it is not.  One of both is */
     int32_t position_dims;   /* dimensions that the feature maps are projected to: 1 .. 512, default 100 */
+    int32_t light;           /* 1 (default): the density at every position also learns copies of the images, darker,
+                                lighter, a little out of focus, noisy (four of each up to 64 images, two up to 128, then
+                                one), so that light and sensor raise no alarm; 0: the images alone */
+    int32_t reserved;
 } dn_train_options;
 DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
 #define dn_train_options_init(options) dn_train_options_init_size((options), sizeof *(options))
 /* Sets the fields that a preset fixes.  DN_E_ARGUMENT for an unknown preset.
- *            epochs  hidden  epoch_steps  schedule  learning_rate  feature_noise  flow  positions
- * compact        64     512            8  cosine             1e-3              2     1          1
- * paper         192    2048            1  constant           2e-4              0     1          0
- * fast            0     512            8  cosine             1e-3              2     0          1 */
+ *            epochs  hidden  epoch_steps  schedule  learning_rate  feature_noise  views  flow  positions
+ * compact        64     512            8  cosine             1e-3              2     16     1          1
+ * paper         192    2048            1  constant           2e-4              0     64     1          0
+ * fast            0     512            8  cosine             1e-3              2     16     0          1 */
 DN_API DN_CHECK_RESULT dn_status dn_train_options_preset(dn_train_options *options, int32_t preset);
 
 #define DN_PHASE_FEATURES 1 /* done, total: views.  Computing the feature bank */
 #define DN_PHASE_TRAIN    2 /* done, total: epochs; told after each step.  `loss` is the last epoch's mean */
 #define DN_PHASE_HOLDOUT  3 /* done, total: images.  Scoring the held-out images */
 #define DN_PHASE_HEATMAP  4 /* done, total: images.  Setting the heat map's scale */
-#define DN_PHASE_MAPS     5 /* done, total: images, twice.  Feature maps for the density at every position */
+#define DN_PHASE_MAPS     5 /* done, total: views.  Feature maps for the density at every position */
 #define DN_PHASE_POSITIONS 6 /* done, total: fits of that density, to all images and to all but one fold's */
 
 typedef struct dn_progress {

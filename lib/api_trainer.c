@@ -30,6 +30,7 @@ dn_status dn_train_options_preset(dn_train_options *options, int32_t preset)
     options->schedule = paper ? DN_SCHEDULE_CONSTANT : defaults.schedule;
     options->learning_rate = paper ? 2e-4 : defaults.learning_rate;
     options->feature_noise = paper ? 0 : defaults.feature_noise;
+    options->views = paper ? 64 : defaults.views;
     options->preset = preset;
     options->flow = !fast;
     options->positions = !paper;

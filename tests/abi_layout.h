@@ -71,7 +71,7 @@ AT(dn_localizer_options, runner, 32); AT(dn_localizer_options, method, 40); AT(d
 SIZE(dn_box, 24);
 AT(dn_box, x, 0); AT(dn_box, y, 4); AT(dn_box, width, 8); AT(dn_box, height, 12); AT(dn_box, peak, 16);
 AT(dn_box, area, 20);
-SIZE(dn_train_options, 200);
+SIZE(dn_train_options, 208);
 AT(dn_train_options, struct_size, 0); AT(dn_train_options, epochs, 4); AT(dn_train_options, seed, 8);
 AT(dn_train_options, hidden, 16); AT(dn_train_options, blocks, 20); AT(dn_train_options, clamp, 24);
 AT(dn_train_options, batch_images, 32); AT(dn_train_options, batch_views, 36); AT(dn_train_options, epoch_steps, 40);
@@ -84,6 +84,7 @@ AT(dn_train_options, heatmap_images, 144); AT(dn_train_options, threads, 148); A
 AT(dn_train_options, checkpoint_epochs, 160); AT(dn_train_options, resume, 164); AT(dn_train_options, allocator, 168);
 AT(dn_train_options, runner, 176); AT(dn_train_options, preset, 184); AT(dn_train_options, flow, 188);
 AT(dn_train_options, positions, 192); AT(dn_train_options, position_dims, 196);
+AT(dn_train_options, light, 200); AT(dn_train_options, reserved, 204);
 SIZE(dn_progress, 32);
 AT(dn_progress, struct_size, 0); AT(dn_progress, phase, 4); AT(dn_progress, done, 8); AT(dn_progress, total, 16);
 AT(dn_progress, loss, 24);

@@ -36,6 +36,9 @@ static void write_json(const char *path, const dn_score *score)
     emit_real(&json, "false_alarm_rate", score->false_alarm_rate);
     emit_real(&json, "log_likelihood", score->log_likelihood);
     emit_bool(&json, "lower_bound", score->lower_bound == 1);
+    emit_real(&json, "flow_score", score->flow_score);
+    emit_real(&json, "local_score", score->local_score);
+    emit_real(&json, "whole_score", score->whole_score);
     emit_close_object(&json);
     putchar('\n');
 }

@@ -21,7 +21,8 @@ enum rng_stream {
     RNG_SCORE_ANGLE = 8,
     RNG_JITTER = 9,         /* + image << 8 */
     RNG_POSITIONS = 10,
-    RNG_FOLDS = 11
+    RNG_FOLDS = 11,
+    RNG_LIGHT = 12          /* + image << 8 */
 };
 void rng_seed(rng *generator, uint64_t seed, uint64_t stream);
 uint64_t rng_next(rng *generator);

@@ -30,27 +30,34 @@ double quantile(double *values, int32_t count, double share)
     return values[below] + (position - below) * (values[below + 1] - values[below]);
 }
 
-part_standard part_measure(double *scores, int32_t count, double weight)
+part_standard part_measure(double *scores, int32_t count)
 {
     if (count < 1)
-        return (part_standard){0, 0, weight};
+        return (part_standard){0, 0};
     double median = log_score(quantile(scores, count, 0.5));
     double high = log_score(quantile(scores, count, 0.9));
-    return (part_standard){median, fmax(high - median, PART_LEAST_SPREAD), weight};
+    return (part_standard){median, fmax(high - median, PART_LEAST_SPREAD)};
+}
+
+static double standardise(const part_standard *standard, double score)
+{
+    return (log_score(score) - standard->median) / (standard->spread > 0 ? standard->spread : 1);
+}
+
+static double damp(double t)
+{
+    return copysign(log1p(fabs(t)), t);
 }
 
 double parts_combine(const part_standard standards[PARTS], const double scores[PARTS])
 {
-    double sum = 0;
-
     if (isnan(scores[PART_LOCAL]))
         return scores[PART_FLOW];
-    for (int p = 0; p < PARTS; p++) {
-        const part_standard *s = &standards[p];
-        if (isnan(scores[p]))
-            continue;
-        double t = (log_score(scores[p]) - s->median) / (s->spread > 0 ? s->spread : 1);
-        sum += s->weight * copysign(log1p(fabs(t)), t);
-    }
+    double local = standardise(&standards[PART_LOCAL], scores[PART_LOCAL]);
+    double whole = standardise(&standards[PART_WHOLE], scores[PART_WHOLE]);
+    double sum = damp(hypot(fmax(local, 0), fmax(whole, 0)) + 0.05 * (local + whole));
+
+    if (!isnan(scores[PART_FLOW]))
+        sum += damp(standardise(&standards[PART_FLOW], scores[PART_FLOW]));
     return exp(sum);
 }

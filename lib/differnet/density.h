@@ -22,7 +22,6 @@ enum part { PART_FLOW, PART_LOCAL, PART_WHOLE, PARTS };
  * can be compared.  spread 0: not known. */
 typedef struct part_standard {
     double median, spread; /* spread: from the median to the 90 % quantile */
-    double weight;         /* in the image's score, >= 0 */
 } part_standard;
 
 /* The quantile of `count` values >= 1, which are sorted, linear between neighbours. */
@@ -30,11 +29,14 @@ double quantile(double *values, int32_t count, double share);
 /* The median and spread of the logarithms of `count` scores, which are sorted.  A score of 0 counts as a tiny one, and
  * the spread is at least PART_LEAST_SPREAD. */
 #define PART_LEAST_SPREAD 0.02
-part_standard part_measure(double *scores, int32_t count, double weight);
+part_standard part_measure(double *scores, int32_t count);
 
 /* The image's score from those of its parts; NaN where the model has no such part.  The flow's alone is that score.
- * Otherwise each is standardised, t = (log score - median) / spread, and damped, so that none outshouts the others:
- *     score = exp(sum over parts of weight * sign(t) * log(1 + |t|))
+ * Otherwise each is standardised, t = (log score - median) / spread.  Of the positions' two parts an image is as unusual
+ * as one of them says:
+ *     p = hypot(max(t_local, 0), max(t_whole, 0)) + 0.05 (t_local + t_whole)
+ * and with a flow both densities are damped, so that none outshouts the other:
+ *     score = exp(d(p) + d(t_flow)), d(t) = sign(t) log(1 + |t|)
  * which is about 1 for the typical good image, and grows with each of the scores. */
 double parts_combine(const part_standard standards[PARTS], const double scores[PARTS]);
 

@@ -58,11 +58,11 @@ static void add_positions(const dn_model *model, enum st_type stored, st_writer 
     st_writer_tensor(writer, "positions.scale", ST_F64, ST_F64, 1, &one, &model->facts.positions_scale);
 }
 
-/* The densities' names, and where their parts' scores lie if that is known: median, spread and weight of each. */
+/* The densities' names, and where their parts' scores lie if that is known: median and spread of each. */
 static void add_densities(const dn_model *model, st_writer *writer)
 {
     const part_standard *standards = model->facts.standards;
-    const int64_t one[2] = {1, 3}, two[2] = {2, 3}, single = 1;
+    const int64_t one[2] = {1, 2}, two[2] = {2, 2}, single = 1;
     char names[64] = "";
 
     for (int d = 0; d < DENSITIES; d++)
@@ -324,20 +324,20 @@ static dn_status read_standardisation(const struct reading *r, dn_flow *flow, fl
     return model_set_flow(r->model, flow, mean, deviation, error);
 }
 
-/* Median, spread and weight of `parts` parts. */
+/* Median and spread of `parts` parts. */
 static dn_status read_standards(const st_file *file, const char *name, int32_t parts, part_standard *standards,
                                 dn_error *error)
 {
-    const int64_t shape[2] = {parts, 3};
+    const int64_t shape[2] = {parts, 2};
     const st_tensor *tensor;
-    double numbers[3 * PARTS];
+    double numbers[2 * PARTS];
 
     TRY(st_require(file, name, 2, shape, &tensor, error));
     TRY(st_read_f64(file, tensor, numbers, error));
     for (int32_t p = 0; p < parts; p++) {
-        standards[p] = (part_standard){numbers[3 * p], numbers[3 * p + 1], numbers[3 * p + 2]};
-        if (standards[p].spread < 0 || standards[p].weight < 0)
-            return fail(error, DN_E_FORMAT, "%s: tensor %s: a spread or weight below 0", st_label(file), name);
+        standards[p] = (part_standard){numbers[2 * p], numbers[2 * p + 1]};
+        if (standards[p].spread < 0)
+            return fail(error, DN_E_FORMAT, "%s: tensor %s: a spread below 0", st_label(file), name);
     }
     return DN_OK;
 }

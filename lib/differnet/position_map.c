@@ -17,16 +17,20 @@ static size_t padded_view(const dn_extractor *extractor)
 
 size_t position_features_scratch(const dn_extractor *extractor, int32_t threads)
 {
-    size_t floats;
+    size_t view = padded_view(extractor), rest = maps_scratch(extractor, threads), floats;
 
-    return size_add(padded_view(extractor), maps_scratch(extractor, threads), &floats) ? floats : 0;
+    return size_add(view, rest > view ? rest : view, &floats) ? floats : 0;
 }
 
-void position_features(const dn_extractor *extractor, const uint16_t *canvas, double angle, float *maps, float *scratch,
-                       pool *workers)
+void position_features(const dn_extractor *extractor, const uint16_t *canvas, position_change change, void *context,
+                       float *maps, float *scratch, pool *workers)
 {
-    view_render(canvas, extractor->input_size, angle, NULL, extractor->mean, extractor->std, scratch);
-    maps_forward(extractor, scratch, maps, scratch + padded_view(extractor), workers);
+    float *rest = scratch + padded_view(extractor);
+
+    view_render(canvas, extractor->input_size, 0, NULL, extractor->mean, extractor->std, scratch);
+    if (change)
+        change(context, extractor->input_size, scratch, rest);
+    maps_forward(extractor, scratch, maps, rest, workers);
 }
 
 static size_t maps_floats(const positions *density)
@@ -49,7 +53,7 @@ position_level position_map(const dn_extractor *extractor, const positions *dens
 {
     float *maps = scratch, *rest = scratch + maps_floats(density);
 
-    position_features(extractor, canvas, 0, maps, rest, workers);
+    position_features(extractor, canvas, NULL, NULL, maps, rest, workers);
     positions_map(density, maps, map, rest, workers);
     position_level level = position_smooth(map, density->rows, density->columns, maps);
     position_normalise(map, positions_cells(density), level.median);
@@ -103,8 +107,8 @@ double position_fit_share(const position_level *levels, int32_t count)
 {
     double x = 0, y = 0, xx = 0, xy = 0;
 
-    if (count < 4)
-        return 1;
+    if (count < 2)
+        return 0;
     for (int32_t i = 0; i < count; i++) {
         x += log(floored(levels[i].median)) / count;
         y += log(floored(levels[i].top)) / count;
@@ -114,7 +118,7 @@ double position_fit_share(const position_level *levels, int32_t count)
         xx += difference * difference;
         xy += difference * (log(floored(levels[i].top)) - y);
     }
-    return xx > 0 ? fmin(fmax(xy / xx, 0), 1.5) : 1;
+    return xx > 0 ? fmin(fmax(xy / xx, 0), 1.5) * count / (count + 10.0) : 0;
 }
 
 void position_normalise(float *map, size_t cells, double median)

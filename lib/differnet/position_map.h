@@ -21,16 +21,17 @@ size_t position_map_scratch(const dn_extractor *extractor, const positions *dens
  * their median.  The same bits for any number of workers. */
 position_level position_map(const dn_extractor *extractor, const positions *density, const uint16_t *canvas, float *map,
                   float *scratch, pool *workers);
-/* Feature maps (rows, columns, channels) of the canvas turned by `angle` degrees. */
+/* Feature maps (rows, columns, channels) of the upright view of a canvas, changed by `change` (NULL: not). */
+typedef void (*position_change)(void *context, int32_t size, float *view, float *scratch); /* scratch: as large */
 size_t position_features_scratch(const dn_extractor *extractor, int32_t threads);
-void position_features(const dn_extractor *extractor, const uint16_t *canvas, double angle, float *maps, float *scratch,
-                       pool *workers);
+void position_features(const dn_extractor *extractor, const uint16_t *canvas, position_change change, void *context,
+                       float *maps, float *scratch, pool *workers);
 /* Smooths distances (rows, columns) in place and measures them.  scratch: as many floats. */
 position_level position_smooth(float *map, int32_t rows, int32_t columns, float *scratch);
 /* The parts' scores: local = top / median^share, whole = median. */
 void position_scores(position_level level, double share, double *local, double *whole);
 /* The share for which local and whole are uncorrelated over good images: by least squares of log top on log median,
- * within 0 .. 1.5; 1 with fewer than four. */
+ * within 0 .. 1.5, shrunk by count / (count + 10), because a few images tell little about it. */
 double position_fit_share(const position_level *levels, int32_t count);
 /* The map divided by the root of its median: what is shown.  An image that is unusual as a whole raises all its cells. */
 void position_normalise(float *map, size_t cells, double median);

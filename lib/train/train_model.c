@@ -91,11 +91,6 @@ static dn_status score_holdout(dn_trainer *t, dn_model *model, double *scores, c
     return status;
 }
 
-/* Weights of the parts in the image's score (docs/accuracy.md). */
-#define FLOW_WEIGHT 1.0
-#define LOCAL_WEIGHT 1.0
-#define WHOLE_WEIGHT 0.5
-
 /* Parts of one good image's map, by the density that has not seen it. */
 static void image_parts(const dn_trainer *t, const dn_model *model, int32_t image, double parts[PARTS])
 {
@@ -105,17 +100,16 @@ static void image_parts(const dn_trainer *t, const dn_model *model, int32_t imag
 /* Standardises the positions' parts over all images.  sorted: (count). */
 static void standardise_positions(const dn_trainer *t, dn_model *model, double *sorted)
 {
-    static const double weights[PARTS] = {[PART_LOCAL] = LOCAL_WEIGHT, [PART_WHOLE] = WHOLE_WEIGHT};
     int32_t count = t->positions.levels ? t->images.count : 0;
     double parts[PARTS];
 
-    model->facts.whole_share = count > 0 ? position_fit_share(t->positions.levels, count) : 1;
+    model->facts.whole_share = count > 0 ? position_fit_share(t->positions.levels, count) : 0;
     for (int p = PART_LOCAL; p <= PART_WHOLE; p++) {
         for (int32_t i = 0; i < count; i++) {
             image_parts(t, model, i, parts);
             sorted[i] = parts[p];
         }
-        model->facts.standards[p] = part_measure(sorted, count, weights[p]);
+        model->facts.standards[p] = part_measure(sorted, count);
     }
 }
 
@@ -138,7 +132,7 @@ static dn_status calibrate(dn_trainer *t, dn_model *model, double *scores, doubl
             TRY(score_holdout(t, model, scores, watch, error));
         memcpy(sorted, scores, (size_t)count * sizeof *sorted);
         if (t->positions.density)
-            standards[PART_FLOW] = part_measure(sorted, count, FLOW_WEIGHT);
+            standards[PART_FLOW] = part_measure(sorted, count);
     }
     for (int32_t i = 0; t->positions.levels && i < count; i++) {
         double parts[PARTS] = {[PART_FLOW] = model->flow ? scores[i] : (double)NAN};

@@ -29,7 +29,7 @@ dn_train_options train_default_options(void)
         .contrast = 0,
         .saturation = 0,
         .holdout = 0.1,
-        .views = 64,
+        .views = 16,
         .angles = DN_ANGLES_STRATIFIED,
         .heatmap_images = 16,
         .threads = 1,
@@ -42,6 +42,7 @@ dn_train_options train_default_options(void)
         .flow = 1,
         .positions = 1,
         .position_dims = 100,
+        .light = 1,
     };
 }
 
@@ -81,6 +82,7 @@ static const option_range ranges[] = {
     INTEGER(flow, 0, 1, NOTHING),
     INTEGER(positions, 0, 1, NOTHING),
     INTEGER(position_dims, 1, POSITIONS_MAX_DIMS, NOTHING),
+    INTEGER(light, 0, 1, NOTHING),
 #undef REAL
 #undef INTEGER
 #undef ENTRY
