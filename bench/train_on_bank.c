@@ -27,6 +27,7 @@
 
 #include "../tools/command.h"
 #include "../tools/dataset.h"
+#include "../tools/output.h"
 
 typedef struct bank_job {
     const char *bank_path, *backbone, *output;

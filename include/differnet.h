@@ -85,7 +85,8 @@ DN_API const char *dn_status_string(dn_status status);
 
 typedef struct dn_error {
     dn_status status;
-    char message[252]; /* UTF-8, NUL-terminated: what, which file, what to do */
+    char message[252]; /* UTF-8, NUL-terminated: what, which file, what to do.  Where a path is too long for it, "..."
+                          stands for its middle; the reason is always whole. */
 } dn_error;
 
 /* ------------------------------------------------------------------------------------------------

@@ -106,6 +106,11 @@ static int failing_madvise(void *address, size_t size, int advice)
     return fails('a') ? -1 : original.madvise(address, size, advice);
 }
 
+static int failing_ftruncate(int fd, off_t size)
+{
+    return fails('t') ? -1 : original.ftruncate(fd, size);
+}
+
 void files_fail_at(long number)
 {
     if (!replaced)
@@ -117,7 +122,7 @@ void files_fail_at(long number)
     stutter = 0;
     file_table = (struct file_table){failing_open, failing_fstat, failing_read, failing_write, failing_fsync,
                                      failing_close, failing_rename, failing_unlink, failing_mmap, counted_munmap,
-                                     failing_madvise};
+                                     failing_madvise, failing_ftruncate};
 }
 
 void files_stutter(void)

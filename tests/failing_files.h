@@ -7,7 +7,7 @@ void files_fail_at(long number);
 /* From now on reads and writes handle at most 3 bytes, and every second one is interrupted (EINTR). */
 void files_stutter(void);
 /* Calls counted since then, and the first of them as letters: o(pen), s(tat), r(ead), w(rite), f(sync), c(lose),
- * m(ap), a(dvise), R(ename), U(nlink). */
+ * m(ap), a(dvise), R(ename), U(nlink), t(runcate). */
 long files_calls(void);
 const char *files_trace(void);
 /* File descriptors and mappings not yet closed. */

@@ -33,6 +33,16 @@ for file in "$library/libdifferent.so" $(find "$stage" -path '*/bin/differnet');
     if [ "$(uname -m)" = x86_64 ]; then test "$(objdump -d "$file" | grep -c endbr64)" -gt 100; fi
 done
 
+# Outside the system's folders the command finds the library beside itself, and after a move too.
+program=$(find "$stage" -path '*/bin/differnet' ! -path "$stage/usr/bin/*")
+if [ -n "$program" ]; then
+    env -u LD_LIBRARY_PATH "$program" --version
+    top=$(dirname "$(dirname "$program")")
+    mv "$top" "$stage/moved"
+    env -u LD_LIBRARY_PATH "$stage/moved/bin/differnet" --version
+    mv "$stage/moved" "$top"
+fi
+
 LD_LIBRARY_PATH=$library
 export LD_LIBRARY_PATH
 flags=$(pkg-config --cflags --libs differnet)

@@ -311,7 +311,8 @@ class Train(CommandTest):
         os.symlink(path("set/train/good/3.png"), self.at("in put", "link.png"))
         write(self.at("in put", "notes.txt"), b"no image")
         write(self.at("in put", ".cache", "x.png"), b"hidden")
-        told = json.loads(self.train(self.at("in put"), self.at("mödel 1.dnm"), "--json", "--holdout", "0").out)
+        told = json.loads(self.train(self.at("in put"), self.at("mödel 1.dnm"), "--recursive", "--json", "--holdout",
+                                     "0").out)
         self.assertEqual((told["train_images"], told["holdout_images"]), (5, 0))
         scored = self.call("score", self.at("mödel 1.dnm"), self.at("in put"), "--json", code=(0, 1)).out
         names = [os.path.relpath(json.loads(line)["path"], self.at("in put")) for line in scored.splitlines()]
@@ -426,7 +427,7 @@ class Train(CommandTest):
     def test_full_disk(self):
         """A limit on the size of files stands in for a full disk: the write fails half-way."""
         def limit():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
         write(self.at("m.dnm"), b"the old model")
         result = run("train", path("set"), "-o", self.at("m.dnm"), "--backbone", path("backbone.safetensors"), *SMALL,
@@ -647,9 +648,11 @@ class Localize(CommandTest):
     def test_files(self):
         result = self.call("localize", path("model.dnm"), path("set/test/spot/0.png"), path("set/test/good/0.png"),
                            "-o", self.at("maps"), "--views", "2", "--json", "--threshold", "0.5")
-        self.assertEqual(sorted(os.listdir(self.at("maps"))),
-                         [stem + end for stem in ("0-2", "0") for end in ("_boxes.json", "_map.png", "_overlay.png")])
-        for line, stem in zip(result.out.splitlines(), ("0", "0-2")):
+        self.assertEqual(sorted(os.listdir(self.at("maps"))), ["good", "spot"])
+        for folder in ("good", "spot"):
+            self.assertEqual(sorted(os.listdir(self.at("maps", folder))),
+                             ["0" + end for end in ("_boxes.json", "_map.png", "_overlay.png")])
+        for line, stem in zip(result.out.splitlines(), ("spot/0", "good/0")):
             told = json.loads(line)
             self.assertEqual(told, json.loads(read(self.at("maps", stem + "_boxes.json"))))
             self.assertEqual(list(told), ["path", "width", "height", "threshold", "peak", "boxes"])
@@ -658,9 +661,9 @@ class Localize(CommandTest):
                 self.assertEqual(list(box), ["x", "y", "width", "height", "peak", "area"])
                 self.assertLessEqual(box["x"] + box["width"], 40)
                 self.assertGreaterEqual(box["peak"], 0.5)
-        ihdr = struct.unpack(">IIBB", read(self.at("maps/0_map.png"))[16:26])
+        ihdr = struct.unpack(">IIBB", read(self.at("maps/good/0_map.png"))[16:26])
         self.assertEqual(ihdr, (40, 40, 16, 0))
-        ihdr = struct.unpack(">IIBB", read(self.at("maps/0_overlay.png"))[16:26])
+        ihdr = struct.unpack(">IIBB", read(self.at("maps/good/0_overlay.png"))[16:26])
         self.assertEqual(ihdr, (40, 40, 8, 2))
 
     def test_quiet_and_existing_folder(self):
@@ -678,7 +681,7 @@ class Localize(CommandTest):
 
     def test_full_disk(self):
         def limit():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
         result = self.call("localize", path("model.dnm"), path("set/test/spot/0.png"), "-o", self.at("maps"), "--views",
                            "1", code=2, preexec_fn=limit)

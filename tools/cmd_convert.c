@@ -12,8 +12,9 @@
 #include "convert/weights_file.h"
 #include "command.h"
 #include "json_writer.h"
+#include "output.h"
 
-#define MAX_FILE ((size_t)1 << 32)
+#define MAX_FILE ((uint64_t)1 << 32)
 #define MAX_LIST ((size_t)1 << 20) /* bytes of a layer list */
 #define SHOWN_NAMES 8
 
@@ -47,7 +48,7 @@ static bool read_fully(int fd, uint8_t *bytes, size_t size)
 }
 
 /* A regular file of up to `most` bytes, with a NUL behind them.  Complains and returns NULL on failure. */
-static uint8_t *read_whole_file(const char *path, size_t most, size_t *size)
+static uint8_t *read_whole_file(const char *path, uint64_t most, size_t *size)
 {
     struct stat status;
     uint8_t *bytes = NULL;
@@ -57,8 +58,8 @@ static uint8_t *read_whole_file(const char *path, size_t most, size_t *size)
         complain("%s: cannot open: %s", path, strerror(errno));
     else if (!S_ISREG(status.st_mode))
         complain("%s: not a regular file", path);
-    else if ((uint64_t)status.st_size > most)
-        complain("%s: has %lld bytes, more than the limit of %zu", path, (long long)status.st_size, most);
+    else if ((uint64_t)status.st_size > most || (uint64_t)status.st_size >= SIZE_MAX)
+        complain("%s: has %lld bytes, more than the limit of %" PRIu64, path, (long long)status.st_size, most);
     else {
         *size = (size_t)status.st_size;
         bytes = need_memory(*size + 1, 1);
@@ -156,7 +157,7 @@ static bool open_network(conversion *self)
 {
     dn_error error = {0};
     size_t size;
-    uint8_t *bytes = weights_pack(&self->file, MAX_FILE, &size, &error);
+    uint8_t *bytes = weights_pack(&self->file, MAX_FILE < SIZE_MAX ? (size_t)MAX_FILE : SIZE_MAX, &size, &error);
 
     if (!bytes) {
         complain_status(self->input, error.status, error.message);
@@ -332,6 +333,7 @@ static int run_convert(const command_verb *verb, int argc, char **argv)
         complain("%s: IN and OUT are the same file; give OUT another name", self.input);
         return EXIT_FAILED;
     }
+    remove_stale_output(self.output);
     code = check_output_path(self.output) && convert(&self) ? 0 : EXIT_FAILED;
     if (code == 0 && self.as_json)
         write_json(&self);

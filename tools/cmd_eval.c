@@ -8,7 +8,9 @@
 #include "evaluation.h"
 #include "html_report.h"
 #include "json_writer.h"
+#include "output.h"
 #include "picture.h"
+#include "processors.h"
 #include "progress.h"
 
 #define RESAMPLES   2000
@@ -31,12 +33,29 @@ typedef struct eval_tools {
 
 /* ---- the pass over the images ---- */
 
+/* A mask that says nothing is legal, and likely a mistake. */
+static void tell_odd_mask(const test_image *image, const mapped_image *picture, size_t marked)
+{
+    size_t pixels = (size_t)picture->view.width * (size_t)picture->view.height;
+
+    if (marked > 0 && marked < pixels)
+        return;
+    complain("%s: marks %s: the pixel figures take %s of %s for defective. A mask is read by its brightness; one that "
+             "is drawn in transparency must be saved as gray", image->mask, marked == 0 ? "nothing" : "every pixel",
+             marked == 0 ? "no pixel" : "all", image->path);
+}
+
 static bool add_pixels(eval_tools *tools, const test_image *image, mapped_image *picture)
 {
     uint8_t *mask = NULL;
+    size_t marked;
 
-    if (image->mask && !(mask = open_mask(image->mask, &picture->view)))
-        return false;
+    if (image->mask) {
+        mask = open_mask(image->mask, &picture->view, &marked);
+        if (!mask)
+            return false;
+        tell_odd_mask(image, picture, marked);
+    }
     bool added = picture_localize(picture, image->path, tools->localizer);
     if (added && !pixel_histogram_add(&tools->pixels, picture->map, mask, picture->view.width, picture->view.height)) {
         complain("%s: too large, or out of memory", image->path);
@@ -318,8 +337,8 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
         {"fpr", 0, OPTION_REAL, &job.scoring.false_alarm_rate, 0, 0, "P",
          "false-alarm rate of the verdicts; default {}"},
         MAX_PIXELS_OPTION(&job.scoring.max_pixels, 0, 0),
-        {"threads", 0, OPTION_INTEGER, &job.scoring.threads, 0, 0, "N", "default: all usable processors, {}"},
-        {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "no progress"},
+        {"threads", 0, OPTION_INTEGER, &job.scoring.threads, 0, 0, "N", "default: usable processors: {}"},
+        {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors and warnings only"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
     };
     int code, first = parse_options(verb, options, argc, argv, &code);
@@ -331,8 +350,10 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
     job.model_path = argv[first];
     job.data = argv[first + 1];
     job.localizing.threads = job.scoring.threads;
+    if (job.report)
+        remove_stale_output(job.report);
     picture_set_limit(job.scoring.max_pixels);
-    if ((job.report && !check_output_path(job.report)) || !open_test_set(job.data, !job.no_maps, &set))
+    if ((job.report && !check_output_path(job.report)) || !open_test_set(job.data, !job.no_maps, job.quiet, &set))
         return EXIT_FAILED;
     code = evaluate_set(&job, &set);
     free_test_set(&set);
@@ -345,8 +366,8 @@ const command_verb verb_eval = {
     .summary = "measure a model on a test set with known defects",
     .description = "Scores test/good and test/<defect> of a data set in MVTec layout and prints image AUROC\n"
                    "(with a 95 % bootstrap interval), average precision and best F1, and for each defect its AUROC\n"
-                   "against all good images. With masks (ground_truth/<defect>/<name>_mask.png, defective above\n"
-                   "127) also pixel AUROC and AUPRO up to 30 % false positives.\n\n"
+                   "against all good images. With masks (ground_truth/<defect>/<name>_mask.png) also pixel AUROC\n"
+                   "and AUPRO up to 30 % false positives.\n\n"
                    "exit code: 0 done, 2 an error.\n",
     .examples = "  differnet eval parts.dnm parts\n"
                 "  differnet eval parts.dnm parts --json --no-maps\n"

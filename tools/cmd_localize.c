@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "command.h"
-#include "dataset.h"
 #include "json_writer.h"
+#include "output.h"
 #include "picture.h"
+#include "processors.h"
 #include "progress.h"
+#include "result_names.h"
 
 #define MAX_BOXES 256
 
@@ -15,40 +17,8 @@ typedef struct localize_job {
     const char *folder;
     double threshold;
     bool as_json, quiet, trusted;
-    image_list stems; /* NAME of the files written for each image */
+    image_list stems; /* NAME of the files written for each image, with folders before it */
 } localize_job;
-
-/* The last part of a path without its extension. */
-static char *stem_of(const char *path)
-{
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
-
-    return need_text("%.*s", dot && dot > name ? (int)(dot - name) : (int)strlen(name), name);
-}
-
-static bool stem_taken(const image_list *stems, const char *stem)
-{
-    for (size_t i = 0; i < stems->count; i++) {
-        if (strcmp(stems->paths[i], stem) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Names for the outputs: the image's own, or with -2, -3, ... where several images share one. */
-static void choose_stems(const image_list *images, image_list *stems)
-{
-    stems->paths = need_memory(images->count, sizeof *stems->paths);
-    for (size_t i = 0; i < images->count; i++) {
-        char *stem = stem_of(images->paths[i]), *unique = need_text("%s", stem);
-        for (int number = 2; stem_taken(stems, unique); number++) {
-            free(unique);
-            unique = need_text("%s-%d", stem, number);
-        }
-        stems->paths[stems->count++] = unique;
-        free(stem);
-    }
-}
 
 static void write_boxes(FILE *file, const char *path, const mapped_image *picture, double threshold,
                         const dn_box *boxes, int32_t count)
@@ -192,7 +162,10 @@ static int localize_with(const char *model_path, const dn_localizer_options *opt
     if (!(model_info(model).heatmap_scale > 0))
         complain("%s: the model holds no heat-map scale: map values are not comparable, and the threshold of %g means "
                  "nothing in particular", model_path, job->threshold);
-    int code = make_folder(job->folder) ? localize_images(job, localizer, images) : EXIT_FAILED;
+    static const char *const ends[] = {"_overlay.png", "_boxes.json", "_map.png", NULL};
+    int code = EXIT_FAILED;
+    if (prepare_folders(job->folder, &job->stems, ends))
+        code = localize_images(job, localizer, images);
     dn_localizer_free(localizer);
     dn_model_unref(model);
     return code;
@@ -215,7 +188,7 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
         {"no-verify", 0, OPTION_FLAG, &job.trusted, 0, 0, NULL,
          "trust the model: skip its checksum, which takes as\nlong as reading the file"},
         MAX_PIXELS_OPTION(&max_pixels, 1, (double)INT64_MAX),
-        {"threads", 0, OPTION_INTEGER, &localizing.threads, 0, 0, "N", "default: all usable processors, {}"},
+        {"threads", 0, OPTION_INTEGER, &localizing.threads, 0, 0, "N", "default: usable processors: {}"},
         {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors only"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
     };
@@ -231,8 +204,8 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
     picture_set_limit(max_pixels);
     bool listed = true;
     for (int i = first + 1; i < argc; i++)
-        listed = list_operand(argv[i], &images) && listed;
-    choose_stems(&images, &job.stems);
+        listed = list_named_operand(argv[i], &images, &job.stems) && listed;
+    settle_names(&images, &job.stems);
     code = images.count > 0 ? localize_with(argv[first], &localizing, &job, &images) : EXIT_FAILED;
     image_list_free(&job.stems);
     image_list_free(&images);
@@ -247,7 +220,7 @@ const command_verb verb_localize = {
                    "  NAME_overlay.png  the image with the heat map drawn over it\n"
                    "  NAME_map.png      the heat map, 16-bit gray: 4096 is the most that good images show\n"
                    "  NAME_boxes.json   regions above the threshold, in the image's pixels\n"
-                   "A folder stands for all images in it.\n\n"
+                   "A folder stands for all images in it; the folders inside it are made in DIR too.\n\n"
                    "exit code: 0 done, 2 an error.\n",
     .examples = "  differnet localize parts.dnm new/part1.png -o maps\n"
                 "  differnet localize parts.dnm new/ -o maps --views 32 --json > boxes.jsonl\n",

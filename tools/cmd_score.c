@@ -3,12 +3,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "dataset.h"
+#include "folder_watch.h"
 #include "json_writer.h"
+#include "path_stream.h"
+#include "picture.h"
+#include "processors.h"
 
 #define MAX_PATH_COLUMN 60
+/* Results of a group come together: not later than this after the first could have come. */
+#define GROUP_SECONDS 0.25
 
 enum score_format { SCORE_TEXT, SCORE_JSON, SCORE_CSV };
 
@@ -54,9 +61,11 @@ static void write_csv_text(const char *text)
 
 static void write_csv_number(double value)
 {
-    putchar(',');
+    char text[NUMBER_SIZE] = "";
+
     if (isfinite(value))
-        printf("%.17g", value);
+        format_real(text, value);
+    printf(",%s", text);
 }
 
 static void write_csv(const char *path, const dn_score *score)
@@ -97,9 +106,11 @@ static int path_column(const image_list *images)
 typedef struct score_job {
     dn_scorer *scorer;
     enum score_format format;
-    bool decide;       /* end with an image once its verdict is certain */
-    int column;        /* width of the paths in text */
-    size_t anomalous, failed;
+    bool decide;        /* end with an image once its verdict is certain */
+    bool quiet;
+    int column;         /* width of the paths in text */
+    double image_seconds; /* what an image took lately; 0: not known yet */
+    size_t total, anomalous, failed;
 } score_job;
 
 static void write_score(score_job *job, const char *path, const dn_score *score)
@@ -112,6 +123,35 @@ static void write_score(score_job *job, const char *path, const dn_score *score)
     else
         write_text(path, score, job->column);
     fflush(stdout); /* whoever reads along wants each result at once */
+}
+
+static void report(score_job *job, const char *path, dn_status status, const dn_score *score, const char *message)
+{
+    job->total++;
+    if (status == DN_OK) {
+        write_score(job, path, score);
+        return;
+    }
+    if (message)
+        complain_status(path, status, message);
+    job->failed++;
+}
+
+/* Scores what comes out of a pipe. */
+static void score_pipe(score_job *job, const char *path)
+{
+    mapped_image picture;
+    dn_score score;
+
+    dn_score_init(&score);
+    if (!picture_open(&picture, path)) {
+        report(job, path, DN_E_IO, NULL, NULL);
+        return;
+    }
+    dn_status status = job->decide ? dn_scorer_decide(job->scorer, &picture.view, &score)
+                                   : dn_scorer_score(job->scorer, &picture.view, &score);
+    report(job, path, status, &score, dn_scorer_error(job->scorer)->message);
+    picture_close(&picture);
 }
 
 /* Scores up to a batch of images; an error with one does not stop the others. */
@@ -131,31 +171,106 @@ static void score_group(score_job *job, const char *const *paths, int32_t count)
         errors[0] = *dn_scorer_error(job->scorer);
         errors[0].status = status;
     }
-    for (int32_t i = 0; i < count; i++) {
-        if (errors[i].status == DN_OK) {
-            write_score(job, paths[i], &scores[i]);
-        } else {
-            complain_status(paths[i], errors[i].status, errors[i].message);
-            job->failed++;
-        }
+    for (int32_t i = 0; i < count; i++)
+        report(job, paths[i], errors[i].status, &scores[i], errors[i].message);
+}
+
+/* Images to score together: the verdict of a single one can be certain early, and results shall not wait for each other
+ * for long; apart from that many at a time are faster. */
+static size_t group_size(const score_job *job)
+{
+    size_t most = job->decide || job->image_seconds <= 0 ? 1 : batch_images(job->scorer);
+    double timely = GROUP_SECONDS / job->image_seconds;
+
+    return most > 1 && timely < (double)most ? (timely < 1 ? 1 : (size_t)timely) : most;
+}
+
+static void score_images(score_job *job, const image_list *images)
+{
+    for (size_t i = 0; i < images->count;) {
+        size_t left = images->count - i, group = group_size(job), count = 0;
+        double began = seconds_now();
+        while (count < group && count < left && !is_pipe(images->paths[i + count]))
+            count++;
+        if (count > 0)
+            score_group(job, (const char *const *)images->paths + i, (int32_t)count);
+        else
+            score_pipe(job, images->paths[i]);
+        i += count > 0 ? count : 1;
+        job->image_seconds = (seconds_now() - began) / (double)(count > 0 ? count : 1);
     }
 }
 
-static int score_images(score_job *job, const image_list *images)
-{
-    /* The verdict of a single image can be certain early; many at a time are faster. */
-    size_t group = job->decide ? 1 : batch_images(job->scorer);
+/* ---- where the images come from ---- */
 
-    job->column = path_column(images);
+typedef struct score_source {
+    image_list images;   /* named on the command line */
+    bool from_input;     /* then those whose paths come from standard input */
+    bool zeros;          /* with a NUL behind each path */
+    const char *watched; /* then new ones in this folder; NULL: none */
+    bool complete;       /* nothing that was named is missing */
+} score_source;
+
+static void score_input(score_job *job, score_source *source)
+{
+    path_stream stream;
+    image_list paths = {0};
+
+    path_stream_init(&stream, STDIN_FILENO, source->zeros ? '\0' : '\n');
+    while (path_stream_next(&stream, MAX_BATCH, &paths)) {
+        image_list images = {0};
+        for (size_t i = 0; i < paths.count; i++)
+            source->complete = list_operand(paths.paths[i], &images) && source->complete;
+        score_images(job, &images);
+        image_list_free(&images);
+        image_list_free(&paths);
+    }
+    if (stream.reason) {
+        complain("standard input: cannot read: %s", strerror(stream.reason));
+        source->complete = false;
+    }
+    path_stream_free(&stream);
+}
+
+static void score_new_files(score_job *job, score_source *source, folder_watch *watch)
+{
+    enum watch_result result;
+
+    do {
+        image_list images = {0};
+        result = watch_next(watch, &images);
+        score_images(job, &images);
+        image_list_free(&images);
+    } while (result == WATCH_FILES && !ferror(stdout));
+    source->complete = source->complete && result != WATCH_FAILED;
+}
+
+static int score_all(score_job *job, score_source *source)
+{
+    folder_watch watch = {.fd = -1};
+
+    if (source->watched && !watch_open(&watch, source->watched))
+        return EXIT_FAILED;
+    job->column = path_column(&source->images);
     if (job->format == SCORE_CSV)
         puts("path,score,p_value,threshold,anomalous,views,false_alarm_rate,lower_bound");
-    for (size_t i = 0; i < images->count; i += group) {
-        size_t left = images->count - i;
-        score_group(job, (const char *const *)images->paths + i, (int32_t)(left < group ? left : group));
+    fflush(stdout);
+    if (source->watched && !job->quiet)
+        complain("watching %s; Ctrl-C ends", source->watched);
+    score_images(job, &source->images);
+    if (source->from_input)
+        score_input(job, source);
+    if (source->watched)
+        score_new_files(job, source, &watch);
+    watch_close(&watch);
+    if (job->total == 0 && source->complete && !source->watched) {
+        complain("no images given");
+        return EXIT_FAILED;
     }
-    if (job->failed > 0 && images->count > 1)
-        complain("%zu of %zu images could not be scored", job->failed, images->count);
-    return finish_output(job->failed > 0 ? EXIT_FAILED : job->anomalous > 0 ? EXIT_ANOMALOUS : 0);
+    if (job->failed > 0 && job->total > 1)
+        complain("%zu of %zu images could not be scored", job->failed, job->total);
+    bool failed = job->failed > 0 || !source->complete;
+    return finish_output(failed ? EXIT_FAILED : job->anomalous > 0 ? EXIT_ANOMALOUS : 0);
 }
 
 /* Tells once what the model cannot promise. */
@@ -171,8 +286,8 @@ static void announce_rate(const dn_model *model, double false_alarm_rate)
                  "verdicts keep that one, not %g", count, count + 1, 1.0 / (count + 1), false_alarm_rate);
 }
 
-static int score_with(const char *model_path, bool trusted, const dn_scorer_options *options,
-                      const image_list *images, score_job *job)
+static int score_with(const char *model_path, bool trusted, const dn_scorer_options *options, score_source *source,
+                      score_job *job)
 {
     dn_error error;
     dn_model *model = open_model(model_path, trusted);
@@ -186,16 +301,29 @@ static int score_with(const char *model_path, bool trusted, const dn_scorer_opti
         return EXIT_FAILED;
     }
     announce_rate(model, options->false_alarm_rate);
-    int code = score_images(job, images);
+    int code = score_all(job, source);
     dn_scorer_free(job->scorer);
     dn_model_unref(model);
     return code;
+}
+
+/* Lists the operands behind the model; "-" stands for standard input. */
+static void list_operands(score_source *source, char **operands, int count)
+{
+    source->complete = true;
+    for (int i = 0; i < count; i++) {
+        if (strcmp(operands[i], "-") == 0)
+            source->from_input = true;
+        else
+            source->complete = list_operand(operands[i], &source->images) && source->complete;
+    }
 }
 
 static int run_score(const command_verb *verb, int argc, char **argv)
 {
     bool as_json = false, as_csv = false, trusted = false;
     score_job job = {0};
+    score_source source = {0};
     dn_scorer_options scoring;
     dn_scorer_options_init(&scoring);
     scoring.threads = usable_processors();
@@ -207,40 +335,45 @@ static int run_score(const command_verb *verb, int argc, char **argv)
          "be done with an image once it is certainly anomalous:\nthe same verdicts, scores that are lower bounds"},
         {"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON object per image and line"},
         {"csv", 0, OPTION_FLAG, &as_csv, 0, 0, NULL, "comma-separated values with a header"},
+        {"null", '0', OPTION_FLAG, &source.zeros, 0, 0, NULL, "paths on standard input are NUL-separated"},
+        {"watch", 0, OPTION_TEXT, &source.watched, 0, 0, "DIR",
+         "then score each new image in DIR once it is complete,\nuntil Ctrl-C"},
         {"no-verify", 0, OPTION_FLAG, &trusted, 0, 0, NULL,
          "trust the model: skip its checksum, which takes as\nlong as reading the file"},
         MAX_PIXELS_OPTION(&scoring.max_pixels, 0, 0),
-        {"threads", 0, OPTION_INTEGER, &scoring.threads, 0, 0, "N", "default: all usable processors, {}"},
+        {"threads", 0, OPTION_INTEGER, &scoring.threads, 0, 0, "N", "default: usable processors: {}"},
+        {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "results, errors and warnings only"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
     };
-    image_list images = {0};
     int code, first = parse_options(verb, options, argc, argv, &code);
 
     if (first < 0)
         return code;
-    if (argc - first < 2)
+    if (argc - first < (source.watched ? 1 : 2))
         return wrong_operands(verb, argc == first ? "no model given" : "no images given");
     if (as_json && as_csv)
         return wrong_operands(verb, "--json and --csv exclude each other");
-    bool listed = true;
-    for (int i = first + 1; i < argc; i++)
-        listed = list_operand(argv[i], &images) && listed;
+    list_operands(&source, argv + first + 1, argc - first - 1);
     job.format = as_json ? SCORE_JSON : as_csv ? SCORE_CSV : SCORE_TEXT;
-    code = images.count > 0 ? score_with(argv[first], trusted, &scoring, &images, &job) : EXIT_FAILED;
-    image_list_free(&images);
-    return listed ? code : EXIT_FAILED;
+    bool some = source.images.count > 0 || source.from_input || source.watched;
+    code = some ? score_with(argv[first], trusted, &scoring, &source, &job) : EXIT_FAILED;
+    image_list_free(&source.images);
+    return code;
 }
 
 const command_verb verb_score = {
     .name = "score",
-    .operands = "MODEL IMAGE...",
+    .operands = "MODEL IMAGE...|-|--watch DIR",
     .summary = "tell how anomalous images are",
     .description = "Prints for each image its score (about 1 for good ones), its p-value (the share of good images\n"
-                   "that score as high) and a verdict. A folder stands for all images in it.\n\n"
+                   "that score as high) and a verdict. A folder stands for all images in it, - for those whose paths\n"
+                   "come from standard input, one a line. Each result is printed as soon as it is known.\n\n"
                    "exit code: 0 all images are normal (or the model gives no verdicts), 1 at least one is\n"
                    "anomalous, 2 an error.\n",
     .examples = "  differnet score parts.dnm new/part1.png\n"
                 "  differnet score parts.dnm new/ --fpr 0.01 --json\n"
-                "  differnet score parts.dnm new/*.jpg --csv > scores.csv\n",
+                "  differnet score parts.dnm new/*.jpg --csv > scores.csv\n"
+                "  find new -name '*.png' -print0 | differnet score parts.dnm - -0 --json\n"
+                "  differnet score parts.dnm --watch /var/camera --json\n",
     .run = run_score,
 };

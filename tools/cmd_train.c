@@ -9,15 +9,17 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "dataset.h"
 #include "json_writer.h"
+#include "layout.h"
+#include "output.h"
+#include "processors.h"
 #include "progress.h"
 
 typedef struct train_job {
     const char *data, *output, *backbone;
     char *checkpoint, *bank; /* OUTPUT.ckpt, OUTPUT.ckpt.bank */
     int32_t images;          /* 0: all */
-    bool half, quiet, as_json;
+    bool half, quiet, as_json, recursive;
     dn_extractor_options extracting;
     dn_train_options training;
 } train_job;
@@ -30,14 +32,18 @@ static void note_signal(int number)
     interrupted = 1;
 }
 
-/* The first Ctrl-C (or a service's TERM) ends training in order; the second one at once. */
+/* The first Ctrl-C (or a service's TERM, or the HUP of a terminal that goes away) ends training in order; the second
+ * one at once.  What was ignored when the command began (nohup, a shell's background) stays ignored. */
 static void catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART}, before;
 
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(signals[i], &action, NULL);
+    }
 }
 
 /* ---- progress ---- */
@@ -62,7 +68,7 @@ static void begin_phase(train_watch *watch, const dn_progress *state)
     static const char *const titles[] = {"", "computing features", "training", "scoring held-out images",
                                          "setting the heat map's scale", "computing feature maps",
                                          "learning positions"};
-    static const char *const units[] = {"", "views", "epochs", "images", "images", "images", "fits"};
+    static const char *const units[] = {"", "views", "epochs", "images", "images", "views", "fits"};
     int32_t known = state->phase >= 1 && state->phase <= DN_PHASE_POSITIONS ? state->phase : 0;
 
     end_phase(watch);
@@ -136,12 +142,25 @@ static bool add_images(dn_trainer *trainer, const image_list *images, bool quiet
     return failed == 0;
 }
 
-static void explain_failure(const train_job *job, dn_status status, const char *message)
+/* Complains with the whole path of the file that the message is about. */
+static void complain_training(const train_job *job, const image_list *images, dn_status status, const char *message)
+{
+    char *whole = with_whole_path(message, job->checkpoint);
+
+    if (!whole)
+        whole = with_whole_path(message, job->bank);
+    for (size_t i = 0; i < images->count && !whole; i++)
+        whole = with_whole_path(message, images->paths[i]);
+    complain_status(NULL, status, whole ? whole : message);
+    free(whole);
+}
+
+static void explain_failure(const train_job *job, const image_list *images, dn_status status, const char *message)
 {
     struct stat there;
 
     if (status != DN_E_CANCELLED) {
-        complain_status(NULL, status, message);
+        complain_training(job, images, status, message);
         return;
     }
     if (stat(job->checkpoint, &there) == 0 || stat(job->bank, &there) == 0)
@@ -167,7 +186,7 @@ static dn_model *run_training(const train_job *job, dn_extractor *extractor, con
         if (status == DN_OK)
             end_phase(&watch);
         else
-            explain_failure(job, status, dn_trainer_error(trainer)->message);
+            explain_failure(job, images, status, dn_trainer_error(trainer)->message);
     }
     dn_trainer_free(trainer);
     return model;
@@ -220,8 +239,8 @@ static bool save_model(const train_job *job, const dn_model *model)
     }
     complain_status(job->output, status, error.message);
     if (size_of_file(job->checkpoint) > 0)
-        complain("the trained state is still in %s: make room, then run the same command with --resume",
-                 job->checkpoint);
+        complain("the trained state is still in %s: once the model can be written, the same command with --resume "
+                 "goes on from there", job->checkpoint);
     return false;
 }
 
@@ -261,7 +280,7 @@ static void announce_checkpoint(const train_job *job)
 /* What was given on the command line; NOT_GIVEN or NULL: the preset's or the library's default holds. */
 typedef struct train_given {
     const char *preset;
-    int32_t epochs, hidden;
+    int32_t epochs, hidden, views;
     bool resume;
 } train_given;
 
@@ -303,6 +322,8 @@ static bool apply_options(train_job *job, const train_given *given)
         job->training.epochs = given->epochs;
     if (given->hidden != NOT_GIVEN)
         job->training.hidden = given->hidden;
+    if (given->views != NOT_GIVEN)
+        job->training.views = given->views;
     job->training.resume = given->resume;
     job->checkpoint = need_text("%s.ckpt", job->output);
     job->bank = need_text("%s.ckpt.bank", job->output);
@@ -310,13 +331,12 @@ static bool apply_options(train_job *job, const train_given *given)
     return true;
 }
 
-static int prepare_and_train(train_job *job, const train_given *given)
+static int train_locked(train_job *job)
 {
     image_list images = {0};
     int code = EXIT_FAILED;
 
-    /* All that can be refused is refused now, not after hours of work. */
-    if (apply_options(job, given) && check_output_path(job->output) && list_training_images(job->data, &images)) {
+    if (list_training_images(job->data, job->recursive, job->quiet, &images)) {
         if (job->images > 0 && (size_t)job->images > images.count)
             complain("%s: --images %d, but there are only %zu", job->data, job->images, images.count);
         else {
@@ -328,6 +348,20 @@ static int prepare_and_train(train_job *job, const train_given *given)
         }
     }
     image_list_free(&images);
+    return code;
+}
+
+static int prepare_and_train(train_job *job, const train_given *given)
+{
+    output_lock lock = {NULL, -1};
+    int code = EXIT_FAILED;
+
+    signal(SIGPIPE, SIG_IGN); /* messages that nobody reads any more are no reason to lose a training */
+    /* All that can be refused is refused now, not after hours of work. */
+    if (apply_options(job, given) && check_output_path(job->output) && check_output_path(job->checkpoint) &&
+        check_output_path(job->bank) && lock_output(&lock, job->output, "training"))
+        code = train_locked(job);
+    unlock_output(&lock);
     free(job->checkpoint);
     free(job->bank);
     return code;
@@ -336,7 +370,7 @@ static int prepare_and_train(train_job *job, const train_given *given)
 static int run_train(const command_verb *verb, int argc, char **argv)
 {
     train_job job = {0};
-    train_given given = {.epochs = NOT_GIVEN, .hidden = NOT_GIVEN};
+    train_given given = {.epochs = NOT_GIVEN, .hidden = NOT_GIVEN, .views = NOT_GIVEN};
     char presets[512];
     dn_extractor_options_init(&job.extracting);
     dn_train_options_init(&job.training);
@@ -348,13 +382,15 @@ static int run_train(const command_verb *verb, int argc, char **argv)
          "CNN weights, safetensors; default: the built-in one"},
         {"preset", 0, OPTION_TEXT, &given.preset, 0, 0, "NAME", presets},
         {"epochs", 0, OPTION_INTEGER, &given.epochs, 0, 0, "N", "default: the preset's"},
+        {"recursive", 0, OPTION_FLAG, &job.recursive, 0, 0, NULL,
+         "learn from all images below DATA, whatever its\nfolders are called"},
         {"images", 0, OPTION_INTEGER, &job.images, 1, 1000000000, "N",
          "learn from N of the images only, spread evenly,\ndrawn by the seed"},
         {"bank", 0, OPTION_INTEGER, &job.training.bank, 0, 0, "N",
          "rotated views of each image whose features are\ncomputed once and drawn from; default {};\n"
          "0: fresh views for each step, much slower"},
-        {"views", 0, OPTION_INTEGER, &job.training.views, 0, 0, "N",
-         "views per image the model scores with by default;\ndefault {}"},
+        {"views", 0, OPTION_INTEGER, &given.views, 0, 0, "N",
+         "views per image the model scores with by default;\ndefault: the preset's"},
         {"holdout", 0, OPTION_REAL, &job.training.holdout, 0, 0, "SHARE",
          "share of the images kept out of training to tell\np-values from; default {}"},
         {"input-size", 0, OPTION_INTEGER, &job.extracting.input_size, 0, 0, "PIXELS",
@@ -364,7 +400,7 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         {"seed", 0, OPTION_SEED, &job.training.seed, 0, 0, "S", "of all that is random; default {}"},
         MAX_PIXELS_OPTION(&job.training.max_pixels, 0, 0),
         {"threads", 0, OPTION_INTEGER, &job.training.threads, 0, 0, "N",
-         "default: all usable processors, {}; any number gives\nthe same model"},
+         "default: usable processors: {}; any number gives\nthe same model"},
         {"resume", 0, OPTION_FLAG, &given.resume, 0, 0, NULL, "go on where an interrupted run stopped (MODEL.ckpt)"},
         {"f16", 0, OPTION_FLAG, &job.half, 0, 0, NULL, "store weights as float16: half the size"},
         {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors and warnings only"},
@@ -388,7 +424,7 @@ const command_verb verb_train = {
     .operands = "DATA",
     .summary = "learn from good images",
     .description = "Learns from good images what normal looks like and writes a model. DATA is a folder with\n"
-                   "train/good (or train/ok) in it, or any folder of good images.\n\n"
+                   "train/good or good in it (ok and normal mean the same), or a folder of good images.\n\n"
                    "Ctrl-C stops and keeps the state in MODEL.ckpt and MODEL.ckpt.bank; --resume goes on from there\n"
                    "and gives the same model. Both files are removed at the end.\n\n"
                    "exit code: 0 done, 2 an error or interrupted.\n",

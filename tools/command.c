@@ -1,14 +1,10 @@
-#define _GNU_SOURCE /* sched_getaffinity */
 #include "command.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,14 +35,44 @@ static char *with_option_names(const char *text)
     return need_text("%s", text);
 }
 
+/* Bytes that `text` ends with and `path` begins with: the longest such piece. */
+static size_t shared_end(const char *text, size_t size, const char *path)
+{
+    size_t longest = strlen(path) < size ? strlen(path) : size;
+
+    while (longest > 0 && memcmp(text + size - longest, path, longest) != 0)
+        longest--;
+    return longest;
+}
+
+char *with_whole_path(const char *text, const char *path)
+{
+    static const char gap[] = "...";
+
+    if (strstr(text, path))
+        return need_text("%s", text);
+    for (const char *dots = strstr(text, gap); dots; dots = strstr(dots + 1, gap)) {
+        size_t before = (size_t)(dots - text), head = shared_end(text, before, path), length = strlen(path);
+        const char *behind = dots + sizeof gap - 1;
+        for (size_t tail = length - head; head > 0 && tail > 0; tail--) {
+            /* What follows a path in a message, or its end; else the piece is one of another path. */
+            if (strncmp(behind, path + length - tail, tail) == 0 && strchr(": .,;)", behind[tail]))
+                return need_text("%.*s%s%s", (int)(before - head), text, path, behind + tail);
+        }
+    }
+    return NULL;
+}
+
 void complain_status(const char *path, dn_status status, const char *message)
 {
     char *text = with_option_names(message && *message ? message : dn_status_string(status));
+    char *whole = path ? with_whole_path(text, path) : NULL;
 
-    if (path && !strstr(text, path))
+    if (path && !whole)
         complain("%s: %s", path, text);
     else
-        complain("%s", text);
+        complain("%s", whole ? whole : text);
+    free(whole);
     free(text);
 }
 
@@ -101,15 +127,6 @@ double seconds_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-int32_t usable_processors(void)
-{
-    cpu_set_t set;
-
-    /* More than 1024 processors do not fit into cpu_set_t: the call fails, and the limit of 256 is right then too. */
-    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 256;
-    return count < 1 ? 1 : count > 256 ? 256 : count;
-}
-
 int finish_output(int code)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {
@@ -117,97 +134,6 @@ int finish_output(int code)
         return EXIT_FAILED;
     }
     return code;
-}
-
-/* ---- output files ---- */
-
-/* Opens a new file beside `path`.  Returns its descriptor, or -1 with errno set. */
-static int open_temporary(const char *path, char **temporary)
-{
-    *temporary = need_text("%s.%ld.tmp", path, (long)getpid());
-    int fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0 && errno == EEXIST && unlink(*temporary) == 0) /* left by a process of the same number that was killed */
-        fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    return fd;
-}
-
-static bool write_fully(int fd, const char *bytes, size_t size)
-{
-    while (size > 0) {
-        ssize_t wrote = write(fd, bytes, size);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return false;
-        bytes += wrote;
-        size -= (size_t)wrote;
-    }
-    return true;
-}
-
-bool write_whole_file(const char *path, const void *bytes, size_t size)
-{
-    char *temporary;
-    int fd = open_temporary(path, &temporary);
-    bool written = fd >= 0 && write_fully(fd, bytes, size) && fsync(fd) == 0;
-    int reason = errno;
-
-    if (fd >= 0 && close(fd) != 0 && written) {
-        written = false;
-        reason = errno;
-    }
-    if (written && rename(temporary, path) != 0) {
-        written = false;
-        reason = errno;
-    }
-    if (!written) {
-        if (fd >= 0)
-            unlink(temporary);
-        complain("%s: cannot write: %s", path, strerror(reason));
-    }
-    free(temporary);
-    return written;
-}
-
-bool check_output_path(const char *path)
-{
-    struct stat status;
-    char *temporary;
-
-    if (*path == '\0') {
-        complain("the output's name is empty");
-        return false;
-    }
-    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
-        complain("%s: exists and is not a regular file; choose another name", path);
-        return false;
-    }
-    /* Only trying tells: permissions, read-only file systems and a full disk all show here. */
-    int fd = open_temporary(path, &temporary);
-    if (fd < 0)
-        complain("%s: cannot be created: %s; the folder must exist and be writable", path, strerror(errno));
-    else {
-        close(fd);
-        unlink(temporary);
-    }
-    free(temporary);
-    return fd >= 0;
-}
-
-bool make_folder(const char *path)
-{
-    struct stat status;
-
-    if (mkdir(path, 0777) == 0)
-        return true;
-    int reason = errno;
-    if (reason == EEXIST && stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-        return true;
-    if (reason == EEXIST)
-        complain("%s: exists and is not a folder; choose another name", path);
-    else
-        complain("%s: cannot make this folder: %s; its parent must exist and be writable", path, strerror(reason));
-    return false;
 }
 
 /* ---- models ---- */

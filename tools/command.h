@@ -1,4 +1,4 @@
-/* What the verbs of the command `differnet` share: messages, memory, time, exit codes, options, output files. */
+/* What the verbs of the command `differnet` share: messages, memory, time, exit codes, options. */
 #ifndef DN_TOOLS_COMMAND_H
 #define DN_TOOLS_COMMAND_H
 
@@ -16,26 +16,23 @@
 
 /* Prints "differnet: MESSAGE" to standard error, above a progress bar if one is shown. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Like complain, for a failed call of the library about `path` (NULL: none); names the file if the message does not. */
+/* Like complain, for a failed call of the library about `path` (NULL: none); names the file if the message does not,
+ * and with the whole path where the message has a shortened one. */
 void complain_status(const char *path, dn_status status, const char *message);
+
+/* The library's message `text` with `path` whole where it stands there, shortened ("/long/pa...name.png") or not, as
+ * new memory.  NULL: it does not stand there. */
+char *with_whole_path(const char *text, const char *path);
 
 /* Memory that is always there: the command ends with a message when it is not. */
 void *need_memory(size_t count, size_t size);                /* zeroed */
 void *need_more_memory(void *old, size_t count, size_t size); /* realloc */
 char *need_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-double seconds_now(void);       /* monotonic clock */
-int32_t usable_processors(void); /* those this process may run on, 1 .. 256 */
+double seconds_now(void); /* monotonic clock */
 
 /* EXIT_FAILED, with a message, if standard output could not be written; else `code`. */
 int finish_output(int code);
-
-/* Writes a file that appears complete or not at all.  Complains on failure. */
-bool write_whole_file(const char *path, const void *bytes, size_t size);
-/* Whether a file could be written at `path`: its folder exists and takes new files.  Complains if not. */
-bool check_output_path(const char *path);
-/* Makes a folder if it is not there; its parent must exist.  Complains on failure. */
-bool make_folder(const char *path);
 
 /* Opens a model; trusted: without reading all of it (DN_VERIFY_HEADER).  Complains and returns NULL on failure. */
 dn_model *open_model(const char *path, bool trusted);

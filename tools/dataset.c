@@ -7,7 +7,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "command.h"
 
@@ -46,34 +45,9 @@ static int compare_paths(const void *a, const void *b)
     return natural_compare(*(char *const *)a, *(char *const *)b);
 }
 
-/* ---- folders ---- */
+/* ---- lists ---- */
 
-static bool is_folder(const char *path)
-{
-    struct stat status;
-
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-}
-
-static bool has_image_name(const char *name)
-{
-    const char *dot = strrchr(name, '.'), *ending;
-
-    for (int32_t i = 0; dot && (ending = dn_image_ending(i)); i++) {
-        if (strcasecmp(dot, ending) == 0)
-            return true;
-    }
-    return false;
-}
-
-static char *join(const char *folder, const char *name)
-{
-    size_t length = strlen(folder);
-
-    return need_text("%s%s%s", folder, length > 0 && folder[length - 1] == '/' ? "" : "/", name);
-}
-
-static void append(image_list *list, char *path)
+void image_list_add(image_list *list, char *path)
 {
     if (list->count == list->capacity) {
         list->capacity = list->capacity ? 2 * list->capacity : 64;
@@ -88,134 +62,6 @@ void image_list_free(image_list *list)
         free(list->paths[i]);
     free(list->paths);
     *list = (image_list){0};
-}
-
-/* The names in a folder that do not begin with a dot, in order. */
-static bool list_names(const char *folder, image_list *names)
-{
-    DIR *stream = opendir(folder);
-    struct dirent *entry;
-
-    *names = (image_list){0};
-    errno = stream ? 0 : errno;
-    while (stream && (entry = readdir(stream))) {
-        if (entry->d_name[0] != '.')
-            append(names, need_text("%s", entry->d_name));
-        errno = 0;
-    }
-    int reason = errno;
-    if (stream)
-        closedir(stream);
-    if (reason) {
-        complain("%s: cannot read this folder: %s", folder, strerror(reason));
-        image_list_free(names);
-        return false;
-    }
-    if (names->count > 0)
-        qsort(names->paths, names->count, sizeof *names->paths, compare_paths);
-    return true;
-}
-
-/* The folders from the root of a search down to the present one. */
-typedef struct ancestor {
-    const struct ancestor *above;
-    dev_t device;
-    ino_t inode;
-    int depth;
-} ancestor;
-
-static bool seen_above(const ancestor *at, const struct stat *status)
-{
-    for (; at; at = at->above) {
-        if (at->device == status->st_dev && at->inode == status->st_ino)
-            return true;
-    }
-    return false;
-}
-
-static bool search(const char *folder, const ancestor *above, image_list *list)
-{
-    struct stat status;
-    image_list names;
-    bool good = true;
-
-    if (!list_names(folder, &names))
-        return false;
-    if (stat(folder, &status) != 0) {
-        complain("%s: %s", folder, strerror(errno));
-        image_list_free(&names);
-        return false;
-    }
-    ancestor here = {above, status.st_dev, status.st_ino, above ? above->depth + 1 : 0};
-    for (size_t i = 0; i < names.count && good; i++) {
-        char *path = join(folder, names.paths[i]);
-        if (is_folder(path)) {
-            if (stat(path, &status) == 0 && !seen_above(&here, &status) && here.depth < MAX_DEPTH)
-                good = search(path, &here, list);
-        } else if (has_image_name(path)) {
-            append(list, path);
-            continue;
-        }
-        free(path);
-    }
-    image_list_free(&names);
-    return good;
-}
-
-bool list_images(const char *folder, image_list *list)
-{
-    return search(folder, NULL, list);
-}
-
-bool list_operand(const char *path, image_list *list)
-{
-    size_t before = list->count;
-    struct stat status;
-
-    if (stat(path, &status) != 0) {
-        complain("%s: %s", path, strerror(errno));
-        return false;
-    }
-    if (!S_ISDIR(status.st_mode)) {
-        append(list, need_text("%s", path));
-        return true;
-    }
-    if (!list_images(path, list))
-        return false;
-    if (list->count == before)
-        complain("%s: no images (.png, .jpg, .bmp, .pgm, .tif, ...) in this folder", path);
-    return list->count > before;
-}
-
-/* folder/good, or folder/ok; NULL if there is neither. */
-static char *find_good(const char *folder)
-{
-    static const char *const names[] = {"good", "ok"};
-
-    for (int i = 0; i < 2; i++) {
-        char *path = join(folder, names[i]);
-        if (is_folder(path))
-            return path;
-        free(path);
-    }
-    return NULL;
-}
-
-bool list_training_images(const char *data, image_list *list)
-{
-    char *train = join(data, "train"), *test = join(data, "test"), *good = find_good(train);
-    bool layout = is_folder(train) || is_folder(test), listed = false;
-
-    if (!is_folder(data))
-        complain("%s: not a folder; give a folder of good images, or one with train/good in it", data);
-    else if (layout && !good)
-        complain("%s: no folder train/good (or train/ok) in it; the images to learn from belong there", data);
-    else
-        listed = list_operand(good ? good : data, list);
-    free(good);
-    free(test);
-    free(train);
-    return listed;
 }
 
 /* splitmix64: a small well-mixed generator; any would do, but it must stay the same. */
@@ -247,100 +93,368 @@ void choose_images(image_list *list, size_t count, uint64_t seed)
     list->count = count;
 }
 
-/* ---- test sets ---- */
+/* ---- names ---- */
 
-/* ground_truth/<defect>/<name>_mask.png of test/<defect>/<name>.<extension>.  relative: "<name>.<extension>", perhaps
- * with folders before it. */
-static char *mask_path(const char *ground_truth, const char *defect, const char *relative)
+size_t stem_length(const char *name)
 {
-    return need_text("%s/%s/%.*s_mask.png", ground_truth, defect, (int)(strrchr(relative, '.') - relative), relative);
+    const char *dot = strrchr(name, '.');
+
+    return dot ? (size_t)(dot - name) : strlen(name);
 }
 
-/* Adds the images of test/<name>; defect: -1 for good ones. */
-static bool add_folder(test_set *set, const char *test, const char *name, const char *ground_truth, int32_t defect)
+bool has_image_name(const char *name)
 {
-    image_list list = {0};
-    char *folder = join(test, name);
-    bool complete = list_operand(folder, &list);
+    const char *dot = strrchr(name, '.'), *ending;
 
-    set->images = need_more_memory(set->images, set->count + list.count, sizeof *set->images);
-    for (size_t i = 0; i < list.count; i++) {
-        test_image *image = &set->images[set->count++];
-        *image = (test_image){list.paths[i], NULL, defect};
-        if (defect < 0)
-            continue;
-        if (ground_truth)
-            image->mask = mask_path(ground_truth, name, image->path + strlen(folder) + 1);
-        if (image->mask && access(image->mask, R_OK) != 0) {
-            complain("%s: %s: the mask of %s; add it, or evaluate with --no-maps", image->mask, strerror(errno),
-                     image->path);
-            complete = false;
-        }
+    for (int32_t i = 0; dot && (ending = dn_image_ending(i)); i++) {
+        if (strcasecmp(dot, ending) == 0)
+            return true;
     }
-    free(list.paths); /* the paths themselves belong to the set now */
-    free(folder);
-    return complete;
+    return false;
 }
 
-static bool add_defects(test_set *set, const char *test, const char *good, const char *ground_truth)
+/* Pictures that users have among others; those that can be read are no matter here. */
+static bool has_picture_name(const char *name)
+{
+    static const char *const extensions[] = {
+        ".dib", ".tif", ".tiff", ".webp", ".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".jfif", ".jpe", ".tga",
+        ".exr", ".raw", ".dng", ".cr2", ".nef", ".arw"}; /* .tif: where the library has no libtiff */
+    const char *dot = strrchr(name, '.');
+
+    for (size_t i = 0; dot && i < sizeof extensions / sizeof extensions[0]; i++) {
+        if (strcasecmp(dot, extensions[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const struct known_name {
+    const char *name; /* small letters, without blanks, "-" and "_" */
+    enum folder_kind kind;
+} known_names[] = {
+    {"train", FOLDER_TRAIN},       {"training", FOLDER_TRAIN},
+    {"test", FOLDER_TEST},         {"testing", FOLDER_TEST},       {"testpublic", FOLDER_TEST},
+    {"testprivate", FOLDER_TEST},  {"testset", FOLDER_TEST},       {"evaluation", FOLDER_TEST},
+    {"eval", FOLDER_TEST},         {"validation", FOLDER_TEST},    {"valid", FOLDER_TEST},
+    {"val", FOLDER_TEST},
+    {"good", FOLDER_GOOD},         {"ok", FOLDER_GOOD},            {"normal", FOLDER_GOOD},
+    {"okay", FOLDER_GOOD},         {"pass", FOLDER_GOOD},          {"passed", FOLDER_GOOD},
+    {"nodefect", FOLDER_GOOD},     {"nodefects", FOLDER_GOOD},     {"defectfree", FOLDER_GOOD},
+    {"nondefective", FOLDER_GOOD}, {"anomalyfree", FOLDER_GOOD},
+    {"bad", FOLDER_BAD},           {"ng", FOLDER_BAD},             {"nok", FOLDER_BAD},
+    {"ko", FOLDER_BAD},            {"notok", FOLDER_BAD},          {"notgood", FOLDER_BAD},
+    {"nogood", FOLDER_BAD},        {"defect", FOLDER_BAD},         {"defects", FOLDER_BAD},
+    {"defective", FOLDER_BAD},     {"anomaly", FOLDER_BAD},        {"anomalies", FOLDER_BAD},
+    {"anomalous", FOLDER_BAD},     {"abnormal", FOLDER_BAD},       {"fail", FOLDER_BAD},
+    {"failed", FOLDER_BAD},        {"fault", FOLDER_BAD},          {"faulty", FOLDER_BAD},
+    {"reject", FOLDER_BAD},        {"rejects", FOLDER_BAD},        {"rejected", FOLDER_BAD},
+    {"damaged", FOLDER_BAD},       {"scrap", FOLDER_BAD},
+    {"groundtruth", FOLDER_MASKS}, {"groundtruths", FOLDER_MASKS}, {"gt", FOLDER_MASKS},
+    {"mask", FOLDER_MASKS},        {"masks", FOLDER_MASKS},        {"label", FOLDER_MASKS},
+    {"labels", FOLDER_MASKS},      {"annotation", FOLDER_MASKS},   {"annotations", FOLDER_MASKS},
+    {"segmentation", FOLDER_MASKS}, {"segmentations", FOLDER_MASKS},
+    {"@eadir", FOLDER_SYSTEM},     {"@recycle", FOLDER_SYSTEM},    {"#recycle", FOLDER_SYSTEM},
+    {"#snapshot", FOLDER_SYSTEM},  {"~snapshot", FOLDER_SYSTEM},   {"@recentlysnapshot", FOLDER_SYSTEM},
+    {"$recycle.bin", FOLDER_SYSTEM},  {"systemvolumeinformation", FOLDER_SYSTEM},
+    {"found.000", FOLDER_SYSTEM},  {"macosx", FOLDER_SYSTEM},      {"lost+found", FOLDER_SYSTEM},
+};
+
+/* Whether a folder is called so. */
+static bool is_called(const char *name, const char *known)
+{
+    for (; *name; name++) {
+        if (strchr(" -_", *name))
+            continue;
+        if (tolower((unsigned char)*name) != *known)
+            return false;
+        known++;
+    }
+    return *known == '\0';
+}
+
+static void name_kind(folder *at)
+{
+    for (size_t i = 0; i < sizeof known_names / sizeof known_names[0]; i++) {
+        if (!is_called(at->name, known_names[i].name))
+            continue;
+        at->kind = known_names[i].kind;
+        at->rank = (int)i;
+        return;
+    }
+}
+
+/* ---- folders ---- */
+
+static char *join(const char *path, const char *name)
+{
+    size_t length = strlen(path);
+
+    return need_text("%s%s%s", path, length > 0 && path[length - 1] == '/' ? "" : "/", name);
+}
+
+/* The names in a folder that do not begin with a dot, in order.  Returns 0, or errno. */
+static int list_names(const char *path, image_list *names)
+{
+    DIR *stream = opendir(path);
+    struct dirent *entry;
+
+    *names = (image_list){0};
+    errno = stream ? 0 : errno;
+    while (stream && (entry = readdir(stream))) {
+        if (entry->d_name[0] != '.')
+            image_list_add(names, need_text("%s", entry->d_name));
+        errno = 0;
+    }
+    int reason = errno;
+    if (stream)
+        closedir(stream);
+    if (names->count > 0)
+        qsort(names->paths, names->count, sizeof *names->paths, compare_paths);
+    return reason;
+}
+
+/* The folders from the root of a search down to the present one. */
+typedef struct ancestor {
+    const struct ancestor *above;
+    dev_t device;
+    ino_t inode;
+    int depth;
+} ancestor;
+
+static bool seen_above(const ancestor *at, const struct stat *status)
+{
+    for (; at; at = at->above) {
+        if (at->device == status->st_dev && at->inode == status->st_ino)
+            return true;
+    }
+    return false;
+}
+
+static folder *new_folder(char *path)
+{
+    folder *at = need_memory(1, sizeof *at);
+    size_t length = strlen(path);
+
+    while (length > 1 && path[length - 1] == '/')
+        path[--length] = '\0';
+    const char *slash = strrchr(path, '/');
+    at->path = path;
+    at->name = slash && slash[1] ? slash + 1 : path;
+    name_kind(at);
+    return at;
+}
+
+static void read_folder(folder *at, const struct stat *own, const ancestor *above, left_out *left);
+
+/* One name of a folder.  True if it is kept as *entry. */
+static bool read_entry(const folder *at, const char *name, const ancestor *here, struct folder_entry *entry,
+                       left_out *left)
+{
+    struct stat status;
+    char *path = join(at->path, name);
+    bool inside = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+
+    *entry = (struct folder_entry){0};
+    if (!inside && has_image_name(name)) {
+        entry->image = path;
+        return true;
+    }
+    if (!inside && has_picture_name(name)) {
+        image_list_add(&left->files, path);
+    } else if (inside && !seen_above(here, &status) && here->depth < MAX_DEPTH) {
+        folder *found = new_folder(path);
+        if (found->kind != FOLDER_SYSTEM) {
+            read_folder(found, &status, here, left);
+            entry->inside = found;
+            return true;
+        }
+        image_list_add(&left->folders, need_text("%s", path));
+        folder_free(found);
+    } else {
+        free(path);
+    }
+    return false;
+}
+
+static void read_folder(folder *at, const struct stat *own, const ancestor *above, left_out *left)
 {
     image_list names;
-    bool complete = list_names(test, &names);
+    ancestor here = {above, own->st_dev, own->st_ino, above ? above->depth + 1 : 0};
 
-    if (!complete)
-        return false;
-    set->defects = need_memory(names.count, sizeof *set->defects);
-    set->defect_images = need_memory(names.count, sizeof *set->defect_images);
-    for (size_t i = 0; i < names.count && complete; i++) {
-        char *folder = join(test, names.paths[i]);
-        if (is_folder(folder) && strcmp(folder, good) != 0) {
-            size_t before = set->count;
-            complete = add_folder(set, test, names.paths[i], ground_truth, (int32_t)set->defect_count);
-            set->defect_images[set->defect_count] = set->count - before;
-            set->defects[set->defect_count++] = need_text("%s", names.paths[i]);
-        }
-        free(folder);
+    at->reason = list_names(at->path, &names);
+    at->entries = need_memory(names.count, sizeof *at->entries);
+    for (size_t i = 0; i < names.count; i++) {
+        struct folder_entry entry;
+        if (!read_entry(at, names.paths[i], &here, &entry, left))
+            continue;
+        at->images += entry.image != NULL;
+        at->total += entry.image ? 1 : entry.inside->total;
+        at->entries[at->count++] = entry;
     }
     image_list_free(&names);
-    return complete;
 }
 
-bool open_test_set(const char *data, bool with_masks, test_set *set)
+folder *folder_open(const char *path, left_out *left)
 {
-    char *test = join(data, "test"), *truth = join(data, "ground_truth"), *good = find_good(test);
-    bool complete = false;
+    struct stat status;
 
-    *set = (test_set){0};
-    set->masks = with_masks && is_folder(truth);
-    if (!good) {
-        complain("%s: no folder test/good (or test/ok) in it; `differnet eval` wants test/good, test/<defect>, and for "
-                 "pixel figures ground_truth/<defect>/<name>_mask.png", data);
-    } else if (add_folder(set, test, strrchr(good, '/') + 1, NULL, -1)) {
-        set->good = set->count;
-        complete = add_defects(set, test, good, set->masks ? truth : NULL);
-        if (complete && set->count == set->good) {
-            complain("%s: no folder of defective images beside good; nothing can be told from good images alone", test);
-            complete = false;
+    if (stat(path, &status) != 0) {
+        complain("%s: %s", path, strerror(errno));
+        return NULL;
+    }
+    if (!S_ISDIR(status.st_mode)) {
+        complain("%s: not a folder", path);
+        return NULL;
+    }
+    folder *at = new_folder(need_text("%s", path));
+    read_folder(at, &status, NULL, left);
+    return at;
+}
+
+void folder_free(folder *at)
+{
+    if (!at)
+        return;
+    for (size_t i = 0; i < at->count; i++) {
+        free(at->entries[i].image);
+        folder_free(at->entries[i].inside);
+    }
+    free(at->entries);
+    free(at->path);
+    free(at);
+}
+
+bool folder_collect(const folder *at, bool taken_only, image_list *list)
+{
+    bool own = at->taken || !taken_only, good = true;
+
+    if (own && at->reason) {
+        complain("%s: cannot read this folder: %s", at->path, strerror(at->reason));
+        return false;
+    }
+    for (size_t i = 0; i < at->count && good; i++) {
+        if (at->entries[i].inside)
+            good = folder_collect(at->entries[i].inside, taken_only, list);
+        else if (own)
+            image_list_add(list, need_text("%s", at->entries[i].image));
+    }
+    return good;
+}
+
+/* ---- what folders are for ---- */
+
+folder *folder_of_kind(const folder *at, enum folder_kind kind)
+{
+    folder *found = NULL;
+
+    for (size_t i = 0; i < at->count; i++) {
+        folder *inside = at->entries[i].inside;
+        if (inside && inside->kind == kind && (!found || inside->rank < found->rank))
+            found = inside;
+    }
+    return found;
+}
+
+bool folder_may_hold_images(const folder *at)
+{
+    if (at->total > 0 || at->reason)
+        return true;
+    for (size_t i = 0; i < at->count; i++) {
+        if (at->entries[i].inside && folder_may_hold_images(at->entries[i].inside))
+            return true;
+    }
+    return false;
+}
+
+folder *folder_only_other(const folder *at, size_t *others)
+{
+    folder *found = NULL;
+
+    *others = 0;
+    for (size_t i = 0; i < at->count; i++) {
+        folder *inside = at->entries[i].inside;
+        if (inside && inside->kind == FOLDER_OTHER && folder_may_hold_images(inside)) {
+            found = inside;
+            ++*others;
         }
     }
-    free(good);
-    free(truth);
-    free(test);
-    if (!complete)
-        free_test_set(set);
-    return complete;
+    return *others == 1 ? found : NULL;
 }
 
-void free_test_set(test_set *set)
+void folder_tell(const folder *at, size_t images, const char *before)
 {
-    for (size_t i = 0; i < set->count; i++) {
-        free(set->images[i].path);
-        free(set->images[i].mask);
+    if (at->reason)
+        complain("%s%s (cannot be read: %s)", before, at->path, strerror(at->reason));
+    else
+        complain("%s%zu image%s in %s", before, images, images == 1 ? "" : "s", at->path);
+}
+
+/* ---- what is left out ---- */
+
+#define SHOWN_NAMES 4
+
+/* "lost+found, a.bmp, ..." */
+static char *first_names(const image_list *paths)
+{
+    char *text = need_text("%s", "");
+
+    for (size_t i = 0; i < paths->count && i <= SHOWN_NAMES; i++) {
+        const char *name = i < SHOWN_NAMES ? strrchr(paths->paths[i], '/') + 1 : "...";
+        char *longer = need_text("%s%s%s", text, i > 0 ? ", " : "", name);
+        free(text);
+        text = longer;
     }
-    for (size_t i = 0; i < set->defect_count; i++)
-        free(set->defects[i]);
-    free(set->defects);
-    free(set->defect_images);
-    free(set->images);
-    *set = (test_set){0};
+    return text;
+}
+
+void tell_left_out(const left_out *left)
+{
+    char *folders = first_names(&left->folders), *files = first_names(&left->files);
+
+    if (left->folders.count > 0)
+        complain("left out: %zu folder%s of the system's own (%s)", left->folders.count,
+                 left->folders.count == 1 ? "" : "s", folders);
+    if (left->files.count > 0)
+        complain("left out: %zu picture%s of kinds that are not looked for in folders (%s); convert what belongs to "
+                 "the images", left->files.count, left->files.count == 1 ? "" : "s", files);
+    free(files);
+    free(folders);
+}
+
+void left_out_free(left_out *left)
+{
+    image_list_free(&left->folders);
+    image_list_free(&left->files);
+}
+
+/* ---- operands ---- */
+
+static bool list_folder(const char *path, image_list *list)
+{
+    left_out left = {0};
+    folder *at = folder_open(path, &left);
+    bool listed = at && folder_collect(at, false, list);
+
+    tell_left_out(&left);
+    if (listed && at->total == 0) {
+        complain("%s: no images (.png, .jpg, .bmp, .pgm, .tif, ...) in this folder", path);
+        listed = false;
+    }
+    folder_free(at);
+    left_out_free(&left);
+    return listed;
+}
+
+bool list_operand(const char *path, image_list *list)
+{
+    struct stat status;
+
+    if (stat(path, &status) != 0) {
+        complain("%s: %s", path, strerror(errno));
+        return false;
+    }
+    if (S_ISDIR(status.st_mode))
+        return list_folder(path, list);
+    image_list_add(list, need_text("%s", path));
+    return true;
 }

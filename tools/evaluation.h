@@ -3,7 +3,7 @@
 #define DN_TOOLS_EVALUATION_H
 
 #include "command.h"
-#include "dataset.h"
+#include "eval_set.h"
 #include "metrics.h"
 
 typedef struct evaluation {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "output.h"
 #include "picture.h"
 
 #define SHOWN_MISTAKES 6   /* of each kind */

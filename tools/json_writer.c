@@ -106,23 +106,33 @@ void emit_unsigned(json_writer *json, const char *key, uint64_t value)
 }
 
 /* The first of `low` .. `high` digits with which the number reads back the same. */
+static void format_number(char text[NUMBER_SIZE], double value, int low, int high)
+{
+    for (int digits = low; digits <= high; digits++) {
+        snprintf(text, NUMBER_SIZE, "%.*g", digits, value);
+        if (high > 9 ? strtod(text, NULL) == value : (double)strtof(text, NULL) == value)
+            break;
+    }
+    if (!strpbrk(text, ".e")) /* a real number stays one for readers that tell them apart */
+        strcat(text, ".0");
+}
+
+void format_real(char text[NUMBER_SIZE], double value)
+{
+    format_number(text, value, 15, 17);
+}
+
 static void write_number(json_writer *json, const char *key, double value, int low, int high)
 {
-    char text[40];
+    char text[NUMBER_SIZE];
 
     if (!isfinite(value)) {
         emit_none(json, key);
         return;
     }
     begin_value(json, key);
-    for (int digits = low; digits <= high; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (high > 9 ? strtod(text, NULL) == value : (double)strtof(text, NULL) == value)
-            break;
-    }
+    format_number(text, value, low, high);
     fputs(text, json->file);
-    if (!strpbrk(text, ".e")) /* a real number stays one for readers that tell them apart */
-        fputs(".0", json->file);
 }
 
 void emit_real(json_writer *json, const char *key, double value)

@@ -26,4 +26,8 @@ void emit_single(json_writer *json, const char *key, float value); /* likewise, 
 void emit_bool(json_writer *json, const char *key, bool value);
 void emit_none(json_writer *json, const char *key); /* null */
 
+/* A finite number as in JSON: the fewest digits that read back the same. */
+#define NUMBER_SIZE 40
+void format_real(char text[NUMBER_SIZE], double value);
+
 #endif

@@ -1,4 +1,5 @@
 /* The command `differnet`: finds the verb and hands over. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,6 +41,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < VERB_COUNT; i++) {
         if (strcmp(argv[1], verbs[i]->name) != 0)
             continue;
+        signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is told as an error of the file */
         /* The library's own threads do the work; OpenBLAS' would only get in their way. */
         if (dn_blas_threads() > 1 && dn_blas_set_threads(1) != DN_OK) {
             complain("OpenBLAS does not take a thread count");

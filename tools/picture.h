@@ -16,7 +16,10 @@ typedef struct mapped_image {
 /* Pixels that an opened image may have: the library's default, or what was set. */
 int64_t picture_limit(void);
 void picture_set_limit(int64_t pixels);
-bool picture_open(mapped_image *picture, const char *path); /* complains on failure */
+/* Opens an image: a file, or what comes out of a pipe (/dev/stdin, a shell's <(...)).  Complains on failure. */
+bool picture_open(mapped_image *picture, const char *path);
+/* Whether a path is no regular file, but one that bytes can come out of. */
+bool is_pipe(const char *path);
 void picture_close(mapped_image *picture);
 bool picture_localize(mapped_image *picture, const char *path, dn_localizer *localizer); /* complains on failure */
 
@@ -29,8 +32,9 @@ uint8_t *picture_overlay(const mapped_image *picture, const char *path);
 /* The map as 16-bit gray, as new memory. */
 uint16_t *picture_map16(const mapped_image *picture);
 
-/* Reads a mask: 1 where a pixel is above 127 (of 255), else 0, as new memory.  It must have the picture's size.
- * NULL, with a message, on failure. */
-uint8_t *open_mask(const char *path, const dn_pixels *size);
+/* Reads a mask, or all masks in a folder: 1 where a pixel is defective, else 0, as new memory; marked: how many are 1.
+ * Of two values the larger one is defective, of class numbers (up to 32) all but 0, else what is above half of the
+ * mask's range.  It must have the picture's size.  NULL, with a message, on failure. */
+uint8_t *open_mask(const char *path, const dn_pixels *size, size_t *marked);
 
 #endif

@@ -16,11 +16,29 @@ static int open_file(const char *path, int flags, mode_t mode)
 }
 
 struct file_table file_table = {open_file, fstat, read, write, fsync, close, rename, unlink, mmap, munmap,
-                                madvise};
+                                madvise, ftruncate};
 
-static dn_status fail_errno(dn_error *error, const char *path, const char *verb)
+int file_open(const char *path, int flags, mode_t mode)
 {
-    return fail(error, DN_E_IO, "%s: cannot %s: %s", path, verb, strerror(errno));
+    int fd;
+
+    do
+        fd = file_table.open(path, flags, mode);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+/* Half of what a message can take of a path.  No file can be opened by a longer one, but one can be asked for. */
+#define PATH_PART 1024
+
+dn_status file_fail(dn_error *error, const char *path, const char *verb)
+{
+    const char *reason = strerror(errno);
+    size_t length = strlen(path);
+
+    if (length <= 2 * PATH_PART)
+        return fail(error, DN_E_IO, "%s: cannot %s: %s", path, verb, reason);
+    return fail(error, DN_E_IO, "%.*s...%s: cannot %s: %s", PATH_PART, path, path + length - PATH_PART, verb, reason);
 }
 
 /* Opens a regular file and tells its size.  A pipe or directory is refused: reading one could block or fail late. */
@@ -29,11 +47,11 @@ static dn_status open_regular(const char *path, int *fd, int64_t *size, dn_error
     struct stat status;
 
     /* O_NONBLOCK so that opening a pipe without a writer returns. */
-    *fd = file_table.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+    *fd = file_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (*fd < 0)
-        return fail_errno(error, path, "open");
+        return file_fail(error, path, "open");
     if (file_table.fstat(*fd, &status) != 0) {
-        dn_status failed = fail_errno(error, path, "examine");
+        dn_status failed = file_fail(error, path, "examine");
         file_table.close(*fd);
         return failed;
     }
@@ -55,7 +73,7 @@ static dn_status read_fully(int fd, uint8_t *bytes, size_t size, const char *pat
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return fail_errno(error, path, "read");
+            return file_fail(error, path, "read");
         if (got == 0)
             return fail(error, DN_E_IO, "%s: became shorter while it was read", path);
         done += (size_t)got;
@@ -99,7 +117,7 @@ dn_status file_map(const char *path, file_mapping *mapping, dn_error *error)
     if (length > 0) {
         void *bytes = file_table.mmap(NULL, (size_t)length, PROT_READ, MAP_PRIVATE, fd, 0);
         if (bytes == MAP_FAILED) {
-            dn_status failed = fail_errno(error, path, "map");
+            dn_status failed = file_fail(error, path, "map");
             file_table.close(fd);
             return failed;
         }
@@ -133,122 +151,4 @@ void file_unmap(file_mapping *mapping)
     if (mapping->bytes)
         file_table.munmap((void *)(uintptr_t)mapping->bytes, mapping->size);
     *mapping = (file_mapping){NULL, 0};
-}
-
-/* ---- writing ---- */
-
-#define TEMPORARY_TRIES 1000
-
-static dn_status make_temporary(file_writer *writer, dn_error *error)
-{
-    size_t room = strlen(writer->path) + 48;
-
-    writer->temporary = mem_alloc(&writer->allocator, room, 1);
-    if (!writer->temporary)
-        return fail_memory(error, "a file name");
-    for (int i = 0; i < TEMPORARY_TRIES; i++) {
-        snprintf(writer->temporary, room, "%s.%ld-%d.tmp", writer->path, (long)getpid(), i);
-        writer->fd = file_table.open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (writer->fd >= 0)
-            return DN_OK;
-        if (errno != EEXIST)
-            break;
-    }
-    return fail_errno(error, writer->path, "create");
-}
-
-static void release(file_writer *writer)
-{
-    mem_free(&writer->allocator, writer->temporary);
-    mem_free(&writer->allocator, writer->path);
-    writer->temporary = NULL;
-    writer->path = NULL;
-    writer->fd = -1;
-}
-
-dn_status file_writer_open(file_writer *writer, const char *path, const dn_allocator *allocator, dn_error *error)
-{
-    struct stat status;
-
-    *writer = (file_writer){.allocator = *allocator, .fd = -1};
-    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
-        return fail(error, DN_E_IO, "%s: exists and is not a regular file", path);
-    writer->path = mem_strdup(allocator, path);
-    if (!writer->path)
-        return fail_memory(error, "a file name");
-    dn_status made = make_temporary(writer, error);
-    if (made != DN_OK)
-        release(writer);
-    return made;
-}
-
-void file_writer_abort(file_writer *writer)
-{
-    if (!writer->temporary)
-        return;
-    if (writer->fd >= 0)
-        file_table.close(writer->fd);
-    file_table.unlink(writer->temporary);
-    release(writer);
-}
-
-dn_status file_writer_write(file_writer *writer, const void *bytes, size_t size, dn_error *error)
-{
-    size_t done = 0;
-
-    while (done < size) {
-        ssize_t wrote = file_table.write(writer->fd, (const uint8_t *)bytes + done, size - done);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0) {
-            if (wrote == 0)
-                errno = ENOSPC;
-            dn_status failed = fail_errno(error, writer->path, "write");
-            file_writer_abort(writer);
-            return failed;
-        }
-        done += (size_t)wrote;
-    }
-    return DN_OK;
-}
-
-/* Makes the rename durable.  A file system that cannot sync directories has nothing more to offer: not an error. */
-static void sync_directory(const char *path, char *buffer)
-{
-    char *slash;
-
-    strcpy(buffer, path);
-    slash = strrchr(buffer, '/');
-    if (!slash)
-        strcpy(buffer, ".");
-    else if (slash == buffer)
-        buffer[1] = '\0';
-    else
-        *slash = '\0';
-    int fd = file_table.open(buffer, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    (void)file_table.fsync(fd);
-    file_table.close(fd);
-}
-
-dn_status file_writer_commit(file_writer *writer, dn_error *error)
-{
-    dn_status status = DN_OK;
-
-    if (file_table.fsync(writer->fd) != 0)
-        status = fail_errno(error, writer->path, "write");
-    /* close reports write errors of some network file systems. */
-    if (file_table.close(writer->fd) != 0 && status == DN_OK)
-        status = fail_errno(error, writer->path, "write");
-    writer->fd = -1;
-    if (status == DN_OK && file_table.rename(writer->temporary, writer->path) != 0)
-        status = fail_errno(error, writer->path, "replace");
-    if (status != DN_OK) {
-        file_writer_abort(writer);
-        return status;
-    }
-    sync_directory(writer->path, writer->temporary); /* its name is free to be overwritten now, and longer */
-    release(writer);
-    return DN_OK;
 }

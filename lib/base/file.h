@@ -20,8 +20,14 @@ struct file_table {
     void *(*mmap)(void *address, size_t size, int protection, int flags, int fd, off_t offset);
     int (*munmap)(void *address, size_t size);
     int (*madvise)(void *address, size_t size, int advice);
+    int (*ftruncate)(int fd, off_t size);
 };
 extern struct file_table file_table;
+
+/* open() that a signal does not end. */
+int file_open(const char *path, int flags, mode_t mode);
+/* Fails with errno: "PATH: cannot VERB: REASON". */
+dn_status file_fail(dn_error *error, const char *path, const char *verb);
 
 /* Reads a regular file whole.  *bytes belongs to the caller (mem_free).  DN_E_LIMIT above max_bytes. */
 dn_status file_read(const char *path, int64_t max_bytes, const dn_allocator *allocator, uint8_t **bytes, size_t *size,
@@ -38,18 +44,28 @@ dn_status file_map(const char *path, file_mapping *mapping, dn_error *error);
 void file_map_forget(const file_mapping *mapping, const void *kept, size_t size);
 void file_unmap(file_mapping *mapping); /* a zeroed mapping is allowed */
 
-/* Writing `path` atomically: a temporary file in the same directory, fsync, rename, fsync of the directory.
- * After file_writer_open succeeded, exactly one of commit and abort must follow; a failed write or commit has
- * aborted already (abort is then allowed, and does nothing). */
+/* ---- writing (file_write.c) ---- */
+
+/* Writing `path` atomically: a temporary file in the same directory, fsync, rename, fsync of the directory.  A symbolic
+ * link is followed: the file it leads to is replaced, and keeps its mode and, where the system allows it, its owner.
+ * Where renaming is impossible (a mount point, some file systems) the complete temporary file is copied into the old
+ * one in place.  After file_writer_open succeeded, exactly one of commit and abort must follow; a failed write or
+ * commit has aborted already (abort is then allowed, and does nothing). */
 typedef struct file_writer {
     dn_allocator allocator;
-    char *path;      /* as given, for messages and the rename */
-    char *temporary; /* path + ".XXXXXX.tmp"-like unique suffix */
+    char *path;      /* as given, for messages */
+    char *target;    /* where it leads: the file to replace */
+    char *temporary; /* in target's directory: its name, cut where it is long, + ".PID-N.tmp" */
+    size_t kept;     /* bytes before ".PID-N.tmp" */
     int fd;          /* -1: closed */
 } file_writer;
 dn_status file_writer_open(file_writer *writer, const char *path, const dn_allocator *allocator, dn_error *error);
 dn_status file_writer_write(file_writer *writer, const void *bytes, size_t size, dn_error *error);
 dn_status file_writer_commit(file_writer *writer, dn_error *error);
 void file_writer_abort(file_writer *writer);
+
+/* Removes the temporary files that killed processes left of `path`, and of files whose names begin with its own and a
+ * dot (a checkpoint beside its model).  Those that a process is writing stay. */
+void file_remove_stale(const char *path, const dn_allocator *allocator);
 
 #endif

@@ -4,35 +4,50 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Drops an incomplete UTF-8 character that truncation left at the end of `text`. */
-static void trim_partial_character(char *text)
-{
-    size_t end = strlen(text);
-    size_t start = end;
+/* Bytes of a cut message that come from its end, where the reason stands: more than the longest one has. */
+#define MESSAGE_END 192
+static const char gap[] = "...";
 
-    while (start > 0 && ((unsigned char)text[start - 1] & 0xC0) == 0x80)
-        start--;
-    if (start == 0)
-        return;
-    unsigned char lead = (unsigned char)text[start - 1];
-    size_t needed = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : lead >= 0xC0 ? 1 : 0;
-    if (end - start < needed)
-        text[start - 1] = '\0';
+/* Longer than any path that a file was opened by, with a reason. */
+#define WHOLE_MESSAGE (4096 + 512)
+
+static _Bool inside_character(const char *text)
+{
+    return ((unsigned char)*text & 0xC0) == 0x80;
+}
+
+/* A message that is too long loses its middle: of a long path, the file's name and the reason behind it are worth more
+ * than the folders.  Cut between UTF-8 characters. */
+static void shorten(char *message, size_t capacity, const char *text, size_t length)
+{
+    size_t head = capacity - 1 - (sizeof gap - 1) - MESSAGE_END;
+    const char *end = text + length - MESSAGE_END;
+
+    for (int i = 0; i < 3 && head > 0 && inside_character(text + head); i++)
+        head--;
+    for (int i = 0; i < 3 && inside_character(end); i++)
+        end++;
+    snprintf(message, capacity, "%.*s%s%s", (int)head, text, gap, end);
 }
 
 dn_status fail(dn_error *error, dn_status status, const char *format, ...)
 {
-    if (error) {
-        va_list arguments;
-        va_start(arguments, format);
-        int length = vsnprintf(error->message, sizeof error->message, format, arguments);
-        va_end(arguments);
-        if (length < 0)
-            error->message[0] = '\0';
-        else if ((size_t)length >= sizeof error->message)
-            trim_partial_character(error->message);
-        error->status = status;
-    }
+    char whole[WHOLE_MESSAGE];
+
+    if (!error)
+        return status;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(whole, sizeof whole, format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        whole[0] = '\0';
+    size_t kept = strlen(whole);
+    if (kept < sizeof error->message)
+        memcpy(error->message, whole, kept + 1);
+    else
+        shorten(error->message, sizeof error->message, whole, kept);
+    error->status = status;
     return status;
 }
 

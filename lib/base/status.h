@@ -4,8 +4,9 @@
 
 #include "differnet.h"
 
-/* Fills *error (nullable) with the status and the formatted message (cut at its capacity, at a UTF-8 character
- * boundary) and returns `status`:  return fail(error, DN_E_IO, "%s: cannot open: %s", path, strerror(errno)); */
+/* Fills *error (nullable) with the status and the formatted message (one that is too long loses its middle, so that a
+ * path's end and the reason behind it stay; cut between UTF-8 characters) and
+ * returns `status`:  return fail(error, DN_E_IO, "%s: cannot open: %s", path, strerror(errno)); */
 dn_status fail(dn_error *error, dn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* fail() for a failed allocation of `what`. */

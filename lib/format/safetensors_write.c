@@ -428,6 +428,7 @@ dn_status st_writer_save(st_writer *writer, const char *path, dn_error *error)
     size_t data_size;
 
     TRY(prepare(writer, &header, &data_size, error));
+    file_remove_stale(path, &writer->allocator);
     dn_status status = file_writer_open(&target.file, path, &writer->allocator, error);
     if (status == DN_OK) {
         status = put_file(&target, header->data, header->size, error);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/product.h"
 #include "base/status.h"
@@ -208,6 +209,8 @@ dn_status trainer_run(dn_trainer *t, dn_progress_fn progress, void *user, dn_mod
         return fail(error, DN_E_STATE, "no images: add at least one good image");
     if (t->state && t->state->diverged)
         return fail(error, DN_E_NUMERIC, "training diverged before: make a new trainer with a smaller learning_rate");
+    if (t->options.checkpoint) /* before it takes the disk's room itself */
+        file_remove_stale(t->options.checkpoint, &t->allocator);
     TRY(trainer_prepare(t, error));
     TRY(learn_positions(t, &watch, error));
     if (t->options.flow)

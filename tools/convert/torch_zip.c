@@ -8,7 +8,7 @@
 #include "command.h"
 
 #define MAX_ENTRIES (1u << 17)
-#define MAX_UNPACKED ((size_t)1 << 32) /* bytes, of all compressed files together */
+#define MAX_UNPACKED ((uint64_t)1 << 32) /* bytes, of all compressed files together */
 #define DEFLATE_RATIO 1032             /* no byte can become more: zlib's FAQ */
 
 #define END_BYTES 22
@@ -34,7 +34,7 @@ typedef struct archive {
     entry *entries; /* by name */
     size_t count;
     text folder;    /* "archive/" */
-    size_t unpacked; /* bytes */
+    uint64_t unpacked; /* bytes */
     weights_file *out;
     dn_error *error;
 } archive;
@@ -160,7 +160,7 @@ static bool read_entry(archive *self, const uint8_t **at, size_t *room, entry *e
         return weights_refuse(self->error, DN_E_UNSUPPORTED, "the zip archive is encrypted");
     *e = (entry){.name = {(const char *)header + ENTRY_BYTES, name_size}, .method = (int)number(header + 10, 2),
                  .crc = (uint32_t)number(header + 16, 4)};
-    if (packed_size > self->size || size > MAX_UNPACKED)
+    if (packed_size > self->size || size > MAX_UNPACKED || (size_t)size != size)
         return damaged(self, "a file is larger than all");
     e->size = (size_t)size;
     e->packed_size = (size_t)packed_size;

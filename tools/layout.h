@@ -1,0 +1,13 @@
+/* Which images of a folder DATA are learned from: data sets in MVTec layout, and what users have instead.  The names
+ * that are known, and what else is accepted: docs/cli.md. */
+#ifndef DN_TOOLS_LAYOUT_H
+#define DN_TOOLS_LAYOUT_H
+
+#include "dataset.h"
+
+/* The good images to learn from.  Tells how many come from which folder and what is left out, unless `quiet`.
+ * recursive: all images below DATA, whatever the folders are called.  Complains and returns false if there are none, or
+ * if it is not clear which are good. */
+bool list_training_images(const char *data, bool recursive, bool quiet, image_list *list);
+
+#endif
