@@ -22,6 +22,7 @@ def default_options(preset=None):
     options = differnet._options(differnet._TrainOptions, "dn_train_options_init_size", {})
     if preset is not None:
         differnet._check(differnet._function("dn_train_options_preset")(ctypes.byref(options), preset))
+    options.positions = 0  # the method of the paper alone, which the peers compute, too
     return vars(differnet._namespace(options))
 
 

@@ -232,6 +232,7 @@ int main(int argc, char **argv)
     job.backbone = argv[2];
     job.output = argv[3];
     dn_train_options_init(&job.options);
+    job.options.positions = 0; /* there are no pictures */
     job.options.heatmap_images = 0;
     for (int i = 4; i < argc; i++) {
         if (!apply_setting(&job, argv[i])) {

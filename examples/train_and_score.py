@@ -12,7 +12,8 @@ import sys
 import differnet
 
 PHASES = {differnet.PHASE_FEATURES: "features", differnet.PHASE_TRAIN: "training",
-          differnet.PHASE_HOLDOUT: "held-out pictures", differnet.PHASE_HEATMAP: "heat maps"}
+          differnet.PHASE_HOLDOUT: "held-out pictures", differnet.PHASE_HEATMAP: "heat maps",
+          differnet.PHASE_MAPS: "feature maps", differnet.PHASE_POSITIONS: "positions"}
 
 
 def train(folder, backbone, epochs):

@@ -245,7 +245,7 @@ START_TEST(test_training_defaults)
     ck_assert(train.blocks == 8 && train.clamp == 3 && train.batch_images == 24 && train.batch_views == 4);
     ck_assert(train.bank == 20 && train.standardize == 1 && train.learning_rate == 1e-3 && train.beta1 == 0.8);
     ck_assert(train.beta2 == 0.8 && train.epsilon == 1e-4 && train.weight_decay == 1e-5 && train.brightness == 0);
-    ck_assert(train.contrast == 0 && train.saturation == 0 && train.holdout == 0.1 && train.views == 64);
+    ck_assert(train.contrast == 0 && train.saturation == 0 && train.holdout == 0.1 && train.views == 16);
     ck_assert(train.angles == DN_ANGLES_STRATIFIED && train.heatmap_images == 16 && train.threads == 1);
     ck_assert(!train.checkpoint && train.checkpoint_epochs == 16 && train.resume == 0 && !train.allocator);
     ck_ok(dn_train_options_preset(&train, DN_PRESET_PAPER));

@@ -19,7 +19,7 @@ START_TEST(defaults_are_documented)
     ck_assert(o.epoch_steps == 8 && o.schedule == DN_SCHEDULE_COSINE && o.feature_noise == 2);
     ck_assert(o.learning_rate == 1e-3 && o.beta1 == 0.8 && o.beta2 == 0.8 && o.epsilon == 1e-4);
     ck_assert(o.weight_decay == 1e-5 && o.brightness == 0 && o.contrast == 0 && o.saturation == 0);
-    ck_assert(o.holdout == 0.1 && o.views == 64 && o.angles == DN_ANGLES_STRATIFIED && o.heatmap_images == 16);
+    ck_assert(o.holdout == 0.1 && o.views == 16 && o.angles == DN_ANGLES_STRATIFIED && o.heatmap_images == 16);
     ck_assert(o.threads == 1 && !o.checkpoint && o.checkpoint_epochs == 16 && o.resume == 0 && !o.allocator);
 }
 END_TEST

@@ -6,6 +6,7 @@ import array
 import contextlib
 import copy
 import ctypes
+import functools
 import gc
 import io
 import json
@@ -624,7 +625,8 @@ class TrainingTest(unittest.TestCase):
         phases = []
         model = tiny_trainer().run(lambda progress: phases.append(progress.phase))
         self.assertEqual(sorted(set(phases)), [differnet.PHASE_FEATURES, differnet.PHASE_TRAIN,
-                                               differnet.PHASE_HOLDOUT, differnet.PHASE_HEATMAP])
+                                               differnet.PHASE_HOLDOUT, differnet.PHASE_HEATMAP,
+                                               differnet.PHASE_MAPS, differnet.PHASE_POSITIONS])
         info = model.info
         self.assertEqual((info.epochs, info.hidden, info.views), (3, 8, 2))
         self.assertEqual(info.library, differnet.version())
@@ -644,7 +646,7 @@ class TrainingTest(unittest.TestCase):
         with differnet.Scorer(model, threads=2, false_alarm_rate=0.5) as scorer:
             expected = scorer.score(picture(0))
             self.assertEqual(len(scorer.view_scores), 2)
-            self.assertAlmostEqual(sum(scorer.view_scores) / 2, expected.score, places=9)
+            self.assertAlmostEqual(sum(scorer.view_scores) / 2, expected.flow_score, places=9)
             self.assertIsInstance(expected.anomalous, bool)
             with self.assertRaises(differnet.Error) as caught:
                 scorer.score(os.path.join(folder, "absent.png"))
@@ -676,8 +678,12 @@ class TrainingTest(unittest.TestCase):
             bad, good = scorer.score_batch([differnet.Pixels(bytes(12), 2, 2), image_path])
             self.assertIn("images[0]", str(bad))
             self.assertEqual(repr(good), repr(alone[0]))
-            with self.assertRaisesRegex(differnet.Error, "position"):
-                scorer.inspect(picture(0))
+            score, heat = scorer.inspect(pictures[1])
+            self.assertEqual(repr(score), repr(alone[1]))
+            self.assertEqual(flat(heat), flat(differnet.Localizer(model).map(pictures[1])))
+            with differnet.Scorer(tiny_trainer(positions=0).run()) as without:
+                with self.assertRaisesRegex(differnet.Error, "position"):
+                    without.inspect(picture(0))
         # Two views of the model are looked at together; of more, the first may be enough.
         with differnet.Scorer(model, false_alarm_rate=1, views=20) as scorer:
             for image in (image_path, picture(0)):
@@ -705,13 +711,18 @@ class TrainingTest(unittest.TestCase):
         with self.assertRaises(differnet.Error):
             differnet.Trainer(tiny_extractor(), preset=7)
         paper = {"epoch_steps": 1, "schedule": differnet.SCHEDULE_CONSTANT, "learning_rate": 2e-4, "feature_noise": 0}
-        trained = tiny_trainer(preset=differnet.PRESET_PAPER).run().to_bytes()
-        self.assertEqual(trained, tiny_trainer(**paper).run().to_bytes())
+        flow_of = lambda **options: tiny_trainer(**options).run().flow.to_bytes()
+        trained = flow_of(preset=differnet.PRESET_PAPER)
+        self.assertEqual(trained, flow_of(**paper))
+        for name in paper:
+            self.assertNotEqual(trained, flow_of(**{key: paper[key] for key in paper if key != name}), name)
         self.assertEqual(tiny_trainer(preset=differnet.PRESET_COMPACT).run().to_bytes(),
                          tiny_trainer().run().to_bytes())
-        for name in paper:
-            fewer = {key: value for key, value in paper.items() if key != name}
-            self.assertNotEqual(trained, tiny_trainer(**fewer).run().to_bytes(), name)
+        densities = {preset: (info.flow, info.positions, info.preset) for preset in range(3)
+                     for info in [tiny_trainer(preset=preset).run().info]}
+        self.assertEqual(densities, {differnet.PRESET_COMPACT: (1, 1, "compact"),
+                                     differnet.PRESET_PAPER: (1, 0, "paper"),
+                                     differnet.PRESET_FAST: (0, 1, "fast")})
 
     def test_cancel(self):
         trainer = tiny_trainer()
@@ -940,7 +951,8 @@ class InterruptTest(unittest.TestCase):
 
     def test_one_image(self):
         views = min(1024, self.views)
-        for make, use in ((differnet.Scorer, "score"), (differnet.Scorer, "decide"), (differnet.Localizer, "map")):
+        gradient = functools.partial(differnet.Localizer, method=differnet.MAP_GRADIENT)
+        for make, use in ((differnet.Scorer, "score"), (differnet.Scorer, "decide"), (gradient, "map")):
             handle, again = make(self.model, views=views), make(self.model, views=views)
             self.interrupted(lambda: getattr(handle, use)(picture(1)))
             self.assertIsNotNone(handle._job)

@@ -14,7 +14,7 @@
 /* One case of the golden file. */
 struct data {
     float *train, *test; /* (images, rows, columns, channels), (tests, ...) */
-    double *distance, *distance_odd, *mean;
+    double *distance, *distance_odd, *distance_views, *mean;
     int32_t images, tests, rows, columns, channels, dims;
 };
 
@@ -45,6 +45,8 @@ static struct data read_case(const char *name)
     d.distance = golden_doubles(file, key, NULL);
     snprintf(key, sizeof key, "%s.distance_odd", name);
     d.distance_odd = golden_doubles(file, key, NULL);
+    snprintf(key, sizeof key, "%s.distance_views", name);
+    d.distance_views = d.images % 3 == 0 ? golden_doubles(file, key, NULL) : NULL;
     snprintf(key, sizeof key, "%s.mean", name);
     d.mean = golden_doubles(file, key, NULL);
     golden_close(file);
@@ -57,6 +59,7 @@ static void free_case(struct data *d)
     free(d->test);
     free(d->distance);
     free(d->distance_odd);
+    free(d->distance_views);
     free(d->mean);
 }
 
@@ -65,9 +68,9 @@ static size_t map_floats(const struct data *d)
     return (size_t)d->rows * (size_t)d->columns * (size_t)d->channels;
 }
 
-/* Images 0, 2, 4, ... make fold 0, the others fold 1; `left_out` is not learned from. */
-static dn_status fit(const struct data *d, int32_t left_out, const dn_allocator *allocator, pool *workers,
-                     positions **out)
+/* Images 0, 2, 4, ... make fold 0, the others fold 1; `left_out` is not learned from.  So many views are an image. */
+static dn_status fit_views(const struct data *d, int32_t views, int32_t left_out, const dn_allocator *allocator,
+                           pool *workers, positions **out)
 {
     positions_options options = positions_default_options();
     int32_t cells = d->rows * d->columns, fold[16];
@@ -76,6 +79,7 @@ static dn_status fit(const struct data *d, int32_t left_out, const dn_allocator 
     float *z = malloc((size_t)d->images * (size_t)cells * (size_t)d->dims * sizeof *z);
 
     ck_assert(rows && scratch && z);
+    options.views = views;
     for (int32_t i = 0; i < d->images; i++)
         fold[i] = i % 2;
     memcpy(rows, d->train, floats * sizeof *rows);
@@ -95,6 +99,12 @@ static dn_status fit(const struct data *d, int32_t left_out, const dn_allocator 
     free(scratch);
     free(z);
     return status;
+}
+
+static dn_status fit(const struct data *d, int32_t left_out, const dn_allocator *allocator, pool *workers,
+                     positions **out)
+{
+    return fit_views(d, 1, left_out, allocator, workers, out);
 }
 
 static void check_maps(const struct data *d, const positions *p, const double *expected, double tolerance)
@@ -125,6 +135,11 @@ START_TEST(test_against_numpy)
     if (d.images > 1) { /* fold 0 left out: learned from the odd images only */
         ck_ok(fit(&d, 0, &allocator, NULL, &p));
         check_maps(&d, p, d.distance_odd, 1e-4);
+        positions_unref(p);
+    }
+    if (d.distance_views) {
+        ck_ok(fit_views(&d, 3, -1, &allocator, NULL, &p));
+        check_maps(&d, p, d.distance_views, 1e-4);
         positions_unref(p);
     }
     free_case(&d);

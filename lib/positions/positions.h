@@ -63,12 +63,14 @@ typedef struct positions_options {
     int32_t dims;        /* at most: no more than there are channels */
     double prior;        /* rows that the shared covariance counts as */
     double floor;        /* added to the diagonal of each covariance */
+    double neighbour;    /* weight of the rows of a cell's neighbours, > 0 */
+    int32_t views;       /* of each image, one behind the other in z: each counts as its share of an image */
 } positions_options;
 positions_options positions_default_options(void);
 
 /* Mean, projection and whitening from `count` rows (count, channels); they are changed (standardised). */
 dn_status positions_fit_projection(positions *p, float *rows, int64_t count, pool *workers, dn_error *error);
-/* The Gaussians of images whose entry in `fold` (n) is not `left_out` (-1: of all).  z: (n, cells, dims). */
+/* The Gaussians of views whose entry in `fold` (n) is not `left_out` (-1: of all).  z: (n, cells, dims). */
 dn_status positions_fit_cells(positions *p, const positions_options *options, const float *z, int32_t n,
                               const int32_t *fold, int32_t left_out, pool *workers, dn_error *error);
 

@@ -1,11 +1,12 @@
 /* The Gaussian of each cell, in closed form.
  *
  * With n images, z_pi the row of image i in cell p, c_p the mean of cell p and N(p) the cells of its 3 x 3
- * neighbourhood inside the grid, of which there are m_p:
+ * neighbourhood inside the grid, w_q = 1 for the cell itself and `neighbour` for the others:
  *     S   = sum over p, i of (z_pi - c_p)(z_pi - c_p)' / (cells (n - 1))
- *     A_p = (sum over q in N(p), i of (z_qi - c_p)(z_qi - c_p)' + prior S) / (n m_p + prior) + floor I
+ *     A_p = (sum over q in N(p), i of w_q (z_qi - c_p)(z_qi - c_p)' + prior S) / (n sum w_q + prior) + floor I
  * The neighbours' rows steady the covariance, and where they differ from the cell's they widen it: a part that lies a
- * few pixels beside its place is not anomalous. */
+ * few pixels beside its place is not anomalous.  Of an image with copies each view counts as its share of one image:
+ * copies say how an image may vary, not that there are more of them. */
 #include <math.h>
 #include <string.h>
 
@@ -17,15 +18,16 @@
 
 positions_options positions_default_options(void)
 {
-    return (positions_options){.dims = 100, .prior = 20, .floor = 0.002};
+    return (positions_options){.dims = 100, .prior = 20, .floor = 0.002, .neighbour = 0.3, .views = 1};
 }
 
 struct fit {
     positions *p;
     const positions_options *options;
     const float *z;         /* (n, cells, dims) */
-    const int32_t *members; /* (count): images that are learned from */
+    const int32_t *members; /* (count): views that are learned from */
     int32_t count;
+    double images;          /* that these views are of */
     float *centre, *factor; /* of p */
     float *scatter;         /* (cells, dims, dims): sum over images of (z - c)(z - c)' of each cell */
     double *shared;         /* (dims, dims): S */
@@ -65,7 +67,7 @@ static void share_row(void *context, int32_t row, int32_t worker)
     const struct fit *fit = context;
     size_t dims = (size_t)fit->p->dims, cells = positions_cells(fit->p);
     double *sum = fit->shared + (size_t)row * dims;
-    double weight = 1.0 / ((double)cells * (fit->count > 1 ? fit->count - 1 : 1));
+    double weight = 1.0 / (fit->options->views * (double)cells * (fit->images > 1 ? fit->images - 1 : 1));
 
     (void)worker;
     memset(sum, 0, dims * sizeof *sum);
@@ -78,34 +80,39 @@ static void share_row(void *context, int32_t row, int32_t worker)
         sum[j] *= weight;
 }
 
-/* a += scatter of cell q about the centre of cell p: its own about its own centre, and n times the square of the
- * difference of the centres.  Upper triangle only. */
-static void add_neighbour(const struct fit *fit, size_t p, size_t q, double *a)
+/* a += weight times the scatter of cell q about the centre of cell p: its own about its own centre, and n times the
+ * square of the difference of the centres.  Upper triangle only. */
+static void add_neighbour(const struct fit *fit, size_t p, size_t q, double weight, double *a)
 {
     size_t dims = (size_t)fit->p->dims;
+    double share = weight / fit->options->views;
     const float *scatter = fit->scatter + q * dims * dims;
     double shift[POSITIONS_MAX_DIMS];
 
     for (size_t i = 0; i < dims; i++)
         shift[i] = (double)fit->centre[q * dims + i] - fit->centre[p * dims + i];
     for (size_t i = 0; i < dims; i++) {
-        double factor = fit->count * shift[i];
+        double factor = weight * fit->images * shift[i];
         for (size_t j = i; j < dims; j++)
-            a[i * dims + j] += scatter[i * dims + j] + factor * shift[j];
+            a[i * dims + j] += share * scatter[i * dims + j] + factor * shift[j];
     }
 }
 
 /* A_p, upper triangle. */
 static void covariance_of(const struct fit *fit, int32_t cell, double *a)
 {
-    int32_t columns = fit->p->columns, y = cell / columns, x = cell % columns, neighbours = 0;
+    int32_t columns = fit->p->columns, y = cell / columns, x = cell % columns;
+    double rows = 0;
     size_t dims = (size_t)fit->p->dims;
 
     memset(a, 0, dims * dims * sizeof *a);
     for (int32_t v = y > 0 ? y - 1 : 0; v <= y + 1 && v < fit->p->rows; v++)
-        for (int32_t u = x > 0 ? x - 1 : 0; u <= x + 1 && u < columns; u++, neighbours++)
-            add_neighbour(fit, (size_t)cell, (size_t)v * (size_t)columns + (size_t)u, a);
-    double weight = 1 / ((double)fit->count * neighbours + fit->options->prior);
+        for (int32_t u = x > 0 ? x - 1 : 0; u <= x + 1 && u < columns; u++) {
+            double weight = v == y && u == x ? 1 : fit->options->neighbour;
+            add_neighbour(fit, (size_t)cell, (size_t)v * (size_t)columns + (size_t)u, weight, a);
+            rows += weight * fit->images;
+        }
+    double weight = 1 / (rows + fit->options->prior);
     for (size_t i = 0; i < dims; i++) {
         for (size_t j = i; j < dims; j++)
             a[i * dims + j] = (a[i * dims + j] + fit->options->prior * fit->shared[i * dims + j]) * weight;
@@ -166,6 +173,7 @@ dn_status positions_fit_cells(positions *p, const positions_options *options, co
         for (int32_t i = 0; i < n; i++)
             if (left_out < 0 || fold[i] != left_out)
                 members[fit.count++] = i;
+        fit.images = (double)fit.count / options->views;
         status = run_fit(&fit, workers, error);
     }
     mem_free(&p->allocator, members);

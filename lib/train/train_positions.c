@@ -244,6 +244,7 @@ static dn_status run_fit(struct fit *fit, trained_positions *out, dn_error *erro
     int32_t count = fit->images->count;
 
     fit_options.dims = fit->density->dims;
+    fit_options.views = fit->copies + 1;
     TRY(project_views(fit, error));
     fit->folds = count < 2 ? 0 : count < FOLDS ? count : FOLDS;
     if (fit->folds > 0) {

@@ -34,18 +34,24 @@ def project(rows, dims):
     return mean, vectors / deviation[:, None] / np.sqrt(np.maximum(values, 1e-4))
 
 
-def fit(z, prior=20.0, floor=0.002):
-    """Centres and covariances of z (images, rows, columns, dims)."""
-    images, rows, columns, dims = z.shape
+def fit(z, prior=20.0, floor=0.002, neighbour=0.3, views=1):
+    """Centres and covariances of z (images * views, rows, columns, dims): each view counts as its share of an image."""
+    count, rows, columns, dims = z.shape
+    images = count / views
     centre = z.mean(0)
     within = (z - centre).reshape(-1, dims)
-    shared = within.T @ within / (rows * columns * max(1, images - 1))
+    shared = within.T @ within / views / (rows * columns * max(1, images - 1))
     covariance = np.zeros((rows, columns, dims, dims))
     for y in range(rows):
         for x in range(columns):
-            near = z[:, max(0, y - 1):y + 2, max(0, x - 1):x + 2] - centre[y, x]
-            near = near.reshape(-1, dims)
-            covariance[y, x] = (near.T @ near + prior * shared) / (len(near) + prior) + floor * np.eye(dims)
+            total, weights = np.zeros((dims, dims)), 0.0
+            for v in range(max(0, y - 1), min(rows, y + 2)):
+                for u in range(max(0, x - 1), min(columns, x + 2)):
+                    weight = 1.0 if (v, u) == (y, x) else neighbour
+                    near = z[:, v, u] - centre[y, x]
+                    total += weight / views * near.T @ near
+                    weights += weight * images
+            covariance[y, x] = (total + prior * shared) / (weights + prior) + floor * np.eye(dims)
     return centre, covariance
 
 
@@ -73,6 +79,9 @@ def main():
         half = (train - mean) @ projection  # the projection of all, the Gaussians without every second image
         centre, covariance = fit(half[1::2]) if images > 1 else (centre, covariance)
         tensors[name + ".distance_odd"] = distances((test - mean) @ projection, centre, covariance)
+        if images % 3 == 0:  # images of three views each
+            centre, covariance = fit((train - mean) @ projection, views=3)
+            tensors[name + ".distance_views"] = distances((test - mean) @ projection, centre, covariance)
     safetensors_io.save(os.path.join(FOLDER, "positions.safetensors"), tensors)
 
 
