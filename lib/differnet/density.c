@@ -55,9 +55,8 @@ double parts_combine(const part_standard standards[PARTS], const double scores[P
         return scores[PART_FLOW];
     double local = standardise(&standards[PART_LOCAL], scores[PART_LOCAL]);
     double whole = standardise(&standards[PART_WHOLE], scores[PART_WHOLE]);
-    double sum = damp(hypot(fmax(local, 0), fmax(whole, 0)) + 0.05 * (local + whole));
-
-    if (!isnan(scores[PART_FLOW]))
-        sum += damp(standardise(&standards[PART_FLOW], scores[PART_FLOW]));
-    return exp(sum);
+    if (isnan(scores[PART_FLOW]))
+        return exp(damp(hypot(fmax(local, 0), fmax(whole, 0)) + 0.05 * (local + whole)));
+    double flow = standardise(&standards[PART_FLOW], scores[PART_FLOW]);
+    return exp(damp(local) + damp(flow) + 3 * damp(fmax(whole - 2, 0)));
 }

@@ -32,12 +32,12 @@ double quantile(double *values, int32_t count, double share);
 part_standard part_measure(double *scores, int32_t count);
 
 /* The image's score from those of its parts; NaN where the model has no such part.  The flow's alone is that score.
- * Otherwise each is standardised, t = (log score - median) / spread.  Of the positions' two parts an image is as unusual
- * as one of them says:
- *     p = hypot(max(t_local, 0), max(t_whole, 0)) + 0.05 (t_local + t_whole)
- * and with a flow both densities are damped, so that none outshouts the other:
- *     score = exp(d(p) + d(t_flow)), d(t) = sign(t) log(1 + |t|)
- * which is about 1 for the typical good image, and grows with each of the scores. */
+ * Otherwise each is standardised, t = (log score - median) / spread, and damped, d(t) = sign(t) log(1 + |t|), so that none
+ * outshouts the others.  Without a flow an image is as unusual as one of the positions' two parts says:
+ *     score = exp(d(hypot(max(t_local, 0), max(t_whole, 0)) + 0.05 (t_local + t_whole)))
+ * With a flow, which looks at the whole image, the level of the map counts only where it is beyond all good images':
+ *     score = exp(d(t_local) + d(t_flow) + 3 d(max(t_whole - 2, 0)))
+ * Both are about 1 for the typical good image, and grow with each of the scores. */
 double parts_combine(const part_standard standards[PARTS], const double scores[PARTS]);
 
 #endif
