@@ -217,8 +217,8 @@ DN_API DN_CHECK_RESULT dn_status dn_image_encode_png(const dn_pixels *image, dn_
  * map: (height, width) floats as dn_localizer_map gives them (1 = the most that good images show).
  * NaN or infinity in it is DN_E_NUMERIC.
  * full: the map value that gets the hottest colour: > 1; <= 0 means the default DN_OVERLAY_FULL.
- * rgb: (height, width, 3) bytes of the caller.  Values up to 1 stay uncoloured; above, a perceptually uniform
- * colour map is blended in with growing weight. */
+ * rgb: (height, width, 3) bytes of the caller.  Values up to 1 stay uncoloured; above, the bright half of a
+ * perceptually uniform colour map is blended in with growing weight, so that it is seen on black parts as well. */
 #define DN_OVERLAY_FULL 4.0f
 DN_API DN_CHECK_RESULT dn_status dn_image_overlay(const dn_pixels *image, const float *map, float full,
                                                   uint8_t *rgb, dn_error *error);

@@ -251,8 +251,8 @@ static void print_text(const evaluation *result)
            result->auroc, result->interval[0], result->interval[1], result->average_precision, result->f1,
            result->f1_threshold);
     if (result->pixels)
-        printf("pixel       AUROC %.4f, AUPRO %.4f (up to %.0f %% false positives), %d views\n", result->pixel_auroc,
-               result->pixel_aupro, 100 * AUPRO_LIMIT, result->map_views);
+        printf("pixel       AUROC %.4f, AUPRO %.4f (up to %.0f %% false positives), %d view%s\n", result->pixel_auroc,
+               result->pixel_aupro, 100 * AUPRO_LIMIT, result->map_views, result->map_views == 1 ? "" : "s");
     if (!isnan(result->threshold))
         printf("verdicts    at a false-alarm rate of %.3g (score above %.4f): %zu of %zu good images called\n"
                "            anomalous, %zu of %zu defective ones missed\n", result->false_alarm_rate, result->threshold,
@@ -300,6 +300,8 @@ static int evaluate_set(const eval_job *job, const test_set *set)
     if (!tools.model)
         return EXIT_FAILED;
     result.model = model_info(tools.model);
+    if (result.model.positions && job->localizing.method != DN_MAP_GRADIENT)
+        result.map_views = 1;
     result.scores = need_memory(set->count, sizeof *result.scores);
     result.ranking = need_memory(set->count, sizeof *result.ranking);
     result.defect_auroc = need_memory(set->defect_count, sizeof *result.defect_auroc);
@@ -321,6 +323,7 @@ static int evaluate_set(const eval_job *job, const test_set *set)
 static int run_eval(const command_verb *verb, int argc, char **argv)
 {
     eval_job job = {0};
+    const char *method = NULL;
     test_set set;
     dn_scorer_options_init(&job.scoring);
     dn_localizer_options_init(&job.localizing);
@@ -331,7 +334,8 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
         {"views", 0, OPTION_INTEGER, &job.scoring.views, 0, 0, "N",
          "views per image to score with; default: the model's"},
         {"map-views", 0, OPTION_INTEGER, &job.localizing.views, 0, 0, "N",
-         "views per image for heat maps; default {}"},
+         "views per image for maps from the gradient;\ndefault {}"},
+        {"map", 0, OPTION_TEXT, &method, 0, 0, "METHOD", "positions or gradient, as in localize"},
         {"no-maps", 0, OPTION_FLAG, &job.no_maps, 0, 0, NULL,
          "no pixel figures: masks are not read and no maps\nmade for them, which saves half of the time or more"},
         {"fpr", 0, OPTION_REAL, &job.scoring.false_alarm_rate, 0, 0, "P",
@@ -353,6 +357,8 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
     if (job.report)
         remove_stale_output(job.report);
     picture_set_limit(job.scoring.max_pixels);
+    if (!set_map_method(method, &job.localizing.method))
+        return EXIT_FAILED;
     if ((job.report && !check_output_path(job.report)) || !open_test_set(job.data, !job.no_maps, job.quiet, &set))
         return EXIT_FAILED;
     code = evaluate_set(&job, &set);

@@ -60,6 +60,14 @@ static void write_model_json(const char *path, const dn_model *model)
     emit_unsigned(&json, "seed", info.seed);
     emit_real(&json, "final_loss", info.final_loss);
     emit_real(&json, "heatmap_scale", info.heatmap_scale > 0 ? info.heatmap_scale : NAN);
+    emit_text(&json, "preset", info.preset);
+    emit_bool(&json, "flow", info.flow == 1);
+    emit_bool(&json, "positions", info.positions == 1);
+    emit_integer(&json, "map_rows", info.map_rows);
+    emit_integer(&json, "map_columns", info.map_columns);
+    emit_integer(&json, "map_channels", info.map_channels);
+    emit_integer(&json, "position_dims", info.position_dims);
+    emit_real(&json, "positions_scale", info.positions_scale > 0 ? info.positions_scale : NAN);
     emit_integer(&json, "holdout_images", info.holdout_images);
     emit_open_array(&json, "holdout_scores");
     for (int32_t i = 0; i < count; i++)
@@ -94,21 +102,31 @@ static void print_model(const char *path, const dn_model *model)
            info.backbone_random ? ": RANDOM WEIGHTS that stand in for trained ones; expect poor results" : "");
     printf("input          %d x %d pixels, %d scales, %d features, %s\n", info.input_size, info.input_size, info.scales,
            info.feature_dim, info.standardized ? "standardised" : "not standardised");
-    printf("flow           %d blocks, hidden width %d, clamp %g\n", info.blocks, info.hidden, info.clamp);
+    if (*info.preset)
+        printf("preset         %s\n", info.preset);
+    if (info.positions)
+        printf("positions      %d x %d cells, %d channels, %d dimensions\n", info.map_rows, info.map_columns,
+               info.map_channels, info.position_dims);
+    if (info.flow)
+        printf("flow           %d blocks, hidden width %d, clamp %g\n", info.blocks, info.hidden, info.clamp);
     printf("parameters     %" PRId64 "\n", info.parameters);
-    printf("scoring        %d views, %s angles\n", info.views, angles_name(info.angles));
-    printf("trained on     %d images, %d epochs, ", info.train_images, info.epochs);
-    if (info.bank > 0)
+    if (info.flow)
+        printf("scoring        %d views, %s angles\n", info.views, angles_name(info.angles));
+    printf("trained on     %d images, ", info.train_images);
+    if (info.flow)
+        printf("%d epochs, ", info.epochs);
+    if (info.flow && info.bank > 0)
         printf("%d views of each, ", info.bank);
-    else
+    else if (info.flow)
         printf("fresh views for each step, ");
     printf("seed %" PRIu64, info.seed);
     if (isfinite(info.final_loss))
         printf(", final loss %.4f", info.final_loss);
     putchar('\n');
     print_holdout(model);
-    if (info.heatmap_scale > 0)
-        printf("heat map       scale %.4g\n", info.heatmap_scale);
+    double scale = info.positions ? info.positions_scale : info.heatmap_scale;
+    if (scale > 0)
+        printf("heat map       scale %.4g\n", scale);
     else
         printf("heat map       no scale: maps are not comparable between images\n");
 }

@@ -79,13 +79,17 @@ static bool write_picture(const dn_pixels *view, const char *output)
 }
 
 /* DIR/NAME_overlay.png, DIR/NAME_map.png */
-static bool write_pictures(const localize_job *job, const char *path, const char *stem, const mapped_image *picture)
+static bool write_pictures(const localize_job *job, const char *path, const char *stem, const mapped_image *picture,
+                           const dn_box *boxes, int32_t count)
 {
     uint8_t *rgb = picture_overlay(picture, path);
     uint16_t *gray = picture_map16(picture);
     char *overlay = need_text("%s/%s_overlay.png", job->folder, stem);
     char *map = need_text("%s/%s_map.png", job->folder, stem);
     int32_t width = picture->view.width, height = picture->view.height;
+
+    for (int32_t i = 0; rgb && i < count; i++)
+        picture_draw_box(picture, &boxes[i], rgb);
     bool written = rgb && write_picture(&(dn_pixels){rgb, width, height, 0, DN_RGB8, 0}, overlay)
                    && write_picture(&(dn_pixels){gray, width, height, 0, DN_GRAY16, 0}, map);
 
@@ -113,7 +117,7 @@ static bool localize_one(const localize_job *job, dn_localizer *localizer, const
         done = status == DN_OK;
     }
     char *output = need_text("%s/%s_boxes.json", job->folder, stem);
-    done = done && write_pictures(job, path, stem, &picture)
+    done = done && write_pictures(job, path, stem, &picture, boxes, count)
            && write_boxes_file(output, path, &picture, job->threshold, boxes, count);
     if (done && job->as_json) {
         write_boxes(stdout, path, &picture, job->threshold, boxes, count);
@@ -159,7 +163,8 @@ static int localize_with(const char *model_path, const dn_localizer_options *opt
         dn_model_unref(model);
         return EXIT_FAILED;
     }
-    if (!(model_info(model).heatmap_scale > 0))
+    dn_model_info info = model_info(model);
+    if (!(map_scale(&info, options->method) > 0))
         complain("%s: the model holds no heat-map scale: map values are not comparable, and the threshold of %g means "
                  "nothing in particular", model_path, job->threshold);
     static const char *const ends[] = {"_overlay.png", "_boxes.json", "_map.png", NULL};
@@ -174,6 +179,7 @@ static int localize_with(const char *model_path, const dn_localizer_options *opt
 static int run_localize(const command_verb *verb, int argc, char **argv)
 {
     localize_job job = {.threshold = 1};
+    const char *method = NULL;
     int64_t max_pixels = picture_limit();
     dn_localizer_options localizing;
     dn_localizer_options_init(&localizing);
@@ -181,7 +187,10 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
     const command_option options[] = {
         {"output", 'o', OPTION_TEXT, &job.folder, 0, 0, "DIR",
          "folder for the results (required);\nmade if it is not there"},
-        {"views", 0, OPTION_INTEGER, &localizing.views, 0, 0, "N", "rotated views per image; default {}"},
+        {"views", 0, OPTION_INTEGER, &localizing.views, 0, 0, "N", "rotated views per image of a gradient's map;\ndefault {}"},
+        {"map", 0, OPTION_TEXT, &method, 0, 0, "METHOD",
+         "positions: of the density at every position;\ngradient: of the flow, the paper's, much slower;\n"
+         "default: the former where the model has it"},
         {"threshold", 0, OPTION_REAL, &job.threshold, 1e-6, 1e6, "T",
          "map value from which on a region counts; default {},\nthe most that good images show"},
         {"json", 0, OPTION_FLAG, &job.as_json, 0, 0, NULL, "print each image's boxes, one JSON object per line"},
@@ -201,6 +210,8 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
         return wrong_operands(verb, argc == first ? "no model given" : "no images given");
     if (!job.folder)
         return wrong_operands(verb, "-o DIR is missing");
+    if (!set_map_method(method, &localizing.method))
+        return EXIT_FAILED;
     picture_set_limit(max_pixels);
     bool listed = true;
     for (int i = first + 1; i < argc; i++)

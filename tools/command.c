@@ -188,3 +188,22 @@ size_t batch_images(const dn_scorer *scorer)
 
     return together < MAX_BATCH ? (size_t)together : MAX_BATCH;
 }
+
+bool set_map_method(const char *text, int32_t *method)
+{
+    static const char *const names[] = {[DN_MAP_POSITIONS] = "positions", [DN_MAP_GRADIENT] = "gradient"};
+
+    *method = DN_MAP_DEFAULT;
+    for (int32_t i = DN_MAP_POSITIONS; text && i <= DN_MAP_GRADIENT; i++)
+        if (strcmp(text, names[i]) == 0)
+            *method = i;
+    if (text && *method == DN_MAP_DEFAULT)
+        complain("--map: '%s' is not known; there are positions and gradient", text);
+    return !text || *method != DN_MAP_DEFAULT;
+}
+
+double map_scale(const dn_model_info *info, int32_t method)
+{
+    return method == DN_MAP_POSITIONS || (method == DN_MAP_DEFAULT && info->positions) ? info->positions_scale
+                                                                                       : info->heatmap_scale;
+}

@@ -84,4 +84,10 @@ int wrong_operands(const command_verb *verb, const char *what);
 
 extern const command_verb verb_train, verb_score, verb_localize, verb_eval, verb_info, verb_convert;
 
+/* What --map says, into dn_localizer_options; complains and returns false if it is not known.  text: NULL for the
+ * model's best. */
+bool set_map_method(const char *text, int32_t *method);
+/* The scale of the maps that a localizer of this method makes: 0 if the model holds none. */
+double map_scale(const dn_model_info *info, int32_t method);
+
 #endif

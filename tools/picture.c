@@ -136,6 +136,63 @@ float picture_peak(const mapped_image *picture)
     return peak;
 }
 
+/* ---- drawing ---- */
+
+static const uint8_t line_colour[3] = {255, 236, 64};
+
+/* Lines are as wide as is seen when the whole picture is looked at. */
+static int32_t line_width(const mapped_image *picture)
+{
+    int32_t side = picture->view.width < picture->view.height ? picture->view.width : picture->view.height;
+
+    return side < 400 ? 1 : side / 400;
+}
+
+static void draw_pixel(const mapped_image *picture, uint8_t *rgb, int32_t x, int32_t y)
+{
+    if (x >= 0 && y >= 0 && x < picture->view.width && y < picture->view.height)
+        memcpy(rgb + ((size_t)y * (size_t)picture->view.width + (size_t)x) * 3, line_colour, 3);
+}
+
+/* Whether the map is above 1; outside the picture it is not. */
+static bool is_marked(const mapped_image *picture, int32_t x, int32_t y)
+{
+    return x >= 0 && y >= 0 && x < picture->view.width && y < picture->view.height &&
+           picture->map[(size_t)y * (size_t)picture->view.width + (size_t)x] > 1;
+}
+
+/* The inner edge of what is marked. */
+static void draw_contours(const mapped_image *picture, uint8_t *rgb)
+{
+    int32_t wide = line_width(picture);
+
+    for (int32_t y = 0; y < picture->view.height; y++)
+        for (int32_t x = 0; x < picture->view.width; x++)
+            if (is_marked(picture, x, y) &&
+                !(is_marked(picture, x - wide, y) && is_marked(picture, x + wide, y) &&
+                  is_marked(picture, x, y - wide) && is_marked(picture, x, y + wide)))
+                draw_pixel(picture, rgb, x, y);
+}
+
+/* A frame around the box, a little outside of it. */
+void picture_draw_box(const mapped_image *picture, const dn_box *box, uint8_t *rgb)
+{
+    int32_t wide = line_width(picture), gap = 3 * wide;
+    int32_t left = box->x - gap, top = box->y - gap;
+    int32_t right = box->x + box->width - 1 + gap, bottom = box->y + box->height - 1 + gap;
+
+    for (int32_t k = 0; k < wide; k++) {
+        for (int32_t x = left; x <= right; x++) {
+            draw_pixel(picture, rgb, x, top + k);
+            draw_pixel(picture, rgb, x, bottom - k);
+        }
+        for (int32_t y = top; y <= bottom; y++) {
+            draw_pixel(picture, rgb, left + k, y);
+            draw_pixel(picture, rgb, right - k, y);
+        }
+    }
+}
+
 uint8_t *picture_overlay(const mapped_image *picture, const char *path)
 {
     dn_error error;
@@ -143,11 +200,13 @@ uint8_t *picture_overlay(const mapped_image *picture, const char *path)
     uint8_t *rgb = need_memory((size_t)picture->view.width * (size_t)picture->view.height, 3);
     dn_status status = dn_image_overlay(&picture->view, picture->map, full, rgb, &error);
 
-    if (status == DN_OK)
-        return rgb;
-    complain_status(path, status, error.message);
-    free(rgb);
-    return NULL;
+    if (status != DN_OK) {
+        complain_status(path, status, error.message);
+        free(rgb);
+        return NULL;
+    }
+    draw_contours(picture, rgb);
+    return rgb;
 }
 
 uint16_t *picture_map16(const mapped_image *picture)

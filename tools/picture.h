@@ -29,6 +29,7 @@ float picture_peak(const mapped_image *picture);
  * DN_OVERLAY_FULL: so good parts stay clean, and a map that is far above what is usual still tells where.  NULL, with a
  * message, on failure. */
 uint8_t *picture_overlay(const mapped_image *picture, const char *path);
+void picture_draw_box(const mapped_image *picture, const dn_box *box, uint8_t *rgb); /* on an overlay */
 /* The map as 16-bit gray, as new memory. */
 uint16_t *picture_map16(const mapped_image *picture);
 

@@ -8,7 +8,9 @@
 #include "image/pixels.h"
 
 #define COLOURS 256
-#define HOTTEST_WEIGHT 0.75f /* share of the map's colour at `full`; the image stays visible below it */
+#define LEAST_WEIGHT 0.35f   /* share of the map's colour just above 1: seen on black parts and on white ones */
+#define HOTTEST_WEIGHT 0.75f /* at `full`; the image stays visible below it */
+#define FIRST_COLOUR 0.45f   /* where the colour map begins: its darkest part would not be seen on dark parts */
 
 /* The image's row as RGB8. */
 static void row_to_rgb(const dn_pixels *image, int32_t y, uint8_t *rgb)
@@ -28,15 +30,16 @@ static void row_to_rgb(const dn_pixels *image, int32_t y, uint8_t *rgb)
     }
 }
 
-/* Blends colours over one row.  t = 0 at map value 1, where the weight starts from 0, to 1 at `full`. */
+/* Blends colours over one row.  t = 0 at map value 1, up to which nothing is drawn, to 1 at `full`. */
 static void blend_row(const float *map, int32_t width, float full, uint8_t colours[COLOURS][3], uint8_t *rgb)
 {
     for (int32_t x = 0; x < width; x++, rgb += 3) {
         if (!(map[x] > 1))
             continue;
         float t = map[x] < full ? (map[x] - 1) / (full - 1) : 1;
-        float weight = HOTTEST_WEIGHT * sqrtf(t); /* rises fast, so that weak spots are seen too */
-        const uint8_t *colour = colours[(int)(t * (COLOURS - 1) + 0.5f)];
+        float weight = LEAST_WEIGHT + (HOTTEST_WEIGHT - LEAST_WEIGHT) * sqrtf(t);
+        float place = FIRST_COLOUR + (1 - FIRST_COLOUR) * t;
+        const uint8_t *colour = colours[(int)(place * (COLOURS - 1) + 0.5f)];
         for (int c = 0; c < 3; c++)
             rgb[c] = (uint8_t)((1 - weight) * (float)rgb[c] + weight * (float)colour[c] + 0.5f);
     }
