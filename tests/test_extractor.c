@@ -1,5 +1,6 @@
 /* Loading, recognising, writing and refusing backbones. */
 #include "cnn/extractor.h"
+#include "cnn/maps.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -312,6 +313,27 @@ START_TEST(lists_are_read)
 }
 END_TEST
 
+/* Marks for maps: those of the list, which its text keeps; without any, the last activation of each size, which the text
+ * does not tell. */
+START_TEST(layer_list_marks_maps)
+{
+    draft d = one_conv("[" CONV ",\"map\":true},{\"op\":\"relu6\",\"tap\":true}]");
+
+    dn_extractor *extractor = accept(&d, 64, 1);
+    ck_assert_int_eq(maps_taps(extractor), 1);
+    ck_assert_str_eq(maps_tap_name(extractor, 0), "a");
+    ck_assert_ptr_null(maps_tap_name(extractor, 1));
+    ck_assert_ptr_nonnull(strstr(extractor->layer_text, "\"map\":true"));
+    extractor_unref(extractor);
+    d = one_conv("[" CONV ",\"stride\":4},{\"op\":\"relu6\"},{\"op\":\"maxpool\",\"kernel\":3,\"stride\":2}]");
+    extractor = accept(&d, 64, 1);
+    ck_assert_int_eq(maps_taps(extractor), 1);
+    ck_assert_str_eq(maps_tap_name(extractor, 0), "relu6.1");
+    ck_assert_ptr_null(strstr(extractor->layer_text, "\"map\""));
+    extractor_unref(extractor);
+}
+END_TEST
+
 static const struct bad_list {
     const char *layers;
     dn_status status;
@@ -331,6 +353,8 @@ static const struct bad_list {
     {"[{\"op\":\"relu\",\"stride\":1}]", DN_E_UNSUPPORTED, "relu has no key \"stride\""},
     {"[{\"op\":\"maxpool\",\"kernel\":3,\"stride\":2,\"groups\":1}]", DN_E_UNSUPPORTED, "groups"},
     {"[{\"op\":\"relu\",\"tap\":1}]", DN_E_FORMAT, "\"tap\""},
+    {"[{\"op\":\"relu\",\"map\":\"yes\"}]", DN_E_FORMAT, "\"map\""},
+    {"[" CONV ",\"tap\":true},{\"op\":\"relu\",\"map\":true}]", DN_E_UNSUPPORTED, "behind the last"},
     {"[{\"op\":\"relu\",\"name\":\"\"}]", DN_E_FORMAT, "\"name\""},
     {"[{\"op\":\"relu\",\"name\":\"a \\\"b\"}]", DN_E_FORMAT, "\"name\""},
     {"[{\"op\":\"relu\",\"name\":\"1234567890123456789012345678901234567890123456789\"}]", DN_E_FORMAT, "\"name\""},
@@ -673,6 +697,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, sizes_are_checked);
     tcase_add_test(tcase, options_are_checked);
     tcase_add_test(tcase, lists_are_read);
+    tcase_add_test(tcase, layer_list_marks_maps);
     tcase_add_loop_test(tcase, bad_lists_are_refused, 0, (int)(sizeof bad_lists / sizeof bad_lists[0]));
     tcase_add_test(tcase, long_lists_are_bounded);
     tcase_add_test(tcase, long_features_are_refused);

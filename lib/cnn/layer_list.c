@@ -30,10 +30,11 @@ const char layer_list_alexnet[] =
     "{\"op\":\"maxpool\",\"name\":\"features.12\",\"kernel\":3,\"stride\":2}]";
 const int32_t layer_list_alexnet_kernels[LAYER_LIST_ALEXNET_CONVS] = {11, 5, 3, 3, 3};
 
-enum { KEY_OP, KEY_NAME, KEY_TAP, KEY_WEIGHT, KEY_BIAS, KEY_KERNEL, KEY_STRIDE, KEY_PAD, KEY_GROUPS, KEYS };
-static const char *const key_names[KEYS] = {"op", "name", "tap", "weight", "bias", "kernel", "stride", "pad", "groups"};
+enum { KEY_OP, KEY_NAME, KEY_TAP, KEY_MAP, KEY_WEIGHT, KEY_BIAS, KEY_KERNEL, KEY_STRIDE, KEY_PAD, KEY_GROUPS, KEYS };
+static const char *const key_names[KEYS] = {"op",   "name",   "tap",    "map", "weight",
+                                            "bias", "kernel", "stride", "pad", "groups"};
 #define KEY_BIT(key) (1u << (key))
-#define ANY_KEYS (KEY_BIT(KEY_OP) | KEY_BIT(KEY_NAME) | KEY_BIT(KEY_TAP)) /* of every operator */
+#define ANY_KEYS (KEY_BIT(KEY_OP) | KEY_BIT(KEY_NAME) | KEY_BIT(KEY_TAP) | KEY_BIT(KEY_MAP)) /* of every operator */
 #define CONV_KEYS \
     (KEY_BIT(KEY_WEIGHT) | KEY_BIT(KEY_BIAS) | KEY_BIT(KEY_STRIDE) | KEY_BIT(KEY_PAD) | KEY_BIT(KEY_GROUPS))
 #define POOL_KEYS (KEY_BIT(KEY_KERNEL) | KEY_BIT(KEY_STRIDE) | KEY_BIT(KEY_PAD))
@@ -235,6 +236,18 @@ static void default_name(cnn_layer *layer, const char *op, int32_t index)
     snprintf(layer->name, sizeof layer->name, "%.*s", (int)length, layer->weight_name);
 }
 
+/* true, or false, which is also what an absent one means. */
+static dn_status read_mark(const struct reader *r, int key, int32_t *mark)
+{
+    enum json_type type = json_type_of(r->values[key]);
+
+    if (type != JSON_NONE && type != JSON_TRUE && type != JSON_FALSE)
+        return fail(r->error, DN_E_FORMAT, "%s: layer %d: \"%s\" must be true or false", r->label, r->index,
+                    key_names[key]);
+    *mark = type == JSON_TRUE;
+    return DN_OK;
+}
+
 static dn_status read_layer(struct reader *r, cnn_layer *layer)
 {
     const struct operation *operation = NULL;
@@ -245,10 +258,8 @@ static dn_status read_layer(struct reader *r, cnn_layer *layer)
     TRY(check_keys(r, operation));
     layer->kind = operation->kind;
     layer->activation = operation->activation;
-    enum json_type tap = json_type_of(r->values[KEY_TAP]);
-    if (tap != JSON_NONE && tap != JSON_TRUE && tap != JSON_FALSE)
-        return fail(r->error, DN_E_FORMAT, "%s: layer %d: \"tap\" must be true or false", r->label, r->index);
-    layer->tap = tap == JSON_TRUE;
+    TRY(read_mark(r, KEY_TAP, &layer->tap));
+    TRY(read_mark(r, KEY_MAP, &layer->map));
     if (layer->kind == LAYER_CONV)
         TRY(read_conv(r, layer));
     else if (layer->kind != LAYER_ACTIVATION)
@@ -274,7 +285,7 @@ static dn_status check_tensor_names(const dn_extractor *extractor, const char *l
     return DN_OK;
 }
 
-static void set_taps(dn_extractor *extractor)
+static dn_status set_taps(dn_extractor *extractor, const char *label, dn_error *error)
 {
     int32_t last = -1;
 
@@ -289,7 +300,12 @@ static void set_taps(dn_extractor *extractor)
         extractor->layers[last].tap = 1;
         extractor->taps = 1;
     }
+    for (int32_t i = last + 1; i < extractor->layer_count; i++)
+        if (extractor->layers[i].map)
+            return fail(error, DN_E_UNSUPPORTED, "%s: layer %s is marked \"map\", but lies behind the last \"tap\"", label,
+                        extractor->layers[i].name);
     extractor->layer_count = last + 1;
+    return DN_OK;
 }
 
 static dn_status read_list(dn_extractor *extractor, json_value list, const char *label, dn_error *error)
@@ -310,7 +326,7 @@ static dn_status read_list(dn_extractor *extractor, json_value list, const char 
     for (json_cursor cursor = json_inside(list); json_next(&cursor, &none, &r.object); r.index++)
         TRY(read_layer(&r, &extractor->layers[r.index]));
     extractor->layer_count = (int32_t)count;
-    set_taps(extractor);
+    TRY(set_taps(extractor, label, error));
     return check_tensor_names(extractor, label, error);
 }
 
@@ -382,6 +398,8 @@ static void put_layer(json_writer *json, const cnn_layer *layer)
         put_pool(json, &layer->pool);
     if (layer->tap)
         json_put_word(json, "tap", "true");
+    if (layer->map)
+        json_put_word(json, "map", "true");
     json_close(json, "}");
 }
 
