@@ -1,5 +1,9 @@
 /* Shows where a defect is: writes the heat map over the image as PNG and prints the boxes.
  *
+ * The map is the one of the density at every position, from one view, if the model has that; otherwise the gradient of
+ * the flow's loss.  options.method asks for one of them.  A program that wants the verdict as well makes a scorer and
+ * calls dn_scorer_inspect: both from one pass.
+ *
  *   cc heatmap.c -o heatmap $(pkg-config --cflags --libs differnet)
  *   ./heatmap part.dnm photo.jpg overlay.png
  */

@@ -9,10 +9,11 @@
 
 static int32_t show_progress(const dn_progress *progress, void *user)
 {
-    static const char *const phases[] = {"", "features", "training", "held-out images", "heat-map scale"};
+    static const char *const phases[] = {"", "features", "training", "held-out images", "heat-map scale",
+                                         "feature maps", "positions"};
 
     (void)user;
-    if (progress->phase >= 1 && progress->phase <= 4)
+    if (progress->phase >= 1 && progress->phase <= DN_PHASE_POSITIONS)
         fprintf(stderr, "\r%-16s %lld of %lld ", phases[progress->phase], (long long)progress->done,
                 (long long)progress->total);
     return 0; /* non-zero would cancel */
@@ -30,7 +31,7 @@ static dn_status train(char **paths, int count, dn_model **model)
         fprintf(stderr, "backbone: %s\n", error.message);
         return status;
     }
-    dn_train_options_init(&options);
+    dn_train_options_init(&options); /* learned in seconds: dn_train_options_preset(&options, DN_PRESET_FAST) */
     options.threads = 2;
     status = dn_trainer_create(extractor, &options, &trainer, &error);
     dn_extractor_unref(extractor); /* the trainer holds its own reference */
