@@ -189,12 +189,12 @@ DN_API void dn_image_options_init_size(dn_image_options *options, size_t size);
  * More than 8 bits of gray become DN_GRAY16, other gray DN_GRAY8, everything else DN_RGB8 (alpha dropped, 16-bit colour
  * rounded to 8).  The largest value that the file's format can express is white.  Orientation is applied (EXIF in JPEG
  * and PNG, TIFF's own).
- * Truncated or corrupt input is an error (DN_E_FORMAT) that names the file; nothing is guessed.  Let through is what leaves
- * all pixels as they were meant, though a file should not have it: in a JPEG zeros before a marker, up to
- * three other bytes between the segments before the picture, an unknown JFIF revision or Adobe colour transform; in all formats bytes behind the
- * end.  What loses pixels stays an error, above all other bytes in a JPEG's picture, and a missing end.
- * Errors: DN_E_IO, DN_E_LIMIT (the options' limits; a side of more than 2^20 pixels; a JPEG of more than 100 scans),
- * DN_E_FORMAT (also a file of another format: the message tells which), DN_E_UNSUPPORTED. */
+ * Truncated or corrupt input is an error (DN_E_FORMAT) that names the file; nothing is guessed.  Let through is what
+ * leaves all pixels as they were meant, though a file should not have it: in a JPEG zeros before a marker, up to
+ * three other bytes between the segments before the picture, an unknown JFIF revision or Adobe colour transform; in all
+ * formats bytes behind the end.  What loses pixels stays an error, above all other bytes in a JPEG's picture, and a
+ * missing end. Errors: DN_E_IO, DN_E_LIMIT (the options' limits; a side of more than 2^20 pixels; a JPEG of more than
+ * 100 scans), DN_E_FORMAT (also a file of another format: the message tells which), DN_E_UNSUPPORTED. */
 DN_API DN_CHECK_RESULT dn_status dn_image_open_path(const char *path, const dn_image_options *options,
                                                     dn_image **out, dn_error *error);
 /* Like dn_image_open_path, but from `size` bytes in memory, which are not kept. */
@@ -203,8 +203,8 @@ DN_API DN_CHECK_RESULT dn_status dn_image_open_memory(const void *bytes, size_t 
 /* Describes the image's pixels, tightly packed.  They live as long as the image.  All zeros for a NULL image. */
 DN_API void dn_image_pixels(const dn_image *image, dn_pixels *out);
 DN_API void dn_image_free(dn_image *image); /* NULL is allowed */
-/* Number `index` (0, 1, ...) of the file-name endings of the formats that dn_image_open_path reads, in lower case and with
- * the dot (".png"), to look for images in a folder; NULL: no more of them.  Static string.  Any thread. */
+/* Number `index` (0, 1, ...) of the file-name endings of the formats that dn_image_open_path reads, in lower case and
+ * with the dot (".png"), to look for images in a folder; NULL: no more of them.  Static string.  Any thread. */
 DN_API const char *dn_image_ending(int32_t index);
 
 /* Writes a PNG of any dn_pixels (DN_GRAY16 as 16 bit, alpha dropped), atomically: the file appears complete or not
@@ -437,8 +437,8 @@ DN_API void dn_model_options_init_size(dn_model_options *options, size_t size);
 
 /* Opens a model file (.dnm).  The file is mapped, and float32 weights of the flow are used where they lie: they take no
  * memory of their own, and processes that open the same file share them.  So it must not be changed in place while the
- * model, or its flow, lives: results would change, and a file that is cut short kills the process (SIGBUS).  Removing it
- * or replacing it by rename, as dn_model_save does, is fine.  Errors: DN_E_IO, DN_E_FORMAT (also a checksum that
+ * model, or its flow, lives: results would change, and a file that is cut short kills the process (SIGBUS).  Removing
+ * it or replacing it by rename, as dn_model_save does, is fine.  Errors: DN_E_IO, DN_E_FORMAT (also a checksum that
  * differs), DN_E_KIND (a backbone, flow or checkpoint), DN_E_VERSION, DN_E_NUMERIC, DN_E_UNSUPPORTED and DN_E_LIMIT
  * (its backbone, see dn_extractor_open_path). */
 DN_API DN_CHECK_RESULT dn_status dn_model_open_path(const char *path, const dn_model_options *options,
@@ -469,8 +469,9 @@ typedef struct dn_model_info {
     int32_t standardized;   /* 1: features are standardised before the flow */
     int32_t backbone_random;/* 1: the backbone has random weights that stand in for trained ones */
     int32_t storage;        /* DN_STORAGE_... of the file it was opened from; DN_STORAGE_F32 for a new model */
-    int32_t train_images;   /* images the flow learned from */
-    int32_t holdout_images; /* good images kept out, whose scores give the p-values (0: no verdicts) */
+    int32_t train_images;   /* images the flow learned from; without a flow those that the positions' density did */
+    int32_t holdout_images; /* good images whose scores give the p-values (0: no verdicts): kept out of the flow's
+                               training; without a flow all, each scored by a density that has not seen it */
     int32_t epochs;         /* epochs trained */
     int32_t bank;           /* views per image in the feature bank; 0: fresh views each step */
     uint64_t seed;
@@ -497,8 +498,8 @@ DN_API const double *dn_model_holdout_scores(const dn_model *model, int32_t *cou
 /* The model's parts, for use on their own.  Borrowed: they live as long as the model; ref them to keep them. */
 DN_API dn_extractor *dn_model_extractor(const dn_model *model);
 DN_API dn_flow *dn_model_flow(const dn_model *model); /* NULL: the model holds none */
-/* Standardisation y' = (y - mean) / deviation before the flow: pointers to (feature_dim) floats that live as long as the
- * model; NULL without a flow. */
+/* Standardisation y' = (y - mean) / deviation before the flow: pointers to (feature_dim) floats that live as long as
+ * the model; NULL without a flow. */
 DN_API const float *dn_model_feature_mean(const dn_model *model);
 DN_API const float *dn_model_feature_deviation(const dn_model *model);
 
@@ -555,8 +556,8 @@ DN_API DN_CHECK_RESULT dn_status dn_scorer_create(dn_model *model, const dn_scor
 /* Scores an image of at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite.  *score is
  * written on success only. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score(dn_scorer *scorer, const dn_pixels *image, dn_score *score);
-/* Like dn_scorer_score, but decodes a file, within the limits of the scorer's options (errors as in dn_image_open_path).  An
- * image that is too small is refused by its header. */
+/* Like dn_scorer_score, but decodes a file, within the limits of the scorer's options (errors as in
+ * dn_image_open_path).  An image that is too small is refused by its header. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score_path(dn_scorer *scorer, const char *path, dn_score *score);
 
 /* Like dn_scorer_score, but ends as soon as the verdict is certain: the score is a mean of terms >= 0, so once those of
@@ -627,11 +628,11 @@ DN_API void dn_localizer_options_init_size(dn_localizer_options *options, size_t
  * scratch than all before it; dn_localizer_boxes allocates and frees within the call. */
 DN_API DN_CHECK_RESULT dn_status dn_localizer_create(dn_model *model, const dn_localizer_options *options,
                                                      dn_localizer **out, dn_error *error);
-/* Heat map in the image's own pixels.  map: (height, width) floats, >= 0; 1 is what good images hardly exceed (unscaled if
- * the model holds no scale).
+/* Heat map in the image's own pixels.  map: (height, width) floats, >= 0; 1 is what good images hardly exceed (unscaled
+ * if the model holds no scale).
  * DN_MAP_POSITIONS: the squared Mahalanobis distance of each cell of the feature maps (dn_maps_info) from what good
- * images have there, smoothed by 0.6 cells, divided by the root of its median (an image that is unusual as a whole raises
- * all cells), interpolated between the cells' centres, divided by positions_scale.
+ * images have there, smoothed by 0.6 cells, divided by the root of its median (an image that is unusual as a whole
+ * raises all cells), interpolated between the cells' centres, divided by positions_scale.
  * DN_MAP_GRADIENT (paper section 3.5): the gradient of the training loss with respect to each view is rotated back and
  * blurred; |.| is averaged over views and channels, squared, and divided by heatmap_scale, which was measured with the
  * default views and sigma: fewer views or less blur give larger values.

@@ -313,8 +313,8 @@ START_TEST(lists_are_read)
 }
 END_TEST
 
-/* Marks for maps: those of the list, which its text keeps; without any, the last activation of each size, which the text
- * does not tell. */
+/* Marks for maps: those of the list, which its text keeps; without any, the last activation of each size, which the
+ * text does not tell. */
 START_TEST(layer_list_marks_maps)
 {
     draft d = one_conv("[" CONV ",\"map\":true},{\"op\":\"relu6\",\"tap\":true}]");

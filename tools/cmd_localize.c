@@ -187,7 +187,8 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
     const command_option options[] = {
         {"output", 'o', OPTION_TEXT, &job.folder, 0, 0, "DIR",
          "folder for the results (required);\nmade if it is not there"},
-        {"views", 0, OPTION_INTEGER, &localizing.views, 0, 0, "N", "rotated views per image of a gradient's map;\ndefault {}"},
+        {"views", 0, OPTION_INTEGER, &localizing.views, 0, 0, "N",
+         "rotated views per image of a gradient's map;\ndefault {}"},
         {"map", 0, OPTION_TEXT, &method, 0, 0, "METHOD",
          "positions: of the density at every position;\ngradient: of the flow, the paper's, much slower;\n"
          "default: the former where the model has it"},

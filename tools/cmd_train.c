@@ -392,7 +392,7 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         {"views", 0, OPTION_INTEGER, &given.views, 0, 0, "N",
          "views per image the model scores with by default;\ndefault: the preset's"},
         {"holdout", 0, OPTION_REAL, &job.training.holdout, 0, 0, "SHARE",
-         "share of the images kept out of training to tell\np-values from; default {}"},
+         "share of the images kept out of the flow's training\nto tell p-values from; default {}"},
         {"input-size", 0, OPTION_INTEGER, &job.extracting.input_size, 0, 0, "PIXELS",
          "side of a view, a multiple of 32; default {}"},
         {"scales", 0, OPTION_INTEGER, &job.extracting.scales, 0, 0, "N", "sizes each view is seen at; default {}"},

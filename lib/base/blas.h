@@ -7,9 +7,9 @@
 #define BLAS_N 0 /* as stored */
 #define BLAS_T 1 /* transposed */
 
-/* To be called on the way to what follows: is there memory for products of `threads` threads at the same time?  Otherwise
- * DN_E_MEMORY.  (OpenBLAS maps a work buffer for each of them when it first needs it, and loops for ever where it gets
- * none.)  Cheap when it was asked for as many threads before.
+/* To be called on the way to what follows: is there memory for products of `threads` threads at the same time?
+ * Otherwise DN_E_MEMORY.  (OpenBLAS maps a work buffer for each of them when it first needs it, and loops for ever
+ * where it gets none.)  Cheap when it was asked for as many threads before.
  *
  * It can only look: a host that takes the memory before the products do can still make them wait for it. */
 dn_status blas_reserve(int32_t threads, dn_error *error);

@@ -35,8 +35,8 @@ void features_forward(const dn_extractor *extractor, features_source source, voi
 
 /* The gradient towards views (n, size, size, 3): features as above, and pixel_gradient (n, size, size, 3) of
  * <feature_gradient, features>.  The gradient of the features may depend on the features: `chain` is called once after
- * the forward pass (of all scales) to turn features (n, feature_dim) into feature_gradient (n, feature_dim), both inside the
- * scratch. */
+ * the forward pass (of all scales) to turn features (n, feature_dim) into feature_gradient (n, feature_dim), both
+ * inside the scratch. */
 typedef void (*features_chain)(void *context, const float *features, int32_t n, float *feature_gradient);
 void features_gradient(const dn_extractor *extractor, const float *views, int32_t n, features_chain chain,
                        void *context, float *pixel_gradient, float *scratch);

@@ -1,5 +1,5 @@
-/* A view's feature maps at a common grid: the outputs of the layers that are tapped for maps, brought to the grid of the
- * coarsest of them, one behind the other as channels. */
+/* A view's feature maps at a common grid: the outputs of the layers that are tapped for maps, brought to the grid of
+ * the coarsest of them, one behind the other as channels. */
 #ifndef DN_CNN_MAPS_H
 #define DN_CNN_MAPS_H
 
@@ -28,9 +28,9 @@ void maps_forward(const dn_extractor *extractor, const float *view, float *maps,
 /* maps_forward of n views, with scratch of its own; DN_E_NUMERIC if a number is not finite. */
 dn_status maps_of_views(const dn_extractor *extractor, const float *views, int32_t n, float *maps, dn_error *error);
 
-/* Brings `source` (height, width, channels) to the grid: averages the pixels of each cell where it is finer, interpolates
- * between its pixels where it is coarser.  Written to channels first .. first + channels - 1 of grid (rows, columns,
- * stride). */
+/* Brings `source` (height, width, channels) to the grid: averages the pixels of each cell where it is finer,
+ * interpolates between its pixels where it is coarser.  Written to channels first .. first + channels - 1 of grid
+ * (rows, columns, stride). */
 void maps_to_grid(const float *source, int32_t height, int32_t width, int32_t channels, float *grid, int32_t rows,
                   int32_t columns, int32_t stride, int32_t first);
 

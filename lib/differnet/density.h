@@ -18,8 +18,8 @@ extern const char *const density_names[DENSITIES];
  * and the level of the whole. */
 enum part { PART_FLOW, PART_LOCAL, PART_WHOLE, PARTS };
 
-/* Where the logarithms of a part's scores of good images lie that it did not learn from, so that scores of several parts
- * can be compared.  spread 0: not known. */
+/* Where the logarithms of a part's scores of good images lie that it did not learn from, so that scores of several
+ * parts can be compared.  spread 0: not known. */
 typedef struct part_standard {
     double median, spread; /* spread: from the median to the 90 % quantile */
 } part_standard;
@@ -32,8 +32,8 @@ double quantile(double *values, int32_t count, double share);
 part_standard part_measure(double *scores, int32_t count);
 
 /* The image's score from those of its parts; NaN where the model has no such part.  The flow's alone is that score.
- * Otherwise each is standardised, t = (log score - median) / spread, and damped, d(t) = sign(t) log(1 + |t|), so that none
- * outshouts the others.  Without a flow an image is as unusual as one of the positions' two parts says:
+ * Otherwise each is standardised, t = (log score - median) / spread, and damped, d(t) = sign(t) log(1 + |t|), so that
+ * none outshouts the others.  Without a flow an image is as unusual as one of the positions' two parts says:
  *     score = exp(d(hypot(max(t_local, 0), max(t_whole, 0)) + 0.05 (t_local + t_whole)))
  * With a flow, which looks at the whole image, the level of the map counts only where it is beyond all good images':
  *     score = exp(d(t_local) + d(t_flow) + 3 d(max(t_whole - 2, 0)))

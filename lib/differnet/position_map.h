@@ -1,11 +1,13 @@
-/* One image through the density at every position: canvas -> upright view -> feature maps -> distances -> map, score. */
+/* One image through the density at every position: canvas -> upright view -> feature maps -> distances -> map, score.
+ * */
 #ifndef DN_DIFFERNET_POSITION_MAP_H
 #define DN_DIFFERNET_POSITION_MAP_H
 
 #include "cnn/maps.h"
 #include "differnet/model.h"
 
-/* The map is smoothed by a Gaussian of so many cells: what is anomalous covers more than one of them, chance does not. */
+/* The map is smoothed by a Gaussian of so many cells: what is anomalous covers more than one of them, chance does not.
+ * */
 #define POSITION_MAP_SIGMA 0.6
 /* Share of the cells whose mean tells what stands out. */
 #define POSITION_TOP_SHARE 0.025
@@ -33,7 +35,8 @@ void position_scores(position_level level, double share, double *local, double *
 /* The share for which local and whole are uncorrelated over good images: by least squares of log top on log median,
  * within 0 .. 1.5, shrunk by count / (count + 10), because a few images tell little about it. */
 double position_fit_share(const position_level *levels, int32_t count);
-/* The map divided by the root of its median: what is shown.  An image that is unusual as a whole raises all its cells. */
+/* The map divided by the root of its median: what is shown.  An image that is unusual as a whole raises all its cells.
+ * */
 void position_normalise(float *map, size_t cells, double median);
 
 /* Brings the map to the image's own pixels, (height, width): linear between the cells' centres, constant beyond the

@@ -201,9 +201,9 @@ dn_status scorer_score_list(dn_scorer *scorer, const scorer_list *list, scorer_r
 
 /* ---- verdict ---- */
 
-/* The sum only grows, and the image's score with it: a view's score is >= 0, and rounding keeps the order of sums and of quotients.  So the score will
- * be at least the first views' sum over the number of all views, computed like the score itself, and what is anomalous
- * with that is anomalous. */
+/* The sum only grows, and the image's score with it: a view's score is >= 0, and rounding keeps the order of sums and
+ * of quotients.  So the score will be at least the first views' sum over the number of all views, computed like the
+ * score itself, and what is anomalous with that is anomalous. */
 static dn_status decide_loaded(dn_scorer *scorer, dn_score *score, dn_error *cause)
 {
     score_sum sum = {0, 0};

@@ -89,8 +89,8 @@ dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_scor
 /* Like scorer_score, but ends as soon as the verdict is certain. */
 dn_status scorer_decide(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error);
 
-/* scorer_score of the caller's pixels, and its map in their size (height, width), divided by the model's scale: from one
- * pass.  DN_E_STATE if the model has no density at every position. */
+/* scorer_score of the caller's pixels, and its map in their size (height, width), divided by the model's scale: from
+ * one pass.  DN_E_STATE if the model has no density at every position. */
 dn_status scorer_inspect(dn_scorer *scorer, const scorer_input *image, float *map, dn_score *score, dn_error *error);
 
 /* Many images: files, or the caller's pixels. */

@@ -21,8 +21,8 @@
 /* Markers, as they follow an 0xFF. */
 enum { RST0 = 0xD0, RST7 = 0xD7, EOI = 0xD9, SOS = 0xDA, APP1 = 0xE1, SOF55 = 0xF7 /* JPEG-LS */ };
 
-/* Counts the zero bytes that stand before markers.  Scans are told from segments, so that zeros at a segment's end do not
- * count. */
+/* Counts the zero bytes that stand before markers.  Scans are told from segments, so that zeros at a segment's end do
+ * not count. */
 typedef struct padding_walk {
     size_t at;       /* how far it has come */
     _Bool in_scan;
@@ -168,8 +168,8 @@ static _Bool harmless_bytes(jpeg_job *job)
 }
 
 /* A warning means corrupt or missing data, for which libjpeg would put in something of its own: an error here.  Three
- * kinds leave all pixels as they were meant: an unknown revision of the JFIF header, a colour transform that Adobe never
- * defined (three components are YCbCr then, for all decoders), and padding. */
+ * kinds leave all pixels as they were meant: an unknown revision of the JFIF header, a colour transform that Adobe
+ * never defined (three components are YCbCr then, for all decoders), and padding. */
 static void job_emit(j_common_ptr common, int level)
 {
     jpeg_job *job = common->client_data;

@@ -93,8 +93,8 @@ static int job_complain(TIFF *tiff, void *user, const char *module, const char *
     return 1;
 }
 
-/* Most warnings about the directory are about tags that do not matter here.  But without some tags libtiff guesses: gray
- * where the palette is lost. */
+/* Most warnings about the directory are about tags that do not matter here.  But without some tags libtiff guesses:
+ * gray where the palette is lost. */
 static _Bool matters(const char *warning)
 {
     static const char *const tags[] = {"\"ColorMap\"", "\"ExtraSamples\"", "\"FillOrder\"", "\"Orientation\"",
@@ -250,8 +250,8 @@ static void store(const tiff_job *job, size_t to, uint32_t value)
     }
 }
 
-/* `count` pixels from the start of `row` to the image's pixels from (x, y) on; plane: which of the colours the row holds,
- * where each has its own. */
+/* `count` pixels from the start of `row` to the image's pixels from (x, y) on; plane: which of the colours the row
+ * holds, where each has its own. */
 static void store_pixels(const tiff_job *job, const uint8_t *row, size_t count, size_t x, size_t y, size_t plane)
 {
     const size_t first = y * job->width + x, channels = job->image->format == DN_RGB8 ? 3 : 1;

@@ -9,8 +9,8 @@
 #include "nn/winograd.h"
 
 /* The direct method: strips of output positions of all views, each strip's windows laid out as the rows of a matrix
- * that stays in the cache (512 KB), times the weights.  A strip has at least STRIP_LEAST positions, for fewer do not pay
- * for reading the weights. */
+ * that stays in the cache (512 KB), times the weights.  A strip has at least STRIP_LEAST positions, for fewer do not
+ * pay for reading the weights. */
 #define STRIP_FLOATS ((size_t)128 * 1024)
 #define STRIP_LEAST 64
 

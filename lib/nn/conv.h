@@ -38,8 +38,8 @@ size_t conv_gradient_scratch(const conv_spec *spec, int32_t views, int32_t in_h,
 /* y = activation(conv(x) + bias).  x: (views, in_h, in_w, in_c) -> y: (views, out_h, out_w, out_c). */
 void conv_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w, const float *x,
                   enum activation activation, float *y, float *scratch);
-/* conv_forward of one view, its work shared out: the same bits for any number of workers.  (The direct method's products
- * and depthwise layers run on the caller alone.)  scratch: conv_shared_scratch(). */
+/* conv_forward of one view, its work shared out: the same bits for any number of workers.  (The direct method's
+ * products and depthwise layers run on the caller alone.)  scratch: conv_shared_scratch(). */
 size_t conv_shared_scratch(const conv_spec *spec, int32_t in_h, int32_t in_w, int32_t threads);
 void conv_forward_shared(const conv_spec *spec, int32_t in_h, int32_t in_w, const float *x, enum activation activation,
                          float *y, float *scratch, struct pool *workers);

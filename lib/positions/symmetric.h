@@ -8,7 +8,8 @@
 /* A = U'U (Cholesky), U upper, in place: a (n, n) row-major, of which the upper triangle is read and written.  False if
  * A is not positive definite to working precision. */
 _Bool cholesky(double *a, int32_t n);
-/* The inverse of an upper triangular U (n, n), to inverse (n, n), upper; what lies below is neither read nor written. */
+/* The inverse of an upper triangular U (n, n), to inverse (n, n), upper; what lies below is neither read nor written.
+ * */
 void invert_triangle(const double *u, int32_t n, double *inverse);
 /* Eigenvectors of A (n, n), full and symmetric, by Jacobi's cyclic rotations: a becomes nearly diagonal, with the
  * eigenvalues there in no order; row i of vectors (n, n) belongs to a[i][i].  Ends after at most 30 sweeps. */

@@ -272,8 +272,8 @@ static void column_moments(const float *x, size_t rows, size_t dimension, double
 /* A dimension that hardly varies on good images must neither be divided by 0 nor have its rounding noise blown up: its
  * deviation counts as at least a tenth of what is usual (the root mean square over all dimensions), and a millionth of
  * its mean, about float's precision.  The tenth is for features that are zero on nearly all training views: new good
- * images wake some of them up, and must not end up hundreds of deviations away (docs/training.md).  Where nothing varies
- * at all the scale is unknown, and stays. */
+ * images wake some of them up, and must not end up hundreds of deviations away (docs/training.md).  Where nothing
+ * varies at all the scale is unknown, and stays. */
 #define LEAST_DEVIATION 0.1
 static void floor_deviations(const double *mean, double *deviation, size_t dimension)
 {

@@ -1,5 +1,5 @@
-/* Copies of good images as another light, lens or sensor would have shown them, so that what the camera does is not taken
- * for a defect. */
+/* Copies of good images as another light, lens or sensor would have shown them, so that what the camera does is not
+ * taken for a defect. */
 #ifndef DN_TRAIN_LIGHT_H
 #define DN_TRAIN_LIGHT_H
 

@@ -17,7 +17,8 @@ enum train_role {
 dn_train_options train_default_options(void);
 /* Ranges of its numbers. */
 dn_status train_options_check(const dn_train_options *options, dn_error *error);
-/* All options but paths, allocator, runner and the limits of image files.  Their order is that of a checkpoint's fields: new ones come last. */
+/* All options but paths, allocator, runner and the limits of image files.  Their order is that of a checkpoint's
+ * fields: new ones come last. */
 const option_range *train_option_table(size_t *count);
 
 #endif

@@ -7,8 +7,8 @@
 #include "train/train_images.h"
 #include "train/watch.h"
 
-/* All good images are learned from.  Each is also scored by a density that has not seen it: they are divided into folds,
- * and for each fold the Gaussians are fitted to the others (cross-fitting). */
+/* All good images are learned from.  Each is also scored by a density that has not seen it: they are divided into
+ * folds, and for each fold the Gaussians are fitted to the others (cross-fitting). */
 typedef struct trained_positions {
     dn_allocator allocator;
     positions *density;

@@ -56,7 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dn_error error = {0};
 
     dn_model_options_init(&options);
-    /* The checksum would stop nearly everything at the door, so this is the way in, and weights of any bits are used. */
+    /* The checksum would stop nearly everything at the door, so this is the way in, and weights of any bits are used.
+     * */
     options.verify = DN_VERIFY_HEADER;
     dn_status status = dn_model_open_memory(data, size, &options, &model, &error);
     check_verified(data, size, status);
