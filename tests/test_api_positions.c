@@ -1,0 +1,896 @@
+/* The density at every position through the shared library: from pictures to model, file, score and map. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runners.h"
+#include "serving.h"
+#include "training.h"
+
+enum { FAST, COMPACT, MODELS };
+
+static dn_train_options options_of(int kind)
+{
+    dn_train_options options = tiny_options();
+
+    options.positions = 1;
+    options.flow = kind == COMPACT;
+    options.epochs = kind == COMPACT ? 2 : 0;
+    options.preset = kind == COMPACT ? DN_PRESET_COMPACT : DN_PRESET_FAST;
+    return options;
+}
+
+static dn_model *train_model(const dn_train_options *options, int images)
+{
+    dn_trainer *trainer = tiny_trainer(options, images);
+    dn_model *model;
+
+    trainer_ok(trainer, dn_trainer_run(trainer, NULL, NULL, &model));
+    dn_trainer_free(trainer);
+    return model;
+}
+
+static dn_model *model_of(int kind)
+{
+    dn_train_options options = options_of(kind);
+
+    return train_model(&options, 6);
+}
+
+static dn_scorer *scorer_on(dn_model *model, int32_t threads, const dn_allocator *allocator)
+{
+    dn_scorer_options options;
+
+    dn_scorer_options_init(&options);
+    options.threads = threads;
+    options.allocator = allocator;
+    return make_scorer(model, &options);
+}
+
+static dn_localizer *localizer_on(dn_model *model, int32_t threads, const dn_allocator *allocator)
+{
+    dn_localizer_options options;
+    dn_localizer *localizer;
+
+    dn_localizer_options_init(&options);
+    options.threads = threads;
+    options.allocator = allocator;
+    options.method = DN_MAP_POSITIONS;
+    ck_ok(dn_localizer_create(model, &options, &localizer, NULL));
+    return localizer;
+}
+
+static dn_score score_one(dn_model *model, const dn_pixels *view)
+{
+    dn_scorer *scorer = scorer_on(model, 1, NULL);
+    dn_score score;
+
+    score_alone(scorer, view, 1, &score);
+    dn_scorer_free(scorer);
+    return score;
+}
+
+/* All numbers that the model's densities give are there and finite, and the verdict fits them. */
+static void check_score(const dn_score *score, _Bool flow, int32_t holdout)
+{
+    ck_assert(isfinite(score->score) && score->score >= 0);
+    ck_assert(isfinite(score->local_score) && score->local_score > 0);
+    ck_assert(isfinite(score->whole_score) && score->whole_score > 0);
+    ck_assert_int_eq(isfinite(score->flow_score) != 0, flow);
+    ck_assert_int_eq(isfinite(score->log_likelihood) != 0, flow);
+    ck_assert_int_eq(score->lower_bound, 0);
+    if (holdout == 0) {
+        ck_assert_int_eq(score->anomalous, -1);
+        ck_assert(isnan(score->p_value) && isnan(score->threshold) && isnan(score->false_alarm_rate));
+        return;
+    }
+    double steps = score->p_value * (holdout + 1);
+    ck_assert_double_eq_tol(steps, round(steps), 1e-9);
+    ck_assert(score->p_value > 0 && score->p_value <= 1);
+    ck_assert_double_eq_tol(score->false_alarm_rate, fmax(0.05, 1.0 / (holdout + 1)), 1e-12);
+    ck_assert_int_eq(score->anomalous, score->p_value <= score->false_alarm_rate);
+    ck_assert_int_eq(score->anomalous, score->score > score->threshold);
+}
+
+/* ---- training ---- */
+
+START_TEST(same_bytes_for_any_threads)
+{
+    static void (*const runs[])(dn_job_fn, void *, int32_t, void *) = {run_in_order, run_reversed, run_on_threads};
+    dn_train_options options = options_of(_i);
+    dn_blob *one = run_to_bytes(tiny_trainer(&options, 6)), *other;
+
+    for (options.threads = 2; options.threads <= 3; options.threads++) {
+        other = run_to_bytes(tiny_trainer(&options, 6));
+        ck_assert_msg(same_bytes(one, other), "%d threads", options.threads);
+        dn_blob_free(other);
+    }
+    for (int r = 0; r < 3; r++) {
+        host host = {RUNNER_GOOD, 0, NULL, NULL};
+        dn_runner runner = {runs[r], &host};
+        options.threads = 3;
+        options.runner = &runner;
+        other = run_to_bytes(tiny_trainer(&options, 6));
+        ck_assert_msg(same_bytes(one, other), "runner %d", r);
+        ck_assert_int_gt(host.runs, 10);
+        dn_blob_free(other);
+    }
+    dn_blob_free(one);
+}
+END_TEST
+
+START_TEST(info)
+{
+    dn_train_options options = options_of(_i);
+    dn_model_info info;
+    int32_t count;
+
+    options.position_dims = _i == COMPACT ? 5 : 100; /* no more than there are channels */
+    options.seed = 7;
+    dn_model *model = train_model(&options, 6);
+    dn_model_info_init(&info);
+    ck_ok(dn_model_get_info(model, &info));
+    ck_assert_int_eq(info.positions, 1);
+    ck_assert_int_eq(info.map_rows, 3); /* 64 pixels -> 15 -> 7 -> 3 */
+    ck_assert_int_eq(info.map_columns, 3);
+    ck_assert_int_eq(info.map_channels, 4 + 6 + 6 + 8);
+    ck_assert_int_eq(info.position_dims, _i == COMPACT ? 5 : 24);
+    ck_assert_double_gt(info.positions_scale, 0);
+    ck_assert_uint_eq(info.seed, 7);
+    ck_assert_int_eq(info.storage, DN_STORAGE_F32);
+    ck_assert_str_eq(info.preset, _i == COMPACT ? "compact" : "fast");
+    ck_assert_int_eq(info.flow, _i == COMPACT);
+    ck_assert_int_eq(info.blocks, _i == COMPACT ? 2 : 0);
+    ck_assert_int_eq(info.hidden, _i == COMPACT ? 8 : 0);
+    ck_assert_int_eq(info.views, _i == COMPACT ? 4 : 1);
+    ck_assert_int_eq(info.epochs, _i == COMPACT ? 2 : 0);
+    ck_assert_int_eq(info.train_images, _i == COMPACT ? 5 : 6);
+    ck_assert_int_eq(info.holdout_images, _i == COMPACT ? 1 : 6);
+    ck_assert_int_eq(info.heatmap_scale > 0, _i == COMPACT);
+    ck_assert_int_eq(isnan(info.final_loss) != 0, _i == FAST);
+    ck_assert_int_eq(dn_model_flow(model) != NULL, _i == COMPACT);
+    ck_assert_int_eq(dn_model_feature_mean(model) != NULL, _i == COMPACT);
+    ck_assert_int_eq(dn_model_feature_deviation(model) != NULL, _i == COMPACT);
+    ck_assert_ptr_nonnull(dn_model_holdout_scores(model, &count));
+    ck_assert_int_eq(count, info.holdout_images);
+    dn_model_unref(model);
+}
+END_TEST
+
+START_TEST(options_that_cannot_be)
+{
+    static const struct {
+        size_t field;
+        const char *name;
+        int32_t low, high;
+    } fields[] = {
+        {offsetof(dn_train_options, flow), "flow", 0, 1},
+        {offsetof(dn_train_options, positions), "positions", 0, 1},
+        {offsetof(dn_train_options, light), "light", 0, 1},
+        {offsetof(dn_train_options, position_dims), "position_dims", 1, 512},
+        {offsetof(dn_train_options, preset), "preset", DN_PRESET_COMPACT, DN_PRESET_FAST},
+    };
+    dn_extractor *extractor = tiny_extractor(NULL);
+    dn_trainer *trainer;
+    dn_error error;
+
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        for (int side = 0; side < 2; side++) {
+            dn_train_options options = options_of(COMPACT);
+            int32_t *field = (int32_t *)(void *)((char *)&options + fields[i].field);
+            char part[40];
+            *field = side ? fields[i].high : fields[i].low;
+            ck_ok(dn_trainer_create(extractor, &options, &trainer, &error));
+            dn_trainer_free(trainer);
+            *field += side ? 1 : -1;
+            ck_status(dn_trainer_create(extractor, &options, &trainer, &error), DN_E_ARGUMENT);
+            ck_assert_ptr_null(trainer);
+            snprintf(part, sizeof part, "%s is %d", fields[i].name, *field);
+            check_error(&error, DN_E_ARGUMENT, part);
+        }
+    dn_train_options options = options_of(COMPACT);
+    options.flow = options.positions = 0;
+    ck_status(dn_trainer_create(extractor, &options, &trainer, &error), DN_E_ARGUMENT);
+    check_error(&error, DN_E_ARGUMENT, "flow and positions are both 0");
+    dn_extractor_unref(extractor);
+}
+END_TEST
+
+START_TEST(copies_in_another_light_change_the_model)
+{
+    dn_train_options options = options_of(FAST);
+    dn_blob *with = run_to_bytes(tiny_trainer(&options, 4));
+
+    options.light = 0;
+    dn_blob *without = run_to_bytes(tiny_trainer(&options, 4));
+    options.seed = 1; /* without copies it divides the folds alone */
+    dn_blob *seeded = run_to_bytes(tiny_trainer(&options, 4));
+    ck_assert_uint_eq(dn_blob_size(with), dn_blob_size(without));
+    ck_assert(!same_bytes(with, without));
+    ck_assert(!same_bytes(seeded, without)); /* the seed is told, if nothing else */
+    dn_blob_free(with);
+    dn_blob_free(without);
+    dn_blob_free(seeded);
+}
+END_TEST
+
+/* Cancels at the n-th call of a phase. */
+typedef struct canceller {
+    int32_t phase;
+    int call, calls;
+    int64_t total;
+} canceller;
+
+static int32_t cancel(const dn_progress *progress, void *user)
+{
+    canceller *c = user;
+
+    ck_assert_int_le(progress->done, progress->total);
+    if (progress->phase != c->phase)
+        return 0;
+    ck_assert(c->total == 0 || c->total == progress->total);
+    c->total = progress->total;
+    return ++c->calls == c->call;
+}
+
+START_TEST(cancelled_and_run_again)
+{
+    dn_train_options options = options_of(_i);
+    dn_blob *straight = run_to_bytes(tiny_trainer(&options, 5));
+    int64_t totals[] = {5 * 5 + 5 * 5, 5 + 1}; /* views of both passes; folds and the last fit */
+    int cancelled[2] = {0};
+
+    for (int p = 0; p < 2; p++)
+        for (int call = 1;; call++) {
+            canceller c = {p ? DN_PHASE_POSITIONS : DN_PHASE_MAPS, call, 0, 0};
+            dn_trainer *trainer = tiny_trainer(&options, 5);
+            dn_model *model = (dn_model *)(uintptr_t)&c, *early;
+            dn_status status = dn_trainer_run(trainer, cancel, &c, &model);
+            ck_assert_int_eq(c.total, totals[p]);
+            if (status == DN_OK) {
+                dn_model_unref(model);
+                dn_trainer_free(trainer);
+                break;
+            }
+            trainer_fails(trainer, status, DN_E_CANCELLED, "cancelled");
+            ck_assert_ptr_null(model);
+            ck_status(dn_trainer_model(trainer, &early), DN_E_STATE);
+            ck_assert_ptr_null(early);
+            dn_blob *again = run_to_bytes(trainer);
+            ck_assert_msg(same_bytes(straight, again), "phase %d, call %d", c.phase, call);
+            dn_blob_free(again);
+            cancelled[p]++;
+        }
+    ck_assert_int_ge(cancelled[0], 4);
+    ck_assert_int_ge(cancelled[1], 6);
+    dn_blob_free(straight);
+}
+END_TEST
+
+/* ---- files ---- */
+
+static dn_model *open_path(const char *path, int32_t verify)
+{
+    dn_model_options options;
+    dn_model *model;
+    dn_error error = {0};
+
+    dn_model_options_init(&options);
+    options.verify = verify;
+    dn_status status = dn_model_open_path(path, &options, &model, &error);
+    ck_assert_msg(status == DN_OK, "%s", error.message);
+    return model;
+}
+
+START_TEST(saved_and_opened)
+{
+    const char *folder = test_folder(), *path = path_join(folder, "a.dnm"), *half = path_join(folder, "half.dnm");
+    dn_model *model = model_of(_i), *again;
+    dn_pixels views[MANY];
+    dn_score scores[4], score;
+    dn_model_info info, second;
+
+    draw_pictures(views);
+    for (int i = 0; i < 4; i++)
+        scores[i] = score_one(model, &views[i]);
+    ck_ok(dn_model_save(model, path, DN_STORAGE_F32, NULL));
+    ck_ok(dn_model_save(model, half, DN_STORAGE_F16, NULL));
+    dn_model_info_init(&info);
+    dn_model_info_init(&second);
+    ck_ok(dn_model_get_info(model, &info));
+    for (int32_t verify = DN_VERIFY_HEADER; verify <= DN_VERIFY_FULL; verify++) {
+        again = open_path(path, verify);
+        ck_ok(dn_model_get_info(again, &second));
+        ck_assert_mem_eq(&info, &second, sizeof info);
+        for (int i = 0; i < 4; i++) {
+            score = score_one(again, &views[i]);
+            ck_assert_mem_eq(&score, &scores[i], sizeof score);
+        }
+        dn_blob *first = model_bytes(model), *bytes = model_bytes(again);
+        ck_assert(same_bytes(first, bytes));
+        dn_blob_free(first);
+        dn_blob_free(bytes);
+        dn_model_unref(again);
+        again = open_path(half, verify);
+        ck_ok(dn_model_get_info(again, &second));
+        ck_assert_int_eq(second.storage, DN_STORAGE_F16);
+        ck_assert_uint_ne(second.id, info.id);
+        for (int i = 0; i < 4; i++) {
+            score = score_one(again, &views[i]);
+            ck_assert_double_eq_tol(score.local_score, scores[i].local_score, 0.02 * scores[i].local_score);
+            ck_assert_double_eq_tol(score.whole_score, scores[i].whole_score, 0.02 * scores[i].whole_score);
+            ck_assert_double_eq_tol(score.score, scores[i].score, 0.1 * scores[i].score);
+        }
+        dn_model_unref(again);
+    }
+    dn_model_unref(model);
+}
+END_TEST
+
+/* The bytes of a tensor in a model's file. */
+static float *tensor_in(uint8_t *bytes, size_t size, const char *name)
+{
+    uint64_t header = 0;
+    char key[80];
+    unsigned long long first = 0;
+
+    memcpy(&header, bytes, sizeof header);
+    ck_assert_uint_lt(header, size - 8);
+    char *text = calloc(1, header + 1);
+    memcpy(text, bytes + 8, header);
+    snprintf(key, sizeof key, "\"%s\":{", name);
+    const char *at = strstr(text, key);
+    at = at ? strstr(at, "\"data_offsets\":[") : NULL;
+    ck_assert_ptr_nonnull(at);
+    ck_assert_int_eq(sscanf(at, "\"data_offsets\":[%llu", &first), 1);
+    free(text);
+    return (float *)(void *)(bytes + 8 + header + first);
+}
+
+static void set_float(float *at, float value)
+{
+    memcpy(at, &value, sizeof value);
+}
+
+/* A file whose checksum nobody compares: what its numbers do is an error, never NaN. */
+START_TEST(damaged_numbers)
+{
+    static const float values[] = {NAN, INFINITY, -INFINITY, 3e38f};
+    static float map[SIDE * SIDE];
+    dn_model *model = model_of(_i), *spoilt;
+    dn_model_options trusting;
+    dn_pixels views[MANY];
+    dn_score scores[2];
+    dn_error errors[2];
+    dn_blob *blob = model_bytes(model);
+    size_t size = dn_blob_size(blob);
+    uint8_t *bytes = malloc(size);
+
+    draw_pictures(views);
+    dn_model_options_init(&trusting);
+    trusting.verify = DN_VERIFY_HEADER;
+    for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+        memcpy(bytes, dn_blob_data(blob), size);
+        set_float(tensor_in(bytes, size, "positions.factor"), values[v]);
+        ck_status(dn_model_open_memory(bytes, size, NULL, &spoilt, &errors[0]), DN_E_FORMAT);
+        check_error(&errors[0], DN_E_FORMAT, "checksum");
+        ck_ok(dn_model_open_memory(bytes, size, &trusting, &spoilt, NULL));
+        dn_scorer *scorer = scorer_on(spoilt, 1 + (int32_t)v % 2, NULL);
+        dn_localizer *localizer = localizer_on(spoilt, 1, NULL);
+        dn_score_init(&scores[0]);
+        dn_score_init(&scores[1]);
+        ck_status(dn_scorer_score(scorer, &views[0], &scores[0]), DN_E_NUMERIC);
+        check_error(dn_scorer_error(scorer), DN_E_NUMERIC, "score");
+        ck_status(dn_scorer_decide(scorer, &views[0], &scores[0]), DN_E_NUMERIC);
+        ck_status(dn_scorer_inspect(scorer, &views[0], map, &scores[0]), DN_E_NUMERIC);
+        ck_status(dn_scorer_score_batch(scorer, views, 2, scores, errors), DN_E_NUMERIC);
+        check_error(&errors[1], DN_E_NUMERIC, "score");
+        ck_status(dn_localizer_map(localizer, &views[0], map), DN_E_NUMERIC);
+        check_error(dn_localizer_error(localizer), DN_E_NUMERIC, "not finite");
+        dn_scorer_free(scorer);
+        dn_localizer_free(localizer);
+        dn_model_unref(spoilt);
+        sign_file(bytes, size);
+        if (v < 3) {
+            ck_status(dn_model_open_memory(bytes, size, NULL, &spoilt, &errors[0]), DN_E_NUMERIC);
+            check_error(&errors[0], DN_E_NUMERIC, "positions.factor");
+        }
+    }
+    free(bytes);
+    dn_blob_free(blob);
+    dn_model_unref(model);
+}
+END_TEST
+
+/* A backbone whose maps are huge: either all is finite, or training says what is wrong. */
+START_TEST(huge_maps)
+{
+    static const float factors[] = {1e6f, 1e12f, 1e19f, 1e25f, 1e30f};
+    dn_extractor *extractor = tiny_extractor(NULL), *large;
+    dn_extractor_options extracting;
+    dn_blob *blob;
+    dn_error error = {0};
+    int refused = 0;
+
+    dn_extractor_options_init(&extracting);
+    extracting.input_size = 64;
+    extracting.scales = 1;
+    ck_ok(dn_extractor_save_memory(extractor, DN_STORAGE_F32, &blob, NULL));
+    size_t size = dn_blob_size(blob);
+    uint8_t *bytes = malloc(size);
+    for (size_t f = 0; f < sizeof factors / sizeof *factors; f++) {
+        dn_train_options options = options_of(FAST);
+        dn_trainer *trainer;
+        dn_model *model;
+        memcpy(bytes, dn_blob_data(blob), size);
+        for (int layer = 0; layer <= 3; layer += 3) { /* of the first convolution and, at last, of the second */
+            float *weights = tensor_in(bytes, size, layer ? "features.3.weight" : "features.0.weight"), weight;
+            for (int i = 0; (layer == 0 || factors[f] == 1e30f) && i < 4 * (layer ? 4 * 25 : 3 * 121); i++) {
+                memcpy(&weight, weights + i, sizeof weight);
+                set_float(weights + i, weight * factors[f]);
+            }
+        }
+        sign_file(bytes, size);
+        dn_status status = dn_extractor_open_memory(bytes, size, &extracting, &large, &error);
+        ck_assert_msg(status == DN_OK, "%s", error.message);
+        ck_ok(dn_trainer_create(large, &options, &trainer, NULL));
+        for (uint32_t i = 1; i <= 4; i++)
+            ck_ok(add_picture(trainer, i));
+        status = dn_trainer_run(trainer, NULL, NULL, &model);
+        if (status == DN_OK) {
+            dn_pixels views[MANY];
+            draw_pictures(views);
+            dn_score score = score_one(model, &views[4]);
+            check_score(&score, 0, 4);
+            dn_model_unref(model);
+        } else {
+            trainer_fails(trainer, status, DN_E_NUMERIC, "overflow");
+            refused++;
+        }
+        dn_trainer_free(trainer);
+        dn_extractor_unref(large);
+    }
+    ck_assert(refused > 0 && refused < 5);
+    free(bytes);
+    dn_blob_free(blob);
+    dn_extractor_unref(extractor);
+}
+END_TEST
+
+/* ---- scores and maps ---- */
+
+START_TEST(inspect_is_score_and_map)
+{
+    static float map[SIDE * SIDE], expected[SIDE * SIDE];
+    dn_model *model = model_of(_i);
+    dn_pixels views[MANY];
+    dn_score score, alone;
+
+    draw_pictures(views);
+    for (int32_t threads = 1; threads <= 3; threads++) {
+        dn_scorer *first = scorer_on(model, 1, NULL), *scorer = scorer_on(model, threads, NULL);
+        dn_localizer *localizer = localizer_on(model, 4 - threads, NULL);
+        for (int i = 0; i < 6; i++) {
+            score_alone(first, &views[i], 1, &alone);
+            ck_ok(dn_localizer_map(localizer, &views[i], expected));
+            memset(map, 0xff, sizeof map);
+            dn_score_init(&score);
+            ck_ok(dn_scorer_inspect(scorer, &views[i], map, &score));
+            ck_assert_mem_eq(&score, &alone, sizeof score);
+            ck_assert_mem_eq(map, expected, sizeof map);
+            check_score(&score, _i == COMPACT, _i == COMPACT ? 1 : 6);
+            for (int p = 0; p < SIDE * SIDE; p++)
+                ck_assert(isfinite(map[p]) && map[p] >= 0);
+        }
+        dn_scorer_free(first);
+        dn_scorer_free(scorer);
+        dn_localizer_free(localizer);
+    }
+    dn_model_unref(model);
+}
+END_TEST
+
+START_TEST(batch_is_single_and_fast_decides_exactly)
+{
+    dn_model *model = model_of(_i);
+    dn_pixels views[MANY];
+    dn_score expected[MANY], scores[MANY];
+    dn_error errors[MANY];
+
+    draw_pictures(views);
+    dn_scorer *scorer = scorer_on(model, 1, NULL);
+    score_alone(scorer, views, MANY, expected);
+    dn_scorer_free(scorer);
+    for (int32_t threads = 1; threads <= 3; threads++) {
+        scorer = scorer_on(model, threads, NULL);
+        for (int i = 0; i < MANY; i++)
+            dn_score_init(&scores[i]);
+        ck_ok(dn_scorer_score_batch(scorer, views, MANY, scores, errors));
+        ck_assert_mem_eq(scores, expected, sizeof scores);
+        for (int i = 0; i < MANY; i++) {
+            ck_ok(dn_scorer_decide(scorer, &views[i], &scores[i]));
+            ck_assert_int_eq(scores[i].anomalous, expected[i].anomalous);
+            ck_assert_double_le(scores[i].score, expected[i].score);
+            if (!scores[i].lower_bound)
+                ck_assert_mem_eq(&scores[i], &expected[i], sizeof *scores);
+            ck_assert(_i == COMPACT || !scores[i].lower_bound);
+        }
+        dn_scorer_free(scorer);
+    }
+    dn_model_unref(model);
+}
+END_TEST
+
+START_TEST(methods)
+{
+    dn_train_options options = tiny_options(), both = options_of(COMPACT);
+    dn_model *fast = model_of(FAST), *compact = train_model(&both, 4), *paper = train_model(&options, 4);
+    const struct {
+        dn_model *model;
+        int32_t method;
+        dn_status status;
+        const char *part;
+    } cases[] = {
+        {fast, DN_MAP_DEFAULT, DN_OK, NULL}, {fast, DN_MAP_POSITIONS, DN_OK, NULL},
+        {fast, DN_MAP_GRADIENT, DN_E_STATE, "no flow"},
+        {compact, DN_MAP_DEFAULT, DN_OK, NULL}, {compact, DN_MAP_POSITIONS, DN_OK, NULL},
+        {compact, DN_MAP_GRADIENT, DN_OK, NULL},
+        {paper, DN_MAP_DEFAULT, DN_OK, NULL}, {paper, DN_MAP_GRADIENT, DN_OK, NULL},
+        {paper, DN_MAP_POSITIONS, DN_E_STATE, "no density at every position"},
+        {fast, -1, DN_E_ARGUMENT, "method is -1"}, {fast, 3, DN_E_ARGUMENT, "method is 3"},
+    };
+    static float map[SIDE * SIDE];
+    dn_pixels views[MANY];
+    dn_score score;
+
+    draw_pictures(views);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dn_localizer_options localizing;
+        dn_localizer *localizer;
+        dn_error error = {0};
+        dn_localizer_options_init(&localizing);
+        localizing.method = cases[i].method;
+        ck_status(dn_localizer_create(cases[i].model, &localizing, &localizer, &error), cases[i].status);
+        ck_assert_int_eq(localizer != NULL, cases[i].status == DN_OK);
+        if (localizer)
+            ck_ok(dn_localizer_map(localizer, &views[0], map));
+        else
+            check_error(&error, cases[i].status, cases[i].part);
+        dn_localizer_free(localizer);
+    }
+    dn_scorer *scorer = scorer_on(paper, 1, NULL);
+    dn_score_init(&score);
+    ck_status(dn_scorer_inspect(scorer, &views[0], map, &score), DN_E_STATE);
+    check_error(dn_scorer_error(scorer), DN_E_STATE, "no density at every position");
+    score_alone(scorer, views, 1, &score);
+    ck_assert(isnan(score.local_score) && isnan(score.whole_score) && score.score == score.flow_score);
+    dn_scorer_free(scorer);
+    dn_model_unref(fast);
+    dn_model_unref(compact);
+    dn_model_unref(paper);
+}
+END_TEST
+
+/* ---- few images, and images that say little ---- */
+
+enum { TEXTURES, IDENTICAL, BLACK, GRAY, WHITE, CONTENTS };
+
+static void draw_content(uint8_t *rgb, int content, uint32_t number)
+{
+    if (content == TEXTURES || content == IDENTICAL)
+        draw_texture(rgb, SIDE, SIDE, content == TEXTURES ? number : 1);
+    else
+        memset(rgb, content == BLACK ? 0 : content == GRAY ? 128 : 255, SIDE * SIDE * 3);
+}
+
+START_TEST(few_images_and_dull_ones)
+{
+    static uint8_t rgb[SIDE * SIDE * 3];
+    static float map[SIDE * SIDE];
+    int kind = _i % MODELS, content = _i / MODELS % CONTENTS, light = _i / MODELS / CONTENTS;
+    dn_pixels view = rgb_view(rgb, SIDE, SIDE);
+
+    for (int count = 1; count <= 5; count += count < 3 ? 1 : 2) {
+        dn_train_options options = options_of(kind);
+        dn_score good, other;
+        dn_model *model;
+        int32_t holdout;
+        options.light = light;
+        dn_trainer *trainer = tiny_trainer(&options, 0);
+        for (int i = 0; i < count; i++) {
+            draw_content(rgb, content, (uint32_t)i + 1);
+            trainer_ok(trainer, dn_trainer_add_pixels(trainer, &view));
+        }
+        trainer_ok(trainer, dn_trainer_run(trainer, NULL, NULL, &model));
+        dn_trainer_free(trainer);
+        dn_model_holdout_scores(model, &holdout);
+        ck_assert_int_eq(holdout, kind == COMPACT ? count >= 3 : count >= 2 ? count : 0);
+        dn_scorer *scorer = scorer_on(model, 1, NULL);
+        dn_score_init(&good);
+        ck_ok(dn_scorer_inspect(scorer, &view, map, &good));
+        check_score(&good, kind == COMPACT, holdout);
+        draw_texture(rgb, SIDE, SIDE, 50);
+        memset(rgb + SIDE * 20 * 3, 255, SIDE * 8 * 3);
+        dn_score_init(&other);
+        ck_ok(dn_scorer_inspect(scorer, &view, map, &other));
+        check_score(&other, kind == COMPACT, holdout);
+        ck_assert_double_gt(other.local_score, good.local_score);
+        for (int p = 0; p < SIDE * SIDE; p++)
+            ck_assert(isfinite(map[p]) && map[p] >= 0);
+        dn_scorer_free(scorer);
+        dn_model_unref(model);
+    }
+}
+END_TEST
+
+/* ---- a defect ---- */
+
+#define WIDE 320
+#define HIGH 240
+#define LEFT 200
+#define TOP 60
+#define SQUARE 48
+
+/* Pictures of one and the same part, but for noise; with a bright square if it is no good one. */
+static void draw_part(uint8_t *rgb, uint32_t seed, _Bool defect)
+{
+    uint32_t noise = seed * 2654435761u + 7;
+
+    draw_texture(rgb, WIDE, HIGH, 5);
+    for (size_t i = 0; i < WIDE * HIGH * 3; i++) {
+        noise = noise * 1664525u + 1013904223u;
+        rgb[i] = (uint8_t)(rgb[i] * 0.8 + (noise >> 24) / 16.0);
+    }
+    for (int y = TOP; defect && y < TOP + SQUARE; y++)
+        memset(rgb + (y * WIDE + LEFT) * 3, 250, SQUARE * 3);
+}
+
+static dn_model *model_of_parts(void)
+{
+    static uint8_t rgb[WIDE * HIGH * 3];
+    const int32_t channels[5] = {8, 8, 8, 8, 8};
+    dn_train_options options = options_of(FAST);
+    dn_extractor_options extracting;
+    dn_extractor *extractor;
+    dn_trainer *trainer;
+    dn_model *model;
+    dn_pixels view = rgb_view(rgb, WIDE, HIGH);
+
+    dn_extractor_options_init(&extracting);
+    extracting.input_size = 256;
+    extracting.scales = 1;
+    ck_ok(dn_extractor_random(channels, 1, &extracting, &extractor, NULL));
+    options.threads = 2;
+    ck_ok(dn_trainer_create(extractor, &options, &trainer, NULL));
+    for (uint32_t i = 1; i <= 20; i++) {
+        draw_part(rgb, i, 0);
+        ck_ok(dn_trainer_add_pixels(trainer, &view));
+    }
+    trainer_ok(trainer, dn_trainer_run(trainer, NULL, NULL, &model));
+    dn_trainer_free(trainer);
+    dn_extractor_unref(extractor);
+    return model;
+}
+
+static int highest(const float *map)
+{
+    int at = 0;
+
+    for (int i = 0; i < WIDE * HIGH; i++)
+        if (map[i] > map[at])
+            at = i;
+    return at;
+}
+
+START_TEST(a_bright_square_is_found)
+{
+    static uint8_t rgb[WIDE * HIGH * 3];
+    static float map[WIDE * HIGH];
+    dn_model *model = model_of_parts();
+    dn_scorer *scorer = scorer_on(model, 2, NULL);
+    dn_localizer *localizer = localizer_on(model, 1, NULL);
+    dn_pixels view = rgb_view(rgb, WIDE, HIGH);
+    dn_score score;
+    dn_box box;
+    double good = 0;
+    int32_t boxes;
+
+    for (uint32_t i = 0; i < 6; i++) {
+        draw_part(rgb, 100 + i, 0);
+        dn_score_init(&score);
+        ck_ok(dn_scorer_inspect(scorer, &view, map, &score));
+        good = fmax(good, score.score);
+        ck_assert_float_lt(map[highest(map)], 2);
+    }
+    draw_part(rgb, 200, 1);
+    dn_score_init(&score);
+    ck_ok(dn_scorer_inspect(scorer, &view, map, &score));
+    ck_assert_double_gt(score.score, 2 * good);
+    ck_assert_int_eq(score.anomalous, 1);
+    ck_assert_double_eq_tol(score.p_value, 1.0 / 21, 1e-12);
+    int x = highest(map) % WIDE, y = highest(map) / WIDE;
+    ck_assert_msg(x >= LEFT && x < LEFT + SQUARE && y >= TOP && y < TOP + SQUARE, "highest at %d, %d", x, y);
+    ck_assert_float_gt(map[y * WIDE + x], 4);
+    ck_ok(dn_localizer_boxes(localizer, map, WIDE, HIGH, map[y * WIDE + x] / 2, &box, 1, &boxes));
+    ck_assert_int_eq(boxes, 1);
+    ck_assert_int_le(abs(2 * box.x + box.width - 2 * LEFT - SQUARE), 32);
+    ck_assert_int_le(abs(2 * box.y + box.height - 2 * TOP - SQUARE), 32);
+    dn_localizer_free(localizer);
+    dn_scorer_free(scorer);
+    dn_model_unref(model);
+}
+END_TEST
+
+/* ---- memory ---- */
+
+static void use_all(dn_scorer *scorer, dn_localizer *localizer, const dn_pixels *views, int count)
+{
+    static float map[200 * 300];
+    dn_score scores[MANY];
+    dn_error errors[MANY];
+
+    for (int i = 0; i < count; i++)
+        dn_score_init(&scores[i]);
+    for (int i = 0; i < 2; i++) {
+        ck_ok(dn_scorer_score(scorer, &views[i], &scores[i]));
+        ck_ok(dn_scorer_decide(scorer, &views[i], &scores[i]));
+        ck_ok(dn_scorer_inspect(scorer, &views[i], map, &scores[i]));
+        ck_ok(dn_localizer_map(localizer, &views[i], map));
+    }
+    ck_ok(dn_scorer_score_batch(scorer, views, count, scores, errors));
+}
+
+START_TEST(no_allocation_when_warm)
+{
+    static uint8_t large[300 * 200 * 3];
+    failing_memory memory = {0};
+    dn_allocator allocator = failing_allocator(&memory);
+    dn_model *model = model_of(_i % MODELS);
+    int32_t threads = 1 + _i / MODELS;
+    dn_pixels views[MANY];
+
+    draw_pictures(views);
+    draw_texture(large, 300, 200, 4);
+    views[0] = rgb_view(large, 300, 200);
+    dn_scorer *scorer = scorer_on(model, threads, &allocator);
+    dn_localizer *localizer = localizer_on(model, threads, &allocator);
+    use_all(scorer, localizer, views, MANY);
+    long calls = memory.calls, live = memory.live;
+    for (int round = 0; round < 3; round++)
+        use_all(scorer, localizer, views, MANY - round);
+    ck_assert_int_eq(memory.calls, calls);
+    ck_assert_int_eq(memory.live, live);
+    dn_scorer_free(scorer);
+    dn_localizer_free(localizer);
+    ck_assert_int_eq(memory.live, 0);
+    dn_model_unref(model);
+}
+END_TEST
+
+static dn_status train_with(const dn_allocator *allocator, dn_extractor *extractor, int kind, dn_model **model)
+{
+    dn_train_options options = options_of(kind);
+    dn_trainer *trainer;
+    dn_error error = {0};
+
+    *model = NULL;
+    options.epochs = options.epochs > 0;
+    options.bank = options.views = options.blocks = 1;
+    options.heatmap_images = 0;
+    options.light = 0;
+    options.threads = kind == FAST ? 2 : 1;
+    options.allocator = allocator;
+    dn_status status = dn_trainer_create(extractor, &options, &trainer, &error);
+    ck_assert_int_eq(error.status, status);
+    for (uint32_t i = 1; status == DN_OK && i <= 3; i++)
+        status = add_picture(trainer, i);
+    if (status == DN_OK)
+        status = dn_trainer_run(trainer, NULL, NULL, model);
+    ck_assert_int_eq(status == DN_OK, *model != NULL);
+    if (trainer)
+        ck_assert_int_eq(dn_trainer_error(trainer)->status, status);
+    dn_trainer_free(trainer);
+    return status;
+}
+
+/* Score, map and both at once. */
+static dn_status use_with(const dn_allocator *allocator, dn_model *model)
+{
+    static float map[SIDE * SIDE];
+    dn_pixels views[MANY];
+    dn_score score;
+    dn_scorer_options scoring;
+    dn_localizer_options localizing;
+    dn_scorer *scorer;
+    dn_localizer *localizer;
+
+    draw_pictures(views);
+    dn_scorer_options_init(&scoring);
+    dn_localizer_options_init(&localizing);
+    scoring.allocator = localizing.allocator = allocator;
+    scoring.threads = localizing.threads = 2;
+    dn_score_init(&score);
+    dn_status status = dn_scorer_create(model, &scoring, &scorer, NULL);
+    if (status == DN_OK)
+        status = dn_scorer_inspect(scorer, &views[1], map, &score);
+    dn_scorer_free(scorer);
+    if (status != DN_OK)
+        return status;
+    status = dn_localizer_create(model, &localizing, &localizer, NULL);
+    if (status == DN_OK)
+        status = dn_localizer_map(localizer, &views[1], map);
+    dn_localizer_free(localizer);
+    return status;
+}
+
+/* Everything from the trainer to the map. */
+static dn_status whole_run(const dn_allocator *allocator, dn_extractor *extractor, int kind, const char *path)
+{
+    dn_model_options opening;
+    dn_model *model, *again = NULL;
+    dn_error error = {0};
+
+    dn_status status = train_with(allocator, extractor, kind, &model);
+    if (status != DN_OK)
+        return status;
+    status = dn_model_save(model, path, kind == COMPACT ? DN_STORAGE_F16 : DN_STORAGE_F32, &error);
+    dn_model_unref(model);
+    dn_model_options_init(&opening);
+    opening.allocator = allocator;
+    if (status == DN_OK)
+        status = dn_model_open_path(path, &opening, &again, &error);
+    ck_assert_int_eq(error.status, status);
+    if (status == DN_OK)
+        status = use_with(allocator, again);
+    dn_model_unref(again);
+    return status;
+}
+
+START_TEST(every_allocation_can_fail)
+{
+    const char *folder = test_folder(), *path = path_join(folder, "a.dnm");
+    dn_extractor *extractor = tiny_extractor(NULL);
+    dn_status status = DN_E_MEMORY;
+    long n;
+
+    for (n = 1; status != DN_OK; n++) {
+        failing_memory memory = {.fail_at = n};
+        dn_allocator allocator = failing_allocator(&memory);
+        status = whole_run(&allocator, extractor, _i, path);
+        ck_assert_msg(status == DN_OK || status == DN_E_MEMORY, "allocation %ld: status %d", n, status);
+        ck_assert_msg(memory.live == 0, "allocation %ld: %ld blocks leak", n, memory.live);
+        ck_assert_int_le(count_files(folder), 1); /* the model or nothing */
+        ck_assert_int_lt(n, 3000);
+    }
+    ck_assert_int_gt(n, 80);
+    dn_extractor_unref(extractor);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("api_positions");
+    TCase *tests = tcase_create("api_positions");
+
+    tcase_set_timeout(tests, 240);
+    tcase_add_loop_test(tests, same_bytes_for_any_threads, 0, MODELS);
+    tcase_add_loop_test(tests, info, 0, MODELS);
+    tcase_add_test(tests, options_that_cannot_be);
+    tcase_add_test(tests, copies_in_another_light_change_the_model);
+    tcase_add_loop_test(tests, cancelled_and_run_again, 0, MODELS);
+    tcase_add_loop_test(tests, saved_and_opened, 0, MODELS);
+    tcase_add_loop_test(tests, damaged_numbers, 0, MODELS);
+    tcase_add_test(tests, huge_maps);
+    tcase_add_loop_test(tests, inspect_is_score_and_map, 0, MODELS);
+    tcase_add_loop_test(tests, batch_is_single_and_fast_decides_exactly, 0, MODELS);
+    tcase_add_test(tests, methods);
+    tcase_add_loop_test(tests, few_images_and_dull_ones, 0, 2 * MODELS * CONTENTS);
+    tcase_add_test(tests, a_bright_square_is_found);
+    tcase_add_loop_test(tests, no_allocation_when_warm, 0, 2 * MODELS);
+    tcase_add_loop_test(tests, every_allocation_can_fail, 0, MODELS);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+TEST_MAIN(make_suite)
