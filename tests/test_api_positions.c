@@ -107,53 +107,53 @@ START_TEST(same_bytes_for_any_threads)
         dn_blob_free(other);
     }
     for (int r = 0; r < 3; r++) {
-        host host = {RUNNER_GOOD, 0, NULL, NULL};
-        dn_runner runner = {runs[r], &host};
+        host self = {RUNNER_GOOD, 0, NULL, NULL};
+        dn_runner runner = {runs[r], &self};
         options.threads = 3;
         options.runner = &runner;
         other = run_to_bytes(tiny_trainer(&options, 6));
         ck_assert_msg(same_bytes(one, other), "runner %d", r);
-        ck_assert_int_gt(host.runs, 10);
+        ck_assert_int_gt(self.runs, 10);
         dn_blob_free(other);
     }
     dn_blob_free(one);
 }
 END_TEST
 
-START_TEST(info)
+START_TEST(what_the_model_tells)
 {
     dn_train_options options = options_of(_i);
-    dn_model_info info;
+    dn_model_info told;
     int32_t count;
 
     options.position_dims = _i == COMPACT ? 5 : 100; /* no more than there are channels */
     options.seed = 7;
     dn_model *model = train_model(&options, 6);
-    dn_model_info_init(&info);
-    ck_ok(dn_model_get_info(model, &info));
-    ck_assert_int_eq(info.positions, 1);
-    ck_assert_int_eq(info.map_rows, 3); /* 64 pixels -> 15 -> 7 -> 3 */
-    ck_assert_int_eq(info.map_columns, 3);
-    ck_assert_int_eq(info.map_channels, 4 + 6 + 6 + 8);
-    ck_assert_int_eq(info.position_dims, _i == COMPACT ? 5 : 24);
-    ck_assert_double_gt(info.positions_scale, 0);
-    ck_assert_uint_eq(info.seed, 7);
-    ck_assert_int_eq(info.storage, DN_STORAGE_F32);
-    ck_assert_str_eq(info.preset, _i == COMPACT ? "compact" : "fast");
-    ck_assert_int_eq(info.flow, _i == COMPACT);
-    ck_assert_int_eq(info.blocks, _i == COMPACT ? 2 : 0);
-    ck_assert_int_eq(info.hidden, _i == COMPACT ? 8 : 0);
-    ck_assert_int_eq(info.views, _i == COMPACT ? 4 : 1);
-    ck_assert_int_eq(info.epochs, _i == COMPACT ? 2 : 0);
-    ck_assert_int_eq(info.train_images, _i == COMPACT ? 5 : 6);
-    ck_assert_int_eq(info.holdout_images, _i == COMPACT ? 1 : 6);
-    ck_assert_int_eq(info.heatmap_scale > 0, _i == COMPACT);
-    ck_assert_int_eq(isnan(info.final_loss) != 0, _i == FAST);
+    dn_model_info_init(&told);
+    ck_ok(dn_model_get_info(model, &told));
+    ck_assert_int_eq(told.positions, 1);
+    ck_assert_int_eq(told.map_rows, 3); /* 64 pixels -> 15 -> 7 -> 3 */
+    ck_assert_int_eq(told.map_columns, 3);
+    ck_assert_int_eq(told.map_channels, 4 + 6 + 6 + 8);
+    ck_assert_int_eq(told.position_dims, _i == COMPACT ? 5 : 24);
+    ck_assert_double_gt(told.positions_scale, 0);
+    ck_assert_uint_eq(told.seed, 7);
+    ck_assert_int_eq(told.storage, DN_STORAGE_F32);
+    ck_assert_str_eq(told.preset, _i == COMPACT ? "compact" : "fast");
+    ck_assert_int_eq(told.flow, _i == COMPACT);
+    ck_assert_int_eq(told.blocks, _i == COMPACT ? 2 : 0);
+    ck_assert_int_eq(told.hidden, _i == COMPACT ? 8 : 0);
+    ck_assert_int_eq(told.views, _i == COMPACT ? 4 : 1);
+    ck_assert_int_eq(told.epochs, _i == COMPACT ? 2 : 0);
+    ck_assert_int_eq(told.train_images, _i == COMPACT ? 5 : 6);
+    ck_assert_int_eq(told.holdout_images, _i == COMPACT ? 1 : 6);
+    ck_assert_int_eq(told.heatmap_scale > 0, _i == COMPACT);
+    ck_assert_int_eq(isnan(told.final_loss) != 0, _i == FAST);
     ck_assert_int_eq(dn_model_flow(model) != NULL, _i == COMPACT);
     ck_assert_int_eq(dn_model_feature_mean(model) != NULL, _i == COMPACT);
     ck_assert_int_eq(dn_model_feature_deviation(model) != NULL, _i == COMPACT);
     ck_assert_ptr_nonnull(dn_model_holdout_scores(model, &count));
-    ck_assert_int_eq(count, info.holdout_images);
+    ck_assert_int_eq(count, told.holdout_images);
     dn_model_unref(model);
 }
 END_TEST
@@ -289,33 +289,33 @@ START_TEST(saved_and_opened)
     dn_model *model = model_of(_i), *again;
     dn_pixels views[MANY];
     dn_score scores[4], score;
-    dn_model_info info, second;
+    dn_model_info first, second;
 
     draw_pictures(views);
     for (int i = 0; i < 4; i++)
         scores[i] = score_one(model, &views[i]);
     ck_ok(dn_model_save(model, path, DN_STORAGE_F32, NULL));
     ck_ok(dn_model_save(model, half, DN_STORAGE_F16, NULL));
-    dn_model_info_init(&info);
+    dn_model_info_init(&first);
     dn_model_info_init(&second);
-    ck_ok(dn_model_get_info(model, &info));
+    ck_ok(dn_model_get_info(model, &first));
     for (int32_t verify = DN_VERIFY_HEADER; verify <= DN_VERIFY_FULL; verify++) {
         again = open_path(path, verify);
         ck_ok(dn_model_get_info(again, &second));
-        ck_assert_mem_eq(&info, &second, sizeof info);
+        ck_assert_mem_eq(&first, &second, sizeof first);
         for (int i = 0; i < 4; i++) {
             score = score_one(again, &views[i]);
             ck_assert_mem_eq(&score, &scores[i], sizeof score);
         }
-        dn_blob *first = model_bytes(model), *bytes = model_bytes(again);
-        ck_assert(same_bytes(first, bytes));
-        dn_blob_free(first);
+        dn_blob *expected = model_bytes(model), *bytes = model_bytes(again);
+        ck_assert(same_bytes(expected, bytes));
+        dn_blob_free(expected);
         dn_blob_free(bytes);
         dn_model_unref(again);
         again = open_path(half, verify);
         ck_ok(dn_model_get_info(again, &second));
         ck_assert_int_eq(second.storage, DN_STORAGE_F16);
-        ck_assert_uint_ne(second.id, info.id);
+        ck_assert_uint_ne(second.id, first.id);
         for (int i = 0; i < 4; i++) {
             score = score_one(again, &views[i]);
             ck_assert_double_eq_tol(score.local_score, scores[i].local_score, 0.02 * scores[i].local_score);
@@ -875,7 +875,7 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(tests, 240);
     tcase_add_loop_test(tests, same_bytes_for_any_threads, 0, MODELS);
-    tcase_add_loop_test(tests, info, 0, MODELS);
+    tcase_add_loop_test(tests, what_the_model_tells, 0, MODELS);
     tcase_add_test(tests, options_that_cannot_be);
     tcase_add_test(tests, copies_in_another_light_change_the_model);
     tcase_add_loop_test(tests, cancelled_and_run_again, 0, MODELS);
