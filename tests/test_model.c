@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "cnn/maps.h"
 #include "differnet/score.h"
 #include "failing_files.h"
 #include "golden.h"
@@ -606,6 +607,199 @@ START_TEST(impossible_numbers)
 }
 END_TEST
 
+/* ---- the density at every position ---- */
+
+#define DIMS 3
+
+/* make_model's with a density at every position of numbers made up, too. */
+static dn_model *make_positions(void)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    dn_model *model = make_model();
+    maps_geometry maps = maps_of(model->extractor);
+    positions *density;
+
+    ck_ok(positions_allocate(maps.rows, maps.columns, maps.channels, DIMS, 1, &allocator, &density, NULL));
+    for (int i = 0; i < maps.channels; i++)
+        density->mean[i] = 0.01f * (float)i;
+    for (int i = 0; i < maps.channels * DIMS; i++)
+        density->projection[i] = (float)sin(i);
+    for (int i = 0; i < maps.rows * maps.columns * DIMS; i++)
+        density->centre[i] = (float)cos(i);
+    for (int i = 0; i < maps.rows * maps.columns * DIMS * (DIMS + 1) / 2; i++)
+        density->owned[i] = 1 + 0.5f * (float)sin(0.3 * i);
+    ck_ok(model_set_positions(model, density, NULL));
+    positions_unref(density);
+    model->facts.standards[PART_FLOW] = (part_standard){0.1, 0.2};
+    model->facts.standards[PART_LOCAL] = (part_standard){0.3, 0.4};
+    model->facts.standards[PART_WHOLE] = (part_standard){0.5, 0.6};
+    model->facts.whole_share = 0.7;
+    model->facts.positions_scale = 1.5;
+    strcpy(model->facts.preset, "compact");
+    ck_ok(model_seal(model, NULL));
+    return model;
+}
+
+START_TEST(round_trip_of_positions)
+{
+    const char *path = path_join(test_folder(), "part.dnm");
+
+    for (int flow = 0; flow < 2; flow++) {
+        dn_model *model = make_positions();
+        if (!flow) {
+            flow_unref(model->flow);
+            model->flow = NULL;
+            model->facts.standards[PART_FLOW] = (part_standard){0, 0};
+            ck_ok(model_seal(model, NULL));
+        }
+        dn_score score = score_of(model);
+        ck_assert(isfinite(score.score) && score.local_score > 0);
+        ck_ok(model_save(model, path, DN_STORAGE_F32, NULL));
+        dn_model *again = open_model(path);
+        const positions *a = model->positions, *b = again->positions;
+        ck_assert_int_eq(again->flow != NULL, flow);
+        ck_assert_ptr_null(b->owned); /* used in place */
+        ck_assert_mem_eq(a->factor, b->factor, positions_cells(a) * positions_triangle(DIMS) * sizeof(float));
+        ck_assert_mem_eq(a->centre, b->centre, positions_cells(a) * DIMS * sizeof(float));
+        ck_assert_mem_eq(&again->facts, &model->facts, sizeof model->facts);
+        ck_assert_uint_eq(again->id, model->id);
+        dn_score other = score_of(again);
+        ck_assert_mem_eq(&score, &other, sizeof score);
+        model_unref(again);
+        model_unref(model);
+    }
+}
+END_TEST
+
+/* Metadata and names of tensors. */
+START_TEST(changed_header_of_positions)
+{
+    static const struct {
+        const char *from, *to;
+        dn_status status;
+        const char *part;
+    } cases[] = {
+        {"\"flow,positions\"", "\"flow,neighbour\"", DN_E_UNSUPPORTED, "does not know"},
+        {"\"flow,positions\"", "\"flow,position\" ", DN_E_UNSUPPORTED, "does not know"},
+        {"\"flow,positions\"", "\"flo,positions\" ", DN_E_UNSUPPORTED, "does not know"},
+        {"\"flow,positions\"", "\",flow,positio\" ", DN_E_UNSUPPORTED, "does not know"},
+        {"\"flow,positions\"", "\"flow,flow,flow\"", DN_E_FORMAT, "flow is there twice"},
+        {"\"flow,positions\"", "\"\"              ", DN_E_FORMAT, "no density"},
+        {"\"differnet.densities\"", "\"differnet.destinies\"", DN_E_FORMAT, "differnet.densities is missing"},
+        {"\"differnet.preset\":\"compact\"", "\"differnet.preset\":\"comp ct\"", DN_E_FORMAT, "preset"},
+        {"\"positions.mean\"", "\"positions.lean\"", DN_E_FORMAT, "positions.mean is missing"},
+        {"\"positions.projection\"", "\"positions.projektion\"", DN_E_FORMAT, "positions.projection is missing"},
+        {"\"positions.centre\"", "\"positions.center\"", DN_E_FORMAT, "positions.centre is missing"},
+        {"\"positions.factor\"", "\"positions.faktor\"", DN_E_FORMAT, "positions.factor is missing"},
+        {"\"positions.scale\"", "\"positions.skale\"", DN_E_FORMAT, "positions.scale is missing"},
+        {"\"positions.standard\"", "\"positions.stendard\"", DN_E_FORMAT, "positions.standard is missing"},
+        {"\"positions.whole_share\"", "\"positions.whole_shere\"", DN_E_FORMAT, "positions.whole_share is missing"},
+    };
+    dn_model *model = make_positions();
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dn_blob *blob;
+        ck_ok(model_save_memory(model, DN_STORAGE_F32, &blob, NULL));
+        replace_text(blob->data, blob->size, cases[i].from, cases[i].to);
+        sign_file(blob->data, blob->size);
+        check_refused(blob->data, blob->size, _i, cases[i].status, cases[i].part);
+        blob_free(blob);
+    }
+    model_unref(model);
+}
+END_TEST
+
+/* "positions,positions" is longer than what a file of both holds: one of positions alone, whose preset makes room. */
+START_TEST(positions_twice)
+{
+    dn_model *model = make_positions();
+    dn_blob *blob;
+
+    flow_unref(model->flow);
+    model->flow = NULL;
+    strcpy(model->facts.preset, "aaaaaaaaaaaa");
+    ck_ok(model_save_memory(model, DN_STORAGE_F32, &blob, NULL));
+    replace_text(blob->data, blob->size, "\"positions\",\"differnet.preset\":\"aaaaaaaaaaaa\"",
+                 "\"positions,positions\",\"differnet.preset\":\"aa\"");
+    sign_file(blob->data, blob->size);
+    check_refused(blob->data, blob->size, 1, DN_E_FORMAT, "positions is there twice");
+    blob_free(blob);
+    model_unref(model);
+}
+END_TEST
+
+/* Shapes that do not fit each other, or the backbone.  Of a model whose tensors were made with other sizes. */
+START_TEST(positions_of_other_shapes)
+{
+    static const struct {
+        int32_t rows, columns, channels, dims; /* more than make_positions' */
+        const char *part;
+    } cases[] = {
+        {1, 0, 0, 0, "does not fit maps of 7 x 7"}, {0, -1, 0, 0, "does not fit maps of 7 x 7"},
+        {0, 0, 1, 0, "positions.mean"}, {0, 0, -1, 0, "positions.mean"}, {0, 0, 14, 14, "cannot be"},
+    };
+    dn_allocator allocator = mem_allocator(NULL);
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dn_model *model = make_positions();
+        const positions *p = model->positions;
+        positions *other;
+        ck_ok(positions_allocate(p->rows + cases[i].rows, p->columns + cases[i].columns,
+                                 p->channels + cases[i].channels, p->dims + cases[i].dims, 1, &allocator, &other,
+                                 NULL));
+        for (size_t k = 0; k < positions_cells(other) * positions_triangle(other->dims); k++)
+            other->owned[k] = 1;
+        memset(other->mean, 0, (size_t)other->channels * sizeof(float));
+        memset(other->projection, 0, (size_t)other->channels * (size_t)other->dims * sizeof(float));
+        memset(other->centre, 0, positions_cells(other) * (size_t)other->dims * sizeof(float));
+        dn_error error;
+        ck_status(model_set_positions(model, other, &error), DN_E_ARGUMENT);
+        check_message(&error, DN_E_ARGUMENT, NULL, "does not fit maps of 7 x 7 and 16");
+        positions_unref(model->positions);
+        model->positions = other;
+        check_spoilt(model, DN_E_FORMAT, cases[i].part);
+    }
+}
+END_TEST
+
+START_TEST(impossible_numbers_of_positions)
+{
+    dn_model *model = make_positions();
+    model->positions->owned[11] = NAN;
+    check_spoilt(model, DN_E_NUMERIC, "positions.factor");
+    model = make_positions();
+    model->positions->owned[11] = INFINITY;
+    check_spoilt(model, DN_E_NUMERIC, "positions.factor");
+    model = make_positions();
+    model->positions->mean[1] = NAN;
+    check_spoilt(model, DN_E_NUMERIC, "positions.mean");
+    model = make_positions();
+    model->positions->projection[1] = -INFINITY;
+    check_spoilt(model, DN_E_NUMERIC, "positions.projection");
+    model = make_positions();
+    model->positions->centre[1] = NAN;
+    check_spoilt(model, DN_E_NUMERIC, "positions.centre");
+    model = make_positions();
+    model->facts.standards[PART_WHOLE].spread = -0.1;
+    check_spoilt(model, DN_E_FORMAT, "positions.standard: a spread below 0");
+    model = make_positions();
+    model->facts.standards[PART_LOCAL].median = (double)NAN;
+    check_spoilt(model, DN_E_NUMERIC, "positions.standard");
+    model = make_positions();
+    model->facts.whole_share = (double)INFINITY;
+    check_spoilt(model, DN_E_NUMERIC, "positions.whole_share");
+    model = make_positions();
+    model->facts.positions_scale = -1;
+    check_spoilt(model, DN_E_FORMAT, "positions.scale: a scale below 0");
+    model = make_positions();
+    model->facts.positions_scale = (double)NAN;
+    check_spoilt(model, DN_E_NUMERIC, "positions.scale");
+    model = make_positions();
+    model->facts.standards[PART_FLOW].median = (double)INFINITY;
+    check_spoilt(model, DN_E_NUMERIC, "flow.standard");
+}
+END_TEST
+
 /* Without the check of the checksum a damaged weight passes, if it is still a number. */
 START_TEST(not_verified)
 {
@@ -942,6 +1136,11 @@ static Suite *make_suite(void)
     tcase_add_test(tests, id_of_tensors);
     tcase_add_loop_test(tests, earlier_formats, 0, 1);
     tcase_add_test(tests, impossible_numbers);
+    tcase_add_test(tests, round_trip_of_positions);
+    tcase_add_loop_test(tests, changed_header_of_positions, 0, 2);
+    tcase_add_test(tests, positions_twice);
+    tcase_add_test(tests, positions_of_other_shapes);
+    tcase_add_test(tests, impossible_numbers_of_positions);
     tcase_add_test(tests, not_verified);
     tcase_add_test(tests, foreign_files);
     tcase_add_test(tests, save_is_atomic);

@@ -14,8 +14,8 @@
 
 /* ---- bringing a layer's output to the grid ---- */
 
-/* Weight of source pixel `pixel` in cell `cell`, as the comment of maps_to_grid promises: the average of all pixels that
- * the cell touches where the source is at least as fine, a tent about the cell's centre where it is coarser. */
+/* Weight of source pixel `pixel` in cell `cell`, as maps_to_grid promises: the average of all pixels that the cell
+ * touches where the source is at least as fine, a tent about the cell's centre where it is coarser. */
 static double weight_of(int cell, int cells, int pixel, int pixels)
 {
     double low = (double)cell * pixels / cells, high = (cell + 1.0) * pixels / cells;
@@ -34,7 +34,8 @@ START_TEST(to_grid_against_a_naive_loop)
 {
     static const struct {
         int height, width, rows, columns;
-    } cases[] = {{5, 7, 5, 7}, {10, 14, 5, 7}, {11, 13, 5, 4}, {3, 2, 5, 7}, {1, 1, 4, 3}, {4, 9, 8, 3}, {55, 27, 27, 27}};
+    } cases[] = {{5, 7, 5, 7}, {10, 14, 5, 7}, {11, 13, 5, 4}, {3, 2, 5, 7}, {1, 1, 4, 3}, {4, 9, 8, 3},
+                 {55, 27, 27, 27}};
     enum { CHANNELS = 3, STRIDE = 7, FIRST = 2 };
     int h = cases[_i].height, w = cases[_i].width, rows = cases[_i].rows, columns = cases[_i].columns;
     float *source = malloc((size_t)(h * w * CHANNELS) * sizeof *source);
@@ -125,7 +126,7 @@ START_TEST(geometry_of_a_layer_list)
     ck_assert_int_eq(maps.rows, 16);
     ck_assert_int_eq(maps.columns, 16);
     ck_assert_double_eq(maps.stride_y, 4);
-    ck_assert_double_eq(maps.offset_y, 0.5 + 1 + 0 + 0 + 2 * 1); /* of 3 x 3 windows: without pad, with, 1 x 1, without */
+    ck_assert_double_eq(maps.offset_y, 0.5 + 1 + 0 + 0 + 2 * 1); /* 3 x 3: without pad, with, 1 x 1, without */
     ck_assert_double_eq(maps.offset_x, 0.5 + 1 + 0 + 0 + 2 * 1);
     /* A finer one beside it, and the last pool's: the grid is the coarsest's. */
     extractor->layers[1].map = 1;
@@ -152,7 +153,8 @@ START_TEST(forward)
     maps_geometry maps = maps_of(extractor);
     size_t pixels = view_floats(extractor->input_size);
     size_t floats = (size_t)(maps.rows * maps.columns * maps.channels);
-    float *view = malloc(pixels * sizeof *view), *one = malloc(floats * sizeof *one), *many = malloc(floats * sizeof *many);
+    float *view = malloc(pixels * sizeof *view);
+    float *one = malloc(floats * sizeof *one), *many = malloc(floats * sizeof *many);
 
     for (size_t i = 0; i < pixels; i++)
         view[i] = (float)sin((double)i * 0.37);
@@ -274,7 +276,8 @@ START_TEST(to_the_image)
     position_to_image(map, &maps, 40, 2, image, 80, 20); /* half a pixel of the view high, two wide */
     for (int y = 0; y < 80; y++)
         for (int x = 0; x < 20; x++) {
-            double row = fmin(fmax(((y + 0.5) / 2 - 10) / 10, 0), 2), column = fmin(fmax(((x + 0.5) * 2 - 5) / 20, 0), 1);
+            double row = fmin(fmax(((y + 0.5) / 2 - 10) / 10, 0), 2);
+            double column = fmin(fmax(((x + 0.5) * 2 - 5) / 20, 0), 1);
             int above = row < 1 ? 0 : 1;
             double down = row - above;
             const float *first = map + 2 * above, *second = first + 2;
