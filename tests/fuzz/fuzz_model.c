@@ -17,9 +17,10 @@ static uint8_t *picture(void)
     return pixels;
 }
 
-/* Scores one picture under one view. */
-static void use(dn_model *model)
+/* Scores one picture under one view, with its map where the model has a density at every position. */
+static void use(dn_model *model, _Bool positions)
 {
+    static float map[SIDE * SIDE];
     dn_pixels image = {.pixels = picture(), .width = SIDE, .height = SIDE, .format = DN_GRAY8};
     dn_scorer_options options;
     dn_scorer *scorer;
@@ -30,10 +31,14 @@ static void use(dn_model *model)
     if (dn_scorer_create(model, &options, &scorer, NULL) != DN_OK)
         return;
     dn_score_init(&score);
-    if (dn_scorer_score(scorer, &image, &score) == DN_OK)
-        fuzz_require(isfinite(score.score) && score.score >= 0, "a score is finite");
-    else
+    dn_status status = positions ? dn_scorer_inspect(scorer, &image, map, &score)
+                                 : dn_scorer_score(scorer, &image, &score);
+    if (status != DN_OK)
         fuzz_require(dn_scorer_error(scorer)->message[0] != '\0', "an error is described");
+    else
+        fuzz_require(isfinite(score.score) && score.score >= 0, "a score is finite");
+    for (int i = 0; status == DN_OK && positions && i < SIDE * SIDE; i++)
+        fuzz_require(isfinite(map[i]), "a map is finite");
     dn_scorer_free(scorer);
 }
 
@@ -68,12 +73,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dn_model_info_init(&info);
     fuzz_require(dn_model_get_info(model, &info) == DN_OK, "info");
     if (info.parameters < 100000 && info.input_size <= 128)
-        use(model);
+        use(model, info.positions);
     dn_model_unref(model);
     return 0;
 }
 
-/* A model of one block on the smallest AlexNet, not trained, with held-out scores. */
+/* Models on the smallest AlexNet with scores of good images, by turns in float32 and float16: both densities, with a flow
+ * of one block that is hardly trained; the flow alone; the density at every position alone. */
 uint8_t *fuzz_seed(int index, size_t *size)
 {
     static const int32_t channels[5] = {1, 2, 1, 2, 2};
@@ -85,7 +91,7 @@ uint8_t *fuzz_seed(int index, size_t *size)
     dn_model *model;
     dn_blob *blob;
 
-    if (index >= 2)
+    if (index >= 6)
         return NULL;
     dn_extractor_options_init(&extractor_options);
     extractor_options.input_size = 64;
@@ -97,12 +103,14 @@ uint8_t *fuzz_seed(int index, size_t *size)
     train_options.bank = 1;
     train_options.views = 1;
     train_options.heatmap_images = 0;
+    train_options.flow = index / 2 != 2;
+    train_options.positions = index / 2 != 1;
     fuzz_require(dn_extractor_random(channels, 1, &extractor_options, &extractor, NULL) == DN_OK, "extractor");
     fuzz_require(dn_trainer_create(extractor, &train_options, &trainer, NULL) == DN_OK, "trainer");
     for (int i = 0; i < 3; i++)
         fuzz_require(dn_trainer_add_pixels(trainer, &image) == DN_OK, "image");
     fuzz_require(dn_trainer_run(trainer, NULL, NULL, &model) == DN_OK, "training");
-    fuzz_require(dn_model_save_memory(model, index ? DN_STORAGE_F16 : DN_STORAGE_F32, &blob, NULL) == DN_OK, "saving");
+    fuzz_require(dn_model_save_memory(model, index % 2 ? DN_STORAGE_F16 : DN_STORAGE_F32, &blob, NULL) == DN_OK, "saving");
     *size = dn_blob_size(blob);
     uint8_t *bytes = malloc(*size);
     fuzz_require(bytes != NULL, "memory");
