@@ -800,6 +800,40 @@ START_TEST(impossible_numbers_of_positions)
 }
 END_TEST
 
+/* A spread that is next to nothing makes a score that no number can hold: with a flow, and without. */
+START_TEST(spreads_next_to_nothing)
+{
+    static uint8_t gray[SIDE * SIDE];
+    const dn_scorer_options options = {
+        .struct_size = sizeof options, .angles = -1, .threads = 1, .false_alarm_rate = 0.3};
+
+    for (int flow = 0; flow < 2; flow++) {
+        dn_model *model = make_positions(), *again;
+        dn_pixels view = {.pixels = gray, .width = SIDE, .height = SIDE, .format = DN_GRAY8};
+        dn_scorer *scorer;
+        dn_blob *blob;
+        dn_error error;
+        dn_score score = {0};
+        if (!flow) {
+            flow_unref(model->flow);
+            model->flow = NULL;
+        }
+        model->facts.standards[PART_LOCAL] = (part_standard){-1, 1e-320};
+        model->facts.standards[PART_WHOLE] = (part_standard){-1, flow ? 1e-200 : 1e-320};
+        ck_ok(model_save_memory(model, DN_STORAGE_F32, &blob, NULL));
+        ck_ok(model_open_memory(blob->data, blob->size, &plain, &again, NULL));
+        ck_ok(scorer_create(again, &options, &scorer, NULL));
+        ck_status(scorer_score(scorer, &(scorer_input){.view = &view}, &score, &error), DN_E_NUMERIC);
+        check_message(&error, DN_E_NUMERIC, NULL, "train it anew");
+        ck_status(scorer_decide(scorer, &(scorer_input){.view = &view}, &score, &error), DN_E_NUMERIC);
+        scorer_free(scorer);
+        blob_free(blob);
+        model_unref(again);
+        model_unref(model);
+    }
+}
+END_TEST
+
 /* Without the check of the checksum a damaged weight passes, if it is still a number. */
 START_TEST(not_verified)
 {
@@ -1141,6 +1175,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, positions_twice);
     tcase_add_test(tests, positions_of_other_shapes);
     tcase_add_test(tests, impossible_numbers_of_positions);
+    tcase_add_test(tests, spreads_next_to_nothing);
     tcase_add_test(tests, not_verified);
     tcase_add_test(tests, foreign_files);
     tcase_add_test(tests, save_is_atomic);

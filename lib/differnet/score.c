@@ -81,14 +81,16 @@ static dn_status judge(const dn_scorer *scorer, const score_sum *sum, int32_t im
         position_scores(scorer->levels[image], model->facts.whole_share, &score->local_score, &score->whole_score);
     score->views = scorer->views;
     score->lower_bound = 0;
-    if ((model->flow && (!isfinite(score->flow_score) || !isfinite(score->log_likelihood))) ||
-        (model->positions && !(isfinite(score->local_score) && isfinite(score->whole_score))))
-        return fail(error, DN_E_NUMERIC, "the image's score is %g, its log-likelihood %g and its map's scores %g and %g: "
-                    "the model's numbers overflow; train it anew", score->flow_score, score->log_likelihood,
-                    score->local_score, score->whole_score);
     score->score = parts_combine(model->facts.standards, (double[PARTS]){[PART_FLOW] = score->flow_score,
                                                                         [PART_LOCAL] = score->local_score,
                                                                         [PART_WHOLE] = score->whole_score});
+    /* Finite parts can overflow together, and the sum does not tell which part was there but not a number. */
+    if (!isfinite(score->score) ||
+        (model->flow && (!isfinite(score->flow_score) || !isfinite(score->log_likelihood))) ||
+        (model->positions && !(isfinite(score->local_score) && isfinite(score->whole_score))))
+        return fail(error, DN_E_NUMERIC, "the image's score is %g, of the flow's %g, its log-likelihood %g and the map's "
+                    "scores %g and %g: the model's numbers overflow; train it anew", score->score, score->flow_score,
+                    score->log_likelihood, score->local_score, score->whole_score);
     calibrate_verdict(model->holdout_scores, model->holdout_count, scorer->false_alarm_rate, score);
     return DN_OK;
 }
