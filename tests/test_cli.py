@@ -689,6 +689,117 @@ class Localize(CommandTest):
         self.assertEqual(os.listdir(self.at("maps")), [])
 
 
+class Fast(CommandTest):
+    """The density at every position alone, on the demo's parts."""
+    OPTIONS = ["--preset", "fast", "--input-size", "224", "--scales", "1"]
+
+    @classmethod
+    def setUpClass(cls):
+        subprocess.run([DEMO_PARTS, path("parts"), "--good", "10", "--defects", "2", "--size", "112", "--seed", "3"],
+                       check=True)
+        made = run("train", path("parts"), "-o", path("fast.dnm"), "--backbone", path("backbone.safetensors"), "--json",
+                   "--quiet", *cls.OPTIONS)
+        if made.returncode != 0 or made.stderr:
+            raise AssertionError(made)
+        cls.told = json.loads(made.stdout)
+
+    def again(self, output, *more, data=path("parts")):
+        self.call("train", data, "-o", output, "--backbone", path("backbone.safetensors"), "--quiet", *self.OPTIONS,
+                  *more)
+        return read(output)
+
+    def test_train(self):
+        self.assertEqual((self.told["train_images"], self.told["holdout_images"], self.told["epochs"],
+                          self.told["views"], self.told["final_loss"]), (10, 10, 0, 1, None))
+        self.assertEqual(self.told["bytes"], os.path.getsize(path("fast.dnm")))
+        for threads in ("1", "3"):
+            self.assertEqual(self.again(self.at("m.dnm"), "--threads", threads), read(path("fast.dnm")))
+        self.assertNotEqual(self.again(self.at("m.dnm"), "--seed", "1"), read(path("fast.dnm")))
+        self.assertLess(len(self.again(self.at("m.dnm"), "--f16")), 0.7 * self.told["bytes"])
+        self.refused("train", path("parts"), "-o", self.at("no.dnm"), "--preset", "quick",
+                     says=["'quick' is not known", "fast"])
+        self.assertEqual(sorted(os.listdir(self.folder)), ["m.dnm"])
+
+    def test_score(self):
+        good, bad = path("parts/test/good/000.png"), path("parts/test/missing_hole/000.png")
+        result = self.call("score", path("fast.dnm"), good, bad, "--json", code=(0, 1))
+        scores = [json.loads(line) for line in result.out.splitlines()]
+        self.assertEqual(result.returncode, int(any(score["anomalous"] for score in scores)))
+        for score in scores:
+            self.assertEqual((score["views"], score["flow_score"], score["log_likelihood"], score["lower_bound"]),
+                             (1, None, None, False))
+            self.assertGreater(score["local_score"], 0)
+            self.assertGreater(score["whole_score"], 0)
+            self.assertAlmostEqual(score["p_value"] * 11, round(score["p_value"] * 11), places=9)
+            self.assertEqual(score["anomalous"], score["score"] > score["threshold"])
+        self.assertGreater(scores[1]["score"], scores[0]["score"])
+        self.assertEqual(self.call("score", path("fast.dnm"), good, bad, "--json", "--decide", "--threads", "2",
+                                   code=(0, 1)).out, result.out)
+        self.call("score", path("fast.dnm"), bad, "--fpr", "0.5", code=1)
+        self.call("score", path("fast.dnm"), path("parts/train/good/000.png"), "--fpr", "0.01", code=0)
+        self.refused("score", path("fast.dnm"), self.at("none.png"), says=["none.png"])
+
+    def test_localize(self):
+        bad = path("parts/test/missing_hole/000.png")
+        maps = []
+        for folder, more in (("a", []), ("b", ["--map", "positions", "--threads", "2", "--views", "3"])):
+            told = json.loads(self.call("localize", path("fast.dnm"), bad, "-o", self.at(folder), "--json", "--quiet",
+                                        *more).out)
+            self.assertEqual((told["width"], told["height"]), (112, 112))
+            self.assertEqual(sorted(os.listdir(self.at(folder))), ["000_boxes.json", "000_map.png", "000_overlay.png"])
+            maps.append(read(self.at(folder, "000_map.png")))
+        self.assertEqual(maps[0], maps[1])
+        self.assertNotIn("heat-map scale", self.call("localize", path("fast.dnm"), bad, "-o", self.at("a")).err)
+        self.refused("localize", path("fast.dnm"), bad, "-o", self.at("c"), "--map", "gradient", says=["holds no flow"])
+        self.refused("localize", path("model.dnm"), bad, "-o", self.at("c"), "--map", "gradients", says=["gradients"])
+        self.assertEqual(sorted(os.listdir(self.folder)), ["a", "b"])
+
+    def test_eval(self):
+        told = json.loads(self.call("eval", path("fast.dnm"), path("parts"), "--json", "--quiet").out)
+        self.assertEqual((told["images"], told["good"], told["views"], told["pixel"]["map_views"]), (15, 5, 1, 1))
+        self.assertGreater(told["image"]["auroc"], 0.8)
+        self.assertGreater(told["pixel"]["auroc"], 0.8)
+        again = self.call("eval", path("fast.dnm"), path("parts"), "--json", "--quiet", "--threads", "2").out
+        self.assertEqual(json.loads(again), told)
+
+    def test_info(self):
+        text = self.call("info", path("fast.dnm")).out
+        for word in ("preset         fast", "13 x 13 cells, 60 channels, 60 dimensions", "10 images",
+                     "heat map       scale"):
+            self.assertIn(word, text)
+        for word in ("flow  ", "blocks", "no scale"):
+            self.assertNotIn(word, text)
+        told = json.loads(self.call("info", path("fast.dnm"), "--json").out)
+        self.assertEqual((told["preset"], told["flow"], told["positions"], told["map_rows"], told["map_columns"],
+                          told["map_channels"], told["position_dims"], told["views"], told["heatmap_scale"]),
+                         ("fast", False, True, 13, 13, 60, 60, 1, None))
+        self.assertGreater(told["positions_scale"], 0)
+        self.assertEqual(len(told["holdout_scores"]), 10)
+
+    def test_one_image(self):
+        self.again(self.at("m.dnm"), "--images", "1")
+        result = self.call("score", self.at("m.dnm"), path("parts/test/good/000.png"), "--json")
+        self.assertIn("no verdicts", result.err)
+        score = json.loads(result.out)
+        self.assertEqual((score["anomalous"], score["p_value"], score["threshold"]), (None, None, None))
+        self.assertGreater(score["score"], 0)
+        result = self.call("localize", self.at("m.dnm"), path("parts/test/good/000.png"), "-o", self.at("maps"))
+        self.assertIn("no heat-map scale", result.err)
+        self.assertIn("no scale", self.call("info", self.at("m.dnm")).out)
+
+    def test_damaged(self):
+        data = read(path("fast.dnm"))
+        header, start = header_of(data)
+        first = start + header["positions.factor"]["data_offsets"][0]
+        write(self.at("m.dnm"), data[:first] + struct.pack("<f", float("nan")) + data[first + 4:])
+        image = path("parts/test/good/000.png")
+        self.refused("score", self.at("m.dnm"), image, says=["m.dnm", "checksum"])
+        self.refused("score", self.at("m.dnm"), image, "--no-verify", says=["score is"])
+        self.refused("localize", self.at("m.dnm"), image, "--no-verify", "-o", self.at("maps"), says=["not finite"])
+        write(self.at("m.dnm"), data[:-9])
+        self.refused("score", self.at("m.dnm"), image, "--no-verify", says=["m.dnm"])
+
+
 class ReportParser(html.parser.HTMLParser):
     def __init__(self):
         super().__init__()
