@@ -268,6 +268,29 @@ START_TEST(cancelled_and_run_again)
 }
 END_TEST
 
+/* Another process learns the positions again, and goes on with the flow. */
+START_TEST(resumed_from_a_checkpoint)
+{
+    const char *folder = test_folder();
+    dn_train_options options = options_of(COMPACT);
+    canceller c = {DN_PHASE_TRAIN, 3, 0, 0};
+    dn_model *model;
+
+    options.epochs = 4;
+    dn_blob *straight = run_to_bytes(tiny_trainer(&options, 5));
+    options.checkpoint = path_join(folder, "checkpoint");
+    options.resume = 1;
+    dn_trainer *trainer = tiny_trainer(&options, 5);
+    trainer_fails(trainer, dn_trainer_run(trainer, cancel, &c, &model), DN_E_CANCELLED, "cancelled");
+    dn_trainer_free(trainer);
+    ck_assert_int_eq(count_files(folder), 2); /* the state and the bank */
+    dn_blob *resumed = run_to_bytes(tiny_trainer(&options, 5));
+    ck_assert(same_bytes(straight, resumed));
+    dn_blob_free(straight);
+    dn_blob_free(resumed);
+}
+END_TEST
+
 /* ---- files ---- */
 
 static dn_model *open_path(const char *path, int32_t verify)
@@ -491,6 +514,37 @@ START_TEST(inspect_is_score_and_map)
 }
 END_TEST
 
+START_TEST(inspect_checks_its_arguments)
+{
+    static float map[SIDE * SIDE];
+    dn_model *model = model_of(FAST);
+    dn_scorer *scorer = scorer_on(model, 1, NULL);
+    dn_pixels views[MANY];
+    dn_score score;
+    int32_t count;
+
+    draw_pictures(views);
+    dn_score_init(&score);
+    ck_status(dn_scorer_inspect(NULL, &views[0], map, &score), DN_E_ARGUMENT);
+    ck_status(dn_scorer_inspect(scorer, NULL, map, &score), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "image is NULL");
+    ck_status(dn_scorer_inspect(scorer, &views[0], NULL, &score), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "map is NULL");
+    ck_status(dn_scorer_inspect(scorer, &views[0], map, NULL), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "score is NULL");
+    views[1].width = DN_MIN_SIDE - 1;
+    ck_status(dn_scorer_inspect(scorer, &views[1], map, &score), DN_E_ARGUMENT);
+    score.struct_size = 0;
+    ck_status(dn_scorer_inspect(scorer, &views[0], map, &score), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "struct_size is 0");
+    dn_score_init(&score);
+    ck_ok(dn_scorer_inspect(scorer, &views[0], map, &score));
+    ck_assert_ptr_null(dn_scorer_view_scores(scorer, &count));
+    dn_scorer_free(scorer);
+    dn_model_unref(model);
+}
+END_TEST
+
 START_TEST(batch_is_single_and_fast_decides_exactly)
 {
     dn_model *model = model_of(_i);
@@ -518,6 +572,32 @@ START_TEST(batch_is_single_and_fast_decides_exactly)
         }
         dn_scorer_free(scorer);
     }
+    dn_model_unref(model);
+}
+END_TEST
+
+/* Without a flow there is one view, whatever is asked for. */
+START_TEST(fast_has_one_view)
+{
+    dn_model *model = model_of(FAST);
+    dn_scorer_options options;
+    dn_pixels views[MANY];
+    dn_score score, expected;
+    int32_t count = -1;
+
+    draw_pictures(views);
+    expected = score_one(model, &views[0]);
+    dn_scorer_options_init(&options);
+    options.views = 32;
+    options.angles = DN_ANGLES_GRID;
+    dn_scorer *scorer = make_scorer(model, &options);
+    score_alone(scorer, views, 1, &score);
+    ck_assert_int_eq(score.views, 1);
+    ck_assert_mem_eq(&score, &expected, sizeof score);
+    ck_assert_ptr_null(dn_scorer_view_scores(scorer, &count));
+    ck_assert_int_eq(count, 0);
+    ck_assert_int_eq(dn_scorer_batch_images(scorer), 16);
+    dn_scorer_free(scorer);
     dn_model_unref(model);
 }
 END_TEST
@@ -879,11 +959,14 @@ static Suite *make_suite(void)
     tcase_add_test(tests, options_that_cannot_be);
     tcase_add_test(tests, copies_in_another_light_change_the_model);
     tcase_add_loop_test(tests, cancelled_and_run_again, 0, MODELS);
+    tcase_add_test(tests, resumed_from_a_checkpoint);
     tcase_add_loop_test(tests, saved_and_opened, 0, MODELS);
     tcase_add_loop_test(tests, damaged_numbers, 0, MODELS);
     tcase_add_test(tests, huge_maps);
     tcase_add_loop_test(tests, inspect_is_score_and_map, 0, MODELS);
+    tcase_add_test(tests, inspect_checks_its_arguments);
     tcase_add_loop_test(tests, batch_is_single_and_fast_decides_exactly, 0, MODELS);
+    tcase_add_test(tests, fast_has_one_view);
     tcase_add_test(tests, methods);
     tcase_add_loop_test(tests, few_images_and_dull_ones, 0, 2 * MODELS * CONTENTS);
     tcase_add_test(tests, a_bright_square_is_found);
