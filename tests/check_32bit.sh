@@ -14,5 +14,5 @@ others=$(gcc -print-multiarch)
 for file in $(find lib tools -name '*.c' ! -path 'tools/pretrain/*'); do
     # shellcheck disable=SC2086
     gcc -m32 -msse2 -mfpmath=sse -fsyntax-only -std=c11 -Wall -Wshadow -Werror -D_FILE_OFFSET_BITS=64 \
-        -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iinclude -Ilib -Itools $flags -idirafter "/usr/include/$others" "$file"
+        -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -DDN_OPENBLAS=1 -DDN_PRODUCTS=0 -Iinclude -Ilib -Itools $flags -idirafter "/usr/include/$others" "$file"
 done
