@@ -9,8 +9,8 @@
 
 static int32_t show_progress(const dn_progress *progress, void *user)
 {
-    static const char *const phases[] = {"", "features", "training", "held-out images", "heat-map scale",
-                                         "feature maps", "positions"};
+    static const char *const phases[] = {
+        "", "features", "training", "held-out images", "heat-map scale", "feature maps", "positions"};
 
     (void)user;
     if (progress->phase >= 1 && progress->phase <= DN_PHASE_POSITIONS)

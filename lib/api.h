@@ -11,21 +11,24 @@
 #include "base/status.h"
 
 /* Refuses a NULL argument by name. */
-#define REQUIRE(pointer, error)                                                              \
-    do {                                                                                     \
-        if (!(pointer))                                                                      \
-            return fail((error), DN_E_ARGUMENT, "%s: %s is NULL", __func__, #pointer);       \
+#define REQUIRE(pointer, error)                                                        \
+    do {                                                                               \
+        if (!(pointer))                                                                \
+            return fail((error), DN_E_ARGUMENT, "%s: %s is NULL", __func__, #pointer); \
     } while (0)
 
 /* Begins a call on a mutable handle: DN_E_STATE if another one is in progress, of another thread or the one whose
  * callback makes this one.  Otherwise `error` is where this call leaves its error, cleared.  The call ends, and the
  * handle's flag falls, where the function returns. */
-#define BEGIN_CALL(in_use, own_error)                                                        \
-    __attribute__((cleanup(call_end))) atomic_int *call_held = call_begin(in_use);           \
-    if (!call_held)                                                                          \
-        return DN_E_STATE;                                                                   \
-    dn_error *error = (own_error);                                                           \
-    *error = (dn_error){0}
+#define BEGIN_CALL(in_use, own_error)                                              \
+    __attribute__((cleanup(call_end))) atomic_int *call_held = call_begin(in_use); \
+    if (!call_held)                                                                \
+        return DN_E_STATE;                                                         \
+    dn_error *error = (own_error);                                                 \
+    *error = (dn_error)                                                            \
+    {                                                                              \
+        0                                                                          \
+    }
 
 atomic_int *call_begin(atomic_int *in_use); /* NULL: it is in use */
 void call_end(atomic_int **in_use);         /* nullable what it points to */

@@ -19,26 +19,41 @@ const char *dn_version(void)
 const char *dn_status_string(dn_status status)
 {
     switch (status) {
-    case DN_OK: return "success";
-    case DN_E_ARGUMENT: return "invalid argument";
-    case DN_E_MEMORY: return "out of memory";
-    case DN_E_IO: return "input or output error";
-    case DN_E_FORMAT: return "malformed file";
-    case DN_E_KIND: return "wrong kind of file";
-    case DN_E_VERSION: return "file of a newer version";
-    case DN_E_LIMIT: return "limit exceeded";
-    case DN_E_UNSUPPORTED: return "unsupported file";
-    case DN_E_NUMERIC: return "not a finite number";
-    case DN_E_CANCELLED: return "cancelled";
-    case DN_E_STATE: return "call does not fit the state";
-    case DN_E_THREAD: return "thread failure";
-    default: return "unknown status";
+    case DN_OK:
+        return "success";
+    case DN_E_ARGUMENT:
+        return "invalid argument";
+    case DN_E_MEMORY:
+        return "out of memory";
+    case DN_E_IO:
+        return "input or output error";
+    case DN_E_FORMAT:
+        return "malformed file";
+    case DN_E_KIND:
+        return "wrong kind of file";
+    case DN_E_VERSION:
+        return "file of a newer version";
+    case DN_E_LIMIT:
+        return "limit exceeded";
+    case DN_E_UNSUPPORTED:
+        return "unsupported file";
+    case DN_E_NUMERIC:
+        return "not a finite number";
+    case DN_E_CANCELLED:
+        return "cancelled";
+    case DN_E_STATE:
+        return "call does not fit the state";
+    case DN_E_THREAD:
+        return "thread failure";
+    default:
+        return "unknown status";
     }
 }
 
 /* ---- calls on mutable handles ---- */
 
-const dn_error call_in_use = {DN_E_STATE, "this handle is used by another thread, or by the call whose callback uses it "
+const dn_error call_in_use = {DN_E_STATE,
+                              "this handle is used by another thread, or by the call whose callback uses it "
                               "now: it serves one call at a time"};
 
 atomic_int *call_begin(atomic_int *in_use)

@@ -68,7 +68,8 @@ dn_status dn_extractor_default(const dn_extractor_options *options, dn_extractor
     *out = NULL;
     TRY(read_options(options, &own, error));
     if (embedded_backbone_size == 0)
-        return fail(error, DN_E_UNSUPPORTED, "this build of the library has no built-in backbone "
+        return fail(error, DN_E_UNSUPPORTED,
+                    "this build of the library has no built-in backbone "
                     "(embed_backbone=false): give the file of one, with dn_extractor_open_path");
     return extractor_open_memory(embedded_backbone, (size_t)embedded_backbone_size, "(built-in backbone)", &own, out,
                                  error);
@@ -175,8 +176,8 @@ static dn_status check_image(const dn_pixels *image, const double *angles, int32
     return pixels_check(image, 1, error);
 }
 
-dn_status dn_extractor_views(const dn_extractor *extractor, const dn_pixels *image, const double *angles,
-                             int32_t n, float *views, dn_error *error)
+dn_status dn_extractor_views(const dn_extractor *extractor, const dn_pixels *image, const double *angles, int32_t n,
+                             float *views, dn_error *error)
 {
     REQUIRE(extractor, error);
     REQUIRE(image, error);

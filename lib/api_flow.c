@@ -97,8 +97,12 @@ dn_status dn_flow_get_info(const dn_flow *flow, dn_flow_options *info)
 {
     REQUIRE(flow, NULL);
     REQUIRE(info, NULL);
-    dn_flow_options own = {.struct_size = sizeof own, .dimension = flow->dimension, .blocks = flow->blocks,
-                           .hidden = flow->hidden, .clamp = flow->clamp, .seed = flow->seed};
+    dn_flow_options own = {.struct_size = sizeof own,
+                           .dimension = flow->dimension,
+                           .blocks = flow->blocks,
+                           .hidden = flow->hidden,
+                           .clamp = flow->clamp,
+                           .seed = flow->seed};
     return output_write(info, &own, sizeof own, "dn_flow_options", NULL);
 }
 
@@ -215,7 +219,7 @@ struct factors {
     const float *z_gradient;      /* (n, D) */
     const float *logdet_gradient; /* (n) or NULL */
     size_t dimension;
-    size_t done;                  /* rows handed out */
+    size_t done; /* rows handed out */
 };
 
 static void hand_out(void *context, const float *z, const float *logdet, int32_t rows, float *z_gradient,

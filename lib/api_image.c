@@ -65,7 +65,10 @@ dn_status dn_image_open_memory(const void *bytes, size_t size, const dn_image_op
     if (size > (uint64_t)own.max_bytes)
         return fail(error, DN_E_LIMIT, "image in memory: %zu bytes, more than the limit of %lld", size,
                     (long long)own.max_bytes);
-    const image_input input = {.bytes = bytes, .size = size, .label = "image in memory", .max_pixels = own.max_pixels,
+    const image_input input = {.bytes = bytes,
+                               .size = size,
+                               .label = "image in memory",
+                               .max_pixels = own.max_pixels,
                                .max_memory = own.max_memory ? own.max_memory : image_default_memory(own.max_pixels),
                                .allocator = mem_allocator(own.allocator)};
     return image_decode(&input, out, error);

@@ -11,8 +11,7 @@ void dn_localizer_options_init_size(dn_localizer_options *options, size_t size)
     options_init(options, size, &defaults, sizeof defaults);
 }
 
-dn_status dn_localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out,
-                              dn_error *error)
+dn_status dn_localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out, dn_error *error)
 {
     dn_localizer_options own = localizer_default_options();
 

@@ -18,9 +18,15 @@ dn_status dn_extractor_get_maps_info(const dn_extractor *extractor, dn_maps_info
     REQUIRE(extractor, NULL);
     REQUIRE(info, NULL);
     maps_geometry maps = maps_of(extractor);
-    dn_maps_info own = {.struct_size = sizeof own, .rows = maps.rows, .columns = maps.columns,
-                        .channels = maps.channels, .taps = maps_taps(extractor), .stride_y = maps.stride_y,
-                        .stride_x = maps.stride_x, .offset_y = maps.offset_y, .offset_x = maps.offset_x};
+    dn_maps_info own = {.struct_size = sizeof own,
+                        .rows = maps.rows,
+                        .columns = maps.columns,
+                        .channels = maps.channels,
+                        .taps = maps_taps(extractor),
+                        .stride_y = maps.stride_y,
+                        .stride_x = maps.stride_x,
+                        .offset_y = maps.offset_y,
+                        .offset_x = maps.offset_x};
 
     return output_write(info, &own, sizeof own, "dn_maps_info", NULL);
 }

@@ -149,8 +149,10 @@ static dn_status check_batch(struct batch *batch, dn_error *error)
         if (i == 0)
             batch->stride = size;
         if (size != batch->stride)
-            return fail(error, DN_E_ARGUMENT, "scores[%d]: struct_size is %zu, that of scores[0] %zu; call "
-                        "dn_score_init for each", i, size, batch->stride);
+            return fail(error, DN_E_ARGUMENT,
+                        "scores[%d]: struct_size is %zu, that of scores[0] %zu; call "
+                        "dn_score_init for each",
+                        i, size, batch->stride);
     }
     return DN_OK;
 }

@@ -40,7 +40,8 @@ dn_status dn_train_options_preset(dn_train_options *options, int32_t preset)
 static dn_status check_pointers(const dn_train_options *options, dn_error *error)
 {
     if (options->resume && !options->checkpoint)
-        return fail(error, DN_E_ARGUMENT, "dn_train_options: resume is 1, but checkpoint is NULL: there is nothing to "
+        return fail(error, DN_E_ARGUMENT,
+                    "dn_train_options: resume is 1, but checkpoint is NULL: there is nothing to "
                     "go on from");
     if (options->checkpoint && options->checkpoint[0] == '\0')
         return fail(error, DN_E_ARGUMENT, "dn_train_options: checkpoint is an empty path");
@@ -50,8 +51,7 @@ static dn_status check_pointers(const dn_train_options *options, dn_error *error
 
 /* ---- the handle ---- */
 
-dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *options, dn_trainer **out,
-                            dn_error *error)
+dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *options, dn_trainer **out, dn_error *error)
 {
     dn_train_options own = train_default_options();
 

@@ -99,8 +99,9 @@ AT(dn_progress, loss, 24);
 
 /* The numbers of the constants, likewise. */
 _Static_assert(DN_OK == 0 && DN_E_ARGUMENT == -1 && DN_E_MEMORY == -2 && DN_E_IO == -3 && DN_E_FORMAT == -4 &&
-               DN_E_KIND == -5 && DN_E_VERSION == -6 && DN_E_LIMIT == -7 && DN_E_UNSUPPORTED == -8 &&
-               DN_E_NUMERIC == -9 && DN_E_CANCELLED == -10 && DN_E_STATE == -11 && DN_E_THREAD == -12, "statuses");
+                   DN_E_KIND == -5 && DN_E_VERSION == -6 && DN_E_LIMIT == -7 && DN_E_UNSUPPORTED == -8 &&
+                   DN_E_NUMERIC == -9 && DN_E_CANCELLED == -10 && DN_E_STATE == -11 && DN_E_THREAD == -12,
+               "statuses");
 _Static_assert(DN_GRAY8 == 1 && DN_GRAY16 == 2 && DN_RGB8 == 3 && DN_BGR8 == 4 && DN_RGBA8 == 5 && DN_BGRA8 == 6,
                "pixel formats");
 _Static_assert(DN_VERIFY_HEADER == 0 && DN_VERIFY_FULL == 1, "verification");
@@ -109,7 +110,8 @@ _Static_assert(DN_ANGLES_STRATIFIED == 0 && DN_ANGLES_GRID == 1, "angles");
 _Static_assert(DN_PRESET_COMPACT == 0 && DN_PRESET_PAPER == 1 && DN_PRESET_FAST == 2, "presets");
 _Static_assert(DN_SCHEDULE_CONSTANT == 0 && DN_SCHEDULE_COSINE == 1, "schedules");
 _Static_assert(DN_PHASE_FEATURES == 1 && DN_PHASE_TRAIN == 2 && DN_PHASE_HOLDOUT == 3 && DN_PHASE_HEATMAP == 4 &&
-               DN_PHASE_MAPS == 5 && DN_PHASE_POSITIONS == 6, "phases");
+                   DN_PHASE_MAPS == 5 && DN_PHASE_POSITIONS == 6,
+               "phases");
 _Static_assert(DN_MAP_DEFAULT == 0 && DN_MAP_POSITIONS == 1 && DN_MAP_GRADIENT == 2, "maps");
 
 #endif

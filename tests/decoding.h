@@ -12,8 +12,12 @@
 /* Bytes to decode without limits. */
 static inline image_input input_of(const uint8_t *bytes, size_t size)
 {
-    return (image_input){.bytes = bytes, .size = size, .label = "test", .max_pixels = INT64_MAX,
-                         .max_memory = INT64_MAX, .allocator = mem_allocator(NULL)};
+    return (image_input){.bytes = bytes,
+                         .size = size,
+                         .label = "test",
+                         .max_pixels = INT64_MAX,
+                         .max_memory = INT64_MAX,
+                         .allocator = mem_allocator(NULL)};
 }
 
 static inline dn_status decode(const uint8_t *bytes, size_t size, dn_image **image, dn_error *error)
@@ -92,7 +96,8 @@ static inline void ck_decoding_without_memory(const uint8_t *bytes, size_t size)
         input.allocator = failing_allocator(&memory);
         status = image_decode(&input, &image, &error);
         ck_assert_msg(status == DN_OK || (status == DN_E_MEMORY && error.status == status && !image &&
-                                          strstr(error.message, "out of memory")), "%ld: %s", n, error.message);
+                                          strstr(error.message, "out of memory")),
+                      "%ld: %s", n, error.message);
         image_free(image);
         ck_assert_int_eq(memory.live, 0);
         ck_assert(status == DN_OK || memory.calls >= n);

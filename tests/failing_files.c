@@ -120,9 +120,9 @@ void files_fail_at(long number)
     memset(trace, 0, sizeof trace);
     fail_number = number;
     stutter = 0;
-    file_table = (struct file_table){failing_open, failing_fstat, failing_read, failing_write, failing_fsync,
-                                     failing_close, failing_rename, failing_unlink, failing_mmap, counted_munmap,
-                                     failing_madvise, failing_ftruncate};
+    file_table = (struct file_table){failing_open,  failing_fstat,  failing_read,    failing_write,
+                                     failing_fsync, failing_close,  failing_rename,  failing_unlink,
+                                     failing_mmap,  counted_munmap, failing_madvise, failing_ftruncate};
 }
 
 void files_stutter(void)

@@ -4,8 +4,12 @@
 
 struct generator_options plain_options(int32_t size)
 {
-    return (struct generator_options){.struct_size = sizeof(struct generator_options), .size = size, .seed = 5,
-                                      .siblings = 4, .threads = 1, .zoom = 1};
+    return (struct generator_options){.struct_size = sizeof(struct generator_options),
+                                      .size = size,
+                                      .seed = 5,
+                                      .siblings = 4,
+                                      .threads = 1,
+                                      .zoom = 1};
 }
 
 static void *room(int64_t n, size_t size)
@@ -47,8 +51,9 @@ void free_batch(struct batch *b)
 
 void run_batch(struct batch *b)
 {
-    ck_assert_int_eq(generator_run(&b->options, b->classes, b->instances, b->defects, b->count, b->images, b->kinds,
-                                   b->masks), GENERATOR_OK);
+    ck_assert_int_eq(
+        generator_run(&b->options, b->classes, b->instances, b->defects, b->count, b->images, b->kinds, b->masks),
+        GENERATOR_OK);
 }
 
 double mean_difference(const uint8_t *a, const uint8_t *b, size_t n)

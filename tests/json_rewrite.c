@@ -35,11 +35,20 @@ static void put_scalar(json_value value, const char *key, json_writer *json)
         json_put_text(json, key, text);
         free(text);
         break;
-    case JSON_NUMBER: put_number(value, key, json); break;
-    case JSON_TRUE: json_put_word(json, key, "true"); break;
-    case JSON_FALSE: json_put_word(json, key, "false"); break;
-    case JSON_NULL: json_put_word(json, key, "null"); break;
-    default: abort();
+    case JSON_NUMBER:
+        put_number(value, key, json);
+        break;
+    case JSON_TRUE:
+        json_put_word(json, key, "true");
+        break;
+    case JSON_FALSE:
+        json_put_word(json, key, "false");
+        break;
+    case JSON_NULL:
+        json_put_word(json, key, "null");
+        break;
+    default:
+        abort();
     }
 }
 

@@ -69,7 +69,7 @@ static inline double naive_forward(const dn_flow *flow, const double *weights, c
 
 /* <z_gradient, z> + logdet_gradient * logdet of one row: what the gradient differentiates. */
 static inline double naive_target(const dn_flow *flow, const double *weights, const double *x, const float *z_gradient,
-                    double logdet_gradient)
+                                  double logdet_gradient)
 {
     double *z = naive_room(flow->dimension);
     double sum = logdet_gradient * naive_forward(flow, weights, x, z);

@@ -50,24 +50,24 @@ double max_abs(const float *a, size_t n);
 void draw_texture(uint8_t *rgb, int32_t width, int32_t height, uint32_t seed);
 dn_pixels rgb_view(const uint8_t *rgb, int32_t width, int32_t height);
 
-#define ck_ok(expression)                                                                             \
-    do {                                                                                              \
-        dn_status ck_status_ = (expression);                                                          \
-        ck_assert_msg(ck_status_ == DN_OK, "%s: %s", #expression, dn_status_string(ck_status_));      \
+#define ck_ok(expression)                                                                        \
+    do {                                                                                         \
+        dn_status ck_status_ = (expression);                                                     \
+        ck_assert_msg(ck_status_ == DN_OK, "%s: %s", #expression, dn_status_string(ck_status_)); \
     } while (0)
 #define ck_status(expression, expected) ck_assert_int_eq((expression), (expected))
 /* The error is there, has this status, and its message holds `part`. */
 void check_error(const dn_error *error, dn_status status, const char *part);
 
 /* main() of a test program: runs the suite that `make_suite` returns. */
-#define TEST_MAIN(make_suite)                                                          \
-    int main(void)                                                                     \
-    {                                                                                  \
-        SRunner *runner = srunner_create(make_suite());                                \
-        srunner_run_all(runner, CK_ENV);                                               \
-        int failed = srunner_ntests_failed(runner);                                    \
-        srunner_free(runner);                                                          \
-        return failed ? 1 : 0;                                                         \
+#define TEST_MAIN(make_suite)                           \
+    int main(void)                                      \
+    {                                                   \
+        SRunner *runner = srunner_create(make_suite()); \
+        srunner_run_all(runner, CK_ENV);                \
+        int failed = srunner_ntests_failed(runner);     \
+        srunner_free(runner);                           \
+        return failed ? 1 : 0;                          \
     }
 
 #endif

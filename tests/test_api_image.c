@@ -105,8 +105,11 @@ START_TEST(bad_views_are_refused)
 {
     uint8_t pixels[12] = {0}, rgb[12];
     const float map[4] = {0};
-    const dn_pixels bad[] = {{NULL, 2, 2, 0, DN_RGB8, 0}, {pixels, 0, 2, 0, DN_RGB8, 0},
-                                 {pixels, 2, 2, 5, DN_RGB8, 0}, {pixels, 2, 2, 0, 9, 0}, {pixels, 2, 2, 0, DN_RGB8, 3}};
+    const dn_pixels bad[] = {{NULL, 2, 2, 0, DN_RGB8, 0},
+                             {pixels, 0, 2, 0, DN_RGB8, 0},
+                             {pixels, 2, 2, 5, DN_RGB8, 0},
+                             {pixels, 2, 2, 0, 9, 0},
+                             {pixels, 2, 2, 0, DN_RGB8, 3}};
     const char *folder = test_folder();
     dn_blob *blob;
 
@@ -206,7 +209,8 @@ START_TEST(endings_of_file_names)
     int32_t found = 0, count = 0;
 
     for (const char *ending; (ending = dn_image_ending(count)); count++)
-        found += !strcmp(ending, ".png") || !strcmp(ending, ".jpg") || !strcmp(ending, ".bmp") || !strcmp(ending, ".pgm");
+        found += !strcmp(ending, ".png") || !strcmp(ending, ".jpg") || !strcmp(ending, ".bmp") ||
+                 !strcmp(ending, ".pgm");
     ck_assert_int_eq(found, 4);
     ck_assert_ptr_null(dn_image_ending(-1));
     ck_assert_ptr_null(dn_image_ending(count));
@@ -232,7 +236,8 @@ END_TEST
 
 START_TEST(names_of_any_bytes)
 {
-    static const char *const names[] = {"with space.png", "größe 图像.png", "\xFF\xFE latin.png", "-n.png", "a%s%n.png"};
+    static const char *const names[] = {"with space.png", "größe 图像.png", "\xFF\xFE latin.png", "-n.png",
+                                        "a%s%n.png"};
     static uint8_t rgb[9 * 8 * 3];
     const char *folder = test_folder();
 

@@ -154,9 +154,9 @@ static void check_scorer_options(const char *part, const dn_scorer_options *opti
 START_TEST(scorer_options)
 {
     dn_scorer_options options;
-#define TRY_OPTION(field, value)                  \
-    dn_scorer_options_init(&options);             \
-    options.field = (value);                      \
+#define TRY_OPTION(field, value)      \
+    dn_scorer_options_init(&options); \
+    options.field = (value);          \
     check_scorer_options(#field " is", &options)
 
     TRY_OPTION(views, -1);
@@ -330,9 +330,9 @@ static void check_localizer_options(const char *part, const dn_localizer_options
 START_TEST(localizer_options)
 {
     dn_localizer_options options;
-#define TRY_OPTION(field, value)                   \
-    dn_localizer_options_init(&options);           \
-    options.field = (value);                       \
+#define TRY_OPTION(field, value)         \
+    dn_localizer_options_init(&options); \
+    options.field = (value);             \
     check_localizer_options(#field " is", &options)
 
     TRY_OPTION(views, 0);

@@ -612,13 +612,17 @@ START_TEST(methods)
         dn_status status;
         const char *part;
     } cases[] = {
-        {fast, DN_MAP_DEFAULT, DN_OK, NULL}, {fast, DN_MAP_POSITIONS, DN_OK, NULL},
+        {fast, DN_MAP_DEFAULT, DN_OK, NULL},
+        {fast, DN_MAP_POSITIONS, DN_OK, NULL},
         {fast, DN_MAP_GRADIENT, DN_E_STATE, "no flow"},
-        {compact, DN_MAP_DEFAULT, DN_OK, NULL}, {compact, DN_MAP_POSITIONS, DN_OK, NULL},
+        {compact, DN_MAP_DEFAULT, DN_OK, NULL},
+        {compact, DN_MAP_POSITIONS, DN_OK, NULL},
         {compact, DN_MAP_GRADIENT, DN_OK, NULL},
-        {paper, DN_MAP_DEFAULT, DN_OK, NULL}, {paper, DN_MAP_GRADIENT, DN_OK, NULL},
+        {paper, DN_MAP_DEFAULT, DN_OK, NULL},
+        {paper, DN_MAP_GRADIENT, DN_OK, NULL},
         {paper, DN_MAP_POSITIONS, DN_E_STATE, "no density at every position"},
-        {fast, -1, DN_E_ARGUMENT, "method is -1"}, {fast, 3, DN_E_ARGUMENT, "method is 3"},
+        {fast, -1, DN_E_ARGUMENT, "method is -1"},
+        {fast, 3, DN_E_ARGUMENT, "method is 3"},
     };
     static float map[SIDE * SIDE];
     dn_pixels views[MANY];

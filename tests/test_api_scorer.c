@@ -193,7 +193,11 @@ END_TEST
 /* An older program's scores lie closer together. */
 START_TEST(batch_short_structs)
 {
-    struct { uint32_t struct_size; int32_t anomalous; double score; } scores[3];
+    struct {
+        uint32_t struct_size;
+        int32_t anomalous;
+        double score;
+    } scores[3];
     dn_pixels views[MANY];
     dn_score expected[3];
     dn_model *model = golden_model();

@@ -65,19 +65,19 @@ static void accepted(const dn_train_options *options)
 
 START_TEST(integers_out_of_range)
 {
-#define CHECK(field, low, high)                                    \
-    do {                                                           \
-        dn_train_options o = tiny_options();                       \
-        o.field = (low);                                           \
-        accepted(&o);                                              \
-        o.field = (low) - 1;                                       \
-        refused(&o, #field " is");                                 \
-        o.field = (high) + 1;                                      \
-        refused(&o, #field " is");                                 \
-        o.field = INT32_MIN;                                       \
+#define CHECK(field, low, high)                                      \
+    do {                                                             \
+        dn_train_options o = tiny_options();                         \
+        o.field = (low);                                             \
+        accepted(&o);                                                \
+        o.field = (low)-1;                                           \
+        refused(&o, #field " is");                                   \
+        o.field = (high) + 1;                                        \
+        refused(&o, #field " is");                                   \
+        o.field = INT32_MIN;                                         \
         refused(&o, #field " is -2147483648, outside " #low " .. "); \
-        o.field = INT32_MAX;                                       \
-        refused(&o, #high);                                        \
+        o.field = INT32_MAX;                                         \
+        refused(&o, #high);                                          \
     } while (0)
     CHECK(epochs, 0, 1000000);
     CHECK(hidden, 1, 16384);

@@ -6,10 +6,10 @@
 enum { W = 13, H = 5, MAX_BYTES = 4096 };
 
 typedef struct bmp_kind {
-    uint32_t header;        /* 12, 40, 108, ... */
+    uint32_t header; /* 12, 40, 108, ... */
     uint16_t bits;
     uint32_t compression;
-    int32_t colours;        /* of the palette */
+    int32_t colours; /* of the palette */
     _Bool top_down, gray;
     uint32_t masks[3];
 } bmp_kind;
@@ -138,21 +138,20 @@ START_TEST(damaged_files)
         uint32_t value;
         dn_status status;
         const char *part;
-    } changes[] = {
-        {14, 4, 39, DN_E_FORMAT, "its header has an impossible size"},
-        {14, 4, 0xFFFFFFFF, DN_E_FORMAT, "its header has an impossible size"},
-        {10, 4, 50, DN_E_FORMAT, "its pixels begin inside its header"},
-        {10, 4, 0xFFFFFFFF, DN_E_FORMAT, "truncated BMP file"},
-        {18, 4, 0, DN_E_FORMAT, "impossible size of 0 x 5"},
-        {18, 4, 0xFFFFFFFF, DN_E_FORMAT, "impossible size of -1 x 5"},
-        {22, 4, 0x80000000, DN_E_LIMIT, "13 x 2147483648 pixels"},
-        {28, 2, 7, DN_E_FORMAT, "an impossible number of bits per pixel"},
-        {28, 2, 257, DN_E_FORMAT, "an impossible number of bits per pixel"},
-        {28, 2, 0, DN_E_FORMAT, "an impossible number of bits per pixel"},
-        {30, 4, 1, DN_E_UNSUPPORTED, "test: unsupported BMP file: compressed pixels; convert it to PNG"},
-        {30, 4, 4, DN_E_UNSUPPORTED, "compressed pixels"},
-        {30, 4, 3, DN_E_FORMAT, "bit masks for pixels that have none"},
-        {46, 4, 199, DN_E_FORMAT, "a pixel has colour 199 of a palette of 199"}};
+    } changes[] = {{14, 4, 39, DN_E_FORMAT, "its header has an impossible size"},
+                   {14, 4, 0xFFFFFFFF, DN_E_FORMAT, "its header has an impossible size"},
+                   {10, 4, 50, DN_E_FORMAT, "its pixels begin inside its header"},
+                   {10, 4, 0xFFFFFFFF, DN_E_FORMAT, "truncated BMP file"},
+                   {18, 4, 0, DN_E_FORMAT, "impossible size of 0 x 5"},
+                   {18, 4, 0xFFFFFFFF, DN_E_FORMAT, "impossible size of -1 x 5"},
+                   {22, 4, 0x80000000, DN_E_LIMIT, "13 x 2147483648 pixels"},
+                   {28, 2, 7, DN_E_FORMAT, "an impossible number of bits per pixel"},
+                   {28, 2, 257, DN_E_FORMAT, "an impossible number of bits per pixel"},
+                   {28, 2, 0, DN_E_FORMAT, "an impossible number of bits per pixel"},
+                   {30, 4, 1, DN_E_UNSUPPORTED, "test: unsupported BMP file: compressed pixels; convert it to PNG"},
+                   {30, 4, 4, DN_E_UNSUPPORTED, "compressed pixels"},
+                   {30, 4, 3, DN_E_FORMAT, "bit masks for pixels that have none"},
+                   {46, 4, 199, DN_E_FORMAT, "a pixel has colour 199 of a palette of 199"}};
 
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         size_t size = make(&kinds[6], bytes);

@@ -8,8 +8,8 @@
 
 #define MOST 20
 
-static const double rates[] = {1e-9, 0.001, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 1.0 / 3, 0.5, 0.7, 0.9,
-                               0.95, 0.99, 1.0};
+static const double rates[] = {1e-9, 0.001,   0.01, 0.025, 0.05, 0.1,  0.15, 0.2, 0.25,
+                               0.3,  1.0 / 3, 0.5,  0.7,   0.9,  0.95, 0.99, 1.0};
 
 /* p <= rate in exact arithmetic, rate being the decimal number meant: both in units of 1e-12. */
 static _Bool at_most(int above, int count, double rate)

@@ -259,11 +259,11 @@ START_TEST(other_options_and_images_are_refused)
 
     train_until(&o, DN_PHASE_TRAIN, 4);
     o.resume = 1;
-#define OTHER(field, value)                                                        \
-    do {                                                                           \
-        other = o;                                                                 \
-        other.field = (value);                                                     \
-        expect_failure(&other, IMAGES, DN_E_STATE, "made with other " #field);     \
+#define OTHER(field, value)                                                    \
+    do {                                                                       \
+        other = o;                                                             \
+        other.field = (value);                                                 \
+        expect_failure(&other, IMAGES, DN_E_STATE, "made with other " #field); \
     } while (0)
     OTHER(seed, 1);
     OTHER(holdout, 0.1);

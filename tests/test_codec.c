@@ -12,16 +12,39 @@
 #include "image/orient.h"
 #include "image/pixels.h"
 
-static const char *const pngs[] = {
-    "gray1.png", "gray1_interlaced.png", "gray2.png", "gray2_interlaced.png", "gray4.png", "gray4_interlaced.png",
-    "gray8.png", "gray8_interlaced.png", "gray8_alpha.png", "gray8_transparent.png", "gray16.png",
-    "gray16_interlaced.png", "gray16_alpha.png", "palette1.png", "palette1_interlaced.png", "palette2.png",
-    "palette2_interlaced.png", "palette4.png", "palette4_interlaced.png", "palette8.png", "palette8_interlaced.png",
-    "rgb8.png", "rgb8_interlaced.png", "rgb8_alpha.png", "rgb8_transparent.png", "rgb8_chunks.png", "rgb16.png",
-    "rgb16_alpha_interlaced.png", "one_pixel.png"};
+static const char *const pngs[] = {"gray1.png",
+                                   "gray1_interlaced.png",
+                                   "gray2.png",
+                                   "gray2_interlaced.png",
+                                   "gray4.png",
+                                   "gray4_interlaced.png",
+                                   "gray8.png",
+                                   "gray8_interlaced.png",
+                                   "gray8_alpha.png",
+                                   "gray8_transparent.png",
+                                   "gray16.png",
+                                   "gray16_interlaced.png",
+                                   "gray16_alpha.png",
+                                   "palette1.png",
+                                   "palette1_interlaced.png",
+                                   "palette2.png",
+                                   "palette2_interlaced.png",
+                                   "palette4.png",
+                                   "palette4_interlaced.png",
+                                   "palette8.png",
+                                   "palette8_interlaced.png",
+                                   "rgb8.png",
+                                   "rgb8_interlaced.png",
+                                   "rgb8_alpha.png",
+                                   "rgb8_transparent.png",
+                                   "rgb8_chunks.png",
+                                   "rgb16.png",
+                                   "rgb16_alpha_interlaced.png",
+                                   "one_pixel.png"};
 static const char *const jpegs[] = {
-    "rgb.jpg", "rgb_420.jpg", "rgb_progressive.jpg", "gray.jpg", "gray_progressive.jpg", "scans_64.jpg", "exif_1.jpg",
-    "exif_2.jpg", "exif_3.jpg", "exif_4.jpg", "exif_5.jpg", "exif_6.jpg", "exif_7.jpg", "exif_8.jpg"};
+    "rgb.jpg",      "rgb_420.jpg", "rgb_progressive.jpg", "gray.jpg",   "gray_progressive.jpg",
+    "scans_64.jpg", "exif_1.jpg",  "exif_2.jpg",          "exif_3.jpg", "exif_4.jpg",
+    "exif_5.jpg",   "exif_6.jpg",  "exif_7.jpg",          "exif_8.jpg"};
 enum { PNGS = sizeof pngs / sizeof *pngs, JPEGS = sizeof jpegs / sizeof *jpegs, ALL = PNGS + JPEGS };
 
 static const char *name_of(int i)
@@ -66,8 +89,8 @@ END_TEST
 START_TEST(orientation_of_exif)
 {
     /* little-endian, two entries, orientation 6 in the second */
-    static const uint8_t little[] = {'E', 'x', 'i', 'f', 0, 0, 'I', 'I', 42, 0, 8, 0, 0, 0, 2, 0, 0x0F, 1, 2, 0, 2, 0,
-                                     0, 0, 'a', 0, 0, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0};
+    static const uint8_t little[] = {'E', 'x', 'i', 'f', 0,   0, 'I', 'I', 42,   0, 8, 0, 0, 0, 2, 0, 0x0F, 1, 2, 0,
+                                     2,   0,   0,   0,   'a', 0, 0,   0,   0x12, 1, 3, 0, 1, 0, 0, 0, 6,    0, 0, 0};
     uint8_t changed[sizeof little];
 
     ck_assert_int_eq(exif_orientation(little, sizeof little), 6);
@@ -80,8 +103,9 @@ START_TEST(orientation_of_exif)
     static const struct {
         uint8_t position, value;
         int32_t expected;
-    } changes[] = {{36, 1, 1}, {36, 8, 8}, {36, 0, 1}, {36, 9, 1}, {37, 1, 1}, {30, 4, 6}, {30, 5, 1}, {32, 2, 1}, {7, 'M', 1},
-                   {8, 43, 1}, {0, 'e', 1}, {14, 1, 1}, {15, 255, 6}, {10, 200, 1}, {13, 255, 1}, {28, 0x13, 1}};
+    } changes[] = {{36, 1, 1},   {36, 8, 8},   {36, 0, 1},   {36, 9, 1},   {37, 1, 1},  {30, 4, 6},
+                   {30, 5, 1},   {32, 2, 1},   {7, 'M', 1},  {8, 43, 1},   {0, 'e', 1}, {14, 1, 1},
+                   {15, 255, 6}, {10, 200, 1}, {13, 255, 1}, {28, 0x13, 1}};
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         memcpy(changed, little, sizeof little);
         changed[changes[i].position] = changes[i].value;
@@ -124,8 +148,8 @@ START_TEST(truncation_is_an_error)
         memcpy(exact, bytes, cut);
         dn_error error = {0};
         dn_image *image = (dn_image *)bytes;
-        ck_assert_msg(decode(exact, cut, &image, &error) == DN_E_FORMAT, "%s cut to %zu of %zu bytes", name_of(_i),
-                      cut, size);
+        ck_assert_msg(decode(exact, cut, &image, &error) == DN_E_FORMAT, "%s cut to %zu of %zu bytes", name_of(_i), cut,
+                      size);
         ck_assert_ptr_null(image);
         ck_assert_msg(strstr(error.message, "test: ") == error.message, "%s", error.message);
         free(exact);

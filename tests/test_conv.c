@@ -94,9 +94,16 @@ static struct layer make_layer(const struct sample *s, int32_t views, uint64_t s
     rng generator;
 
     rng_seed(&generator, seed, 1);
-    l.spec = (conv_spec){.in_c = s->in_c, .out_c = s->out_c, .kernel_h = s->kernel_h, .kernel_w = s->kernel_w,
-                         .stride = s->stride, .pad_top = s->top, .pad_left = s->left, .pad_bottom = s->bottom,
-                         .pad_right = s->right, .groups = s->depthwise ? s->in_c : 1};
+    l.spec = (conv_spec){.in_c = s->in_c,
+                         .out_c = s->out_c,
+                         .kernel_h = s->kernel_h,
+                         .kernel_w = s->kernel_w,
+                         .stride = s->stride,
+                         .pad_top = s->top,
+                         .pad_left = s->left,
+                         .pad_bottom = s->bottom,
+                         .pad_right = s->right,
+                         .groups = s->depthwise ? s->in_c : 1};
     l.out_h = conv_out(s->in_h, s->top, s->bottom, s->kernel_h, s->stride);
     l.out_w = conv_out(s->in_w, s->left, s->right, s->kernel_w, s->stride);
     ck_assert_int_gt(l.out_h, 0);

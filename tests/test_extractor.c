@@ -21,7 +21,7 @@ typedef struct draft {
         int32_t rank;
         int64_t shape[4];
     } tensors[MAX_TENSORS];
-    const char *layers; /* differnet.layers; NULL: none */
+    const char *layers;      /* differnet.layers; NULL: none */
     const char *key, *value; /* one more metadata entry; NULL: none */
     const char *poisoned;    /* name of a tensor that has a NaN in it */
 } draft;
@@ -105,11 +105,16 @@ static dn_extractor *accept(const draft *d, int32_t size, int32_t scales)
 
 static draft small_alexnet(void)
 {
-    return (draft){.tensors = {{"features.0.weight", 4, {2, 3, 11, 11}}, {"features.0.bias", 1, {2}},
-                               {"features.3.weight", 4, {3, 2, 5, 5}}, {"features.3.bias", 1, {3}},
-                               {"features.6.weight", 4, {4, 3, 3, 3}}, {"features.6.bias", 1, {4}},
-                               {"features.8.weight", 4, {3, 4, 3, 3}}, {"features.8.bias", 1, {3}},
-                               {"features.10.weight", 4, {5, 3, 3, 3}}, {"features.10.bias", 1, {5}}}};
+    return (draft){.tensors = {{"features.0.weight", 4, {2, 3, 11, 11}},
+                               {"features.0.bias", 1, {2}},
+                               {"features.3.weight", 4, {3, 2, 5, 5}},
+                               {"features.3.bias", 1, {3}},
+                               {"features.6.weight", 4, {4, 3, 3, 3}},
+                               {"features.6.bias", 1, {4}},
+                               {"features.8.weight", 4, {3, 4, 3, 3}},
+                               {"features.8.bias", 1, {3}},
+                               {"features.10.weight", 4, {5, 3, 3, 3}},
+                               {"features.10.bias", 1, {5}}}};
 }
 
 START_TEST(alexnet_is_recognised)
@@ -267,9 +272,14 @@ END_TEST
 
 static draft one_conv(const char *layers)
 {
-    return (draft){.tensors = {{"a.weight", 4, {4, 3, 3, 3}}, {"a.bias", 1, {4}}, {"d.weight", 4, {4, 1, 3, 3}},
-                               {"b.weight", 4, {6, 4, 1, 2}}, {"rank", 3, {4, 3, 3}}, {"empty", 4, {0, 3, 3, 3}},
-                               {"wide", 4, {1, 3, 1, 65}}, {"two", 4, {8, 1, 1, 1}}},
+    return (draft){.tensors = {{"a.weight", 4, {4, 3, 3, 3}},
+                               {"a.bias", 1, {4}},
+                               {"d.weight", 4, {4, 1, 3, 3}},
+                               {"b.weight", 4, {6, 4, 1, 2}},
+                               {"rank", 3, {4, 3, 3}},
+                               {"empty", 4, {0, 3, 3, 3}},
+                               {"wide", 4, {1, 3, 1, 65}},
+                               {"two", 4, {8, 1, 1, 1}}},
                    .layers = layers};
 }
 
@@ -302,7 +312,8 @@ START_TEST(lists_are_read)
     ck_assert_int_eq(layers[5].pool.kernel_h, 3);
     ck_assert_int_eq(layers[5].pool.pad_top, 2);
     ck_assert_int_eq(layers[5].pool.channels, 6);
-    ck_assert_str_eq(extractor->layer_text,
+    ck_assert_str_eq(
+        extractor->layer_text,
         "[{\"op\":\"conv\",\"name\":\"a\",\"weight\":\"a.weight\",\"bias\":\"a.bias\",\"stride\":2,\"pad\":[0,1,2,1],"
         "\"groups\":1},{\"op\":\"relu6\",\"name\":\"relu6.1\",\"tap\":true},"
         "{\"op\":\"conv\",\"name\":\"d\",\"weight\":\"d.weight\",\"stride\":1,\"pad\":[1,1,1,1],\"groups\":4},"
@@ -416,8 +427,7 @@ END_TEST
 
 START_TEST(long_features_are_refused)
 {
-    draft d = {.tensors = {{"w", 4, {400, 3, 1, 1}}},
-               .layers = "[{\"op\":\"conv\",\"weight\":\"w\",\"tap\":true}"};
+    draft d = {.tensors = {{"w", 4, {400, 3, 1, 1}}}, .layers = "[{\"op\":\"conv\",\"weight\":\"w\",\"tap\":true}"};
     char text[8192];
     char *end = text + sprintf(text, "%s", d.layers);
 
@@ -464,9 +474,9 @@ END_TEST
 START_TEST(bad_metadata_is_refused)
 {
     const char *bad[][2] = {
-        {"differnet.std", "[1, 1, 0]"}, {"differnet.std", "[1, 1, -1]"}, {"differnet.std", "[1, 1]"},
-        {"differnet.std", "[1, 1, 1"}, {"differnet.mean", "[1, 1, \"1\"]"}, {"differnet.mean", "[1, 1, 1e40]"},
-        {"differnet.mean", "0.5"}, {"differnet.mean", "[0, 0, 1e400]"}, {"differnet.random", "yes"},
+        {"differnet.std", "[1, 1, 0]"}, {"differnet.std", "[1, 1, -1]"},     {"differnet.std", "[1, 1]"},
+        {"differnet.std", "[1, 1, 1"},  {"differnet.mean", "[1, 1, \"1\"]"}, {"differnet.mean", "[1, 1, 1e40]"},
+        {"differnet.mean", "0.5"},      {"differnet.mean", "[0, 0, 1e400]"}, {"differnet.random", "yes"},
         {"differnet.random", ""},
     };
 

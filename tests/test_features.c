@@ -112,8 +112,7 @@ static void chain(void *context, const float *features, int32_t n, float *featur
 }
 
 /* Pixel gradient of n views, each with the same functional. */
-static float *gradients(const dn_extractor *extractor, const float *views, int32_t n, const float *factors,
-                        float *seen)
+static float *gradients(const dn_extractor *extractor, const float *views, int32_t n, const float *factors, float *seen)
 {
     struct functional functional = {factors, (size_t)extractor->feature_dim, seen, n, 0};
     float *scratch = make_scratch(features_gradient_scratch(extractor));

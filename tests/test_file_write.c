@@ -295,10 +295,18 @@ START_TEST(test_stale_files)
         const char *name;
         int stays;
     } files[] = {
-        {"m.dnm." DEAD "-0.tmp", 0},        {"m.dnm.ckpt." DEAD "-12.tmp", 0}, {"m.dnm.ckpt.bank." DEAD "-1.tmp", 0},
-        {"m.dnm.1-0.tmp", 1},               {"m.dnm.tmp", 1},                  {"m.dnm." DEAD "-0.tmp.bak", 1},
-        {"m.dnm." DEAD ".tmp", 1},          {"other.dnm." DEAD "-0.tmp", 1},   {"m.dnm." DEAD "-.tmp", 1},
-        {"m.dnm.-" DEAD "-0.tmp", 1},       {"m.dnmx." DEAD "-0.tmp", 1},      {"m.dnm", 1},
+        {"m.dnm." DEAD "-0.tmp", 0},
+        {"m.dnm.ckpt." DEAD "-12.tmp", 0},
+        {"m.dnm.ckpt.bank." DEAD "-1.tmp", 0},
+        {"m.dnm.1-0.tmp", 1},
+        {"m.dnm.tmp", 1},
+        {"m.dnm." DEAD "-0.tmp.bak", 1},
+        {"m.dnm." DEAD ".tmp", 1},
+        {"other.dnm." DEAD "-0.tmp", 1},
+        {"m.dnm." DEAD "-.tmp", 1},
+        {"m.dnm.-" DEAD "-0.tmp", 1},
+        {"m.dnmx." DEAD "-0.tmp", 1},
+        {"m.dnm", 1},
     };
     const char *folder = test_folder();
     dn_allocator allocator = mem_allocator(NULL);

@@ -37,8 +37,12 @@ static void drop(void *memory)
 
 static dn_flow *make_flow(int32_t dimension, int32_t blocks, int32_t hidden)
 {
-    dn_flow_options options = {.struct_size = sizeof options, .dimension = dimension, .blocks = blocks,
-                               .hidden = hidden, .clamp = 1.5, .seed = 3};
+    dn_flow_options options = {.struct_size = sizeof options,
+                               .dimension = dimension,
+                               .blocks = blocks,
+                               .hidden = hidden,
+                               .clamp = 1.5,
+                               .seed = 3};
     dn_flow *flow;
 
     ck_ok(flow_create(&options, &flow, NULL));

@@ -17,8 +17,13 @@ static const adam_options paper = {
 
 static dn_flow *make_flow(int32_t dimension, int32_t blocks, int32_t hidden, const dn_allocator *allocator)
 {
-    dn_flow_options options = {.struct_size = sizeof options, .dimension = dimension, .blocks = blocks,
-                               .hidden = hidden, .clamp = 3, .seed = 2, .allocator = allocator};
+    dn_flow_options options = {.struct_size = sizeof options,
+                               .dimension = dimension,
+                               .blocks = blocks,
+                               .hidden = hidden,
+                               .clamp = 3,
+                               .seed = 2,
+                               .allocator = allocator};
     dn_flow *flow;
 
     ck_ok(flow_create(&options, &flow, NULL));
@@ -192,16 +197,14 @@ static void check_moments(const dn_flow *flow, const double *expected, const flo
         floats[i] = (float)expected[i];
     flow_moments_by_place(flow, floats, by_place);
     for (size_t i = 0; i < n; i++)
-        ck_assert_double_eq_tol((double)moments[i], (double)by_place[i],
-                                1e-6 * (1 + fabs((double)by_place[i])));
+        ck_assert_double_eq_tol((double)moments[i], (double)by_place[i], 1e-6 * (1 + fabs((double)by_place[i])));
     free(floats);
     free(by_place);
 }
 
 START_TEST(update_follows_adams_formulas)
 {
-    const adam_options o = {
-        .learning_rate = 0.05, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-3, .weight_decay = 0.2};
+    const adam_options o = {.learning_rate = 0.05, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-3, .weight_decay = 0.2};
     dn_flow *flow = make_flow(8, 2, 150, NULL); /* so wide that moments are ordered otherwise than weights */
     flow_optimiser *optimiser = make_optimiser(flow, &o, 4);
     size_t n = parameters_of(flow);

@@ -15,11 +15,21 @@ START_TEST(what_a_file_is)
         FILE_OF("\x01\x02\x03\x04\x05\x06\x07\x08\x09", "not a PNG, JPEG, BMP"),
         FILE_OF("GIF89a  ", "a GIF image, not a PNG, JPEG, BMP"),
         FILE_OF("RIFF\x10\0\0\0WEBPVP8 ", "a WebP image, not a"),
-        FILE_OF("\0\0\0\x18" "ftypheic\0\0\0\0", "a HEIC image"),
-        FILE_OF("\0\0\0\x18" "ftyphevc\0\0\0\0", "a HEIC image"),
-        FILE_OF("\0\0\0\x18" "ftypmif1\0\0\0\0", "a HEIC image"),
-        FILE_OF("\0\0\0\x1C" "ftypavif\0\0\0\0", "an AVIF image"),
-        FILE_OF("\0\0\0\x1C" "ftypisom\0\0\0\0", "a video"),
+        FILE_OF("\0\0\0\x18"
+                "ftypheic\0\0\0\0",
+                "a HEIC image"),
+        FILE_OF("\0\0\0\x18"
+                "ftyphevc\0\0\0\0",
+                "a HEIC image"),
+        FILE_OF("\0\0\0\x18"
+                "ftypmif1\0\0\0\0",
+                "a HEIC image"),
+        FILE_OF("\0\0\0\x1C"
+                "ftypavif\0\0\0\0",
+                "an AVIF image"),
+        FILE_OF("\0\0\0\x1C"
+                "ftypisom\0\0\0\0",
+                "a video"),
         FILE_OF("\0\0\0\x0CjP  \r\n", "a JPEG 2000 image"),
         FILE_OF("\xFF\x0A\xFA\x1F", "a JPEG XL image"),
         FILE_OF("8BPS\0\1", "a Photoshop image"),

@@ -47,14 +47,16 @@ START_TEST(order_and_batch_change_nothing)
 
     run_batch(&all);
     for (int64_t i = all.count - 1; i >= 0; i -= 4) {
-        ck_assert_int_eq(generator_run(&all.options, all.classes + i, all.instances + i, all.defects + i, 1, image,
-                                       &kind, mask), GENERATOR_OK);
+        ck_assert_int_eq(
+            generator_run(&all.options, all.classes + i, all.instances + i, all.defects + i, 1, image, &kind, mask),
+            GENERATOR_OK);
         ck_assert_int_eq(kind, all.kinds[i]);
         ck_assert_mem_eq(image, all.images + i * PIXELS * 3, sizeof image);
         ck_assert_mem_eq(mask, all.masks + i * PIXELS, sizeof mask);
         /* nor does what the caller does not want */
-        ck_assert_int_eq(generator_run(&all.options, all.classes + i, all.instances + i, all.defects + i, 1, image,
-                                       NULL, NULL), GENERATOR_OK);
+        ck_assert_int_eq(
+            generator_run(&all.options, all.classes + i, all.instances + i, all.defects + i, 1, image, NULL, NULL),
+            GENERATOR_OK);
         ck_assert_mem_eq(image, all.images + i * PIXELS * 3, sizeof image);
     }
     free_batch(&all);

@@ -40,10 +40,10 @@ START_TEST(options_out_of_range)
     struct generator_options good = plain_options(32), o;
 
     ck_assert_int_eq(run_with(good), GENERATOR_OK);
-#define REFUSED(field, value)                             \
-    do {                                                  \
-        o = good;                                         \
-        o.field = (value);                                \
+#define REFUSED(field, value)                                \
+    do {                                                     \
+        o = good;                                            \
+        o.field = (value);                                   \
         ck_assert_int_eq(run_with(o), GENERATOR_E_ARGUMENT); \
     } while (0)
     REFUSED(struct_size, 0);

@@ -443,9 +443,15 @@ static void use_large_trainer(void)
 static const struct {
     const char *what;
     void (*use)(void);
-} uses[] = {{"images", use_images}, {"the backbone", use_default_extractor}, {"an extractor", use_odd_extractor},
-            {"a large extractor", use_large_extractor}, {"a flow", use_flow}, {"a model", use_model},
-            {"a scorer", use_scorer}, {"a localizer", use_localizer}, {"a trainer", use_odd_trainer},
+} uses[] = {{"images", use_images},
+            {"the backbone", use_default_extractor},
+            {"an extractor", use_odd_extractor},
+            {"a large extractor", use_large_extractor},
+            {"a flow", use_flow},
+            {"a model", use_model},
+            {"a scorer", use_scorer},
+            {"a localizer", use_localizer},
+            {"a trainer", use_odd_trainer},
             {"a large trainer", use_large_trainer}};
 #define USES ((int)(sizeof uses / sizeof *uses))
 
@@ -486,7 +492,7 @@ START_TEST(little_stack)
     shared.model_path = path_join(shared.folder, "model.dnm");
     shared.model = golden_model();
     if (_i > 0)
-        use_images(); /* the picture that the others read */
+        use_images();                         /* the picture that the others read */
     for (int round = 0; round < 2; round++) { /* first the loader, too, looks up what the test calls */
         size_t taken = stack_of(_i);
         if (getenv("SHOW_STACKS") && round > 0)

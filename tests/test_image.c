@@ -44,10 +44,17 @@ START_TEST(check_accepts_and_refuses)
     ck_assert_ptr_nonnull(strstr(error.message, "2 x 3 pixels"));
 
     const dn_pixels bad[] = {
-        {NULL, 2, 3, 0, DN_RGB8, 0},          {pixels, 0, 3, 0, DN_RGB8, 0},   {pixels, 2, -1, 0, DN_RGB8, 0},
-        {pixels, 2, 3, 5, DN_RGB8, 0},        {pixels, 2, 3, -5, DN_RGB8, 0},  {pixels, 2, 3, 0, 0, 0},
-        {pixels, 2, 3, 0, 7, 0},              {pixels, 2, 3, 0, -1, 0},        {pixels, 2, 3, 0, DN_RGB8, 1},
-        {pixels, 2, 3, INT64_MAX, DN_RGB8, 0}, {pixels, 2, 3, INT64_MIN, DN_RGB8, 0},
+        {NULL, 2, 3, 0, DN_RGB8, 0},
+        {pixels, 0, 3, 0, DN_RGB8, 0},
+        {pixels, 2, -1, 0, DN_RGB8, 0},
+        {pixels, 2, 3, 5, DN_RGB8, 0},
+        {pixels, 2, 3, -5, DN_RGB8, 0},
+        {pixels, 2, 3, 0, 0, 0},
+        {pixels, 2, 3, 0, 7, 0},
+        {pixels, 2, 3, 0, -1, 0},
+        {pixels, 2, 3, 0, DN_RGB8, 1},
+        {pixels, 2, 3, INT64_MAX, DN_RGB8, 0},
+        {pixels, 2, 3, INT64_MIN, DN_RGB8, 0},
         {pixels, INT32_MAX, INT32_MAX, INT64_MAX / 2, DN_RGBA8, 0},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -85,8 +92,10 @@ static uint16_t *stretch(const dn_pixels *image, int32_t size)
 static const struct {
     const char *name;
     int32_t height, width, size;
-} stretches[] = {{"stretch.37x50to64", 37, 50, 64}, {"stretch.100x70to32", 100, 70, 32},
-                 {"stretch.20x200to48", 20, 200, 48}, {"stretch.150x9to33", 150, 9, 33},
+} stretches[] = {{"stretch.37x50to64", 37, 50, 64},
+                 {"stretch.100x70to32", 100, 70, 32},
+                 {"stretch.20x200to48", 20, 200, 48},
+                 {"stretch.150x9to33", 150, 9, 33},
                  {"stretch.40x40to40", 40, 40, 40}};
 
 START_TEST(canvas_equals_pil)
@@ -224,8 +233,8 @@ START_TEST(canvas_without_memory)
             dn_error error = {0};
             status = canvas_fill(&view, sizes[s], canvas, &allocator, &error);
             ck_assert_int_eq(memory.live, 0);
-            ck_assert_msg(status == DN_OK || (status == DN_E_MEMORY && strstr(error.message, "out of memory")),
-                          "%s", error.message);
+            ck_assert_msg(status == DN_OK || (status == DN_E_MEMORY && strstr(error.message, "out of memory")), "%s",
+                          error.message);
             ck_assert_int_lt(n, 20);
         }
     }
@@ -340,8 +349,8 @@ static void jitter_naive(double *rgb, int pixels, const view_jitter *j)
 START_TEST(jitter_equals_naive)
 {
     enum { SIZE = 40 };
-    static const view_jitter jitters[] = {{1, 1, 1}, {1.4f, 1, 1}, {1, 0.3f, 1}, {1, 1.9f, 1}, {1, 1, 0},
-                                          {0.7f, 1.5f, 1.8f}, {0, 1, 1}, {2, 2, 2}};
+    static const view_jitter jitters[] = {{1, 1, 1}, {1.4f, 1, 1},       {1, 0.3f, 1}, {1, 1.9f, 1},
+                                          {1, 1, 0}, {0.7f, 1.5f, 1.8f}, {0, 1, 1},    {2, 2, 2}};
     const float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
     static uint8_t rgb[SIZE * SIZE * 3];
     static float plain[SIZE * SIZE * 3], view[SIZE * SIZE * 3];
@@ -396,8 +405,8 @@ START_TEST(map_rotation_equals_naive)
     static const struct {
         int size, channels;
         double angle;
-    } cases[] = {{1, 3, 30}, {2, 1, 45}, {17, 1, 0}, {17, 3, 90}, {16, 3, 180}, {33, 3, 33.3}, {32, 2, -137.3},
-                 {48, 1, 271}, {31, 3, 1e-7}, {24, 3, 719}};
+    } cases[] = {{1, 3, 30},    {2, 1, 45},      {17, 1, 0},   {17, 3, 90},   {16, 3, 180},
+                 {33, 3, 33.3}, {32, 2, -137.3}, {48, 1, 271}, {31, 3, 1e-7}, {24, 3, 719}};
     int size = cases[_i].size, channels = cases[_i].channels;
     size_t n = (size_t)(size * size * channels);
     float *map = random_map(n, 5), *target = malloc(n * sizeof *target);

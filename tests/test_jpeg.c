@@ -195,10 +195,10 @@ START_TEST(lost_data_stays_an_error)
     ck_fails_with(clean, rst, "\x12\x34\x56\x78\x9A\xBC\xDE\x11\x22\x33", 10);
     ck_fails_with(clean, rst, "\x12\0\0\0\0\0\0\0\0\0\0", 11); /* not only zeros */
     ck_fails_with(clean, eoi, "\x12\x34\x56\x78\x9A\xBC\xDE\x11\x22\x33\x44\x55\x66\x77\x88\x99", 16);
-       other = without(whole, find(whole, SOS, SOS, 0) + 100, 40);
+    other = without(whole, find(whole, SOS, SOS, 0) + 100, 40);
     ck_fails(other.data, other.size, DN_E_FORMAT, "damaged JPEG file");
     free(other.data);
-       other = without(clean, rst, 2);
+    other = without(clean, rst, 2);
     ck_fails(other.data, other.size, DN_E_FORMAT, "damaged JPEG file");
     free(other.data);
     ck_fails(clean.data, eoi, DN_E_FORMAT, "damaged JPEG file"); /* no end */
@@ -241,7 +241,8 @@ START_TEST(unsupported_kinds)
 
     ck_same(clean, dnl); /* it only repeats the height */
     dnl.data[sof + 5] = dnl.data[sof + 6] = 0;
-    ck_fails(dnl.data, dnl.size, DN_E_UNSUPPORTED, "test: unsupported JPEG file: its height is told behind the picture");
+    ck_fails(dnl.data, dnl.size, DN_E_UNSUPPORTED,
+             "test: unsupported JPEG file: its height is told behind the picture");
     dnl.data[sof + 7] = dnl.data[sof + 8] = 0; /* no width either */
     ck_fails(dnl.data, dnl.size, DN_E_FORMAT, "damaged JPEG file");
     ck_fails(jpeg_ls, sizeof jpeg_ls, DN_E_UNSUPPORTED, "test: unsupported JPEG file: JPEG-LS");
@@ -256,7 +257,12 @@ END_TEST
 
 START_TEST(orientation_as_long)
 {
-    static const char longs[] = "\xFF\xE1\0\x22" "Exif\0\0" "MM\0*\0\0\0\x08" "\0\1" "\1\x12\0\4\0\0\0\1\0\0\0\6" "\0\0\0\0";
+    static const char longs[] = "\xFF\xE1\0\x22"
+                                "Exif\0\0"
+                                "MM\0*\0\0\0\x08"
+                                "\0\1"
+                                "\1\x12\0\4\0\0\0\1\0\0\0\6"
+                                "\0\0\0\0";
     bytes other = make('g', 0), big;
 
     big = with_insertion(other, 2, longs, sizeof longs - 1);
@@ -291,9 +297,10 @@ START_TEST(memory_is_bounded)
     input.max_memory = 1;
     ck_status(image_decode(&input, &image, &error), DN_E_LIMIT);
     ck_assert_ptr_null(image);
-    ck_assert_int_eq(sscanf(error.message, "test: decoding takes %lld bytes, more than the limit of 1; raise max_memory",
-                            &need), 1);
-    ck_assert_int_ge(need, pixels + (_i == 2 ? 2 * pixels / 2 : 0)); /* 4:2:0: half as many coefficients, twice as wide */
+    ck_assert_int_eq(
+        sscanf(error.message, "test: decoding takes %lld bytes, more than the limit of 1; raise max_memory", &need), 1);
+    ck_assert_int_ge(need,
+                     pixels + (_i == 2 ? 2 * pixels / 2 : 0)); /* 4:2:0: half as many coefficients, twice as wide */
     input.max_memory = need - 1;
     ck_status(image_decode(&input, &image, &error), DN_E_LIMIT);
     input.max_memory = need;
@@ -315,7 +322,7 @@ START_TEST(large_progressive_jpeg_is_refused)
     size_t sof = find(jpeg, SOF0 + 2, SOF0 + 2, 0);
 
     memcpy(jpeg.data + sof + 5, "\x20\0\x20\0", 4); /* 8192 x 8192 */
-    jpeg.data[sof + 11] = 0x11; /* all colours at full size */
+    jpeg.data[sof + 11] = 0x11;                     /* all colours at full size */
     input.allocator = failing_allocator(&memory);
     input.max_pixels = 64 << 20;
     input.max_memory = image_default_memory(input.max_pixels);

@@ -13,8 +13,8 @@ struct sample {
 };
 
 /* Below, at and above the size of a tile, in both directions. */
-static const struct sample samples[] = {{1, 1, 1},       {5, 3, 2},     {64, 64, 96},  {65, 127, 33},   {128, 128, 32},
-                                        {130, 257, 7},   {64, 300, 48}, {2060, 20, 5}, {330, 300, 40}};
+static const struct sample samples[] = {{1, 1, 1},     {5, 3, 2},     {64, 64, 96},  {65, 127, 33}, {128, 128, 32},
+                                        {130, 257, 7}, {64, 300, 48}, {2060, 20, 5}, {330, 300, 40}};
 #define SAMPLES ((int)(sizeof samples / sizeof samples[0]))
 
 #define SMALL 1e-4
@@ -173,8 +173,12 @@ static void collect(void *context, const linear_tile *tile)
 static void backward(struct data *d, pool *workers)
 {
     int64_t all = ((int64_t)d->layer.in + 1) * d->layer.out;
-    linear_sink sink = {.take = collect, .context = d, .parameters = d->parameters, .arrays = d->at_place,
-                        .arrays_apart = all, .transposed = d->transposed};
+    linear_sink sink = {.take = collect,
+                        .context = d,
+                        .parameters = d->parameters,
+                        .arrays = d->at_place,
+                        .arrays_apart = all,
+                        .transposed = d->transposed};
 
     linear_backward(&d->layer, d->x, d->dy, d->rows, 0, d->dx, &sink, workers);
 }

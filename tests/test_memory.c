@@ -78,8 +78,7 @@ static double scorer_bytes(const dn_extractor *e, double h, double views, double
 {
     double s = e->input_size, d = e->feature_dim;
 
-    return threads * 4.0 * (double)features_forward_scratch(e) + 6 * s * s + 4 * views * d +
-           activations(d, h, 1, 64);
+    return threads * 4.0 * (double)features_forward_scratch(e) + 6 * s * s + 4 * views * d + activations(d, h, 1, 64);
 }
 
 static double localizer_bytes(const dn_extractor *e, double h, double k, double views, double threads)
@@ -174,8 +173,12 @@ static dn_model *open_counted(const char *path, int32_t verify)
 
 static void score_counted(dn_model *model, int32_t views, int32_t threads)
 {
-    const dn_scorer_options options = {.struct_size = sizeof options, .views = views, .angles = -1,
-                                       .threads = threads, .false_alarm_rate = 0.3, .allocator = &counting};
+    const dn_scorer_options options = {.struct_size = sizeof options,
+                                       .views = views,
+                                       .angles = -1,
+                                       .threads = threads,
+                                       .false_alarm_rate = 0.3,
+                                       .allocator = &counting};
     static uint8_t rgb[SMALL_SIDE * SMALL_SIDE * 3];
     dn_pixels view = rgb_view(rgb, SMALL_SIDE, SMALL_SIDE);
     dn_score score = {0};
@@ -237,8 +240,12 @@ START_TEST(localizing)
     dn_model *model = open_counted(compact, DN_VERIFY_FULL);
     draw_texture(rgb, SMALL_SIDE, SMALL_SIDE, 3);
     for (int32_t threads = 1; threads <= 3; threads += 2) {
-        const dn_localizer_options options = {.struct_size = sizeof options, .views = 2, .angles = -1, .sigma = 3,
-                                              .threads = threads, .allocator = &counting};
+        const dn_localizer_options options = {.struct_size = sizeof options,
+                                              .views = 2,
+                                              .angles = -1,
+                                              .sigma = 3,
+                                              .threads = threads,
+                                              .allocator = &counting};
         peak = live;
         ck_ok(localizer_create(model, &options, &localizer, NULL));
         ck_ok(localizer_map(localizer, &view, map, NULL));
@@ -253,8 +260,8 @@ END_TEST
 
 typedef struct training {
     int32_t images, side, hidden, blocks, batch_images, batch_views, bank, threads;
-    int32_t heatmap;  /* images that set the heat map's scale */
-    _Bool paths;      /* images are added by path */
+    int32_t heatmap; /* images that set the heat map's scale */
+    _Bool paths;     /* images are added by path */
 } training;
 
 /* Features: 64 numbers. */

@@ -18,9 +18,16 @@
 #define DIM 8 /* 2 scales x 4 channels */
 #define HOLDOUT 5
 
-static const model_facts plain_facts = {.views = 6, .angles = DN_ANGLES_GRID, .standardized = 1, .train_images = 12,
-                                        .epochs = 3, .bank = 9, .seed = UINT64_MAX, .final_loss = -0.1234567890123,
-                                        .heatmap_scale = 0.3, .library = "0.1.0"};
+static const model_facts plain_facts = {.views = 6,
+                                        .angles = DN_ANGLES_GRID,
+                                        .standardized = 1,
+                                        .train_images = 12,
+                                        .epochs = 3,
+                                        .bank = 9,
+                                        .seed = UINT64_MAX,
+                                        .final_loss = -0.1234567890123,
+                                        .heatmap_scale = 0.3,
+                                        .library = "0.1.0"};
 static const dn_model_options plain = {.struct_size = sizeof plain, .verify = 1};
 
 /* A small model that owns its weights. */
@@ -28,10 +35,15 @@ static dn_status make_model_with(const dn_allocator *allocator, dn_model **out, 
 {
     static const int32_t channels[5] = {4, 4, 4, 4, 4};
     static const double scores[HOLDOUT] = {0.5, 3, 0.25, 1, 1};
-    dn_extractor_options extractor_options = {.struct_size = sizeof extractor_options, .input_size = 128, .scales = 2,
-                                              .allocator = allocator};
-    dn_flow_options flow_options = {.struct_size = sizeof flow_options, .dimension = DIM, .blocks = 2, .hidden = 8,
-                                    .clamp = 3, .seed = 5, .allocator = allocator};
+    dn_extractor_options extractor_options = {
+        .struct_size = sizeof extractor_options, .input_size = 128, .scales = 2, .allocator = allocator};
+    dn_flow_options flow_options = {.struct_size = sizeof flow_options,
+                                    .dimension = DIM,
+                                    .blocks = 2,
+                                    .hidden = 8,
+                                    .clamp = 3,
+                                    .seed = 5,
+                                    .allocator = allocator};
     dn_allocator own = mem_allocator(allocator);
     float mean[DIM], deviation[DIM];
     dn_extractor *extractor = NULL;
@@ -317,12 +329,14 @@ START_TEST(create_refuses)
     check_message(&error, DN_E_ARGUMENT, NULL, "10 dimensions");
     ck_assert_ptr_null(other);
     broken[5] = 0;
-    ck_status(model_create_with_flow(model->extractor, model->flow, zeros, broken, &plain_facts, &allocator, &other, &error),
-              DN_E_ARGUMENT);
+    ck_status(
+        model_create_with_flow(model->extractor, model->flow, zeros, broken, &plain_facts, &allocator, &other, &error),
+        DN_E_ARGUMENT);
     check_message(&error, DN_E_ARGUMENT, NULL, "feature 5");
     broken[5] = NAN;
-    ck_status(model_create_with_flow(model->extractor, model->flow, broken, ones, &plain_facts, &allocator, &other, NULL),
-              DN_E_ARGUMENT);
+    ck_status(
+        model_create_with_flow(model->extractor, model->flow, broken, ones, &plain_facts, &allocator, &other, NULL),
+        DN_E_ARGUMENT);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_status(model_set_holdout(model, bad[i], 2, &error), DN_E_NUMERIC);
     check_message(&error, DN_E_NUMERIC, NULL, "held-out score 0");
@@ -735,8 +749,11 @@ START_TEST(positions_of_other_shapes)
         int32_t rows, columns, channels, dims; /* more than make_positions' */
         const char *part;
     } cases[] = {
-        {1, 0, 0, 0, "does not fit maps of 7 x 7"}, {0, -1, 0, 0, "does not fit maps of 7 x 7"},
-        {0, 0, 1, 0, "positions.mean"}, {0, 0, -1, 0, "positions.mean"}, {0, 0, 14, 14, "cannot be"},
+        {1, 0, 0, 0, "does not fit maps of 7 x 7"},
+        {0, -1, 0, 0, "does not fit maps of 7 x 7"},
+        {0, 0, 1, 0, "positions.mean"},
+        {0, 0, -1, 0, "positions.mean"},
+        {0, 0, 14, 14, "cannot be"},
     };
     dn_allocator allocator = mem_allocator(NULL);
 
@@ -1048,8 +1065,7 @@ static dn_status attempt_open(const dn_allocator *allocator, const char *path, i
     return status;
 }
 
-static dn_status attempt_open_memory(const dn_allocator *allocator, const char *path, int32_t storage,
-                                     dn_error *error)
+static dn_status attempt_open_memory(const dn_allocator *allocator, const char *path, int32_t storage, dn_error *error)
 {
     dn_model_options options = {.struct_size = sizeof options, .verify = 1, .allocator = allocator};
     size_t size;

@@ -56,8 +56,9 @@ static void add_pixels(png_file *p, const uint8_t *rows, size_t size)
 /* A palette image of 8 x 8 pixels, all of colour 0 but the one at (5, 3), of colour `index`; `colours` are given. */
 static void make_palette_image(png_file *p, uint8_t depth, int index, int colours, _Bool interlaced)
 {
-    static const struct { uint8_t x, y, step_x, step_y; } passes[] = {
-        {0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
+    static const struct {
+        uint8_t x, y, step_x, step_y;
+    } passes[] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
     uint8_t palette[256 * 3], rows[256] = {0};
     size_t used = 0;
 
@@ -110,7 +111,8 @@ END_TEST
 static size_t make_exif(uint8_t *at, _Bool big_endian, uint8_t type, uint8_t orientation)
 {
     static const uint8_t big[] = {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0};
-    static const uint8_t little[] = {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t little[] = {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3,
+                                     0,   1,   0,  0, 0, 0, 0, 0, 0, 0, 0,    0, 0};
 
     memcpy(at, big_endian ? big : little, sizeof big);
     at[big_endian ? 13 : 12] = type;
@@ -135,8 +137,14 @@ static void make_oriented(png_file *p, const uint8_t *exif, size_t size, _Bool b
 START_TEST(orientation_in_exif)
 {
     static const uint8_t turned[9][6] = {{0},
-        {0, 1, 2, 10, 11, 12}, {2, 1, 0, 12, 11, 10}, {12, 11, 10, 2, 1, 0}, {10, 11, 12, 0, 1, 2},
-        {0, 10, 1, 11, 2, 12}, {10, 0, 11, 1, 12, 2}, {12, 2, 11, 1, 10, 0}, {2, 12, 1, 11, 0, 10}};
+                                         {0, 1, 2, 10, 11, 12},
+                                         {2, 1, 0, 12, 11, 10},
+                                         {12, 11, 10, 2, 1, 0},
+                                         {10, 11, 12, 0, 1, 2},
+                                         {0, 10, 1, 11, 2, 12},
+                                         {10, 0, 11, 1, 12, 2},
+                                         {12, 2, 11, 1, 10, 0},
+                                         {2, 12, 1, 11, 0, 10}};
     static png_file p;
     uint8_t exif[64];
 

@@ -19,7 +19,7 @@ static void ck_pixels(const uint8_t *bytes, size_t size, int32_t width, int32_t 
 
 START_TEST(every_kind)
 {
-    static const int bits[] = {255, 0, 255, 0, 0, 255, 0, 255, 0, 255,   0, 0, 0, 0, 0, 0, 0, 0, 255, 255};
+    static const int bits[] = {255, 0, 255, 0, 0, 255, 0, 255, 0, 255, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255};
 
     ck_pixels(TEXT("P1 10 2\n0101 1 0\t1\n010\n1111111100"), 10, 2, DN_GRAY8, bits);
     ck_pixels(TEXT("P4\n10 2\n\x5A\x80\xFF\x3F"), 10, 2, DN_GRAY8, bits);
@@ -57,10 +57,19 @@ END_TEST
 
 START_TEST(damaged_files)
 {
-    static const char *const texts[] = {
-        "P5 2 1 0\nab", "P5 2 1 65536\nabcd", "P5 -2 1 255\nab", "P5 2 x 255\nab", "P5 2 1 255xab", "P5 2 1 100\nez",
-        "P2 2 1 9 3 10", "P2 2 1 9 3 -1", "P2 2 1 9 3 4x", "P1 2 1 12", "P3 1 1 9 1 2 c", "P5 2 1 25.5\nab",
-        "P5 99999999999999999999 1 255\nab"};
+    static const char *const texts[] = {"P5 2 1 0\nab",
+                                        "P5 2 1 65536\nabcd",
+                                        "P5 -2 1 255\nab",
+                                        "P5 2 x 255\nab",
+                                        "P5 2 1 255xab",
+                                        "P5 2 1 100\nez",
+                                        "P2 2 1 9 3 10",
+                                        "P2 2 1 9 3 -1",
+                                        "P2 2 1 9 3 4x",
+                                        "P1 2 1 12",
+                                        "P3 1 1 9 1 2 c",
+                                        "P5 2 1 25.5\nab",
+                                        "P5 99999999999999999999 1 255\nab"};
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         ck_fails((const uint8_t *)texts[i], strlen(texts[i]), DN_E_FORMAT, "test: damaged PNM file");

@@ -314,9 +314,12 @@ END_TEST
 /* Whatever a runner does, every task is run once, and the fault is told once. */
 START_TEST(test_pool_on_broken_runners)
 {
-    static const char *const says[] = {
-        NULL, "left a job out", "left a job out", "called a job twice", "called a job that does not exist",
-        "left a job out"};
+    static const char *const says[] = {NULL,
+                                       "left a job out",
+                                       "left a job out",
+                                       "called a job twice",
+                                       "called a job that does not exist",
+                                       "left a job out"};
     dn_allocator allocator = mem_allocator(NULL);
     host self = {.fault = RUNNER_GOOD};
     dn_runner runner = {run_broken, &self};

@@ -34,8 +34,8 @@ START_TEST(to_grid_against_a_naive_loop)
 {
     static const struct {
         int height, width, rows, columns;
-    } cases[] = {{5, 7, 5, 7}, {10, 14, 5, 7}, {11, 13, 5, 4}, {3, 2, 5, 7}, {1, 1, 4, 3}, {4, 9, 8, 3},
-                 {55, 27, 27, 27}};
+    } cases[] = {{5, 7, 5, 7}, {10, 14, 5, 7}, {11, 13, 5, 4},  {3, 2, 5, 7},
+                 {1, 1, 4, 3}, {4, 9, 8, 3},   {55, 27, 27, 27}};
     enum { CHANNELS = 3, STRIDE = 7, FIRST = 2 };
     int h = cases[_i].height, w = cases[_i].width, rows = cases[_i].rows, columns = cases[_i].columns;
     float *source = malloc((size_t)(h * w * CHANNELS) * sizeof *source);
@@ -134,7 +134,7 @@ START_TEST(geometry_of_a_layer_list)
     maps_geometry more = maps_of(extractor);
     ck_assert_int_eq(maps_taps(extractor), 3);
     ck_assert_int_eq(more.channels, 8 + 2 * maps.channels);
-    ck_assert_int_eq(more.rows, 15); /* pools: 16 + 1 - 3 + 1, 15 + 1 - 2 + 1 */
+    ck_assert_int_eq(more.rows, 15);    /* pools: 16 + 1 - 3 + 1, 15 + 1 - 2 + 1 */
     ck_assert_int_eq(more.columns, 15); /* 16 + 1 - 3 + 1, 15 + 2 - 3 + 1 */
     ck_assert_double_eq(more.stride_x, 4);
     ck_assert_double_eq(more.offset_y, maps.offset_y + 4 * (1 - 1) + 4 * (0.5 - 1)); /* pads above: 1 and 1 */
@@ -269,8 +269,8 @@ END_TEST
 START_TEST(to_the_image)
 {
     static const float map[6] = {1, 2, 3, 5, 7, 11}; /* 3 rows, 2 columns */
-    const maps_geometry maps = {.rows = 3, .columns = 2, .channels = 1, .stride_y = 10, .stride_x = 20, .offset_y = 10,
-                                .offset_x = 5};
+    const maps_geometry maps = {
+        .rows = 3, .columns = 2, .channels = 1, .stride_y = 10, .stride_x = 20, .offset_y = 10, .offset_x = 5};
     float image[80 * 20];
 
     position_to_image(map, &maps, 40, 2, image, 80, 20); /* half a pixel of the view high, two wide */

@@ -485,8 +485,8 @@ END_TEST
 /* File order, alignment, and what the header says about both. */
 START_TEST(test_layout)
 {
-    static const char *const order[] = {"moments", "long", "weights", "counts", "permutation", "empty", "narrow",
-                                        "text"};
+    static const char *const order[] = {"moments",     "long",  "weights", "counts",
+                                        "permutation", "empty", "narrow",  "text"};
     static const size_t sizes[] = {8, 8, 4, 4, 4, 4, 2, 1};
     dn_allocator allocator = mem_allocator(NULL);
     dn_blob *blob = save_all();
@@ -674,9 +674,20 @@ START_TEST(test_writer_refusals)
     expect_refusal(w, DN_E_ARGUMENT, "not UTF-8");
     for (int i = 0; i < 5; i++) {
         w = st_writer_create(&allocator);
-        st_writer_tensor(w, "a", i == 3 ? ST_F64 : i == 4 ? ST_OTHER : ST_F32,
-                         i == 3 ? ST_F16 : i == 4 ? ST_OTHER : ST_F32, i == 0 ? 2 : i == 1 ? 9 : 1,
-                         i == 0 ? huge : i == 2 ? negative : one, large);
+        st_writer_tensor(w, "a",
+                         i == 3   ? ST_F64
+                         : i == 4 ? ST_OTHER
+                                  : ST_F32,
+                         i == 3   ? ST_F16
+                         : i == 4 ? ST_OTHER
+                                  : ST_F32,
+                         i == 0   ? 2
+                         : i == 1 ? 9
+                                  : 1,
+                         i == 0   ? huge
+                         : i == 2 ? negative
+                                  : one,
+                         large);
         expect_refusal(w, DN_E_ARGUMENT, "impossible type or shape");
     }
 }
@@ -724,8 +735,7 @@ START_TEST(test_walk_finds_finite_tensors)
         ck_assert(!st_find(file, "values")->finite); /* not known yet */
         uint64_t header;
         memcpy(&header, blob->data, sizeof header);
-        ck_assert_uint_eq(st_data_crc32(file),
-                          crc32(0, blob->data + 8 + header, (uInt)(blob->size - 8 - header)));
+        ck_assert_uint_eq(st_data_crc32(file), crc32(0, blob->data + 8 + header, (uInt)(blob->size - 8 - header)));
         ck_assert(st_find(file, "values")->finite == (i == sizeof places / sizeof *places));
         ck_assert(!st_find(file, "odd")->finite && !st_find(file, "counts")->finite);
         st_free(file);
@@ -857,11 +867,32 @@ START_TEST(test_utf8)
         const char *text;
         _Bool valid;
     } cases[] = {
-        {"", 1}, {"a", 1}, {"\xC2\x80", 1}, {"\xDF\xBF", 1}, {"\xE0\xA0\x80", 1}, {"\xED\x9F\xBF", 1},
-        {"\xEE\x80\x80", 1}, {"\xEF\xBF\xBF", 1}, {"\xF0\x90\x80\x80", 1}, {"\xF4\x8F\xBF\xBF", 1},
-        {"\x80", 0}, {"\xBF", 0}, {"\xC0\x80", 0}, {"\xC1\xBF", 0}, {"\xC2", 0}, {"\xC2.", 0},
-        {"\xE0\x9F\xBF", 0}, {"\xED\xA0\x80", 0}, {"\xE2\x82", 0}, {"\xE2\x82.", 0}, {"\xF0\x8F\xBF\xBF", 0},
-        {"\xF4\x90\x80\x80", 0}, {"\xF5\x80\x80\x80", 0}, {"\xF8\x88\x80\x80\x80", 0}, {"\xFE", 0}, {"\xFF", 0},
+        {"", 1},
+        {"a", 1},
+        {"\xC2\x80", 1},
+        {"\xDF\xBF", 1},
+        {"\xE0\xA0\x80", 1},
+        {"\xED\x9F\xBF", 1},
+        {"\xEE\x80\x80", 1},
+        {"\xEF\xBF\xBF", 1},
+        {"\xF0\x90\x80\x80", 1},
+        {"\xF4\x8F\xBF\xBF", 1},
+        {"\x80", 0},
+        {"\xBF", 0},
+        {"\xC0\x80", 0},
+        {"\xC1\xBF", 0},
+        {"\xC2", 0},
+        {"\xC2.", 0},
+        {"\xE0\x9F\xBF", 0},
+        {"\xED\xA0\x80", 0},
+        {"\xE2\x82", 0},
+        {"\xE2\x82.", 0},
+        {"\xF0\x8F\xBF\xBF", 0},
+        {"\xF4\x90\x80\x80", 0},
+        {"\xF5\x80\x80\x80", 0},
+        {"\xF8\x88\x80\x80\x80", 0},
+        {"\xFE", 0},
+        {"\xFF", 0},
     };
     dn_allocator allocator = mem_allocator(NULL);
 

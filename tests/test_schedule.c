@@ -196,8 +196,8 @@ START_TEST(noise_is_added_after_standardising)
     trainer_ok(t, feature_bank_draw(t->bank, images, 2, &same, drawn, &t->error));
     for (int i = 0; i < 6 * 8; i++) {
         float noise = (float)(0.5 * rng_normal(&generator));
-        ck_assert_msg(drawn[i] == plain[i] + noise, "value %d: %g, not %g + %g", i, (double)drawn[i],
-                      (double)plain[i], (double)noise);
+        ck_assert_msg(drawn[i] == plain[i] + noise, "value %d: %g, not %g + %g", i, (double)drawn[i], (double)plain[i],
+                      (double)noise);
     }
     ck_assert(!memcmp(&same, &generator, sizeof same)); /* nothing else was drawn */
     dn_trainer_free(t);

@@ -10,8 +10,8 @@ enum { W = 45, H = 29 };
 
 typedef struct tiff_kind {
     uint16_t bits, samples, photometric, compression, planar;
-    uint32_t tile;      /* its side; 0: strips of 7 rows */
-    const char *mode;   /* of TIFFOpen: byte order, BigTIFF */
+    uint32_t tile;    /* its side; 0: strips of 7 rows */
+    const char *mode; /* of TIFFOpen: byte order, BigTIFF */
 } tiff_kind;
 
 static const tiff_kind kinds[] = {
@@ -221,16 +221,15 @@ START_TEST(unsupported_kinds)
     static const struct {
         uint32_t tag, value;
         const char *part;
-    } changes[] = {
-        {TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_IEEEFP, "signed or floating-point samples, format 3"},
-        {TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_INT, "signed or floating-point samples, format 2"},
-        {TIFFTAG_BITSPERSAMPLE, 32, "bits per sample: 32"},
-        {TIFFTAG_COMPRESSION, COMPRESSION_ZSTD, "compression 50000"},
-        {TIFFTAG_COMPRESSION, COMPRESSION_CCITTFAX4, "compression 4"},
-        {TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_SEPARATED, "colours of kind 5"},
-        {TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_CFA, "colours of kind 32803"},
-        {TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_RGB, "samples per pixel: 1"},
-        {TIFFTAG_SUBFILETYPE, FILETYPE_REDUCEDIMAGE, "its first page is a preview"}};
+    } changes[] = {{TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_IEEEFP, "signed or floating-point samples, format 3"},
+                   {TIFFTAG_SAMPLEFORMAT, SAMPLEFORMAT_INT, "signed or floating-point samples, format 2"},
+                   {TIFFTAG_BITSPERSAMPLE, 32, "bits per sample: 32"},
+                   {TIFFTAG_COMPRESSION, COMPRESSION_ZSTD, "compression 50000"},
+                   {TIFFTAG_COMPRESSION, COMPRESSION_CCITTFAX4, "compression 4"},
+                   {TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_SEPARATED, "colours of kind 5"},
+                   {TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_CFA, "colours of kind 32803"},
+                   {TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_RGB, "samples per pixel: 1"},
+                   {TIFFTAG_SUBFILETYPE, FILETYPE_REDUCEDIMAGE, "its first page is a preview"}};
 
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         const char *path = path_join(test_folder(), "a.tif");

@@ -15,8 +15,8 @@ START_TEST(share_of_held_out_images)
         int images;
         double holdout;
         int held;
-    } cases[] = {{1, 0.5, 0}, {2, 0.5, 0}, {3, 0.1, 1}, {3, 0, 0}, {10, 0.1, 1}, {14, 0.1, 1}, {15, 0.1, 2},
-                 {3, 0.5, 2}, {10, 0.5, 5}, {24, 0.001, 1}};
+    } cases[] = {{1, 0.5, 0},  {2, 0.5, 0},  {3, 0.1, 1}, {3, 0, 0},    {10, 0.1, 1},
+                 {14, 0.1, 1}, {15, 0.1, 2}, {3, 0.5, 2}, {10, 0.5, 5}, {24, 0.001, 1}};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         dn_train_options o = tiny_options();
@@ -329,8 +329,8 @@ END_TEST
 
 typedef struct saboteur {
     dn_trainer *trainer;
-    int64_t epoch;   /* strikes when so many epochs are done */
-    int moment;      /* 1: a second moment, so that a weight turns NaN with a finite loss; 0: a weight */
+    int64_t epoch; /* strikes when so many epochs are done */
+    int moment;    /* 1: a second moment, so that a weight turns NaN with a finite loss; 0: a weight */
     int struck;
 } saboteur;
 

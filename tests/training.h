@@ -71,15 +71,15 @@ static inline dn_trainer *tiny_trainer(const dn_train_options *options, int imag
 }
 
 /* Asserts that a call on a trainer succeeds. */
-#define trainer_ok(trainer, expression)                                                                 \
+#define trainer_ok(trainer, expression) \
     ck_assert_msg((expression) == DN_OK, "%s: %s", #expression, dn_trainer_error(trainer)->message)
 /* Asserts a failure and a part of its message. */
-#define trainer_fails(trainer, expression, expected, part)                                              \
-    do {                                                                                                \
-        ck_assert_int_eq((expression), (expected));                                                     \
-        ck_assert_int_eq(dn_trainer_error(trainer)->status, (expected));                                \
+#define trainer_fails(trainer, expression, expected, part)                                                \
+    do {                                                                                                  \
+        ck_assert_int_eq((expression), (expected));                                                       \
+        ck_assert_int_eq(dn_trainer_error(trainer)->status, (expected));                                  \
         ck_assert_msg(strstr(dn_trainer_error(trainer)->message, part) != NULL, "no \"%s\" in: %s", part, \
-                      dn_trainer_error(trainer)->message);                                              \
+                      dn_trainer_error(trainer)->message);                                                \
     } while (0)
 
 /* A model's file, and the comparison of two: equal bits, equal bytes. */
@@ -111,11 +111,11 @@ static inline dn_blob *run_to_bytes(dn_trainer *trainer)
 /* A watcher that cancels at the n-th call of a phase, and counts. */
 typedef struct watcher {
     int32_t cancel_phase;
-    int cancel_call;  /* 1, 2, ...; 0: never */
-    int calls[5];     /* by phase */
+    int cancel_call;           /* 1, 2, ...; 0: never */
+    int calls[5];              /* by phase */
     int64_t done[5], total[5]; /* of the last call of each phase */
     double loss;
-    int phases_fell;  /* a phase smaller than the one before was reported */
+    int phases_fell; /* a phase smaller than the one before was reported */
     int32_t phase;
 } watcher;
 

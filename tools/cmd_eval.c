@@ -13,7 +13,7 @@
 #include "processors.h"
 #include "progress.h"
 
-#define RESAMPLES   2000
+#define RESAMPLES 2000
 #define AUPRO_LIMIT 0.3
 
 typedef struct eval_job {
@@ -41,8 +41,8 @@ static void tell_odd_mask(const test_image *image, const mapped_image *picture, 
     if (marked > 0 && marked < pixels)
         return;
     complain("%s: marks %s: the pixel figures take %s of %s for defective. A mask is read by its brightness; one that "
-             "is drawn in transparency must be saved as gray", image->mask, marked == 0 ? "nothing" : "every pixel",
-             marked == 0 ? "no pixel" : "all", image->path);
+             "is drawn in transparency must be saved as gray",
+             image->mask, marked == 0 ? "nothing" : "every pixel", marked == 0 ? "no pixel" : "all", image->path);
 }
 
 static bool add_pixels(eval_tools *tools, const test_image *image, mapped_image *picture)
@@ -255,8 +255,8 @@ static void print_text(const evaluation *result)
                result->pixel_aupro, 100 * AUPRO_LIMIT, result->map_views, result->map_views == 1 ? "" : "s");
     if (!isnan(result->threshold))
         printf("verdicts    at a false-alarm rate of %.3g (score above %.4f): %zu of %zu good images called\n"
-               "            anomalous, %zu of %zu defective ones missed\n", result->false_alarm_rate, result->threshold,
-               result->false_alarms, set->good, result->missed, defective);
+               "            anomalous, %zu of %zu defective ones missed\n",
+               result->false_alarm_rate, result->threshold, result->false_alarms, set->good, result->missed, defective);
     printf("\n%-24s %7s %8s\n", "defect", "images", "AUROC");
     for (size_t d = 0; d < set->defect_count; d++)
         printf("%-24s %7zu %8.4f\n", set->defects[d], set->defect_images[d], result->defect_auroc[d]);
@@ -293,8 +293,11 @@ static void free_tools(eval_tools *tools)
 static int evaluate_set(const eval_job *job, const test_set *set)
 {
     eval_tools tools = {0};
-    evaluation result = {.data = job->data, .model_path = job->model_path, .set = set,
-                         .pixels = set->masks && !job->no_maps, .map_views = job->localizing.views};
+    evaluation result = {.data = job->data,
+                         .model_path = job->model_path,
+                         .set = set,
+                         .pixels = set->masks && !job->no_maps,
+                         .map_views = job->localizing.views};
 
     tools.model = open_model(job->model_path, false);
     if (!tools.model)
@@ -305,8 +308,8 @@ static int evaluate_set(const eval_job *job, const test_set *set)
     result.scores = need_memory(set->count, sizeof *result.scores);
     result.ranking = need_memory(set->count, sizeof *result.ranking);
     result.defect_auroc = need_memory(set->defect_count, sizeof *result.defect_auroc);
-    bool done = make_tools(job, &result, &tools) && evaluate_images(&result, &tools, job->quiet)
-                && compute_figures(&result, &tools.pixels);
+    bool done = make_tools(job, &result, &tools) && evaluate_images(&result, &tools, job->quiet) &&
+                compute_figures(&result, &tools.pixels);
     if (done && job->as_json)
         write_json(&result);
     else if (done)

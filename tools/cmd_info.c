@@ -230,8 +230,8 @@ static void print_extractor(const char *path, const dn_extractor *extractor)
         printf(" %s", dn_extractor_tap_name(extractor, i));
     printf("\ninput          %d x %d pixels, %d scales, %d features (by default)\n", info.input_size, info.input_size,
            info.scales, info.feature_dim);
-    printf("normalised by  mean %.4g %.4g %.4g, deviation %.4g %.4g %.4g\n", (double)info.mean[0],
-           (double)info.mean[1], (double)info.mean[2], (double)info.std[0], (double)info.std[1], (double)info.std[2]);
+    printf("normalised by  mean %.4g %.4g %.4g, deviation %.4g %.4g %.4g\n", (double)info.mean[0], (double)info.mean[1],
+           (double)info.mean[2], (double)info.std[0], (double)info.std[1], (double)info.std[2]);
     print_metadata(extractor);
 }
 

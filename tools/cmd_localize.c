@@ -90,8 +90,8 @@ static bool write_pictures(const localize_job *job, const char *path, const char
 
     for (int32_t i = 0; rgb && i < count; i++)
         picture_draw_box(picture, &boxes[i], rgb);
-    bool written = rgb && write_picture(&(dn_pixels){rgb, width, height, 0, DN_RGB8, 0}, overlay)
-                   && write_picture(&(dn_pixels){gray, width, height, 0, DN_GRAY16, 0}, map);
+    bool written = rgb && write_picture(&(dn_pixels){rgb, width, height, 0, DN_RGB8, 0}, overlay) &&
+                   write_picture(&(dn_pixels){gray, width, height, 0, DN_GRAY16, 0}, map);
 
     free(map);
     free(overlay);
@@ -117,8 +117,8 @@ static bool localize_one(const localize_job *job, dn_localizer *localizer, const
         done = status == DN_OK;
     }
     char *output = need_text("%s/%s_boxes.json", job->folder, stem);
-    done = done && write_pictures(job, path, stem, &picture, boxes, count)
-           && write_boxes_file(output, path, &picture, job->threshold, boxes, count);
+    done = done && write_pictures(job, path, stem, &picture, boxes, count) &&
+           write_boxes_file(output, path, &picture, job->threshold, boxes, count);
     if (done && job->as_json) {
         write_boxes(stdout, path, &picture, job->threshold, boxes, count);
         fflush(stdout);
@@ -166,7 +166,8 @@ static int localize_with(const char *model_path, const dn_localizer_options *opt
     dn_model_info info = model_info(model);
     if (!(map_scale(&info, options->method) > 0))
         complain("%s: the model holds no heat-map scale: map values are not comparable, and the threshold of %g means "
-                 "nothing in particular", model_path, job->threshold);
+                 "nothing in particular",
+                 model_path, job->threshold);
     static const char *const ends[] = {"_overlay.png", "_boxes.json", "_map.png", NULL};
     int code = EXIT_FAILED;
     if (prepare_folders(job->folder, &job->stems, ends))

@@ -106,9 +106,9 @@ static int path_column(const image_list *images)
 typedef struct score_job {
     dn_scorer *scorer;
     enum score_format format;
-    bool decide;        /* end with an image once its verdict is certain */
+    bool decide; /* end with an image once its verdict is certain */
     bool quiet;
-    int column;         /* width of the paths in text */
+    int column;           /* width of the paths in text */
     double image_seconds; /* what an image took lately; 0: not known yet */
     size_t total, anomalous, failed;
 } score_job;
@@ -283,7 +283,8 @@ static void announce_rate(const dn_model *model, double false_alarm_rate)
         complain("the model holds no scores of good images: scores only, no verdicts");
     else if (false_alarm_rate < 1.0 / (count + 1))
         complain("the model holds %d good scores: the smallest false-alarm rate it can promise is 1/%d = %.3g; "
-                 "verdicts keep that one, not %g", count, count + 1, 1.0 / (count + 1), false_alarm_rate);
+                 "verdicts keep that one, not %g",
+                 count, count + 1, 1.0 / (count + 1), false_alarm_rate);
 }
 
 static int score_with(const char *model_path, bool trusted, const dn_scorer_options *options, score_source *source,

@@ -65,8 +65,12 @@ static void end_phase(train_watch *watch)
 
 static void begin_phase(train_watch *watch, const dn_progress *state)
 {
-    static const char *const titles[] = {"", "computing features", "training", "scoring held-out images",
-                                         "setting the heat map's scale", "computing feature maps",
+    static const char *const titles[] = {"",
+                                         "computing features",
+                                         "training",
+                                         "scoring held-out images",
+                                         "setting the heat map's scale",
+                                         "computing feature maps",
                                          "learning positions"};
     static const char *const units[] = {"", "views", "epochs", "images", "images", "views", "fits"};
     int32_t known = state->phase >= 1 && state->phase <= DN_PHASE_POSITIONS ? state->phase : 0;
@@ -240,7 +244,8 @@ static bool save_model(const train_job *job, const dn_model *model)
     complain_status(job->output, status, error.message);
     if (size_of_file(job->checkpoint) > 0)
         complain("the trained state is still in %s: once the model can be written, the same command with --resume "
-                 "goes on from there", job->checkpoint);
+                 "goes on from there",
+                 job->checkpoint);
     return false;
 }
 
@@ -294,17 +299,18 @@ static void describe_presets(char *text, size_t size)
         if (dn_train_options_preset(&presets[i], i == 0 ? DN_PRESET_COMPACT : DN_PRESET_PAPER) != DN_OK)
             complain("the library does not know the presets of this command");
     }
-    snprintf(text, size,
-             "compact (default): a density at every position\nand a flow on pooled features, hidden width %d,\n%d epochs;\n"
-             "fast: the density at every position alone,\nlearned in seconds, one view instead of many;\n"
-             "paper: the flow alone, hidden width %d, %d\nepochs, as published, much slower and not for\nfew images",
-             presets[0].hidden, presets[0].epochs, presets[1].hidden, presets[1].epochs);
+    snprintf(
+        text, size,
+        "compact (default): a density at every position\nand a flow on pooled features, hidden width %d,\n%d epochs;\n"
+        "fast: the density at every position alone,\nlearned in seconds, one view instead of many;\n"
+        "paper: the flow alone, hidden width %d, %d\nepochs, as published, much slower and not for\nfew images",
+        presets[0].hidden, presets[0].epochs, presets[1].hidden, presets[1].epochs);
 }
 
 static bool apply_options(train_job *job, const train_given *given)
 {
-    static const char *const names[] = {[DN_PRESET_COMPACT] = "compact", [DN_PRESET_PAPER] = "paper",
-                                        [DN_PRESET_FAST] = "fast"};
+    static const char *const names[] = {
+        [DN_PRESET_COMPACT] = "compact", [DN_PRESET_PAPER] = "paper", [DN_PRESET_FAST] = "fast"};
     int32_t preset = DN_PRESET_COMPACT;
 
     while (given->preset && preset <= DN_PRESET_FAST && strcmp(given->preset, names[preset]) != 0)

@@ -10,7 +10,7 @@
 
 /* Exit codes: 0 done (score: all images normal), */
 #define EXIT_ANOMALOUS 1 /* score: at least one image is anomalous */
-#define EXIT_FAILED    2 /* an error */
+#define EXIT_FAILED 2    /* an error */
 
 /* ---- messages (command.c) ---- */
 
@@ -25,7 +25,7 @@ void complain_status(const char *path, dn_status status, const char *message);
 char *with_whole_path(const char *text, const char *path);
 
 /* Memory that is always there: the command ends with a message when it is not. */
-void *need_memory(size_t count, size_t size);                /* zeroed */
+void *need_memory(size_t count, size_t size);                 /* zeroed */
 void *need_more_memory(void *old, size_t count, size_t size); /* realloc */
 char *need_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -49,13 +49,13 @@ size_t batch_images(const dn_scorer *scorer);
 enum option_kind { OPTION_FLAG, OPTION_INTEGER, OPTION_LARGE, OPTION_REAL, OPTION_TEXT, OPTION_SEED };
 
 typedef struct command_option {
-    const char *name;      /* without the dashes */
-    char letter;           /* 'o' for -o as well; 0: none */
+    const char *name; /* without the dashes */
+    char letter;      /* 'o' for -o as well; 0: none */
     enum option_kind kind;
-    void *target;          /* bool, int32_t, int64_t, double, const char * or uint64_t; untouched if it is not given */
+    void *target; /* bool, int32_t, int64_t, double, const char * or uint64_t; untouched if it is not given */
     double minimum, maximum; /* OPTION_INTEGER, OPTION_LARGE, OPTION_REAL; 0, 0: the library knows the range */
-    const char *argument;  /* "N" in the help; NULL for a flag */
-    const char *help;      /* {}: the default, which is what `target` holds before the options are read */
+    const char *argument;    /* "N" in the help; NULL for a flag */
+    const char *help;        /* {}: the default, which is what `target` holds before the options are read */
 } command_option;
 
 typedef struct command_verb {
@@ -68,9 +68,11 @@ typedef struct command_verb {
 } command_verb;
 
 /* --max-pixels, which all verbs that read images have.  target: int64_t */
-#define MAX_PIXELS_OPTION(target, minimum, maximum)                                \
-    {"max-pixels", 0, OPTION_LARGE, (target), (minimum), (maximum), "N",           \
-     "refuse images of more pixels before they are read;\ndefault {}; decoding may take 8 bytes for each"}
+#define MAX_PIXELS_OPTION(target, minimum, maximum)                                                              \
+    {                                                                                                            \
+        "max-pixels", 0, OPTION_LARGE, (target), (minimum), (maximum), "N",                                      \
+            "refuse images of more pixels before they are read;\ndefault {}; decoding may take 8 bytes for each" \
+    }
 
 /* Parses options, which may stand anywhere, and moves the operands to the end of argv.  Returns the index of the first
  * operand, or -1 when the command shall end with *code: help was asked for and printed, or an option is wrong.

@@ -117,8 +117,8 @@ bool has_image_name(const char *name)
 static bool has_picture_name(const char *name)
 {
     static const char *const extensions[] = {
-        ".dib", ".tif", ".tiff", ".webp", ".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".jfif", ".jpe", ".tga",
-        ".exr", ".raw", ".dng", ".cr2", ".nef", ".arw"}; /* .tif: where the library has no libtiff */
+        ".dib",  ".tif", ".tiff", ".webp", ".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2",
+        ".jfif", ".jpe", ".tga",  ".exr",  ".raw", ".dng",  ".cr2",  ".nef",  ".arw"}; /* .tif: where the library has no libtiff */
     const char *dot = strrchr(name, '.');
 
     for (size_t i = 0; dot && i < sizeof extensions / sizeof extensions[0]; i++) {
@@ -132,31 +132,74 @@ static const struct known_name {
     const char *name; /* small letters, without blanks, "-" and "_" */
     enum folder_kind kind;
 } known_names[] = {
-    {"train", FOLDER_TRAIN},       {"training", FOLDER_TRAIN},
-    {"test", FOLDER_TEST},         {"testing", FOLDER_TEST},       {"testpublic", FOLDER_TEST},
-    {"testprivate", FOLDER_TEST},  {"testset", FOLDER_TEST},       {"evaluation", FOLDER_TEST},
-    {"eval", FOLDER_TEST},         {"validation", FOLDER_TEST},    {"valid", FOLDER_TEST},
+    {"train", FOLDER_TRAIN},
+    {"training", FOLDER_TRAIN},
+    {"test", FOLDER_TEST},
+    {"testing", FOLDER_TEST},
+    {"testpublic", FOLDER_TEST},
+    {"testprivate", FOLDER_TEST},
+    {"testset", FOLDER_TEST},
+    {"evaluation", FOLDER_TEST},
+    {"eval", FOLDER_TEST},
+    {"validation", FOLDER_TEST},
+    {"valid", FOLDER_TEST},
     {"val", FOLDER_TEST},
-    {"good", FOLDER_GOOD},         {"ok", FOLDER_GOOD},            {"normal", FOLDER_GOOD},
-    {"okay", FOLDER_GOOD},         {"pass", FOLDER_GOOD},          {"passed", FOLDER_GOOD},
-    {"nodefect", FOLDER_GOOD},     {"nodefects", FOLDER_GOOD},     {"defectfree", FOLDER_GOOD},
-    {"nondefective", FOLDER_GOOD}, {"anomalyfree", FOLDER_GOOD},
-    {"bad", FOLDER_BAD},           {"ng", FOLDER_BAD},             {"nok", FOLDER_BAD},
-    {"ko", FOLDER_BAD},            {"notok", FOLDER_BAD},          {"notgood", FOLDER_BAD},
-    {"nogood", FOLDER_BAD},        {"defect", FOLDER_BAD},         {"defects", FOLDER_BAD},
-    {"defective", FOLDER_BAD},     {"anomaly", FOLDER_BAD},        {"anomalies", FOLDER_BAD},
-    {"anomalous", FOLDER_BAD},     {"abnormal", FOLDER_BAD},       {"fail", FOLDER_BAD},
-    {"failed", FOLDER_BAD},        {"fault", FOLDER_BAD},          {"faulty", FOLDER_BAD},
-    {"reject", FOLDER_BAD},        {"rejects", FOLDER_BAD},        {"rejected", FOLDER_BAD},
-    {"damaged", FOLDER_BAD},       {"scrap", FOLDER_BAD},
-    {"groundtruth", FOLDER_MASKS}, {"groundtruths", FOLDER_MASKS}, {"gt", FOLDER_MASKS},
-    {"mask", FOLDER_MASKS},        {"masks", FOLDER_MASKS},        {"label", FOLDER_MASKS},
-    {"labels", FOLDER_MASKS},      {"annotation", FOLDER_MASKS},   {"annotations", FOLDER_MASKS},
-    {"segmentation", FOLDER_MASKS}, {"segmentations", FOLDER_MASKS},
-    {"@eadir", FOLDER_SYSTEM},     {"@recycle", FOLDER_SYSTEM},    {"#recycle", FOLDER_SYSTEM},
-    {"#snapshot", FOLDER_SYSTEM},  {"~snapshot", FOLDER_SYSTEM},   {"@recentlysnapshot", FOLDER_SYSTEM},
-    {"$recycle.bin", FOLDER_SYSTEM},  {"systemvolumeinformation", FOLDER_SYSTEM},
-    {"found.000", FOLDER_SYSTEM},  {"macosx", FOLDER_SYSTEM},      {"lost+found", FOLDER_SYSTEM},
+    {"good", FOLDER_GOOD},
+    {"ok", FOLDER_GOOD},
+    {"normal", FOLDER_GOOD},
+    {"okay", FOLDER_GOOD},
+    {"pass", FOLDER_GOOD},
+    {"passed", FOLDER_GOOD},
+    {"nodefect", FOLDER_GOOD},
+    {"nodefects", FOLDER_GOOD},
+    {"defectfree", FOLDER_GOOD},
+    {"nondefective", FOLDER_GOOD},
+    {"anomalyfree", FOLDER_GOOD},
+    {"bad", FOLDER_BAD},
+    {"ng", FOLDER_BAD},
+    {"nok", FOLDER_BAD},
+    {"ko", FOLDER_BAD},
+    {"notok", FOLDER_BAD},
+    {"notgood", FOLDER_BAD},
+    {"nogood", FOLDER_BAD},
+    {"defect", FOLDER_BAD},
+    {"defects", FOLDER_BAD},
+    {"defective", FOLDER_BAD},
+    {"anomaly", FOLDER_BAD},
+    {"anomalies", FOLDER_BAD},
+    {"anomalous", FOLDER_BAD},
+    {"abnormal", FOLDER_BAD},
+    {"fail", FOLDER_BAD},
+    {"failed", FOLDER_BAD},
+    {"fault", FOLDER_BAD},
+    {"faulty", FOLDER_BAD},
+    {"reject", FOLDER_BAD},
+    {"rejects", FOLDER_BAD},
+    {"rejected", FOLDER_BAD},
+    {"damaged", FOLDER_BAD},
+    {"scrap", FOLDER_BAD},
+    {"groundtruth", FOLDER_MASKS},
+    {"groundtruths", FOLDER_MASKS},
+    {"gt", FOLDER_MASKS},
+    {"mask", FOLDER_MASKS},
+    {"masks", FOLDER_MASKS},
+    {"label", FOLDER_MASKS},
+    {"labels", FOLDER_MASKS},
+    {"annotation", FOLDER_MASKS},
+    {"annotations", FOLDER_MASKS},
+    {"segmentation", FOLDER_MASKS},
+    {"segmentations", FOLDER_MASKS},
+    {"@eadir", FOLDER_SYSTEM},
+    {"@recycle", FOLDER_SYSTEM},
+    {"#recycle", FOLDER_SYSTEM},
+    {"#snapshot", FOLDER_SYSTEM},
+    {"~snapshot", FOLDER_SYSTEM},
+    {"@recentlysnapshot", FOLDER_SYSTEM},
+    {"$recycle.bin", FOLDER_SYSTEM},
+    {"systemvolumeinformation", FOLDER_SYSTEM},
+    {"found.000", FOLDER_SYSTEM},
+    {"macosx", FOLDER_SYSTEM},
+    {"lost+found", FOLDER_SYSTEM},
 };
 
 /* Whether a folder is called so. */
@@ -416,7 +459,8 @@ void tell_left_out(const left_out *left)
                  left->folders.count == 1 ? "" : "s", folders);
     if (left->files.count > 0)
         complain("left out: %zu picture%s of kinds that are not looked for in folders (%s); convert what belongs to "
-                 "the images", left->files.count, left->files.count == 1 ? "" : "s", files);
+                 "the images",
+                 left->files.count, left->files.count == 1 ? "" : "s", files);
     free(files);
     free(folders);
 }

@@ -36,8 +36,8 @@ int natural_compare(const char *a, const char *b);
 /* What a folder's name says about it, without regard to case, blanks, "-" and "_". */
 enum folder_kind {
     FOLDER_OTHER,
-    FOLDER_GOOD,   /* good, ok, normal, ... */
-    FOLDER_BAD,    /* bad, ng, defect, anomaly, ... */
+    FOLDER_GOOD, /* good, ok, normal, ... */
+    FOLDER_BAD,  /* bad, ng, defect, anomaly, ... */
     FOLDER_TRAIN,
     FOLDER_TEST,   /* test, validation, ... */
     FOLDER_MASKS,  /* ground_truth, masks, ... */
@@ -47,14 +47,14 @@ enum folder_kind {
 /* A folder and all below it. */
 typedef struct folder {
     char *path;
-    const char *name;     /* the last part of path */
+    const char *name; /* the last part of path */
     enum folder_kind kind;
-    int rank;             /* of two names of one kind the smaller one is meant first: test before validation */
-    int reason;           /* errno if it cannot be read; else 0 */
+    int rank;   /* of two names of one kind the smaller one is meant first: test before validation */
+    int reason; /* errno if it cannot be read; else 0 */
     struct folder_entry {
-        char *image;          /* an image's path, or NULL: */
+        char *image;           /* an image's path, or NULL: */
         struct folder *inside; /* a folder, never FOLDER_SYSTEM */
-    } *entries;           /* in order of their names */
+    } * entries;               /* in order of their names */
     size_t count;
     size_t images, total; /* images right in it; with those of the folders inside */
     bool taken;           /* its own images are wanted; for the callers */

@@ -14,7 +14,7 @@ typedef struct mask_folder {
     const folder *at;
     image_list masks; /* paths */
     bool *used;
-    size_t prefix;    /* of each path: the folder's own, with "/" */
+    size_t prefix; /* of each path: the folder's own, with "/" */
 } mask_folder;
 
 static bool mask_folder_open(mask_folder *self, const folder *at)
@@ -247,7 +247,8 @@ bool open_test_set(const char *data, bool with_masks, bool quiet, test_set *set)
     set->masks = truth != NULL;
     if (!test)
         complain("%s: no folder test/good (or ok, normal) in it; `differnet eval` wants test/good, test/<defect>, and "
-                 "for pixel figures ground_truth/<defect>/<name>_mask.png", data);
+                 "for pixel figures ground_truth/<defect>/<name>_mask.png",
+                 data);
     else
         complete = add_test_images(set, test, truth);
     if (complete && !quiet)

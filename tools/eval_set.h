@@ -17,10 +17,10 @@ typedef struct test_image {
 typedef struct test_set {
     test_image *images; /* good ones first, then defect by defect */
     size_t count, good;
-    char **defects;     /* names, in order */
+    char **defects; /* names, in order */
     size_t *defect_images;
     size_t defect_count;
-    bool masks;         /* there is a folder of masks, and with it a mask for each defective image */
+    bool masks; /* there is a folder of masks, and with it a mask for each defective image */
 } test_set;
 /* Reads the test images.  with_masks: false leaves masks alone.  Tells what it takes, unless `quiet`.  Complains and
  * returns false if good or defective images are missing, or a mask. */

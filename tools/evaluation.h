@@ -14,9 +14,9 @@ typedef struct evaluation {
     ranked_score *ranking; /* (set->count) */
     int32_t views, map_views;
     double auroc, interval[2], average_precision, f1, f1_threshold;
-    bool pixels;           /* the two below are known */
+    bool pixels; /* the two below are known */
     double pixel_auroc, pixel_aupro;
-    double *defect_auroc;  /* (set->defect_count) one defect's images against all good ones */
+    double *defect_auroc; /* (set->defect_count) one defect's images against all good ones */
     /* The model's own verdicts; threshold is NaN if it gives none. */
     double threshold, false_alarm_rate;
     size_t false_alarms, missed;

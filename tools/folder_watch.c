@@ -84,8 +84,8 @@ static void add_file(folder_watch *watch, const char *name, image_list *images)
         free(path); /* gone again, or nothing new */
         return;
     }
-    watch->told[watch->told_count++ % WATCH_MEMORY] =
-        (struct watched_file){status.st_dev, status.st_ino, status.st_size, status.st_mtim};
+    watch->told[watch->told_count++ % WATCH_MEMORY] = (struct watched_file){status.st_dev, status.st_ino,
+                                                                            status.st_size, status.st_mtim};
     image_list_add(images, path);
 }
 

@@ -11,8 +11,8 @@
 
 typedef struct folder_watch {
     const char *path;
-    int fd;           /* inotify */
-    bool waiting;     /* signals are caught */
+    int fd;       /* inotify */
+    bool waiting; /* signals are caught */
     struct watched_file {
         dev_t device;
         ino_t inode;

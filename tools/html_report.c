@@ -13,8 +13,8 @@
 #define SHOWN_MISTAKES 6   /* of each kind */
 #define THUMBNAIL_SIDE 240 /* pixels */
 #define HISTOGRAM_BARS 40
-#define CHART_WIDTH    420
-#define CHART_HEIGHT   260
+#define CHART_WIDTH 420
+#define CHART_HEIGHT 260
 
 static const char page_style[] =
     "body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#222}"
@@ -143,7 +143,8 @@ static void write_histogram(FILE *page, const evaluation *result)
     fprintf(page, "<text x=0 y=%d>%.3g</text><text x=%d y=%d text-anchor=end>%.3g (logarithmic)</text>\n",
             CHART_HEIGHT - 12, exp(low), CHART_WIDTH, CHART_HEIGHT - 12, exp(high));
     fputs("<text x=0 y=11 fill='#2a7fb8'>good</text><text x=40 y=11 fill='#d1495b'>defective</text>"
-          "<text x=110 y=11>- - the model's threshold</text></svg></div>\n", page);
+          "<text x=110 y=11>- - the model's threshold</text></svg></div>\n",
+          page);
 }
 
 static void write_roc(FILE *page, const evaluation *result)
@@ -153,7 +154,8 @@ static void write_roc(FILE *page, const evaluation *result)
     const int side = CHART_HEIGHT - 40, left = 30;
 
     fprintf(page, "<div><h2>ROC curve</h2><svg width=%d height=%d role=img>\n", CHART_HEIGHT, CHART_HEIGHT);
-    fprintf(page, "<rect x=%d y=5 width=%d height=%d fill=none stroke='#ccc' />"
+    fprintf(page,
+            "<rect x=%d y=5 width=%d height=%d fill=none stroke='#ccc' />"
             "<line x1=%d y1=%d x2=%d y2=5 stroke='#ccc' />\n<path fill=none stroke='#222' stroke-width=1.5 d='M%d %d",
             left, side, side, left, side + 5, left + side, left, side + 5);
     for (size_t i = 0; i < set->count; i++) {
@@ -162,7 +164,8 @@ static void write_roc(FILE *page, const evaluation *result)
         if (i + 1 == set->count || result->ranking[i + 1].score != result->ranking[i].score)
             fprintf(page, " L%.2f %.2f", left + side * good / all_good, 5 + side * (1 - bad / all_bad));
     }
-    fprintf(page, "' />\n<text x=%d y=%d text-anchor=middle>false-positive rate</text>"
+    fprintf(page,
+            "' />\n<text x=%d y=%d text-anchor=middle>false-positive rate</text>"
             "<text transform='translate(12 %d) rotate(-90)' text-anchor=middle>true-positive rate</text></svg></div>\n",
             left + side / 2, side + 25, side / 2 + 5);
 }
@@ -254,7 +257,9 @@ static bool write_worst(FILE *page, const evaluation *result, bool good, dn_loca
         fputs("<figure>", page);
         written = write_thumbnail(page, image->path, localizer);
         fprintf(page, "<figcaption>%.4f%s ", score,
-                isnan(result->threshold) ? "" : score > result->threshold ? ", called anomalous:" : ", called normal:");
+                isnan(result->threshold)    ? ""
+                : score > result->threshold ? ", called anomalous:"
+                                            : ", called normal:");
         write_escaped(page, image->path);
         fputs("</figcaption></figure>\n", page);
     }
@@ -265,8 +270,10 @@ static bool write_worst(FILE *page, const evaluation *result, bool good, dn_loca
 
 static bool write_page(FILE *page, const evaluation *result, dn_localizer *localizer)
 {
-    fprintf(page, "<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>differnet eval</title>\n"
-            "<style>%s</style></head><body>\n<h1>", page_style);
+    fprintf(page,
+            "<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>differnet eval</title>\n"
+            "<style>%s</style></head><body>\n<h1>",
+            page_style);
     write_escaped(page, result->model_path);
     fputs(" on ", page);
     write_escaped(page, result->data);

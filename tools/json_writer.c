@@ -8,8 +8,11 @@
 /* Length of the valid UTF-8 sequence at `text`; 0 if there is none. */
 static int utf8_length(const unsigned char *text)
 {
-    int length = *text < 0x80 ? 1 : *text >= 0xC2 && *text < 0xE0 ? 2 : *text >= 0xE0 && *text < 0xF0 ? 3
-               : *text >= 0xF0 && *text < 0xF5 ? 4 : 0;
+    int length = *text < 0x80                    ? 1
+                 : *text >= 0xC2 && *text < 0xE0 ? 2
+                 : *text >= 0xE0 && *text < 0xF0 ? 3
+                 : *text >= 0xF0 && *text < 0xF5 ? 4
+                                                 : 0;
 
     for (int i = 1; i < length; i++) {
         if ((text[i] & 0xC0) != 0x80)

@@ -21,7 +21,7 @@ void emit_close_array(json_writer *json);
 void emit_text(json_writer *json, const char *key, const char *text);
 void emit_integer(json_writer *json, const char *key, int64_t value);
 void emit_unsigned(json_writer *json, const char *key, uint64_t value);
-void emit_real(json_writer *json, const char *key, double value); /* NaN and infinity: null */
+void emit_real(json_writer *json, const char *key, double value);  /* NaN and infinity: null */
 void emit_single(json_writer *json, const char *key, float value); /* likewise, read back as float */
 void emit_bool(json_writer *json, const char *key, bool value);
 void emit_none(json_writer *json, const char *key); /* null */

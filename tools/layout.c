@@ -69,8 +69,8 @@ static void take(folder *at, bool all)
     at->taken = true;
     for (size_t i = 0; i < at->count; i++) {
         folder *inside = at->entries[i].inside;
-        bool other = inside && (inside->kind == FOLDER_MASKS || inside->kind == FOLDER_BAD ||
-                                inside->kind == FOLDER_TEST);
+        bool other = inside &&
+                     (inside->kind == FOLDER_MASKS || inside->kind == FOLDER_BAD || inside->kind == FOLDER_TEST);
         if (inside && (all || !other))
             take(inside, all);
     }
@@ -163,7 +163,8 @@ static void leave_masks_out(image_list *list)
 static void explain_unclear(const folder *at)
 {
     complain("%s: it is not clear which images are good. They are looked for in train/good, or good (or ok, normal), "
-             "or right in the folder; but there are", at->path);
+             "or right in the folder; but there are",
+             at->path);
     tell_all_folders(at, false, "  ");
     complain("name the folder of good images itself, or learn from all of these with --recursive");
 }

@@ -5,8 +5,8 @@
 
 #include "command.h"
 
-static const command_verb *const verbs[] = {&verb_train, &verb_score, &verb_localize, &verb_eval, &verb_info,
-                                             &verb_convert};
+static const command_verb *const verbs[] = {&verb_train, &verb_score, &verb_localize,
+                                            &verb_eval,  &verb_info,  &verb_convert};
 #define VERB_COUNT ((int)(sizeof verbs / sizeof verbs[0]))
 
 static int print_usage(void)

@@ -20,7 +20,7 @@ void metrics_rank(ranked_score *scores, size_t count)
 
 /* Walks the steps of a curve: a step is a group of equal scores. */
 typedef struct curve_step {
-    size_t next;          /* first image after this step */
+    size_t next;            /* first image after this step */
     double anomalous, good; /* images up to and with this step */
 } curve_step;
 

@@ -36,11 +36,11 @@ bool metrics_auroc_interval(const ranked_score *scores, size_t count, int resamp
 #define PIXEL_BINS ((size_t)1 << 20)
 
 typedef struct pixel_histogram {
-    uint64_t *normal;      /* (PIXEL_BINS) pixels that are not defective */
-    uint64_t *defective;   /* (PIXEL_BINS) */
-    double *overlap;       /* (PIXEL_BINS) sum of 1 / size of its region over the defective pixels */
-    uint64_t regions;      /* 8-connected defective regions of all masks */
-    int32_t *labels;       /* scratch of the labelling */
+    uint64_t *normal;    /* (PIXEL_BINS) pixels that are not defective */
+    uint64_t *defective; /* (PIXEL_BINS) */
+    double *overlap;     /* (PIXEL_BINS) sum of 1 / size of its region over the defective pixels */
+    uint64_t regions;    /* 8-connected defective regions of all masks */
+    int32_t *labels;     /* scratch of the labelling */
     size_t label_capacity;
 } pixel_histogram;
 bool pixel_histogram_init(pixel_histogram *histogram); /* false if memory is out */

@@ -14,9 +14,9 @@
 
 #include "command.h"
 
-#define MAX_LINKS      40
+#define MAX_LINKS 40
 #define TEMPORARY_NAME 200 /* bytes of a name that a temporary one begins with; its end within 255 */
-#define MAX_PATH       4095
+#define MAX_PATH 4095
 
 /* ---- names ---- */
 

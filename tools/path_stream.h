@@ -10,7 +10,7 @@ typedef struct path_stream {
     char *bytes;
     size_t size, capacity; /* read and not yet handed out */
     bool ended;
-    int reason;            /* errno if reading failed; else 0 */
+    int reason; /* errno if reading failed; else 0 */
 } path_stream;
 
 void path_stream_init(path_stream *stream, int fd, char separator);

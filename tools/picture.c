@@ -168,9 +168,8 @@ static void draw_contours(const mapped_image *picture, uint8_t *rgb)
 
     for (int32_t y = 0; y < picture->view.height; y++)
         for (int32_t x = 0; x < picture->view.width; x++)
-            if (is_marked(picture, x, y) &&
-                !(is_marked(picture, x - wide, y) && is_marked(picture, x + wide, y) &&
-                  is_marked(picture, x, y - wide) && is_marked(picture, x, y + wide)))
+            if (is_marked(picture, x, y) && !(is_marked(picture, x - wide, y) && is_marked(picture, x + wide, y) &&
+                                              is_marked(picture, x, y - wide) && is_marked(picture, x, y + wide)))
                 draw_pixel(picture, rgb, x, y);
 }
 

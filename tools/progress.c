@@ -8,7 +8,7 @@
 #include "command.h"
 
 #define REDRAW_SECONDS 0.1
-#define LOG_SECONDS    5.0
+#define LOG_SECONDS 5.0
 
 /* Whether a bar stands in the terminal's last line.  There is one terminal, hence one flag. */
 static bool bar_shown;
@@ -82,8 +82,12 @@ static void draw_bar(const progress_bar *bar, int64_t done, int64_t total, const
 
 void progress_begin(progress_bar *bar, bool quiet, const char *title, const char *unit, int64_t done)
 {
-    *bar = (progress_bar){.quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1, .title = title, .unit = unit,
-                      .first = done, .began = seconds_now()};
+    *bar = (progress_bar){.quiet = quiet,
+                          .terminal = isatty(STDERR_FILENO) == 1,
+                          .title = title,
+                          .unit = unit,
+                          .first = done,
+                          .began = seconds_now()};
     bar->shown = bar->began;
     if (!quiet && !bar->terminal)
         fprintf(stderr, "%s ...\n", title);

@@ -22,8 +22,10 @@ dn_status blas_reserve(int32_t threads, dn_error *error)
     size_t mebibytes = (size_t)(threads - before + openblas_get_num_threads() - 1) * BUFFER_MIB;
     void *memory = mmap(NULL, mebibytes << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
-        return fail(error, DN_E_MEMORY, "out of memory for OpenBLAS: it maps %zu MiB for its work buffers; allow more "
-                    "(ulimit -v), or use fewer threads", mebibytes);
+        return fail(error, DN_E_MEMORY,
+                    "out of memory for OpenBLAS: it maps %zu MiB for its work buffers; allow more "
+                    "(ulimit -v), or use fewer threads",
+                    mebibytes);
     munmap(memory, mebibytes << 20);
     while (before < threads && !atomic_compare_exchange_weak(&blas_reserved, &before, threads))
         ;

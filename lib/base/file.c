@@ -15,8 +15,8 @@ static int open_file(const char *path, int flags, mode_t mode)
     return open(path, flags, mode);
 }
 
-struct file_table file_table = {open_file, fstat, read, write, fsync, close, rename, unlink, mmap, munmap,
-                                madvise, ftruncate};
+struct file_table file_table = {open_file, fstat,  read, write,  fsync,   close,
+                                rename,    unlink, mmap, munmap, madvise, ftruncate};
 
 int file_open(const char *path, int flags, mode_t mode)
 {

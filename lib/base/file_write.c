@@ -15,10 +15,10 @@
 /* ---- names ---- */
 
 #define TEMPORARY_TRIES 1000
-#define TEMPORARY_END   48  /* bytes of ".PID-N.tmp", and more */
-#define TEMPORARY_NAME  200 /* of the name before it: with its end within the 255 that file systems take */
-#define MAX_PATH        4095
-#define MAX_LINKS       40
+#define TEMPORARY_END 48   /* bytes of ".PID-N.tmp", and more */
+#define TEMPORARY_NAME 200 /* of the name before it: with its end within the 255 that file systems take */
+#define MAX_PATH 4095
+#define MAX_LINKS 40
 
 /* Bytes of a path up to and including its last slash. */
 static size_t folder_length(const char *path)
@@ -270,8 +270,10 @@ static dn_status replace_in_place(file_writer *writer, int reason, dn_error *err
         file_table.unlink(writer->temporary);
         return DN_OK;
     }
-    dn_status status = fail(error, DN_E_IO, "%s: was overwritten in part: %s; the complete file lies beside it, its "
-                            "name ends in %s", writer->path, strerror(reason), writer->temporary + writer->kept);
+    dn_status status = fail(error, DN_E_IO,
+                            "%s: was overwritten in part: %s; the complete file lies beside it, its "
+                            "name ends in %s",
+                            writer->path, strerror(reason), writer->temporary + writer->kept);
     release(writer);
     return status;
 }

@@ -22,10 +22,12 @@ typedef struct option_range {
 } option_range;
 
 /* Entries of a struct's fields.  note: NULL or text. */
+/* clang-format off */
 #define OPTION_INTEGER(options, field, low, high, note) \
     {#field, offsetof(options, field), OPTION_INT32, low, high, OPTION_CLOSED, 0, note}
 #define OPTION_REAL(options, field, low, high, ends) \
     {#field, offsetof(options, field), OPTION_DOUBLE, low, high, ends, 0, NULL}
+/* clang-format on */
 #define OPTION_COUNT(table) (sizeof(table) / sizeof *(table))
 
 /* DN_E_ARGUMENT if a field lies outside its range; the message names `what`, the struct, and the field. */

@@ -16,20 +16,20 @@ struct range {
 
 struct pool {
     dn_allocator allocator;
-    int32_t threads;         /* workers */
-    dn_runner runner;        /* run NULL: own threads */
-    pid_t process;           /* that has the helpers: a child gets none of them from fork() */
-    int32_t started;         /* helper threads that run */
-    pthread_t *helpers;      /* (threads - 1) */
+    int32_t threads;    /* workers */
+    dn_runner runner;   /* run NULL: own threads */
+    pid_t process;      /* that has the helpers: a child gets none of them from fork() */
+    int32_t started;    /* helper threads that run */
+    pthread_t *helpers; /* (threads - 1) */
     struct helper *arguments;
-    pthread_mutex_t mutex;   /* guards everything below */
-    pthread_cond_t work;     /* a new loop, or the end */
-    pthread_cond_t done;     /* the last task of a loop was finished */
+    pthread_mutex_t mutex; /* guards everything below */
+    pthread_cond_t work;   /* a new loop, or the end */
+    pthread_cond_t done;   /* the last task of a loop was finished */
     pool_function function;
     void *context;
     int32_t tasks;
-    struct range *ranges;    /* (threads): each worker's tasks that are not yet taken */
-    int32_t untaken;         /* of all workers */
+    struct range *ranges; /* (threads): each worker's tasks that are not yet taken */
+    int32_t untaken;      /* of all workers */
     atomic_int unfinished;
     atomic_uint begun_loops; /* also counts the end, so that a helper that looks only at this sees both */
     int32_t ready;           /* helpers that have come as far as to wait for work */
@@ -37,10 +37,10 @@ struct pool {
 
     /* With a runner.  It gets one job for each worker, and each job takes tasks until none is left: so the host needs
      * to know nothing of workers, and a job that runs late or not at all leaves no task undone. */
-    int32_t jobs;            /* of this loop; 0: none is on */
-    int32_t active;          /* jobs that are at work */
-    _Bool *begun;            /* (threads) */
-    const char *fault;       /* how the runner first broke its contract since pool_check; NULL: not at all */
+    int32_t jobs;      /* of this loop; 0: none is on */
+    int32_t active;    /* jobs that are at work */
+    _Bool *begun;      /* (threads) */
+    const char *fault; /* how the runner first broke its contract since pool_check; NULL: not at all */
 };
 
 /* To put a thread to sleep and wake it again takes as long as a small loop, and a step of training is hundreds of loops
@@ -357,8 +357,10 @@ dn_status pool_check(pool *p, dn_error *error)
     p->fault = NULL;
     pthread_mutex_unlock(&p->mutex);
     if (fault)
-        return fail(error, DN_E_THREAD, "the host's runner %s: it must call each job once and return when all have "
-                    "returned (dn_runner)", fault);
+        return fail(error, DN_E_THREAD,
+                    "the host's runner %s: it must call each job once and return when all have "
+                    "returned (dn_runner)",
+                    fault);
     return DN_OK;
 }
 

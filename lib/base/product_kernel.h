@@ -71,8 +71,8 @@ TARGET SIMD_INLINE void KERNEL(some_rows)(int rows, int vectors, int64_t k, cons
                                           int64_t a_column, const float *b, int64_t ldb, _Bool add, float *c,
                                           int64_t ldc, product_ahead *ahead)
 {
-#define TILE(r, v) \
-    case (r) + 16 * (v): \
+#define TILE(r, v)                                                                    \
+    case (r) + 16 * (v):                                                              \
         KERNEL(tile)(r, v, LANES, k, a, a_row, a_column, b, ldb, add, c, ldc, ahead); \
         return;
 #define TILES(v) TILE(1, v) TILE(2, v) TILE(3, v) TILE(4, v) TILE(5, v) TILE(6, v)
@@ -128,8 +128,8 @@ TARGET static void KERNEL(some_rows_at_end)(int rows, int vectors, int last, int
                                             int64_t a_column, const float *b, int64_t ldb, _Bool add, float *c,
                                             int64_t ldc, product_ahead *ahead)
 {
-#define TILE(r, v) \
-    case (r) + 16 * (v): \
+#define TILE(r, v)                                                                   \
+    case (r) + 16 * (v):                                                             \
         KERNEL(tile)(r, v, last, k, a, a_row, a_column, b, ldb, add, c, ldc, ahead); \
         return;
 #define TILES(v) TILE(1, v) TILE(2, v) TILE(3, v) TILE(4, v) TILE(5, v) TILE(6, v)
@@ -180,8 +180,8 @@ static void KERNEL(product)(int64_t m, int64_t n, int64_t k, product_factor a, c
         for (; j < whole; j += width) {
             width = KERNEL(panel)(whole - j);
             const float *from = ldb == 0 ? b + j * k + first * width : b + first * ldb + j;
-            KERNEL(rows)(m, (int)(width / LANES), LANES, depth, part, from, ldb == 0 ? width : ldb, more, c + j, ldc,
-                         ahead);
+            KERNEL(rows)
+            (m, (int)(width / LANES), LANES, depth, part, from, ldb == 0 ? width : ldb, more, c + j, ldc, ahead);
         }
         if (at_end > 0)
             KERNEL(rows)(m, at_end, last, depth, part, b + first * ldb + j, ldb, more, c + j, ldc, ahead);

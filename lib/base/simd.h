@@ -10,8 +10,8 @@
 #include <stdint.h> /* defines __GLIBC__ where it is so */
 
 /* GCC alone: clang 14 makes the resolvers of static functions global, so that equal names in two files collide. */
-#if defined __x86_64__ && defined __GLIBC__ && !defined __clang__ && __GNUC__ >= 9 && \
-    !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+#if defined __x86_64__ && defined __GLIBC__ && !defined __clang__ && __GNUC__ >= 9 && !defined __SANITIZE_ADDRESS__ && \
+    !defined __SANITIZE_THREAD__
 #define SIMD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define SIMD_CLONES

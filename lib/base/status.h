@@ -13,11 +13,11 @@ dn_status fail(dn_error *error, dn_status status, const char *format, ...) __att
 dn_status fail_memory(dn_error *error, const char *what);
 
 /* Passes a failure on. */
-#define TRY(expression)                         \
-    do {                                        \
-        dn_status try_status_ = (expression);   \
-        if (try_status_ != DN_OK)               \
-            return try_status_;                 \
+#define TRY(expression)                       \
+    do {                                      \
+        dn_status try_status_ = (expression); \
+        if (try_status_ != DN_OK)             \
+            return try_status_;               \
     } while (0)
 
 #endif

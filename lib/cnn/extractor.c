@@ -53,11 +53,15 @@ static dn_status check_conv(const cnn_layer *layer, const char *label, dn_error 
 
     if (conv->out_c < 1 || conv->out_c > EXTRACTOR_MAX_CHANNELS || conv->kernel_h < 1 || conv->kernel_w < 1 ||
         conv->kernel_h > EXTRACTOR_MAX_KERNEL || conv->kernel_w > EXTRACTOR_MAX_KERNEL)
-        return fail(error, DN_E_UNSUPPORTED, "%s: tensor %s: kernels of 1 to %d pixels and 1 to %d channels are "
-                    "handled", label, layer->weight_name, EXTRACTOR_MAX_KERNEL, EXTRACTOR_MAX_CHANNELS);
+        return fail(error, DN_E_UNSUPPORTED,
+                    "%s: tensor %s: kernels of 1 to %d pixels and 1 to %d channels are "
+                    "handled",
+                    label, layer->weight_name, EXTRACTOR_MAX_KERNEL, EXTRACTOR_MAX_CHANNELS);
     if (conv->groups != 1 && conv->out_c != conv->in_c)
-        return fail(error, DN_E_UNSUPPORTED, "%s: layer %s: with groups, as many channels must leave (%d) as "
-                    "enter (%d)", label, layer->name, conv->out_c, conv->in_c);
+        return fail(error, DN_E_UNSUPPORTED,
+                    "%s: layer %s: with groups, as many channels must leave (%d) as "
+                    "enter (%d)",
+                    label, layer->name, conv->out_c, conv->in_c);
     if (conv->pad_top >= conv->kernel_h || conv->pad_bottom >= conv->kernel_h || conv->pad_left >= conv->kernel_w ||
         conv->pad_right >= conv->kernel_w)
         return fail(error, DN_E_FORMAT, "%s: layer %s: \"pad\" must be smaller than the kernel, %d x %d", label,
@@ -73,8 +77,10 @@ static dn_status resolve_conv(const struct source *source, cnn_layer *layer, dn_
     const st_tensor *tensor = NULL;
 
     if (conv->groups != 1 && conv->groups != conv->in_c)
-        return fail(error, DN_E_UNSUPPORTED, "%s: layer %s: groups is %d; only 1 and the number of channels, here %d, "
-                    "are handled", source->label, layer->name, conv->groups, conv->in_c);
+        return fail(error, DN_E_UNSUPPORTED,
+                    "%s: layer %s: groups is %d; only 1 and the number of channels, here %d, "
+                    "are handled",
+                    source->label, layer->name, conv->groups, conv->in_c);
     const int64_t shape[4] = {-1, conv->in_c / conv->groups, -1, -1};
     TRY(st_require(source->file, tensor_name(source, layer->weight_name, name), 4, shape, &tensor, error));
     /* Numbers beyond the bounds become 0, which check_conv refuses. */
@@ -108,8 +114,10 @@ static dn_status resolve_layers(dn_extractor *extractor, const struct source *so
             extractor->tap_channels += channels; /* at most 256 * 65536 */
     }
     if (extractor->tap_channels > EXTRACTOR_MAX_FEATURE / extractor->scales)
-        return fail(error, DN_E_UNSUPPORTED, "%s: %d scales of %d tapped channels make a feature of more than %d "
-                    "numbers", source ? source->label : extractor->name, extractor->scales, extractor->tap_channels,
+        return fail(error, DN_E_UNSUPPORTED,
+                    "%s: %d scales of %d tapped channels make a feature of more than %d "
+                    "numbers",
+                    source ? source->label : extractor->name, extractor->scales, extractor->tap_channels,
                     EXTRACTOR_MAX_FEATURE);
     extractor->feature_dim = extractor->scales * extractor->tap_channels;
     return DN_OK;
@@ -309,11 +317,15 @@ static dn_status check_kind(const struct source *source, dn_error *error)
     if (*source->prefix || !kind || strcmp(kind, "backbone") == 0)
         return DN_OK;
     if (strcmp(kind, "model") == 0)
-        return fail(error, DN_E_KIND, "%s: is a trained model, not a backbone; open it as a model, or give the "
-                    ".safetensors file of the CNN", source->label);
+        return fail(error, DN_E_KIND,
+                    "%s: is a trained model, not a backbone; open it as a model, or give the "
+                    ".safetensors file of the CNN",
+                    source->label);
     if (strcmp(kind, "flow") == 0)
-        return fail(error, DN_E_KIND, "%s: is a flow, not a backbone; open it as a flow, or give the .safetensors file "
-                    "of the CNN", source->label);
+        return fail(error, DN_E_KIND,
+                    "%s: is a flow, not a backbone; open it as a flow, or give the .safetensors file "
+                    "of the CNN",
+                    source->label);
     return fail(error, DN_E_KIND, "%s: is of another kind than a backbone (differnet.kind in its metadata)",
                 source->label);
 }

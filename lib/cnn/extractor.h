@@ -13,11 +13,11 @@
 #define EXTRACTOR_MAX_LAYERS 256
 #define EXTRACTOR_MAX_SCALES 5
 #define EXTRACTOR_MAX_CHANNELS 65536
-#define EXTRACTOR_MAX_KERNEL 64            /* pixels of a convolution's or a pool's side */
+#define EXTRACTOR_MAX_KERNEL 64 /* pixels of a convolution's or a pool's side */
 #define EXTRACTOR_MAX_RANDOM_CHANNELS 4096
-#define EXTRACTOR_MAX_FEATURE 65536       /* numbers in a feature: what a flow takes */
-#define EXTRACTOR_MAX_OUTPUT (1 << 28)    /* floats of one layer's output: 1 GiB */
-#define EXTRACTOR_NAME 48                 /* bytes of a layer's name, tensors' names: room for a suffix */
+#define EXTRACTOR_MAX_FEATURE 65536    /* numbers in a feature: what a flow takes */
+#define EXTRACTOR_MAX_OUTPUT (1 << 28) /* floats of one layer's output: 1 GiB */
+#define EXTRACTOR_NAME 48              /* bytes of a layer's name, tensors' names: room for a suffix */
 
 enum layer_kind { LAYER_CONV, LAYER_ACTIVATION, LAYER_MAXPOOL, LAYER_AVGPOOL };
 
@@ -48,18 +48,18 @@ struct dn_extractor {
     atomic_int references;
     dn_allocator allocator;
     int32_t input_size, scales;
-    int32_t feature_dim;   /* scales * tap_channels */
+    int32_t feature_dim; /* scales * tap_channels */
     int32_t tap_channels, taps;
     int32_t layer_count;
     cnn_layer *layers;
-    float *weights;        /* one block that the layers point into */
+    float *weights; /* one block that the layers point into */
     int64_t parameters;
     int32_t random;
-    uint32_t id;           /* crc32 of layer list and weights */
+    uint32_t id; /* crc32 of layer list and weights */
     float mean[3], std[3];
     char name[64];
-    char *layer_text;      /* canonical JSON layer list, as docs/format.md describes it */
-    note *notes;           /* (note_count), of the file it was loaded from */
+    char *layer_text; /* canonical JSON layer list, as docs/format.md describes it */
+    note *notes;      /* (note_count), of the file it was loaded from */
     int32_t note_count;
 };
 

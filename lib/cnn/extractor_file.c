@@ -32,8 +32,7 @@ dn_status extractor_open_path(const char *path, const dn_extractor_options *opti
 }
 
 /* Saves to `path`, or to *blob if path is NULL. */
-static dn_status save(const dn_extractor *extractor, const char *path, int32_t storage, dn_blob **blob,
-                      dn_error *error)
+static dn_status save(const dn_extractor *extractor, const char *path, int32_t storage, dn_blob **blob, dn_error *error)
 {
     enum st_type stored = storage == DN_STORAGE_F16 ? ST_F16 : ST_F32;
     float *scratch = NULL;

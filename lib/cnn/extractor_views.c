@@ -19,8 +19,7 @@ static dn_status check_finite(const float *values, int32_t n, size_t floats, con
 }
 
 /* The image at the network's size, from which views are rotated.  *canvas belongs to the caller. */
-static dn_status make_canvas(const dn_extractor *extractor, const dn_pixels *image, uint16_t **canvas,
-                             dn_error *error)
+static dn_status make_canvas(const dn_extractor *extractor, const dn_pixels *image, uint16_t **canvas, dn_error *error)
 {
     *canvas = mem_alloc(&extractor->allocator, view_floats(extractor->input_size), sizeof **canvas);
     if (!*canvas)

@@ -28,9 +28,9 @@ static void plan(const dn_extractor *extractor, int32_t scale, struct network *n
     int32_t side = scale_side(extractor, scale);
 
     network_plan(extractor, side, side, network);
-    while (network->early < network->count && step_in_floats(&network->steps[network->early]) +
-                                                      step_out_floats(&network->steps[network->early]) >
-                                                  EARLY_FLOATS)
+    while (network->early < network->count &&
+           step_in_floats(&network->steps[network->early]) + step_out_floats(&network->steps[network->early]) >
+               EARLY_FLOATS)
         network->early++;
 }
 
@@ -109,11 +109,11 @@ static void step_forward(const struct step *step, int32_t n, const float *x, flo
 
 /* Parts of the scratch of features_forward, in floats. */
 struct forward_layout {
-    size_t view;      /* one view of the first scale; all, if there are no steps that take one at a time */
-    size_t small;     /* views of the scales but the first */
-    size_t early[2];  /* a step's output for one view: by turns here and there */
-    size_t late[2];   /* a step's output for all views of a block */
-    size_t operator;  /* what a convolution needs */
+    size_t view;     /* one view of the first scale; all, if there are no steps that take one at a time */
+    size_t small;    /* views of the scales but the first */
+    size_t early[2]; /* a step's output for one view: by turns here and there */
+    size_t late[2];  /* a step's output for all views of a block */
+    size_t operator; /* what a convolution needs */
 };
 
 /* Views that a step takes at once. */
@@ -152,7 +152,7 @@ static struct forward_layout forward_layout(const dn_extractor *extractor)
                 size_t *late = &layout.late[(i - network.early + 1) % 2];
                 *late = larger(*late, mem_padded_floats(FEATURES_BLOCK * out));
             }
-            layout.operator = larger(layout.operator, mem_padded_floats(operator_floats(&network, i, 0)));
+            layout.operator= larger(layout.operator, mem_padded_floats(operator_floats(&network, i, 0)));
         }
     }
     return layout;
@@ -191,7 +191,7 @@ static void run_forward(const struct forward *pass, int32_t scale, int32_t view,
 /* The steps of view `view` that are done before the next one's, from its pixels x on; the last output goes to its place
  * in late[0]. */
 static void run_early(const struct forward *pass, const struct network *network, int32_t scale, int32_t view,
-                     const float *x)
+                      const float *x)
 {
     const struct step *steps = network->steps, *split = steps + network->early;
 
@@ -240,7 +240,7 @@ void features_forward(const dn_extractor *extractor, features_source source, voi
     pass.early[1] = pass.early[0] + layout.early[0];
     pass.late[0] = pass.early[1] + layout.early[1];
     pass.late[1] = pass.late[0] + layout.late[0];
-    pass.operator = pass.late[1] + layout.late[1];
+    pass.operator= pass.late[1] + layout.late[1];
     plan(extractor, 0, &network);
     first_scale(&pass, &network, source, context, view, small);
     run_late(&pass, &network, 0, view);
@@ -258,11 +258,11 @@ void features_forward(const dn_extractor *extractor, features_source source, voi
 
 /* Parts of the scratch of features_gradient, in floats. */
 struct gradient_layout {
-    size_t feature;   /* features of a block; their gradient needs as much */
-    size_t kept;      /* views (but the first scale's) and outputs of all scales */
-    size_t early;     /* gradient of a step's output or input, for one view; there are two */
-    size_t late;      /* likewise, for all views of a block; there are two */
-    size_t operator;  /* what a convolution needs */
+    size_t feature;  /* features of a block; their gradient needs as much */
+    size_t kept;     /* views (but the first scale's) and outputs of all scales */
+    size_t early;    /* gradient of a step's output or input, for one view; there are two */
+    size_t late;     /* likewise, for all views of a block; there are two */
+    size_t operator; /* what a convolution needs */
 };
 
 /* Floats that stay from the forward pass at one scale: the views, unless they are the caller's, and all outputs. */
@@ -292,7 +292,7 @@ static struct gradient_layout gradient_layout(const dn_extractor *extractor)
             else if (i == network.count - 1) /* no late step: the gradient starts there all the same */
                 layout.late = larger(layout.late,
                                      mem_padded_floats(FEATURES_BLOCK * step_out_floats(&network.steps[i])));
-            layout.operator = larger(layout.operator, mem_padded_floats(operator_floats(&network, i, 1)));
+            layout.operator= larger(layout.operator, mem_padded_floats(operator_floats(&network, i, 1)));
         }
     }
     return layout;
@@ -330,8 +330,7 @@ static void keep_views(const dn_extractor *extractor, const struct network *netw
 /* Input of step `index` for the views from `view` on. */
 static const float *kept_input(const struct network *network, const struct kept *kept, int32_t index, int32_t view)
 {
-    return (index > 0 ? kept->outputs[index - 1] : kept->input) +
-           (size_t)view * step_in_floats(&network->steps[index]);
+    return (index > 0 ? kept->outputs[index - 1] : kept->input) + (size_t)view * step_in_floats(&network->steps[index]);
 }
 
 static float *kept_output(const struct network *network, const struct kept *kept, int32_t index, int32_t view)
@@ -378,8 +377,8 @@ static float *step_gradient(const struct step *step, int32_t n, const float *x, 
 struct backward {
     const struct network *network;
     const struct kept *kept;
-    int32_t view, n;            /* views view .. view + n - 1 */
-    struct rows features;       /* gradient of the feature, from `view` on */
+    int32_t view, n;      /* views view .. view + n - 1 */
+    struct rows features; /* gradient of the feature, from `view` on */
     float *buffers[2];
     float *operator;
 };
@@ -410,8 +409,8 @@ static void scale_gradient(const dn_extractor *extractor, const struct network *
     const struct step *last = &network->steps[network->count - 1];
     size_t split = network->early > 0 ? step_out_floats(&network->steps[network->early - 1])
                                       : step_in_floats(&network->steps[0]);
-    struct backward pass = {network, kept, 0, n, rows_at(extractor, feature_gradient, 0, scale), {late[0], late[1]},
-                            operator};
+    struct backward pass = {network, kept, 0, n, rows_at(extractor, feature_gradient, 0, scale),
+                            {late[0], late[1]}, operator};
 
     memset(late[0], 0, (size_t)n * step_out_floats(last) * sizeof **late);
     float *dy = run_backward(&pass, network->early, network->count, late[0]);
@@ -437,7 +436,7 @@ void features_gradient(const dn_extractor *extractor, const float *views, int32_
     early[1] = early[0] + layout.early;
     late[0] = early[1] + layout.early;
     late[1] = late[0] + layout.late;
-    float *operator = late[1] + layout.late;
+    float *operator= late[1] + layout.late;
     for (int32_t scale = 0; scale < extractor->scales; scale++) {
         plan(extractor, scale, &network);
         keep_views(extractor, &network, views, n, scale, part, &kept);

@@ -302,8 +302,8 @@ static dn_status set_taps(dn_extractor *extractor, const char *label, dn_error *
     }
     for (int32_t i = last + 1; i < extractor->layer_count; i++)
         if (extractor->layers[i].map)
-            return fail(error, DN_E_UNSUPPORTED, "%s: layer %s is marked \"map\", but lies behind the last \"tap\"", label,
-                        extractor->layers[i].name);
+            return fail(error, DN_E_UNSUPPORTED, "%s: layer %s is marked \"map\", but lies behind the last \"tap\"",
+                        label, extractor->layers[i].name);
     extractor->layer_count = last + 1;
     return DN_OK;
 }
@@ -450,9 +450,10 @@ static dn_status check_memory(const dn_extractor *extractor, const char *label, 
         const cnn_layer *layer = &extractor->layers[i];
         cnn_layer_output(layer, &h, &w);
         if ((int64_t)h * w > EXTRACTOR_MAX_OUTPUT / layer->out_channels)
-            return fail(error, DN_E_LIMIT, "%s: layer %s gives %d x %d x %d numbers at an input size of %d; the limit "
-                        "is %d", label, layer->name, h, w, layer->out_channels, extractor->input_size,
-                        EXTRACTOR_MAX_OUTPUT);
+            return fail(error, DN_E_LIMIT,
+                        "%s: layer %s gives %d x %d x %d numbers at an input size of %d; the limit "
+                        "is %d",
+                        label, layer->name, h, w, layer->out_channels, extractor->input_size, EXTRACTOR_MAX_OUTPUT);
     }
     return DN_OK;
 }
@@ -467,12 +468,14 @@ dn_status layer_list_check_size(const dn_extractor *extractor, const char *label
     while (least <= 2048 && !fits(extractor, least >> shift))
         least += 32;
     if (least > 2048)
-        return fail(error, DN_E_ARGUMENT, "%s: no input size up to 2048 gets through the network at %d scales; "
-                    "use fewer", label, extractor->scales);
+        return fail(error, DN_E_ARGUMENT,
+                    "%s: no input size up to 2048 gets through the network at %d scales; "
+                    "use fewer",
+                    label, extractor->scales);
     return fail(error, DN_E_ARGUMENT,
                 "%s: input size %d is too small: at %d scales the smallest is %d pixels wide, which does not get "
-                "through the network; the smallest input size that works is %d", label, extractor->input_size,
-                extractor->scales, extractor->input_size >> shift, least);
+                "through the network; the smallest input size that works is %d",
+                label, extractor->input_size, extractor->scales, extractor->input_size >> shift, least);
 }
 
 /* ---- mean and std ---- */

@@ -20,9 +20,9 @@ static int32_t stride_of(const cnn_layer *layer)
 
 static _Bool is_alexnet(const dn_extractor *extractor)
 {
-    static const enum layer_kind kinds[] = {LAYER_CONV, LAYER_ACTIVATION, LAYER_MAXPOOL, LAYER_CONV, LAYER_ACTIVATION,
-                                            LAYER_MAXPOOL, LAYER_CONV, LAYER_ACTIVATION, LAYER_CONV, LAYER_ACTIVATION,
-                                            LAYER_CONV, LAYER_ACTIVATION, LAYER_MAXPOOL};
+    static const enum layer_kind kinds[] = {
+        LAYER_CONV,       LAYER_ACTIVATION, LAYER_MAXPOOL,    LAYER_CONV, LAYER_ACTIVATION, LAYER_MAXPOOL, LAYER_CONV,
+        LAYER_ACTIVATION, LAYER_CONV,       LAYER_ACTIVATION, LAYER_CONV, LAYER_ACTIVATION, LAYER_MAXPOOL};
     int32_t count = (int32_t)(sizeof kinds / sizeof *kinds);
 
     if (extractor->layer_count != count)
@@ -153,8 +153,8 @@ static struct maps_layout layout_of(const struct network *network, int32_t threa
         const struct step *step = &network->steps[i];
         layout.output = larger(layout.output, mem_padded_floats(step_out_floats(step)));
         if (step->layer->kind == LAYER_CONV)
-            layout.operator = larger(layout.operator, mem_padded_floats(conv_shared_scratch(
-                                                          &step->layer->conv, step->in_h, step->in_w, threads)));
+            layout.operator= larger(layout.operator, mem_padded_floats(
+                                        conv_shared_scratch(&step->layer->conv, step->in_h, step->in_w, threads)));
     }
     return layout;
 }
@@ -193,15 +193,15 @@ void maps_forward(const dn_extractor *extractor, const float *view, float *maps,
 
     network_plan_maps(extractor, &network);
     struct maps_layout layout = layout_of(&network, pool_threads(workers));
-    float *outputs[2] = {scratch, scratch + layout.output}, *operator = outputs[1] + layout.output;
+    float *outputs[2] = {scratch, scratch + layout.output}, *operator= outputs[1] + layout.output;
     const float *x = view;
     for (int32_t i = 0; i < network.count; i++) {
         const struct step *step = &network.steps[i];
         float *y = outputs[i % 2];
         run_step(step, x, y, operator, workers);
         if (step->mapped) {
-            maps_to_grid(y, step->out_h, step->out_w, step->layer->out_channels, maps, geometry.rows,
-                         geometry.columns, geometry.channels, channel);
+            maps_to_grid(y, step->out_h, step->out_w, step->layer->out_channels, maps, geometry.rows, geometry.columns,
+                         geometry.channels, channel);
             channel += step->layer->out_channels;
         }
         x = y;

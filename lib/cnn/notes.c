@@ -8,7 +8,7 @@
 /* Keys of a backbone's metadata that have a meaning of their own: docs/format.md. */
 static _Bool is_note(const char *key)
 {
-    static const char *const taken[] = {"name", "differnet.kind", "differnet.layers", "differnet.mean",
+    static const char *const taken[] = {"name",          "differnet.kind",   "differnet.layers", "differnet.mean",
                                         "differnet.std", "differnet.random", "differnet.format", "differnet.crc32",
                                         ST_HEADER_SUM};
 
@@ -27,8 +27,7 @@ static const char *append(char **end, const char *text)
     return copy;
 }
 
-dn_status notes_read(const st_file *file, const dn_allocator *allocator, note **notes, int32_t *count,
-                     dn_error *error)
+dn_status notes_read(const st_file *file, const dn_allocator *allocator, note **notes, int32_t *count, dn_error *error)
 {
     const st_entry *entry = NULL;
     const char *key, *value;

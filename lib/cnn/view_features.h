@@ -21,8 +21,8 @@ typedef struct view_batch {
     const uint16_t *const *canvases; /* (images), each (size, size, 3) */
     const double *angles;            /* degrees: (views), the same for all images; (images, views) if own_angles */
     _Bool own_angles;
-    const view_jitter *jitters;      /* (images, views); NULL: none */
-    const float *mean, *deviation;   /* (feature_dim): what the rows are standardised with; NULL: they are not */
+    const view_jitter *jitters;    /* (images, views); NULL: none */
+    const float *mean, *deviation; /* (feature_dim): what the rows are standardised with; NULL: they are not */
 } view_batch;
 
 /* least: floats that each worker's scratch has at least, because its owner has a use for it between two calls. */

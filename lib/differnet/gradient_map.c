@@ -26,8 +26,8 @@ static size_t view_size(const gradient_map *self)
 dn_status gradient_map_init(gradient_map *self, const dn_model *model, const dn_localizer_options *options,
                             const dn_allocator *allocator, pool *workers, dn_error *error)
 {
-    *self = (gradient_map){.allocator = *allocator, .model = model, .workers = workers, .views = options->views,
-                           .sigma = options->sigma};
+    *self = (gradient_map){
+        .allocator = *allocator, .model = model, .workers = workers, .views = options->views, .sigma = options->sigma};
     size_t views = (size_t)self->views, pixels = view_size(self) / 3;
     size_t rows = views * (size_t)model->extractor->feature_dim;
     size_t maps = views < BLOCK ? views : BLOCK, flow_floats = flow_gradient_scratch(model->flow);
@@ -124,16 +124,21 @@ static dn_status features_to_gradients(gradient_map *self, dn_error *error)
     const dn_model *model = self->model;
     int32_t dim = model->extractor->feature_dim;
     const uint16_t *canvases[1] = {self->canvas};
-    view_batch batch = {.images = 1, .views = self->views, .canvases = canvases, .angles = self->angles,
-                        .mean = model->mean, .deviation = model->deviation};
+    view_batch batch = {.images = 1,
+                        .views = self->views,
+                        .canvases = canvases,
+                        .angles = self->angles,
+                        .mean = model->mean,
+                        .deviation = model->deviation};
 
     view_features_compute(&self->stage, self->workers, &batch, self->features);
     /* The flow limits its blocks' outputs: infinite features could come out of it as finite numbers. */
     if (!floats_finite(self->features, (size_t)self->views * (size_t)dim))
-        return fail(error, DN_E_NUMERIC, "the image's features are not finite: the model's numbers overflow; train it "
+        return fail(error, DN_E_NUMERIC,
+                    "the image's features are not finite: the model's numbers overflow; train it "
                     "anew");
-    flow_gradient(model->flow, self->features, self->views, loss_gradient, self, NULL, NULL,
-                  self->feature_gradient, self->flow_scratch, self->workers);
+    flow_gradient(model->flow, self->features, self->views, loss_gradient, self, NULL, NULL, self->feature_gradient,
+                  self->flow_scratch, self->workers);
     for (int32_t i = 0; i < self->views; i++)
         for (int32_t j = 0; j < dim; j++) /* y' = (y - mean) / deviation */
             self->feature_gradient[(size_t)i * (size_t)dim + (size_t)j] /= model->deviation[j];
@@ -159,7 +164,8 @@ dn_status gradient_map_run(gradient_map *self, const uint16_t *canvas, const flo
         float mean = self->map[i] / (float)self->views;
         self->map[i] = mean * mean;
         if (!isfinite(self->map[i]))
-            return fail(error, DN_E_NUMERIC, "the image's heat map is not finite: the model's numbers overflow; "
+            return fail(error, DN_E_NUMERIC,
+                        "the image's heat map is not finite: the model's numbers overflow; "
                         "train it anew");
     }
     *map = self->map;

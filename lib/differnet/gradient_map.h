@@ -14,8 +14,8 @@
 /* Starts as zeros. */
 typedef struct gradient_map {
     dn_allocator allocator;
-    const dn_model *model;   /* borrowed; it has a flow */
-    pool *workers;           /* borrowed */
+    const dn_model *model; /* borrowed; it has a flow */
+    pool *workers;         /* borrowed */
     int32_t views;
     double sigma;            /* pixels of a view */
     double *angles;          /* (views) */
@@ -23,11 +23,11 @@ typedef struct gradient_map {
     float *features;         /* (views, dim), standardised */
     float *feature_gradient; /* (views, dim) */
     float *flow_scratch;
-    view_features stage;     /* its workers' scratch serves the gradients, too: views (FEATURES_BLOCK, size, size, 3),
+    view_features stage; /* its workers' scratch serves the gradients, too: views (FEATURES_BLOCK, size, size, 3),
                                 as much for their gradient, then what features_gradient needs */
-    float *view_maps;        /* (BLOCK, size, size): mean over channels of the views' absolute gradients */
-    int32_t first;           /* view of the first of view_maps */
-    float *map;              /* (size, size) */
+    float *view_maps;    /* (BLOCK, size, size): mean over channels of the views' absolute gradients */
+    int32_t first;       /* view of the first of view_maps */
+    float *map;          /* (size, size) */
 } gradient_map;
 
 /* workers: of options->threads threads. */

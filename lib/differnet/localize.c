@@ -21,10 +21,10 @@ struct dn_localizer {
     uint16_t *canvas;       /* (size, size, 3) */
     mem_scratch resampling; /* between the image's size and the network's */
     gradient_map gradient;
-    float *cells;           /* (rows, columns) */
-    float *scratch;         /* of the positions' map */
+    float *cells;   /* (rows, columns) */
+    float *scratch; /* of the positions' map */
     dn_error error;
-    atomic_int in_use;       /* 1: a call is in progress */
+    atomic_int in_use; /* 1: a call is in progress */
 };
 
 dn_error *localizer_error(dn_localizer *localizer)
@@ -41,8 +41,12 @@ atomic_int *localizer_in_use(dn_localizer *localizer)
 
 dn_localizer_options localizer_default_options(void)
 {
-    return (dn_localizer_options){.struct_size = sizeof(dn_localizer_options), .views = 16, .angles = -1, .threads = 1,
-                                  .sigma = 3, .method = DN_MAP_DEFAULT};
+    return (dn_localizer_options){.struct_size = sizeof(dn_localizer_options),
+                                  .views = 16,
+                                  .angles = -1,
+                                  .threads = 1,
+                                  .sigma = 3,
+                                  .method = DN_MAP_DEFAULT};
 }
 
 dn_status localizer_options_check(const dn_localizer_options *options, dn_error *error)
@@ -68,10 +72,12 @@ static dn_status choose_method(dn_localizer *self, int32_t method, dn_error *err
     if (method == DN_MAP_DEFAULT)
         self->method = model->positions ? DN_MAP_POSITIONS : DN_MAP_GRADIENT;
     if (self->method == DN_MAP_POSITIONS && !model->positions)
-        return fail(error, DN_E_STATE, "the model holds no density at every position: DN_MAP_POSITIONS cannot be; use "
+        return fail(error, DN_E_STATE,
+                    "the model holds no density at every position: DN_MAP_POSITIONS cannot be; use "
                     "DN_MAP_GRADIENT, or train it with another preset");
     if (self->method == DN_MAP_GRADIENT && !model->flow)
-        return fail(error, DN_E_STATE, "the model holds no flow: DN_MAP_GRADIENT cannot be; use DN_MAP_POSITIONS, or "
+        return fail(error, DN_E_STATE,
+                    "the model holds no flow: DN_MAP_GRADIENT cannot be; use DN_MAP_POSITIONS, or "
                     "train it with another preset");
     return DN_OK;
 }

@@ -19,8 +19,7 @@ dn_status localizer_map(dn_localizer *localizer, const dn_pixels *image, float *
  * until the next call.  For localizers of this method. */
 dn_status localizer_raw_map(dn_localizer *localizer, const dn_pixels *image, const float **map, dn_error *error);
 /* Like localizer_raw_map, of an image that canvas_fill has stretched already: canvas (size, size, 3). */
-dn_status localizer_raw_map_canvas(dn_localizer *localizer, const uint16_t *canvas, const float **map,
-                                   dn_error *error);
+dn_status localizer_raw_map_canvas(dn_localizer *localizer, const uint16_t *canvas, const float **map, dn_error *error);
 /* regions_find with the localizer's allocator and error. */
 dn_status localizer_boxes(dn_localizer *localizer, const float *map, int32_t width, int32_t height, float threshold,
                           dn_box *boxes, int32_t capacity, int32_t *count);

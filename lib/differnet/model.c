@@ -65,9 +65,10 @@ dn_status model_set_positions(dn_model *model, positions *density, dn_error *err
     maps_geometry maps = maps_of(model->extractor);
 
     if (density->rows != maps.rows || density->columns != maps.columns || density->channels != maps.channels)
-        return fail(error, DN_E_ARGUMENT, "a density of %d x %d positions and %d channels does not fit maps of %d x %d "
-                    "and %d", density->rows, density->columns, density->channels, maps.rows, maps.columns,
-                    maps.channels);
+        return fail(error, DN_E_ARGUMENT,
+                    "a density of %d x %d positions and %d channels does not fit maps of %d x %d "
+                    "and %d",
+                    density->rows, density->columns, density->channels, maps.rows, maps.columns, maps.channels);
     model->positions = positions_ref(density);
     return DN_OK;
 }
@@ -120,10 +121,19 @@ uint32_t model_id(const dn_model *model, uint32_t tensors)
     memcpy(bits, reals, sizeof bits);
     /* The extractor's id stands for its layers, paddings, mean and std; of a density that is not there all is zero. */
     const uint64_t settings[] = {
-        tensors, extractor->id, (uint64_t)extractor->input_size, (uint64_t)extractor->scales,
-        (uint64_t)model->facts.views, (uint64_t)model->facts.angles, flow ? (uint64_t)flow->dimension : 0,
-        flow ? (uint64_t)flow->blocks : 0, flow ? (uint64_t)flow->hidden : 0, bits[0], bits[1],
-        density ? (uint64_t)density->rows : 0, density ? (uint64_t)density->columns : 0,
+        tensors,
+        extractor->id,
+        (uint64_t)extractor->input_size,
+        (uint64_t)extractor->scales,
+        (uint64_t)model->facts.views,
+        (uint64_t)model->facts.angles,
+        flow ? (uint64_t)flow->dimension : 0,
+        flow ? (uint64_t)flow->blocks : 0,
+        flow ? (uint64_t)flow->hidden : 0,
+        bits[0],
+        bits[1],
+        density ? (uint64_t)density->rows : 0,
+        density ? (uint64_t)density->columns : 0,
         density ? (uint64_t)density->dims : 0,
     };
     return libdeflate_crc32(0, settings, sizeof settings);

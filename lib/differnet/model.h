@@ -9,22 +9,22 @@
 #include "flow/flow.h"
 #include "positions/positions.h"
 
-#define MODEL_FORMAT 2                /* version of the file format that is written, and the highest that is read */
-#define MODEL_MAX_HOLDOUT (1 << 24)   /* scores of held-out images */
+#define MODEL_FORMAT 2              /* version of the file format that is written, and the highest that is read */
+#define MODEL_MAX_HOLDOUT (1 << 24) /* scores of held-out images */
 #define MODEL_MAX_VIEWS 1024
 
 /* What the trainer knows besides the weights; stored as metadata. */
 typedef struct model_facts {
-    int32_t views, angles;        /* scoring defaults */
+    int32_t views, angles; /* scoring defaults */
     int32_t standardized;
     int32_t train_images, epochs, bank;
     uint64_t seed;
-    double final_loss;            /* NaN: not known */
-    double heatmap_scale;         /* of the gradient's map; 0: not known */
-    double positions_scale;       /* of the positions' map; 0: not known */
+    double final_loss;      /* NaN: not known */
+    double heatmap_scale;   /* of the gradient's map; 0: not known */
+    double positions_scale; /* of the positions' map; 0: not known */
     part_standard standards[PARTS];
-    double whole_share;           /* of the map's level that its highest values rise with (position_scores) */
-    char preset[16];              /* "" in files of format 1 */
+    double whole_share; /* of the map's level that its highest values rise with (position_scores) */
+    char preset[16];    /* "" in files of format 1 */
     char library[16];
 } model_facts;
 
@@ -32,13 +32,13 @@ struct dn_model {
     atomic_int references;
     dn_allocator allocator;
     dn_extractor *extractor;
-    dn_flow *flow;                /* NULL: no such density */
-    float *mean, *deviation;      /* (feature_dim); 0 and 1 if not standardised; NULL without a flow */
-    positions *positions;         /* NULL: no such density */
-    double *holdout_scores;       /* (holdout_count), ascending */
+    dn_flow *flow;           /* NULL: no such density */
+    float *mean, *deviation; /* (feature_dim); 0 and 1 if not standardised; NULL without a flow */
+    positions *positions;    /* NULL: no such density */
+    double *holdout_scores;  /* (holdout_count), ascending */
     int32_t holdout_count;
-    int32_t storage;              /* DN_STORAGE_... of the file it came from; F32 for a new model */
-    uint32_t id;                  /* see model_seal */
+    int32_t storage; /* DN_STORAGE_... of the file it came from; F32 for a new model */
+    uint32_t id;     /* see model_seal */
     model_facts facts;
 };
 

@@ -223,8 +223,8 @@ static dn_status fail_facts(const st_file *file, dn_error *error)
 static dn_status read_facts(const st_file *file, json_value object, loaded_facts *facts, dn_error *error)
 {
     enum { INTEGERS = 8 };
-    static const char *const names[INTEGERS] = {"input_size", "scales", "views", "angles", "standardized",
-                                                "train_images", "epochs", "bank"};
+    static const char *const names[INTEGERS] = {"input_size",   "scales",       "views",  "angles",
+                                                "standardized", "train_images", "epochs", "bank"};
     const integer_fact integers[INTEGERS] = {
         {&facts->input_size, 32, 2048},
         {&facts->scales, 1, EXTRACTOR_MAX_SCALES},
@@ -418,14 +418,16 @@ static dn_status read_densities(const struct reading *r, dn_error *error)
         return st_version_is(r->file, 1)
                    ? read_flow(r, error)
                    : fail(error, DN_E_FORMAT, "%s: the metadata differnet.densities is missing", st_label(r->file));
-    for (const char *name = names; *name; ) {
+    for (const char *name = names; *name;) {
         size_t length = strcspn(name, ",");
         int d = 0;
         while (d < DENSITIES && (strlen(density_names[d]) != length || strncmp(density_names[d], name, length) != 0))
             d++;
         if (d == DENSITIES)
-            return fail(error, DN_E_UNSUPPORTED, "%s: holds a density that this version does not know "
-                        "(differnet.densities); update the library", st_label(r->file));
+            return fail(error, DN_E_UNSUPPORTED,
+                        "%s: holds a density that this version does not know "
+                        "(differnet.densities); update the library",
+                        st_label(r->file));
         if (model_has(r->model, d))
             return fail(error, DN_E_FORMAT, "%s: the density %s is there twice", st_label(r->file), density_names[d]);
         TRY(readers[d](r, error));
@@ -476,8 +478,10 @@ static dn_status read_preset(const st_file *file, model_facts *facts, dn_error *
 static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes *bytes, _Bool verify,
                             const dn_allocator *allocator, dn_model **out, dn_error *error)
 {
-    dn_extractor_options options = {.struct_size = sizeof options, .input_size = facts->input_size,
-                                    .scales = facts->scales, .allocator = allocator};
+    dn_extractor_options options = {.struct_size = sizeof options,
+                                    .input_size = facts->input_size,
+                                    .scales = facts->scales,
+                                    .allocator = allocator};
     dn_extractor *extractor = NULL;
     dn_error problem;
 
@@ -538,8 +542,7 @@ dn_status model_open_path(const char *path, const dn_model_options *options, dn_
     bytes->allocator = allocator;
     dn_status status = file_map(path, &bytes->mapping, error);
     if (status == DN_OK)
-        status = load(bytes->mapping.bytes, bytes->mapping.size, path, bytes, options->verify, &allocator, out,
-                      error);
+        status = load(bytes->mapping.bytes, bytes->mapping.size, path, bytes, options->verify, &allocator, out, error);
     release_bytes(bytes);
     return status;
 }

@@ -49,7 +49,7 @@ size_t position_map_scratch(const dn_extractor *extractor, const positions *dens
 }
 
 position_level position_map(const dn_extractor *extractor, const positions *density, const uint16_t *canvas, float *map,
-                  float *scratch, pool *workers)
+                            float *scratch, pool *workers)
 {
     float *maps = scratch, *rest = scratch + maps_floats(density);
 
@@ -165,8 +165,7 @@ void position_to_image(const float *map, const maps_geometry *geometry, int32_t 
         const float *above = map + (size_t)v.first * (size_t)geometry->columns;
         const float *below = map + (size_t)v.second * (size_t)geometry->columns;
         for (int32_t x = 0; x < width; x++) {
-            struct between u = between_cells(x, width, size, geometry->offset_x, geometry->stride_x,
-                                             geometry->columns);
+            struct between u = between_cells(x, width, size, geometry->offset_x, geometry->stride_x, geometry->columns);
             float first = above[u.first] + v.share * (below[u.first] - above[u.first]);
             float second = above[u.second] + v.share * (below[u.second] - above[u.second]);
             *target++ = factor * (first + u.share * (second - first));
@@ -183,7 +182,8 @@ dn_status position_image_map(const dn_model *model, const float *cells, float *m
 
     for (size_t i = 0; i < positions_cells(model->positions); i++)
         if (!isfinite(cells[i] * factor))
-            return fail(error, DN_E_NUMERIC, "the image's map is not finite: the model's numbers overflow; train it "
+            return fail(error, DN_E_NUMERIC,
+                        "the image's map is not finite: the model's numbers overflow; train it "
                         "anew");
     position_to_image(cells, &geometry, model->extractor->input_size, factor, map, height, width);
     return DN_OK;

@@ -22,7 +22,7 @@ size_t position_map_scratch(const dn_extractor *extractor, const positions *dens
 /* map (rows, columns): smoothed distances of the canvas (size, size, 3), about 1 in good images, divided by the root of
  * their median.  The same bits for any number of workers. */
 position_level position_map(const dn_extractor *extractor, const positions *density, const uint16_t *canvas, float *map,
-                  float *scratch, pool *workers);
+                            float *scratch, pool *workers);
 /* Feature maps (rows, columns, channels) of the upright view of a canvas, changed by `change` (NULL: not). */
 typedef void (*position_change)(void *context, int32_t size, float *view, float *scratch); /* scratch: as large */
 size_t position_features_scratch(const dn_extractor *extractor, int32_t threads);

@@ -14,17 +14,17 @@ typedef struct run {
 } run;
 
 typedef struct component {
-    size_t parent;               /* itself: a root */
-    int32_t x0, y0, x1, y1;      /* bounding box, ends included */
-    int32_t peak_x, peak_y;      /* first place of the peak, in row order */
+    size_t parent;          /* itself: a root */
+    int32_t x0, y0, x1, y1; /* bounding box, ends included */
+    int32_t peak_x, peak_y; /* first place of the peak, in row order */
     float peak;
     int32_t area;
 } component;
 
 typedef struct finder {
     const dn_allocator *allocator;
-    run *above, *current;        /* ((width + 1) / 2) each */
-    component *components;       /* (capacity) */
+    run *above, *current;  /* ((width + 1) / 2) each */
+    component *components; /* (capacity) */
     size_t count, capacity;
 } finder;
 

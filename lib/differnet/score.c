@@ -22,15 +22,20 @@ static int32_t smaller(int32_t a, int32_t b)
 static void compute_views(dn_scorer *scorer, int32_t images, int32_t first, int32_t count, dn_error *errors)
 {
     const dn_model *model = scorer->model;
-    view_batch batch = {.images = images, .views = count, .canvases = scorer->canvases,
-                        .angles = scorer->angles + first, .mean = model->mean, .deviation = model->deviation};
+    view_batch batch = {.images = images,
+                        .views = count,
+                        .canvases = scorer->canvases,
+                        .angles = scorer->angles + first,
+                        .mean = model->mean,
+                        .deviation = model->deviation};
     size_t floats = (size_t)count * (size_t)model->extractor->feature_dim;
 
     view_features_compute(&scorer->stage, scorer->workers, &batch, scorer->features);
     /* The flow limits its blocks' outputs: infinite features could come out of it as finite numbers. */
     for (int32_t i = 0; i < images; i++)
         if (!floats_finite(scorer->features + (size_t)i * floats, floats))
-            fail(&errors[scorer->loaded[i]], DN_E_NUMERIC, "the image's features are not finite: the model's numbers "
+            fail(&errors[scorer->loaded[i]], DN_E_NUMERIC,
+                 "the image's features are not finite: the model's numbers "
                  "overflow; train it anew");
     flow_forward_rows(model->flow, scorer->features, images * count, scorer->flow_rows, scorer->features,
                       scorer->logdet, scorer->flow_scratch, scorer->workers);
@@ -81,16 +86,18 @@ static dn_status judge(const dn_scorer *scorer, const score_sum *sum, int32_t im
         position_scores(scorer->levels[image], model->facts.whole_share, &score->local_score, &score->whole_score);
     score->views = scorer->views;
     score->lower_bound = 0;
-    score->score = parts_combine(model->facts.standards, (double[PARTS]){[PART_FLOW] = score->flow_score,
-                                                                        [PART_LOCAL] = score->local_score,
-                                                                        [PART_WHOLE] = score->whole_score});
+    score->score = parts_combine(
+        model->facts.standards,
+        (double[PARTS]){
+            [PART_FLOW] = score->flow_score, [PART_LOCAL] = score->local_score, [PART_WHOLE] = score->whole_score});
     /* Finite parts can overflow together, and the sum does not tell which part was there but not a number. */
     if (!isfinite(score->score) ||
         (model->flow && (!isfinite(score->flow_score) || !isfinite(score->log_likelihood))) ||
         (model->positions && !(isfinite(score->local_score) && isfinite(score->whole_score))))
-        return fail(error, DN_E_NUMERIC, "the image's score is %g, of the flow's %g, its log-likelihood %g and the map's "
-                    "scores %g and %g: the model's numbers overflow; train it anew", score->score, score->flow_score,
-                    score->log_likelihood, score->local_score, score->whole_score);
+        return fail(error, DN_E_NUMERIC,
+                    "the image's score is %g, of the flow's %g, its log-likelihood %g and the map's "
+                    "scores %g and %g: the model's numbers overflow; train it anew",
+                    score->score, score->flow_score, score->log_likelihood, score->local_score, score->whole_score);
     calibrate_verdict(model->holdout_scores, model->holdout_count, scorer->false_alarm_rate, score);
     return DN_OK;
 }
@@ -162,8 +169,7 @@ dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_scor
     scorer->scored = 0;
     TRY(product_ready(pool_threads(scorer->workers), error));
     TRY(scorer_reserve(scorer, 1, error));
-    memcpy(scorer->images[0].canvas, canvas,
-           view_floats(scorer->model->extractor->input_size) * sizeof *canvas);
+    memcpy(scorer->images[0].canvas, canvas, view_floats(scorer->model->extractor->input_size) * sizeof *canvas);
     scorer_list_loaded(scorer, 0, &loaded);
     TRY(score_loaded(scorer, loaded, score, &own, error));
     return end_single(scorer, &own, scorer->views, error);
@@ -251,7 +257,8 @@ dn_status scorer_inspect(dn_scorer *scorer, const scorer_input *image, float *ma
     const dn_model *model = scorer->model;
 
     if (!model->positions)
-        return fail(error, DN_E_STATE, "the model holds no density at every position: use dn_localizer_map, or train it "
+        return fail(error, DN_E_STATE,
+                    "the model holds no density at every position: use dn_localizer_map, or train it "
                     "with another preset");
     TRY(scorer_score(scorer, image, score, error));
     return position_image_map(model, scorer->maps, map, image->view->height, image->view->width, error);

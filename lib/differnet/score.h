@@ -32,37 +32,37 @@ typedef struct scorer_input {
 
 /* An image as the views are cut from it. */
 struct score_image {
-    uint16_t *canvas;       /* (size, size, 3) */
+    uint16_t *canvas; /* (size, size, 3) */
     mem_scratch resampling;
 };
 
 struct dn_scorer {
     dn_allocator allocator;
     dn_image_options files; /* how they are decoded */
-    dn_model *model;       /* reference */
-    pool *workers;         /* own */
+    dn_model *model;        /* reference */
+    pool *workers;          /* own */
     int32_t views;
     double false_alarm_rate;
-    double *angles;        /* (views) */
-    view_features stage;   /* the workers' scratch */
-    double *view_scores;   /* (views) */
-    int32_t scored;        /* views of the last score; 0: none */
-    int32_t batch;         /* images that are handled together, at most */
+    double *angles;      /* (views) */
+    view_features stage; /* the workers' scratch */
+    double *view_scores; /* (views) */
+    int32_t scored;      /* views of the last score; 0: none */
+    int32_t batch;       /* images that are handled together, at most */
 
-    int32_t capacity;      /* images that there is memory for: */
+    int32_t capacity;           /* images that there is memory for: */
     struct score_image *images; /* (capacity) */
-    int32_t *loaded;       /* (capacity): numbers of the images that are there; the others could not be read */
-    const uint16_t **canvases; /* (capacity): those of the loaded images */
+    int32_t *loaded;            /* (capacity): numbers of the images that are there; the others could not be read */
+    const uint16_t **canvases;  /* (capacity): those of the loaded images */
     /* With a flow, and with a density at every position: otherwise NULL. */
-    float *features;       /* (images, views, dim); the flow turns it into z in place */
-    float *logdet;         /* (images, views) */
+    float *features; /* (images, views, dim); the flow turns it into z in place */
+    float *logdet;   /* (images, views) */
     float *flow_scratch;
-    int32_t flow_rows;     /* rows per block of the flow */
-    float *maps;           /* (images, rows, columns) of the density at every position */
+    int32_t flow_rows;      /* rows per block of the flow */
+    float *maps;            /* (images, rows, columns) of the density at every position */
     position_level *levels; /* (images): what the maps say */
     float *map_scratch;
     dn_error error;
-    atomic_int in_use;     /* 1: a call is in progress */
+    atomic_int in_use; /* 1: a call is in progress */
 };
 
 /* ---- scorer.c ---- */

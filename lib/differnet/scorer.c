@@ -22,8 +22,12 @@ void score_angles(int32_t kind, int32_t n, double *angles)
 
 dn_scorer_options scorer_default_options(void)
 {
-    return (dn_scorer_options){.struct_size = sizeof(dn_scorer_options), .views = 0, .angles = -1, .threads = 1,
-                               .false_alarm_rate = 0.05, .max_pixels = IMAGE_MAX_PIXELS,
+    return (dn_scorer_options){.struct_size = sizeof(dn_scorer_options),
+                               .views = 0,
+                               .angles = -1,
+                               .threads = 1,
+                               .false_alarm_rate = 0.05,
+                               .max_pixels = IMAGE_MAX_PIXELS,
                                .max_bytes = IMAGE_MAX_BYTES};
 }
 
@@ -173,8 +177,10 @@ dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_sc
     if (!scorer)
         return fail_memory(error, "the scorer");
     scorer->allocator = allocator;
-    scorer->files = (dn_image_options){.struct_size = sizeof scorer->files, .max_pixels = options->max_pixels,
-                                       .max_bytes = options->max_bytes, .max_memory = options->max_memory,
+    scorer->files = (dn_image_options){.struct_size = sizeof scorer->files,
+                                       .max_pixels = options->max_pixels,
+                                       .max_bytes = options->max_bytes,
+                                       .max_memory = options->max_memory,
                                        .allocator = &scorer->allocator};
     scorer->model = model_ref(model);
     scorer->views = !model->flow ? 1 : options->views > 0 ? options->views : model->facts.views;

@@ -17,8 +17,8 @@ void coupling_forward(const float *restrict x, float *restrict s, float *restric
                       int64_t stride, float a, double *restrict logdet);
 
 /* x = (y - t) * exp(-l(s)), in place on y. */
-void coupling_inverse(float *restrict y, const float *restrict s, const float *restrict t, int32_t half,
-                      int64_t stride, float a);
+void coupling_inverse(float *restrict y, const float *restrict s, const float *restrict t, int32_t half, int64_t stride,
+                      float a);
 
 /* Gradient of <dy, y> + logdet_gradient * sum l(s).  d: dy on entry, the gradient towards x on return; s, t: as
  * coupling_forward left them on entry, the gradients towards s and t on return.  logdet_gradient: (COUPLING_LANES). */

@@ -91,8 +91,7 @@ dn_status flow_create(const dn_flow_options *options, dn_flow **out, dn_error *e
     TRY(flow_allocate(options, 1, &flow, error));
     for (int32_t k = 0; k < flow->blocks; k++) {
         rng_seed(&generator, flow->seed, RNG_FLOW_PERMUTATION + ((uint64_t)k << 8));
-        rng_permutation(&generator, flow->permutation + (size_t)k * (size_t)flow->dimension,
-                        (uint32_t)flow->dimension);
+        rng_permutation(&generator, flow->permutation + (size_t)k * (size_t)flow->dimension, (uint32_t)flow->dimension);
     }
     draw_weights(flow);
     *out = flow;

@@ -26,11 +26,11 @@ struct dn_flow {
     atomic_int references;
     dn_allocator allocator;
     int32_t dimension, half, blocks, hidden;
-    double clamp;             /* a of paper equation 5 */
+    double clamp; /* a of paper equation 5 */
     uint64_t seed;
-    uint32_t *permutation;    /* (blocks, dimension): entry i of the permuted row is x[permutation[i]] */
-    const float *weights;     /* layout above; points into `owned` or into a mapping that `keep_alive` holds */
-    float *owned;             /* NULL if the weights are mapped */
+    uint32_t *permutation;             /* (blocks, dimension): entry i of the permuted row is x[permutation[i]] */
+    const float *weights;              /* layout above; points into `owned` or into a mapping that `keep_alive` holds */
+    float *owned;                      /* NULL if the weights are mapped */
     void (*release)(void *keep_alive); /* called at the last unref, may be NULL */
     void *keep_alive;
 };

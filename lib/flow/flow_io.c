@@ -119,8 +119,10 @@ static dn_status load_configuration(const st_file *file, dn_flow_options *c, dn_
     if (!get_integer(found[0], &c->dimension) || !get_integer(found[1], &c->blocks) ||
         !get_integer(found[2], &c->hidden) || !json_read_real(found[3], &c->clamp) ||
         !json_read_text(found[4], seed, sizeof seed) || !st_parse_unsigned(seed, 10, &c->seed))
-        return fail(error, DN_E_FORMAT, "%s: the metadata " CONFIGURATION_KEY " lacks dimension, blocks, hidden, clamp "
-                    "or seed", st_label(file));
+        return fail(error, DN_E_FORMAT,
+                    "%s: the metadata " CONFIGURATION_KEY " lacks dimension, blocks, hidden, clamp "
+                    "or seed",
+                    st_label(file));
     return flow_check(c, DN_E_FORMAT, st_label(file), error);
 }
 

@@ -102,8 +102,8 @@ dn_status flow_optimiser_create(dn_flow *flow, const adam_options *options, int3
     flow_optimiser *optimiser = mem_zalloc(&flow->allocator, 1, sizeof *optimiser);
     if (!optimiser)
         return fail_memory(error, "the optimiser");
-    *optimiser = (flow_optimiser){.flow = flow, .allocator = flow->allocator, .options = *options,
-                                  .max_rows = max_rows};
+    *optimiser = (flow_optimiser){
+        .flow = flow, .allocator = flow->allocator, .options = *options, .max_rows = max_rows};
     /* One block for both: two that start alike within their pages were slower in most runs. */
     optimiser->m = mem_zalloc(&flow->allocator, parameters, 2 * sizeof *optimiser->m);
     optimiser->v = optimiser->m ? optimiser->m + parameters : NULL;
@@ -138,8 +138,7 @@ void flow_moments_by_place(const dn_flow *flow, const float *by_parameter, float
 }
 
 /* loss = mean over rows of (|z|^2 / 2 - logdet) / D (paper equation 3), and in place of z its gradient. */
-static double loss_and_gradient(float *z, const double *logdet, int32_t rows, int32_t dimension,
-                                float *logdet_gradient)
+static double loss_and_gradient(float *z, const double *logdet, int32_t rows, int32_t dimension, float *logdet_gradient)
 {
     double share = 1.0 / ((double)rows * (double)dimension), loss = 0;
 
@@ -169,8 +168,11 @@ double flow_train_step(flow_optimiser *optimiser, const float *x, int32_t rows, 
     if (!isfinite(loss))
         return loss;
     struct update update = {optimiser, prepare_step(&optimiser->options, optimiser->step + 1), gradients};
-    linear_sink sink = {.take = take_gradient, .context = &update, .parameters = flow->weights,
-                        .arrays = gradients ? NULL : optimiser->m, .arrays_apart = optimiser->v - optimiser->m,
+    linear_sink sink = {.take = take_gradient,
+                        .context = &update,
+                        .parameters = flow->weights,
+                        .arrays = gradients ? NULL : optimiser->m,
+                        .arrays_apart = optimiser->v - optimiser->m,
                         .transposed = transposed};
     pass_backward(&pass, z, logdet_gradient, NULL, &sink);
     if (!gradients)

@@ -9,11 +9,11 @@ typedef struct adam_options {
 } adam_options;
 
 typedef struct flow_optimiser {
-    dn_flow *flow;          /* borrowed; its weights are changed, so it must own them and have one user */
+    dn_flow *flow; /* borrowed; its weights are changed, so it must own them and have one user */
     dn_allocator allocator;
     adam_options options;
-    int64_t step;           /* steps done */
-    float *m, *v;           /* Adam's moments, ordered by place (linear.h) */
+    int64_t step; /* steps done */
+    float *m, *v; /* Adam's moments, ordered by place (linear.h) */
     int32_t max_rows;
     float *scratch;
 } flow_optimiser;

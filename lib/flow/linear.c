@@ -204,8 +204,8 @@ static void backward_weight(const struct backward *job, const struct part *part,
     if (job->sink->arrays)
         ahead = (product_ahead){job->sink->arrays + place_of(job, part), lines->arrays,
                                 lines->arrays + 2 * array_lines(part->outputs, part->features) - 1};
-    product_fetching(part->outputs, part->features, job->rows, (product_factor){dy, job->rows, 1}, x, part->features,
-                     0, gradient, part->features, ahead);
+    product_fetching(part->outputs, part->features, job->rows, (product_factor){dy, job->rows, 1}, x, part->features, 0,
+                     gradient, part->features, ahead);
     job->sink->take(job->sink->context,
                     &(linear_tile){weight_of(job->layer, part), (size_t)part->outputs, (size_t)part->features,
                                    (size_t)job->layer->in, gradient, place_of(job, part)});
@@ -223,8 +223,8 @@ static void backward_bias(const struct backward *job, int32_t first, int32_t n)
             total += (double)*dy++;
         gradient[i] = (float)total;
     }
-    job->sink->take(job->sink->context, &(linear_tile){bias, 1, (size_t)n, (size_t)n, gradient,
-                                                       (size_t)(bias - job->sink->parameters)});
+    job->sink->take(job->sink->context,
+                    &(linear_tile){bias, 1, (size_t)n, (size_t)n, gradient, (size_t)(bias - job->sink->parameters)});
 }
 
 static void backward_block(const struct backward *job, int32_t block)
@@ -233,7 +233,7 @@ static void backward_block(const struct backward *job, int32_t block)
     struct part part = {0, block * BLOCK, smaller(CHUNK, layer->out), smaller(BLOCK, layer->in - block * BLOCK)};
     size_t start = (size_t)part.feature * (size_t)job->rows;
     float tile[CHUNK * BLOCK], *x = NULL; /* the weight's copy, then its gradient */
-    struct lines lines; /* with a sink */
+    struct lines lines;                   /* with a sink */
 
     if (job->sink) {
         list_lines(job, part.features, &lines);

@@ -20,7 +20,7 @@ void linear_forward(const linear *layer, const float *x, int32_t rows, _Bool rel
 
 /* Gradients of some of the parameters of a layer: `rows` rows of `columns` each, `stride` parameters apart. */
 typedef struct linear_tile {
-    const float *first;    /* the parameters: a part of the layer's weight or bias */
+    const float *first; /* the parameters: a part of the layer's weight or bias */
     size_t rows, columns, stride;
     const float *gradient; /* (rows, columns) */
     size_t place;          /* of the first parameter, in arrays ordered by place: there a tile has no gaps */

@@ -371,8 +371,8 @@ static void leave_gradient(const lane_job *job, int32_t row)
 }
 
 /* Adds the net's part to the gradient of its input x, the half of the block that dx belongs to. */
-static void net_backward(flow_pass *pass, int32_t block, int which, const float *x, const block_trace *trace,
-                         float *dx, const linear_sink *sink)
+static void net_backward(flow_pass *pass, int32_t block, int which, const float *x, const block_trace *trace, float *dx,
+                         const linear_sink *sink)
 {
     subnet net = subnet_of(pass->flow, block, which);
 

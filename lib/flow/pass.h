@@ -15,13 +15,13 @@ typedef struct block_trace {
 typedef struct flow_pass {
     const dn_flow *flow;
     pool *workers;
-    int32_t rows;        /* R: rows that are computed, a multiple of COUPLING_LANES */
-    int32_t used;        /* the first rows hold data, the others repeat row 0 */
-    _Bool keep;          /* every block has its own trace; otherwise all share one, and there is no way back */
+    int32_t rows; /* R: rows that are computed, a multiple of COUPLING_LANES */
+    int32_t used; /* the first rows hold data, the others repeat row 0 */
+    _Bool keep;   /* every block has its own trace; otherwise all share one, and there is no way back */
     float *traces;
-    double *logdet;      /* (R) */
-    float *gradient[2];  /* (D, R); two, because undoing a permutation needs a second */
-    float *work[2];      /* (hidden, R) */
+    double *logdet;     /* (R) */
+    float *gradient[2]; /* (D, R); two, because undoing a permutation needs a second */
+    float *work[2];     /* (hidden, R) */
 } flow_pass;
 
 /* `rows` rounded up to a multiple of COUPLING_LANES. */

@@ -56,7 +56,8 @@ dn_status st_check_version(const st_file *file, const st_frame *frame, dn_error 
     if (version > (uint64_t)frame->highest)
         return fail(error, DN_E_VERSION,
                     "%s: written by a newer version of the library (format %llu, this version reads up to %d); "
-                    "update the library", st_label(file), (unsigned long long)version, frame->highest);
+                    "update the library",
+                    st_label(file), (unsigned long long)version, frame->highest);
     return DN_OK;
 }
 

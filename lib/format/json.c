@@ -74,9 +74,10 @@ static int32_t hexadecimal(const uint8_t *at, const uint8_t *end)
         return -1;
     for (int i = 0; i < 4; i++) {
         uint8_t c = at[i];
-        int digit = c >= '0' && c <= '9' ? c - '0'
+        int digit = c >= '0' && c <= '9'   ? c - '0'
                     : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
         if (digit < 0)
             return -1;
         code = code << 4 | digit;
@@ -174,11 +175,16 @@ static _Bool scan_word(scanner *s, const char *word)
 static _Bool scan_scalar(scanner *s)
 {
     switch (peek(s)) {
-    case '"': return scan_text(s);
-    case 't': return scan_word(s, "true");
-    case 'f': return scan_word(s, "false");
-    case 'n': return scan_word(s, "null");
-    default: return scan_number(s);
+    case '"':
+        return scan_text(s);
+    case 't':
+        return scan_word(s, "true");
+    case 'f':
+        return scan_word(s, "false");
+    case 'n':
+        return scan_word(s, "null");
+    default:
+        return scan_number(s);
     }
 }
 
@@ -251,14 +257,22 @@ _Bool json_parse(const void *bytes, size_t size, json_value *root, size_t *posit
 enum json_type json_type_of(json_value value)
 {
     switch (value.size > 0 ? *value.at : 0) {
-    case 0: return JSON_NONE;
-    case '{': return JSON_OBJECT;
-    case '[': return JSON_ARRAY;
-    case '"': return JSON_TEXT;
-    case 't': return JSON_TRUE;
-    case 'f': return JSON_FALSE;
-    case 'n': return JSON_NULL;
-    default: return JSON_NUMBER;
+    case 0:
+        return JSON_NONE;
+    case '{':
+        return JSON_OBJECT;
+    case '[':
+        return JSON_ARRAY;
+    case '"':
+        return JSON_TEXT;
+    case 't':
+        return JSON_TRUE;
+    case 'f':
+        return JSON_FALSE;
+    case 'n':
+        return JSON_NULL;
+    default:
+        return JSON_NUMBER;
     }
 }
 

@@ -12,8 +12,16 @@
 #define JSON_MAX_DEPTH 64
 #define JSON_MAX_NUMBER 128
 
-enum json_type { JSON_NONE /* there is no value */, JSON_OBJECT, JSON_ARRAY, JSON_TEXT, JSON_NUMBER, JSON_TRUE,
-                 JSON_FALSE, JSON_NULL };
+enum json_type {
+    JSON_NONE /* there is no value */,
+    JSON_OBJECT,
+    JSON_ARRAY,
+    JSON_TEXT,
+    JSON_NUMBER,
+    JSON_TRUE,
+    JSON_FALSE,
+    JSON_NULL
+};
 
 /* One value: its bytes in the document, without blanks around. */
 typedef struct json_value {
@@ -65,8 +73,8 @@ void json_open(json_writer *json, const char *key, const char *bracket); /* "{" 
 void json_close(json_writer *json, const char *bracket);
 void json_put_text(json_writer *json, const char *key, const char *text);
 void json_put_integer(json_writer *json, const char *key, int64_t value);
-void json_put_double(json_writer *json, const char *key, double value); /* null if not finite */
-void json_put_float(json_writer *json, const char *key, float value);   /* likewise; brings the float back */
+void json_put_double(json_writer *json, const char *key, double value);   /* null if not finite */
+void json_put_float(json_writer *json, const char *key, float value);     /* likewise; brings the float back */
 void json_put_word(json_writer *json, const char *key, const char *word); /* true, false, null */
 /* Puts a NUL behind the document, so that the blob's bytes are a string; false: memory was out. */
 _Bool json_end(json_writer *json);

@@ -18,12 +18,12 @@ enum st_type { ST_F16 = 1, ST_F32, ST_F64, ST_I32, ST_I64, ST_U8, ST_U32, ST_OTH
 typedef struct st_tensor {
     const char *name;
     enum st_type type;
-    int32_t rank;                /* 0 .. ST_MAX_RANK */
+    int32_t rank; /* 0 .. ST_MAX_RANK */
     int64_t shape[ST_MAX_RANK];
-    int64_t elements;            /* product of shape */
-    const uint8_t *data;         /* into the bytes that were parsed; any alignment */
+    int64_t elements;    /* product of shape */
+    const uint8_t *data; /* into the bytes that were parsed; any alignment */
     size_t bytes;
-    _Bool finite;                /* F32 known to be without NaN and infinity: by st_data_crc32 */
+    _Bool finite; /* F32 known to be without NaN and infinity: by st_data_crc32 */
 } st_tensor;
 
 typedef struct st_file st_file;
@@ -33,9 +33,9 @@ dn_status st_parse(const uint8_t *bytes, size_t size, const char *label, const d
                    dn_error *error);
 void st_free(st_file *file); /* NULL is allowed */
 int32_t st_count(const st_file *file);
-const st_tensor *st_at(const st_file *file, int32_t index); /* in file order */
-const st_tensor *st_find(const st_file *file, const char *name);   /* NULL: absent */
-const char *st_metadata(const st_file *file, const char *key);     /* NULL: absent */
+const st_tensor *st_at(const st_file *file, int32_t index);      /* in file order */
+const st_tensor *st_find(const st_file *file, const char *name); /* NULL: absent */
+const char *st_metadata(const st_file *file, const char *key);   /* NULL: absent */
 /* Walks the metadata in the file's order: from NULL to the first entry, from an entry to the next, to NULL at the
  * end. */
 typedef struct st_entry st_entry;

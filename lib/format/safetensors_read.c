@@ -25,12 +25,12 @@ struct st_file {
     st_tensor *tensors;       /* (count), in file order */
     const st_tensor **sorted; /* (count), by name */
     int32_t count;
-    st_entry *metadata;       /* (metadata_count), in file order */
-    const st_entry **by_key;  /* (metadata_count) */
+    st_entry *metadata;      /* (metadata_count), in file order */
+    const st_entry **by_key; /* (metadata_count) */
     int32_t metadata_count;
-    const uint8_t *start;     /* first byte of the file */
-    const uint8_t *sum;       /* digits of ST_HEADER_SUM in the header; NULL: none */
-    const uint8_t *data;      /* first tensor byte */
+    const uint8_t *start; /* first byte of the file */
+    const uint8_t *sum;   /* digits of ST_HEADER_SUM in the header; NULL: none */
+    const uint8_t *data;  /* first tensor byte */
     size_t data_size;
 };
 
@@ -39,10 +39,11 @@ static const struct dtype {
     uint8_t size; /* bytes of an element */
     uint8_t type;
 } dtypes[] = {
-    {"F32", 4, ST_F32}, {"F16", 2, ST_F16}, {"F64", 8, ST_F64}, {"I32", 4, ST_I32}, {"I64", 8, ST_I64},
-    {"U8", 1, ST_U8}, {"U32", 4, ST_U32}, {"BOOL", 1, ST_OTHER}, {"I8", 1, ST_OTHER}, {"I16", 2, ST_OTHER},
-    {"U16", 2, ST_OTHER}, {"U64", 8, ST_OTHER}, {"BF16", 2, ST_OTHER}, {"F8_E4M3", 1, ST_OTHER},
-    {"F8_E5M2", 1, ST_OTHER}, {"F8_E8M0", 1, ST_OTHER}, {"C64", 8, ST_OTHER},
+    {"F32", 4, ST_F32},    {"F16", 2, ST_F16},       {"F64", 8, ST_F64},       {"I32", 4, ST_I32},
+    {"I64", 8, ST_I64},    {"U8", 1, ST_U8},         {"U32", 4, ST_U32},       {"BOOL", 1, ST_OTHER},
+    {"I8", 1, ST_OTHER},   {"I16", 2, ST_OTHER},     {"U16", 2, ST_OTHER},     {"U64", 8, ST_OTHER},
+    {"BF16", 2, ST_OTHER}, {"F8_E4M3", 1, ST_OTHER}, {"F8_E5M2", 1, ST_OTHER}, {"F8_E8M0", 1, ST_OTHER},
+    {"C64", 8, ST_OTHER},
 };
 
 /* ---- the header's frame ---- */
@@ -158,11 +159,11 @@ static dn_status parse_offsets(json_value offsets, size_t element_size, const st
     if (!read_pair(offsets, &begin, &end) || begin < 0 || end < begin)
         return fail(error, DN_E_FORMAT, "%s: tensor %s: data_offsets are not [begin, end]", file->label, tensor->name);
     if (__builtin_mul_overflow(tensor->elements, (int64_t)element_size, &bytes) || end - begin != bytes)
-        return fail(error, DN_E_FORMAT, "%s: tensor %s: %lld bytes of data do not fit its shape and dtype",
-                    file->label, tensor->name, (long long)(end - begin));
+        return fail(error, DN_E_FORMAT, "%s: tensor %s: %lld bytes of data do not fit its shape and dtype", file->label,
+                    tensor->name, (long long)(end - begin));
     if ((uint64_t)end > file->data_size)
-        return fail(error, DN_E_FORMAT, "%s: truncated: tensor %s ends at byte %llu, file has %zu of data",
-                    file->label, tensor->name, (unsigned long long)end, file->data_size);
+        return fail(error, DN_E_FORMAT, "%s: truncated: tensor %s ends at byte %llu, file has %zu of data", file->label,
+                    tensor->name, (unsigned long long)end, file->data_size);
     tensor->data = file->data + begin;
     tensor->bytes = (size_t)bytes;
     return DN_OK;

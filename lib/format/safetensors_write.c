@@ -34,7 +34,7 @@ struct st_writer {
     dn_status status; /* of the calls so far */
     entry *tensors;   /* (tensor_room) */
     size_t tensor_count, tensor_room;
-    pair *metadata;   /* (metadata_room) */
+    pair *metadata; /* (metadata_room) */
     size_t metadata_count, metadata_room;
     json_writer json; /* of st_writer_json; its blob is kept */
     uint16_t chunk[CHUNK];
@@ -51,25 +51,37 @@ typedef struct sink {
 static const char *type_name(enum st_type type)
 {
     switch (type) {
-    case ST_F16: return "F16";
-    case ST_F32: return "F32";
-    case ST_F64: return "F64";
-    case ST_I32: return "I32";
-    case ST_I64: return "I64";
-    case ST_U8: return "U8";
-    case ST_U32: return "U32";
-    default: return NULL;
+    case ST_F16:
+        return "F16";
+    case ST_F32:
+        return "F32";
+    case ST_F64:
+        return "F64";
+    case ST_I32:
+        return "I32";
+    case ST_I64:
+        return "I64";
+    case ST_U8:
+        return "U8";
+    case ST_U32:
+        return "U32";
+    default:
+        return NULL;
     }
 }
 
 static size_t type_size(enum st_type type)
 {
     switch (type) {
-    case ST_U8: return 1;
-    case ST_F16: return 2;
+    case ST_U8:
+        return 1;
+    case ST_F16:
+        return 2;
     case ST_F64:
-    case ST_I64: return 8;
-    default: return 4;
+    case ST_I64:
+        return 8;
+    default:
+        return 4;
     }
 }
 

@@ -4,9 +4,9 @@
 #include "image/pixels.h"
 
 typedef struct canvas_rows {
-    uint16_t *canvas;           /* (size, size, 3) */
+    uint16_t *canvas; /* (size, size, 3) */
     int32_t size;
-    float scale;                /* from the image's samples to 0 .. 65535 */
+    float scale; /* from the image's samples to 0 .. 65535 */
     const pixel_layout *layout;
 } canvas_rows;
 
@@ -22,14 +22,13 @@ static void store_row(void *context, int32_t y, const float *row)
         }
 }
 
-dn_status canvas_refill(const dn_pixels *image, int32_t size, uint16_t *canvas, mem_scratch *scratch,
-                        dn_error *error)
+dn_status canvas_refill(const dn_pixels *image, int32_t size, uint16_t *canvas, mem_scratch *scratch, dn_error *error)
 {
     const pixel_layout *layout = image_layout(image->format);
     _Bool wide = layout->bytes_per_sample == 2;
     canvas_rows rows = {canvas, size, wide ? 1.0f : 257.0f, layout};
-    resample_source source = {image->pixels, image_stride(image), image->height, image->width, layout->channels,
-                              wide ? SAMPLE_U16 : SAMPLE_U8};
+    resample_source source = {image->pixels, image_stride(image), image->height,
+                              image->width,  layout->channels,    wide ? SAMPLE_U16 : SAMPLE_U8};
 
     return resample(&source, size, size, store_row, &rows, scratch, error);
 }

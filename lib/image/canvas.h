@@ -10,7 +10,6 @@
 dn_status canvas_fill(const dn_pixels *image, int32_t size, uint16_t *canvas, const dn_allocator *allocator,
                       dn_error *error);
 /* Like canvas_fill, with scratch that stays for the next image. */
-dn_status canvas_refill(const dn_pixels *image, int32_t size, uint16_t *canvas, mem_scratch *scratch,
-                        dn_error *error);
+dn_status canvas_refill(const dn_pixels *image, int32_t size, uint16_t *canvas, mem_scratch *scratch, dn_error *error);
 
 #endif

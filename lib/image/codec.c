@@ -11,7 +11,7 @@
 #include "image/pixels.h"
 
 #define MAX_ENDINGS 6
-#define BYTES_PER_PIXEL 8   /* RGB, its copy turned by the orientation, and some more; most of a progressive JPEG */
+#define BYTES_PER_PIXEL 8 /* RGB, its copy turned by the orientation, and some more; most of a progressive JPEG */
 #define SPARE_BYTES (16 << 20)
 
 /* Formats are told apart by content; the endings are for who looks for images in a folder. */
@@ -33,8 +33,8 @@ enum { CODECS = sizeof codecs / sizeof *codecs };
 
 dn_image_options image_default_options(void)
 {
-    return (dn_image_options){.struct_size = sizeof(dn_image_options), .max_pixels = IMAGE_MAX_PIXELS,
-                              .max_bytes = IMAGE_MAX_BYTES};
+    return (dn_image_options){
+        .struct_size = sizeof(dn_image_options), .max_pixels = IMAGE_MAX_PIXELS, .max_bytes = IMAGE_MAX_BYTES};
 }
 
 int64_t image_default_memory(int64_t max_pixels)
@@ -60,7 +60,10 @@ static dn_status refuse_unknown(const image_input *input, dn_error *error)
 
     for (int i = 0; i < CODECS; i++) {
         size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", i == 0 ? "" : i < CODECS - 1 ? ", " : " or ",
+        snprintf(names + used, sizeof names - used, "%s%s",
+                 i == 0           ? ""
+                 : i < CODECS - 1 ? ", "
+                                  : " or ",
                  codecs[i].name);
     }
     if (kind)
@@ -83,7 +86,9 @@ dn_status image_open(const char *path, const dn_image_options *options, int32_t 
                      dn_error *error)
 {
     dn_image_options own = options ? *options : image_default_options();
-    image_input input = {.label = path, .max_pixels = own.max_pixels, .min_side = min_side,
+    image_input input = {.label = path,
+                         .max_pixels = own.max_pixels,
+                         .min_side = min_side,
                          .max_memory = own.max_memory ? own.max_memory : image_default_memory(own.max_pixels),
                          .allocator = mem_allocator(own.allocator)};
     uint8_t *bytes;
@@ -107,8 +112,8 @@ void image_free(dn_image *image)
 
 dn_pixels image_pixels(const dn_image *image)
 {
-    return (dn_pixels){.pixels = image->pixels, .width = image->width, .height = image->height,
-                       .format = image->format};
+    return (dn_pixels){
+        .pixels = image->pixels, .width = image->width, .height = image->height, .format = image->format};
 }
 
 dn_status image_check_size(const image_input *input, int64_t width, int64_t height, dn_error *error)
@@ -122,8 +127,10 @@ dn_status image_check_size(const image_input *input, int64_t width, int64_t heig
         return fail(error, DN_E_ARGUMENT, "%s: image: %lld x %lld pixels; width and height must be at least %d", label,
                     w, h, (int)input->min_side);
     if (width > input->max_pixels / height)
-        return fail(error, DN_E_LIMIT, "%s: %lld x %lld pixels, more than the limit of %lld; raise max_pixels to read "
-                    "it", label, w, h, (long long)input->max_pixels);
+        return fail(error, DN_E_LIMIT,
+                    "%s: %lld x %lld pixels, more than the limit of %lld; raise max_pixels to read "
+                    "it",
+                    label, w, h, (long long)input->max_pixels);
     if (width > IMAGE_MAX_SIDE || height > IMAGE_MAX_SIDE)
         return fail(error, DN_E_LIMIT, "%s: %lld x %lld pixels; a side may have %d at most", label, w, h,
                     IMAGE_MAX_SIDE);
@@ -134,8 +141,10 @@ dn_status image_check_memory(const image_input *input, uint64_t bytes, dn_error 
 {
     if (bytes <= (uint64_t)input->max_memory)
         return DN_OK;
-    return fail(error, DN_E_LIMIT, "%s: decoding takes %llu bytes, more than the limit of %lld; raise max_memory to "
-                "read it", input->label, (unsigned long long)bytes, (long long)input->max_memory);
+    return fail(error, DN_E_LIMIT,
+                "%s: decoding takes %llu bytes, more than the limit of %lld; raise max_memory to "
+                "read it",
+                input->label, (unsigned long long)bytes, (long long)input->max_memory);
 }
 
 dn_status image_allocate(const image_input *input, int64_t width, int64_t height, int32_t format,

@@ -9,14 +9,14 @@ struct dn_image {
     dn_allocator allocator;
     uint8_t *pixels; /* rows tightly packed */
     int32_t width, height;
-    int32_t format;  /* DN_GRAY8, DN_GRAY16 or DN_RGB8 */
+    int32_t format; /* DN_GRAY8, DN_GRAY16 or DN_RGB8 */
 };
 
 /* An encoded image and the bounds it is decoded within. */
 typedef struct image_input {
     const uint8_t *bytes;
     size_t size;
-    const char *label;  /* file name, for messages */
+    const char *label; /* file name, for messages */
     int64_t max_pixels;
     int64_t max_memory; /* bytes for pixels and decoder */
     int32_t min_side;   /* smaller images are refused before they are decoded; 0 or 1: none */

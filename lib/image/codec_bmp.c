@@ -28,8 +28,8 @@ typedef struct bmp {
     size_t row_bytes, pixels; /* of the file; where its pixels begin */
     uint8_t palette[256][3];  /* RGB */
     int32_t colours;
-    _Bool gray;               /* all colours of the palette are */
-    bit_field fields[3];      /* RGB */
+    _Bool gray;          /* all colours of the palette are */
+    bit_field fields[3]; /* RGB */
 } bmp;
 
 _Bool bmp_recognise(const uint8_t *bytes, size_t size)

@@ -15,7 +15,7 @@
 #include "image/codec.h"
 #include "image/orient.h"
 
-#define MAX_SCANS 100       /* a usual progressive file has 6 to 12; each one costs a pass over the whole image */
+#define MAX_SCANS 100           /* a usual progressive file has 6 to 12; each one costs a pass over the whole image */
 #define DECODER_BYTES (1 << 20) /* of libjpeg itself, rows apart */
 
 /* Markers, as they follow an 0xFF. */
@@ -24,10 +24,10 @@ enum { RST0 = 0xD0, RST7 = 0xD7, EOI = 0xD9, SOS = 0xDA, APP1 = 0xE1, SOF55 = 0x
 /* Counts the zero bytes that stand before markers.  Scans are told from segments, so that zeros at a segment's end do
  * not count. */
 typedef struct padding_walk {
-    size_t at;       /* how far it has come */
+    size_t at; /* how far it has come */
     _Bool in_scan;
-    size_t zeros;    /* counted so far */
-    size_t skipped;  /* by libjpeg, and accounted for */
+    size_t zeros;   /* counted so far */
+    size_t skipped; /* by libjpeg, and accounted for */
 } padding_walk;
 
 typedef struct jpeg_job {
@@ -97,7 +97,9 @@ static void leave_with_message(j_common_ptr common)
         fail_memory(job->error, label);
     else
         fail(job->error, job->status, "%s: %s JPEG file: %s", label,
-             job->status == DN_E_FORMAT ? "damaged" : job->status == DN_E_LIMIT ? "large" : "unsupported",
+             job->status == DN_E_FORMAT  ? "damaged"
+             : job->status == DN_E_LIMIT ? "large"
+                                         : "unsupported",
              what ? what : text);
     longjmp(job->escape, 1);
 }

@@ -11,26 +11,26 @@
 #include "image/pixels.h"
 
 #define SIGNATURE_SIZE 8
-#define MAX_SIDE 0x7FFFFFFF          /* of PNG itself; max_pixels is what bounds an image */
-#define MAX_CHUNK_BYTES (8u << 20)   /* of any chunk that must be held in memory */
-#define CHUNK_FRAME 12               /* length, name and checksum around a chunk's data */
-#define DECODER_BYTES (1 << 18)      /* of libpng and zlib, rows apart */
-#define ROW_BYTES 16                 /* of two rows for each pixel, at most 8 bytes wide */
-#define COMPRESSION 4                /* half of the time of the default 6 or less, about 2 % more bytes */
+#define MAX_SIDE 0x7FFFFFFF        /* of PNG itself; max_pixels is what bounds an image */
+#define MAX_CHUNK_BYTES (8u << 20) /* of any chunk that must be held in memory */
+#define CHUNK_FRAME 12             /* length, name and checksum around a chunk's data */
+#define DECODER_BYTES (1 << 18)    /* of libpng and zlib, rows apart */
+#define ROW_BYTES 16               /* of two rows for each pixel, at most 8 bytes wide */
+#define COMPRESSION 4              /* half of the time of the default 6 or less, about 2 % more bytes */
 
 typedef struct png_job {
     dn_allocator allocator;
     const char *label;
     dn_error *error;
-    dn_status status;       /* why libpng jumped out */
-    _Bool out_of_memory;    /* an allocation failed, whatever libpng made of it */
+    dn_status status;    /* why libpng jumped out */
+    _Bool out_of_memory; /* an allocation failed, whatever libpng made of it */
     png_structp png;
     png_infop info;
     /* reading */
     const image_input *input;
     size_t position;
     dn_image *image;
-    _Bool indexed;          /* the image's rows begin with indices into the palette */
+    _Bool indexed; /* the image's rows begin with indices into the palette */
     /* writing */
     const dn_pixels *view;
     dn_blob *blob;
@@ -160,8 +160,10 @@ static void apply_palette(png_job *job)
         for (size_t x = width; x-- > 0;) {
             int index = row[x];
             if (index >= colours)
-                leave(job->png, fail(job->error, DN_E_FORMAT, "%s: damaged PNG file: a pixel has colour %d of a palette "
-                                     "of %d", job->label, index, colours));
+                leave(job->png, fail(job->error, DN_E_FORMAT,
+                                     "%s: damaged PNG file: a pixel has colour %d of a palette "
+                                     "of %d",
+                                     job->label, index, colours));
             row[3 * x] = palette[index].red;
             row[3 * x + 1] = palette[index].green;
             row[3 * x + 2] = palette[index].blue;
@@ -219,7 +221,7 @@ static void read_guarded(png_job *job)
     png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     /* Nothing but the pixels is wanted: text, profiles, transparency and the like are skipped unparsed. */
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, (png_const_bytep)"tRNS", 1);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, (png_const_bytep) "tRNS", 1);
     png_read_info(png, job->info);
     int64_t width = png_get_image_width(png, job->info), height = png_get_image_height(png, job->info);
     dn_status status = image_allocate(job->input, width, height, choose_format(job),
@@ -232,8 +234,8 @@ static void read_guarded(png_job *job)
 
 dn_status png_decode(const image_input *input, dn_image **out, dn_error *error)
 {
-    png_job job = {.allocator = input->allocator, .label = input->label, .error = error, .status = DN_E_MEMORY,
-                   .input = input};
+    png_job job = {
+        .allocator = input->allocator, .label = input->label, .error = error, .status = DN_E_MEMORY, .input = input};
 
     *out = NULL;
     job.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &job, job_error, job_warning, &job, job_malloc, job_free);

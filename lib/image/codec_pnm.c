@@ -28,7 +28,8 @@ static _Bool is_digit(uint8_t byte)
 
 _Bool pnm_recognise(const uint8_t *bytes, size_t size)
 {
-    return size >= 3 && bytes[0] == 'P' && bytes[1] >= '1' && bytes[1] <= '6' && (is_blank(bytes[2]) || bytes[2] == '#');
+    return size >= 3 && bytes[0] == 'P' && bytes[1] >= '1' && bytes[1] <= '6' &&
+           (is_blank(bytes[2]) || bytes[2] == '#');
 }
 
 static dn_status damaged(const pnm *p, const char *what)
@@ -183,8 +184,11 @@ dn_status pnm_decode(const image_input *input, dn_image **out, dn_error *error)
     const uint64_t samples = (uint64_t)p.width * (uint64_t)p.height * (p.colour ? 3 : 1);
     if (input->size - p.at < least_bytes(&p, samples))
         return truncated(&p);
-    TRY(image_allocate(input, p.width, p.height, p.colour ? DN_RGB8 : p.white > 255 ? DN_GRAY16 : DN_GRAY8, 0, &image,
-                       error));
+    TRY(image_allocate(input, p.width, p.height,
+                       p.colour        ? DN_RGB8
+                       : p.white > 255 ? DN_GRAY16
+                                       : DN_GRAY8,
+                       0, &image, error));
     if (p.text)
         status = read_text(&p, image, (size_t)samples);
     else if (p.bitmap)

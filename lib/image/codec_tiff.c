@@ -17,13 +17,13 @@ typedef struct tiff_job {
     dn_error *error;
     uint64_t position;
     TIFF *tiff;
-    _Bool reading_pixels;   /* from here on a warning means lost data */
-    char complaint[120];    /* libtiff's first; empty: none */
+    _Bool reading_pixels; /* from here on a warning means lost data */
+    char complaint[120];  /* libtiff's first; empty: none */
     uint32_t width, height;
     uint16_t bits, samples, photometric, planar, compression, orientation;
-    uint16_t *colours[3];   /* of a palette: red, green, blue */
-    int32_t colour_shift;   /* from a palette's numbers to 8 bits */
-    uint8_t *buffer;        /* a row, or a tile */
+    uint16_t *colours[3]; /* of a palette: red, green, blue */
+    int32_t colour_shift; /* from a palette's numbers to 8 bits */
+    uint8_t *buffer;      /* a row, or a tile */
     dn_image *image;
 } tiff_job;
 
@@ -97,8 +97,9 @@ static int job_complain(TIFF *tiff, void *user, const char *module, const char *
  * gray where the palette is lost. */
 static _Bool matters(const char *warning)
 {
-    static const char *const tags[] = {"\"ColorMap\"", "\"ExtraSamples\"", "\"FillOrder\"", "\"Orientation\"",
-                                       "\"PhotometricInterpretation\"", "\"Predictor\"", "\"SampleFormat\""};
+    static const char *const tags[] = {
+        "\"ColorMap\"",  "\"ExtraSamples\"", "\"FillOrder\"", "\"Orientation\"", "\"PhotometricInterpretation\"",
+        "\"Predictor\"", "\"SampleFormat\""};
 
     for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
         if (strstr(warning, tags[i]) && strstr(warning, "ignored"))
@@ -159,7 +160,7 @@ static dn_status check_samples(tiff_job *job)
 
 static dn_status check_kind(tiff_job *job)
 {
-    static const uint16_t compressions[] = {COMPRESSION_NONE, COMPRESSION_LZW, COMPRESSION_ADOBE_DEFLATE,
+    static const uint16_t compressions[] = {COMPRESSION_NONE,    COMPRESSION_LZW,      COMPRESSION_ADOBE_DEFLATE,
                                             COMPRESSION_DEFLATE, COMPRESSION_PACKBITS, COMPRESSION_JPEG};
     uint32_t subfile = 0;
     size_t i = 0;
@@ -308,8 +309,8 @@ static uint64_t buffer_bytes(const tiff_job *job)
     uint32_t wide = job->width, high = 1;
     const _Bool tiled = TIFFIsTiled(job->tiff);
 
-    if (tiled && (!TIFFGetField(job->tiff, TIFFTAG_TILEWIDTH, &wide) ||
-                  !TIFFGetField(job->tiff, TIFFTAG_TILELENGTH, &high)))
+    if (tiled &&
+        (!TIFFGetField(job->tiff, TIFFTAG_TILEWIDTH, &wide) || !TIFFGetField(job->tiff, TIFFTAG_TILELENGTH, &high)))
         return 0;
     if (wide == 0 || high == 0 || wide > INT32_MAX || high > INT32_MAX)
         return 0;
@@ -323,8 +324,9 @@ static dn_status read_pixels(tiff_job *job)
 {
     const _Bool colour = job->photometric != PHOTOMETRIC_MINISWHITE && job->photometric != PHOTOMETRIC_MINISBLACK;
     const int32_t format = colour ? DN_RGB8 : job->bits > 8 ? DN_GRAY16 : DN_GRAY8;
-    const uint16_t planes = job->planar != PLANARCONFIG_SEPARATE || job->photometric == PHOTOMETRIC_PALETTE ? 1
-                                                                : (uint16_t)(colour ? 3 : 1);
+    const uint16_t planes = job->planar != PLANARCONFIG_SEPARATE || job->photometric == PHOTOMETRIC_PALETTE
+                                ? 1
+                                : (uint16_t)(colour ? 3 : 1);
     const uint64_t bytes = buffer_bytes(job);
     dn_status status = DN_OK;
 
@@ -352,8 +354,8 @@ static dn_status decode(tiff_job *job)
     TIFFOpenOptionsSetMaxSingleMemAlloc(options, job->input->max_memory);
     TIFFOpenOptionsSetErrorHandlerExtR(options, job_complain, job);
     TIFFOpenOptionsSetWarningHandlerExtR(options, job_warn, job);
-    job->tiff = TIFFClientOpenExt("file", "rm", job, job_read, job_write, job_seek, job_close, job_size, NULL,
-                                  NULL, options);
+    job->tiff = TIFFClientOpenExt("file", "rm", job, job_read, job_write, job_seek, job_close, job_size, NULL, NULL,
+                                  options);
     TIFFOpenOptionsFree(options);
     if (!job->tiff || job->complaint[0])
         return damaged(job);

@@ -11,7 +11,10 @@ typedef struct signature {
     const char *kind;
 } signature;
 
-#define AT(offset, bytes, kind) {(offset), (bytes), sizeof(bytes) - 1, (kind)}
+#define AT(offset, bytes, kind)                      \
+    {                                                \
+        (offset), (bytes), sizeof(bytes) - 1, (kind) \
+    }
 
 /* The first that fits counts. */
 static const signature signatures[] = {
@@ -43,7 +46,10 @@ static const signature signatures[] = {
     AT(0, "SIMPLE  =", "a FITS image"),
     AT(128, "DICM", "a DICOM image"),
     AT(0, "\0\0\1\0", "an icon (ICO)"),
-    AT(0, "\x8A" "MNG", "an MNG animation"),
+    AT(0,
+       "\x8A"
+       "MNG",
+       "an MNG animation"),
     AT(8, "AVI ", "a video (AVI)"),
     AT(0, "\x1A\x45\xDF\xA3", "a video (Matroska)"),
     AT(0, "version https://git-lfs", "a Git LFS pointer (fetch the image itself with `git lfs pull`)"),
@@ -57,18 +63,17 @@ static const signature signatures[] = {
     AT(0, "\x93NUMPY", "a NumPy array"),
     AT(0, "\x89HDF", "an HDF5 file"),
     AT(0, "SQLite format 3", "an SQLite database"),
-    AT(0, "\x7F" "ELF", "a program"),
+    AT(0,
+       "\x7F"
+       "ELF",
+       "a program"),
     AT(0, "\0\5\x16\7", "a file of macOS beside an image (AppleDouble)"),
 };
 
 /* Words that pages and other text begin with, in any case, behind blanks and a byte order mark. */
 static const signature words[] = {
-    AT(0, "<!doctype html", "a web page"),
-    AT(0, "<html", "a web page"),
-    AT(0, "<head", "a web page"),
-    AT(0, "<svg", "an SVG drawing"),
-    AT(0, "<?xml", "an XML file"),
-    AT(0, "{", "a text (JSON)"),
+    AT(0, "<!doctype html", "a web page"), AT(0, "<html", "a web page"),  AT(0, "<head", "a web page"),
+    AT(0, "<svg", "an SVG drawing"),       AT(0, "<?xml", "an XML file"), AT(0, "{", "a text (JSON)"),
 };
 
 static _Bool is_text(const uint8_t *bytes, size_t size)

@@ -131,8 +131,7 @@ dn_status map_resize(const float *source, int32_t size, float *target, int32_t h
                      mem_scratch *scratch, dn_error *error)
 {
     map_rows rows = {target, width};
-    resample_source map = {(const uint8_t *)source, (int64_t)size * (int64_t)sizeof *source, size, size, 1,
-                           SAMPLE_F32};
+    resample_source map = {(const uint8_t *)source, (int64_t)size * (int64_t)sizeof *source, size, size, 1, SAMPLE_F32};
 
     return resample(&map, height, width, store_map_row, &rows, scratch, error);
 }

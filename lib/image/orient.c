@@ -75,14 +75,22 @@ static turn turn_for(int32_t orientation, int64_t width, int64_t height)
     int64_t right = width - 1, bottom = (height - 1) * width;
 
     switch (orientation) {
-    case 2: return (turn){right, -1, width};            /* mirrored left to right */
-    case 3: return (turn){bottom + right, -1, -width};  /* half turn */
-    case 4: return (turn){bottom, 1, -width};           /* mirrored top to bottom */
-    case 5: return (turn){0, width, 1};                 /* transposed */
-    case 6: return (turn){bottom, -width, 1};           /* to be turned clockwise */
-    case 7: return (turn){bottom + right, -width, -1};  /* transposed about the other diagonal */
-    case 8: return (turn){right, width, -1};            /* to be turned counter-clockwise */
-    default: return (turn){0, 1, width};
+    case 2:
+        return (turn){right, -1, width}; /* mirrored left to right */
+    case 3:
+        return (turn){bottom + right, -1, -width}; /* half turn */
+    case 4:
+        return (turn){bottom, 1, -width}; /* mirrored top to bottom */
+    case 5:
+        return (turn){0, width, 1}; /* transposed */
+    case 6:
+        return (turn){bottom, -width, 1}; /* to be turned clockwise */
+    case 7:
+        return (turn){bottom + right, -width, -1}; /* transposed about the other diagonal */
+    case 8:
+        return (turn){right, width, -1}; /* to be turned counter-clockwise */
+    default:
+        return (turn){0, 1, width};
     }
 }
 

@@ -4,12 +4,8 @@
 #include "base/status.h"
 
 static const pixel_layout layouts[] = {
-    [DN_GRAY8] = {1, 1, {0, 0, 0}},
-    [DN_GRAY16] = {1, 2, {0, 0, 0}},
-    [DN_RGB8] = {3, 1, {0, 1, 2}},
-    [DN_BGR8] = {3, 1, {2, 1, 0}},
-    [DN_RGBA8] = {4, 1, {0, 1, 2}},
-    [DN_BGRA8] = {4, 1, {2, 1, 0}},
+    [DN_GRAY8] = {1, 1, {0, 0, 0}}, [DN_GRAY16] = {1, 2, {0, 0, 0}}, [DN_RGB8] = {3, 1, {0, 1, 2}},
+    [DN_BGR8] = {3, 1, {2, 1, 0}},  [DN_RGBA8] = {4, 1, {0, 1, 2}},  [DN_BGRA8] = {4, 1, {2, 1, 0}},
 };
 
 const pixel_layout *image_layout(int32_t format)

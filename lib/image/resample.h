@@ -11,7 +11,7 @@ typedef struct resample_source {
     const uint8_t *pixels; /* first byte of the top row */
     int64_t stride;        /* bytes; may be negative */
     int32_t height, width;
-    int32_t channels;      /* 1, 3 or 4 */
+    int32_t channels; /* 1, 3 or 4 */
     enum sample_type type;
 } resample_source;
 

@@ -45,8 +45,8 @@ static void clip_steps(int64_t start, int64_t step, int64_t low, int64_t high, i
         if (start < low || start >= high)
             to = from;
     } else {
-        int64_t begin = -floor_divide(start - low, step);  /* ceil((low - start) / step) */
-        int64_t stop = -floor_divide(start - high, step);  /* ceil((high - start) / step) */
+        int64_t begin = -floor_divide(start - low, step); /* ceil((low - start) / step) */
+        int64_t stop = -floor_divide(start - high, step); /* ceil((high - start) / step) */
         from = begin > from ? begin : from;
         to = stop < to ? stop : to;
     }

@@ -17,9 +17,9 @@ typedef struct conv_spec {
     int32_t in_c, out_c;
     int32_t kernel_h, kernel_w, stride;
     int32_t pad_top, pad_left, pad_bottom, pad_right; /* smaller than the kernel */
-    int32_t groups;      /* 1, or in_c = out_c (depthwise) */
-    const float *weight; /* (kernel_h, kernel_w, in_c / groups, out_c) */
-    const float *bias;   /* (out_c) */
+    int32_t groups;                                   /* 1, or in_c = out_c (depthwise) */
+    const float *weight;                              /* (kernel_h, kernel_w, in_c / groups, out_c) */
+    const float *bias;                                /* (out_c) */
     const float *packed; /* conv_pack's result: weights as the fast algorithm wants them; NULL without one */
 } conv_spec;
 

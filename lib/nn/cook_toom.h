@@ -21,11 +21,11 @@
 #define COOK_TOOM_TAPS 5                         /* largest r */
 
 typedef struct cook_toom {
-    int32_t taps, pairs, tile; /* r, pairs of points, n = 2 * pairs + 2 */
-    float power[COOK_TOOM_OUTPUTS][COOK_TOOM_PAIRS];  /* a_i^k */
-    float even[COOK_TOOM_PAIRS + 1];                  /* E's coefficients, of x^0, x^2, .. */
-    float rest[COOK_TOOM_PAIRS][COOK_TOOM_PAIRS];     /* [i]: those of E / (x^2 - a_i^2) */
-    double filter[COOK_TOOM_TILE][COOK_TOOM_TAPS];    /* G; rows 0, +a_0, -a_0, +a_1, .. , infinity */
+    int32_t taps, pairs, tile;                       /* r, pairs of points, n = 2 * pairs + 2 */
+    float power[COOK_TOOM_OUTPUTS][COOK_TOOM_PAIRS]; /* a_i^k */
+    float even[COOK_TOOM_PAIRS + 1];                 /* E's coefficients, of x^0, x^2, .. */
+    float rest[COOK_TOOM_PAIRS][COOK_TOOM_PAIRS];    /* [i]: those of E / (x^2 - a_i^2) */
+    double filter[COOK_TOOM_TILE][COOK_TOOM_TAPS];   /* G; rows 0, +a_0, -a_0, +a_1, .. , infinity */
 } cook_toom;
 
 /* taps: 3 or 5. */

@@ -148,8 +148,8 @@ void avgpool_forward(const pool_spec *spec, int32_t in_h, int32_t in_w, const fl
 }
 
 SIMD_CLONES
-static void avgpool_gradient_row(const pool_spec *spec, int32_t in_w, window h, int32_t out_w,
-                                 const float *restrict dy, float *restrict dx)
+static void avgpool_gradient_row(const pool_spec *spec, int32_t in_w, window h, int32_t out_w, const float *restrict dy,
+                                 float *restrict dx)
 {
     size_t channels = (size_t)spec->channels;
     float area = (float)spec->kernel_h * (float)spec->kernel_w;

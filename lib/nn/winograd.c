@@ -34,20 +34,20 @@ _Static_assert(COOK_TOOM_LANES % PRODUCT_LANES == 0, "panels hold whole vectors"
 
 struct plan {
     cook_toom transform;
-    size_t n2;               /* tile^2 */
-    size_t channels, out_c;  /* of the map that tiles are cut from: stride^2 * in_c */
+    size_t n2;                             /* tile^2 */
+    size_t channels, out_c;                /* of the map that tiles are cut from: stride^2 * in_c */
     int32_t in_h, in_w, pad_top, pad_left; /* likewise */
     int32_t out_h, out_w, tiles_x;
-    size_t each;             /* tiles in a view */
-    size_t tiles, group;     /* in all views; in a group, the last of which may be smaller */
-    size_t in_step, out_step;/* floats from one of the n^2 products to the next */
+    size_t each;              /* tiles in a view */
+    size_t tiles, group;      /* in all views; in a group, the last of which may be smaller */
+    size_t in_step, out_step; /* floats from one of the n^2 products to the next */
 
     /* Parts of the scratch, in floats, all multiples of 16: with a stride the blocks (views, in_h, in_w, channels) come
      * first, then a tile at the border, (n, n, channels) or (4, 4, out_c). */
     size_t patch;
-    size_t in_products;      /* (n^2, group, channels), in_step */
-    size_t out_products;     /* (n^2, group, out_c), out_step */
-    size_t transposed;       /* (out_c, channels): weights of one of the n^2 products, for the gradient */
+    size_t in_products;  /* (n^2, group, channels), in_step */
+    size_t out_products; /* (n^2, group, out_c), out_step */
+    size_t transposed;   /* (out_c, channels): weights of one of the n^2 products, for the gradient */
     size_t scratch;
 };
 
@@ -134,8 +134,9 @@ static const float *weight_row(const conv_spec *spec, int32_t y, int32_t x, int3
 
     if (ky >= spec->kernel_h || kx >= spec->kernel_w)
         return NULL;
-    return spec->weight + (((size_t)ky * (size_t)spec->kernel_w + (size_t)kx) * (size_t)spec->in_c +
-                           (size_t)(channel % spec->in_c)) * (size_t)spec->out_c;
+    return spec->weight +
+           (((size_t)ky * (size_t)spec->kernel_w + (size_t)kx) * (size_t)spec->in_c + (size_t)(channel % spec->in_c)) *
+               (size_t)spec->out_c;
 }
 
 #define PACK_BLOCK PRODUCT_WIDEST /* the most output channels that are packed together: those of a panel */
@@ -196,7 +197,7 @@ static void pack_filters(const cook_toom *t, const double (*g)[PACK_BLOCK], int3
         for (int32_t x = 0; x < t->taps; x++)
             filter_row(t->taps, t->filter[i], g + x, t->taps, n, half[x]);
         for (int32_t j = 0; j < t->tile; j++, packed += step) {
-            filter_row(t->taps, t->filter[j], (const double (*)[PACK_BLOCK])half, 1, n, sum);
+            filter_row(t->taps, t->filter[j], (const double(*)[PACK_BLOCK])half, 1, n, sum);
             to_floats(sum, n, packed);
         }
     }
@@ -212,7 +213,7 @@ void winograd_pack(const conv_spec *spec, float *packed)
         for (int32_t first = 0, n; first < spec->out_c; first += n) {
             n = (int32_t)product_panel(spec->out_c - first);
             load_taps(spec, p.transform.taps, channel, first, n, g);
-            pack_filters(&p.transform, (const double (*)[PACK_BLOCK])g, n,
+            pack_filters(&p.transform, (const double(*)[PACK_BLOCK])g, n,
                          packed + (size_t)first * p.channels + (size_t)channel * (size_t)n, p.channels * p.out_c);
         }
 }
@@ -372,8 +373,8 @@ void winograd_forward(const conv_spec *spec, int32_t views, int32_t in_h, int32_
                       enum activation activation, float *y, float *scratch, pool *workers)
 {
     struct plan p = plan_of(spec, views, in_h, in_w);
-    struct group_job job = {spec, &p, 0, 0, x, activation, y, scratch, scratch + p.in_products,
-                            scratch + p.out_products};
+    struct group_job job = {
+        spec, &p, 0, 0, x, activation, y, scratch, scratch + p.in_products, scratch + p.out_products};
 
     if (spec->stride > 1) {
         move_views((struct move_job){spec, &p, in_h, in_w, x, NULL, scratch}, workers);
@@ -402,8 +403,7 @@ static void transpose_panels(const struct plan *p, const float *panels, float *t
     }
 }
 
-static void tile_gradient_in(const struct plan *p, float *patch, size_t tile, const float *dy,
-                             float *products)
+static void tile_gradient_in(const struct plan *p, float *patch, size_t tile, const float *dy, float *products)
 {
     struct place at = place_of(p, tile);
     window h = window_at(at.y, M, 0, M, p->out_h), w = window_at(at.x, M, 0, M, p->out_w);
@@ -419,15 +419,13 @@ static void tile_gradient_in(const struct plan *p, float *patch, size_t tile, co
     cook_toom_output_gradient(&p->transform, patch, dense(M, p->out_c), products, spread(p, p->out_step), p->out_c);
 }
 
-static void tile_gradient_out(const struct plan *p, float *patch, size_t tile, const float *products,
-                              float *dx)
+static void tile_gradient_out(const struct plan *p, float *patch, size_t tile, const float *products, float *dx)
 {
     struct place at = place_of(p, tile);
     int32_t n = p->transform.tile;
     window h = window_at(at.y, M, p->pad_top, n, p->in_h), w = window_at(at.x, M, p->pad_left, n, p->in_w);
 
-    cook_toom_input_gradient(&p->transform, products, spread(p, p->in_step), patch, dense(n, p->channels),
-                             p->channels);
+    cook_toom_input_gradient(&p->transform, products, spread(p, p->in_step), patch, dense(n, p->channels), p->channels);
     window_scatter(h, w, patch, dx + at.view * in_floats(p), p->in_w, p->channels);
 }
 
@@ -446,8 +444,8 @@ void winograd_gradient(const conv_spec *spec, int32_t views, int32_t in_h, int32
         for (size_t k = 0; k < p.n2; k++) {
             transpose_panels(&p, spec->packed + k * p.channels * p.out_c, transposed);
             product((int64_t)count, (int64_t)p.channels, spec->out_c,
-                    (product_factor){out_products + k * p.out_step, spec->out_c, 1}, transposed, (int64_t)p.channels,
-                    0, in_products + k * p.in_step, (int64_t)p.channels);
+                    (product_factor){out_products + k * p.out_step, spec->out_c, 1}, transposed, (int64_t)p.channels, 0,
+                    in_products + k * p.in_step, (int64_t)p.channels);
         }
         for (size_t i = 0; i < count; i++)
             tile_gradient_out(&p, patch, first + i, in_products + i * p.channels, target);

@@ -73,8 +73,7 @@ void positions_project(const positions *p, const float *maps, int32_t cells, flo
 }
 
 /* d' = x' inverse(U) of an upper triangle that is packed row by row: the sum over j of x[j] times row j. */
-SIMD_CLONES static void whiten(const float *restrict x, const float *restrict triangle, int32_t dims,
-                               float *restrict d)
+SIMD_CLONES static void whiten(const float *restrict x, const float *restrict triangle, int32_t dims, float *restrict d)
 {
     memset(d, 0, (size_t)dims * sizeof *d);
     for (int32_t j = 0; j < dims; j++) {
@@ -123,8 +122,8 @@ static void map_row(void *context, int32_t row, int32_t worker)
 
     positions_project(p, job->maps + (size_t)row * width, p->columns, z, centred);
     for (int32_t x = 0; x < p->columns; x++)
-        job->map[(size_t)row * columns + (size_t)x] =
-            positions_distance(p, row * p->columns + x, z + (size_t)x * (size_t)p->dims);
+        job->map[(size_t)row * columns + (size_t)x] = positions_distance(p, row * p->columns + x,
+                                                                         z + (size_t)x * (size_t)p->dims);
 }
 
 void positions_map(const positions *p, const float *maps, float *map, float *scratch, pool *workers)

@@ -13,7 +13,7 @@
 #include "format/safetensors.h"
 
 #define POSITIONS_MAX_DIMS 512
-#define POSITIONS_MAX_SIDE 512         /* rows, columns */
+#define POSITIONS_MAX_SIDE 512 /* rows, columns */
 #define POSITIONS_MAX_CHANNELS 65536
 
 /* Immutable once it is fitted, and then shared. */
@@ -60,11 +60,11 @@ void positions_map(const positions *p, const float *maps, float *map, float *scr
 /* ---- positions_fit.c ---- */
 
 typedef struct positions_options {
-    int32_t dims;        /* at most: no more than there are channels */
-    double prior;        /* rows that the shared covariance counts as */
-    double floor;        /* added to the diagonal of each covariance */
-    double neighbour;    /* weight of the rows of a cell's neighbours, > 0 */
-    int32_t views;       /* of each image, one behind the other in z: each counts as its share of an image */
+    int32_t dims;     /* at most: no more than there are channels */
+    double prior;     /* rows that the shared covariance counts as */
+    double floor;     /* added to the diagonal of each covariance */
+    double neighbour; /* weight of the rows of a cell's neighbours, > 0 */
+    int32_t views;    /* of each image, one behind the other in z: each counts as its share of an image */
 } positions_options;
 positions_options positions_default_options(void);
 

@@ -34,7 +34,7 @@ struct fit {
     float *rows;            /* per worker: (count, dims) */
     double *squares;        /* per worker: two of (dims, dims) */
     size_t rows_stride, squares_stride;
-    _Bool *failed;          /* (cells) */
+    _Bool *failed; /* (cells) */
 };
 
 /* Mean and scatter of one cell. */
@@ -146,9 +146,10 @@ static dn_status run_fit(struct fit *fit, pool *workers, dn_error *error)
     pool_run(workers, cells, factorise_cell, fit);
     for (int32_t cell = 0; cell < cells; cell++)
         if (fit->failed[cell])
-            return fail(error, DN_E_NUMERIC, "the feature maps' covariance at row %d, column %d is not positive: the "
-                        "numbers of the backbone or of the images overflow", cell / fit->p->columns,
-                        cell % fit->p->columns);
+            return fail(error, DN_E_NUMERIC,
+                        "the feature maps' covariance at row %d, column %d is not positive: the "
+                        "numbers of the backbone or of the images overflow",
+                        cell / fit->p->columns, cell % fit->p->columns);
     return DN_OK;
 }
 
@@ -157,8 +158,13 @@ dn_status positions_fit_cells(positions *p, const positions_options *options, co
 {
     size_t dims = (size_t)p->dims, cells = positions_cells(p), threads = (size_t)pool_threads(workers);
     int32_t *members = mem_alloc(&p->allocator, (size_t)n, sizeof *members);
-    struct fit fit = {.p = p, .options = options, .z = z, .members = members, .centre = p->centre,
-                      .factor = p->owned, .rows_stride = mem_padded_floats((size_t)n * dims),
+    struct fit fit = {.p = p,
+                      .options = options,
+                      .z = z,
+                      .members = members,
+                      .centre = p->centre,
+                      .factor = p->owned,
+                      .rows_stride = mem_padded_floats((size_t)n * dims),
                       .squares_stride = 2 * dims * dims};
 
     fit.scatter = mem_alloc(&p->allocator, cells, dims * dims * sizeof *fit.scatter);

@@ -124,10 +124,10 @@ static void run_product(struct product_job job, pool *workers)
 /* What the iteration needs; q and y are (channels, width). */
 struct subspace {
     int32_t channels, width;
-    float *covariance;       /* (channels, channels) */
+    float *covariance; /* (channels, channels) */
     float *q, *y;
-    double *gram, *inverse;  /* (width, width) */
-    double *wide;            /* (width): one row in double */
+    double *gram, *inverse; /* (width, width) */
+    double *wide;           /* (width): one row in double */
 };
 
 SIMD_CLONES static void add_scaled(double *restrict sum, const double *restrict row, double factor, int32_t n)

@@ -93,8 +93,10 @@ static dn_status check_fields(const feature_bank *bank, enum train_role role, co
     TRY(read_bits(file, "belongs_to", ST_I64, sizeof *theirs, own.count, theirs, error));
     for (int64_t i = 0; i < own.count; i++)
         if (own.values[i] != theirs[i])
-            return fail(error, DN_E_STATE, "%s does not belong to these images and options (it was made with other "
-                        "%s): remove it or train without resume", st_label(file), own.names[i]);
+            return fail(error, DN_E_STATE,
+                        "%s does not belong to these images and options (it was made with other "
+                        "%s): remove it or train without resume",
+                        st_label(file), own.names[i]);
     return DN_OK;
 }
 
@@ -118,8 +120,7 @@ static dn_status check_frame(st_file *file, const char *kind, const st_frame *fr
 
     TRY(st_check_header(file, frame, error));
     if (!found || strcmp(found, kind) != 0)
-        return fail(error, DN_E_KIND, "%s: not a %s file: remove it or choose another name", st_label(file),
-                    kind);
+        return fail(error, DN_E_KIND, "%s: not a %s file: remove it or choose another name", st_label(file), kind);
     TRY(st_check_version(file, frame, error));
     return st_check_sum(file, frame, 1, &crc, error);
 }
@@ -157,11 +158,11 @@ static dn_status open_file(const char *path, const char *kind, const st_frame *f
 
 /* ---- the training state ---- */
 
-enum { COUNTERS = 7 }; /* epoch, position, step, generator's state */
+enum { COUNTERS = 7 };              /* epoch, position, step, generator's state */
 #define MAX_STEP ((int64_t)1 << 53) /* more than any training makes */
 
-static void add_state(const train_state *state, const feature_bank *bank, st_writer *writer,
-                      int64_t counters[COUNTERS], double losses[2])
+static void add_state(const train_state *state, const feature_bank *bank, st_writer *writer, int64_t counters[COUNTERS],
+                      double losses[2])
 {
     int64_t dimension = bank->extractor->feature_dim, images = state->images;
     int64_t parameters = (int64_t)train_state_parameters(state);
@@ -237,8 +238,10 @@ static dn_status read_counters(train_state *state, const st_file *file, dn_error
         counters[2] > MAX_STEP || !(counters[3] | counters[4] | counters[5] | counters[6]))
         return fail(error, DN_E_FORMAT, "%s: its counters are invalid: remove it to train anew", st_label(file));
     if (counters[0] + (counters[1] > 0) > state->options->epochs)
-        return fail(error, DN_E_STATE, "%s is at epoch %" PRId64 ", beyond epochs = %d: ask for more epochs, or "
-                    "remove it", st_label(file), counters[0] + (counters[1] > 0), state->options->epochs);
+        return fail(error, DN_E_STATE,
+                    "%s is at epoch %" PRId64 ", beyond epochs = %d: ask for more epochs, or "
+                    "remove it",
+                    st_label(file), counters[0] + (counters[1] > 0), state->options->epochs);
     state->epoch = (int32_t)counters[0];
     state->position = counters[1];
     state->optimiser->step = counters[2];

@@ -159,8 +159,11 @@ static _Bool wants_jitter(const dn_train_options *options)
 static dn_status compute_views(const feature_bank *bank, int32_t canvas, int32_t images, int32_t first, int32_t views,
                                float *features, dn_error *error)
 {
-    view_batch batch = {.images = images, .views = views, .canvases = bank->canvases + canvas,
-                        .angles = bank->angles + first, .own_angles = 1,
+    view_batch batch = {.images = images,
+                        .views = views,
+                        .canvases = bank->canvases + canvas,
+                        .angles = bank->angles + first,
+                        .own_angles = 1,
                         .jitters = wants_jitter(bank->options) ? bank->jitters + first : NULL};
     size_t floats = (size_t)views * dimension_of(bank);
     char label[TRAIN_LABEL];

@@ -14,21 +14,21 @@
 
 typedef struct feature_bank {
     dn_allocator allocator;
-    const dn_extractor *extractor;   /* borrowed, like the next three */
+    const dn_extractor *extractor; /* borrowed, like the next three */
     const dn_train_options *options;
-    const train_images *images;      /* split */
+    const train_images *images; /* split */
     pool *workers;
-    int32_t views;     /* of each image: options.bank, or batch_views where they only serve the standardisation */
+    int32_t views; /* of each image: options.bank, or batch_views where they only serve the standardisation */
     view_features stage;
-    struct bank_canvas *loaded;      /* (BANK_CANVASES) */
-    const uint16_t **canvases;       /* (BANK_CANVASES): theirs */
-    double *angles;                  /* of the views that are being computed */
-    view_jitter *jitters;            /* likewise */
+    struct bank_canvas *loaded; /* (BANK_CANVASES) */
+    const uint16_t **canvases;  /* (BANK_CANVASES): theirs */
+    double *angles;             /* of the views that are being computed */
+    view_jitter *jitters;       /* likewise */
 
-    float *rows;       /* (train_count, views, dim), not standardised; NULL if not needed or not yet begun */
-    int32_t filled;    /* training images whose rows are complete */
-    float *mean;       /* (dim); NULL until known */
-    float *deviation;  /* (dim), behind the mean */
+    float *rows;      /* (train_count, views, dim), not standardised; NULL if not needed or not yet begun */
+    int32_t filled;   /* training images whose rows are complete */
+    float *mean;      /* (dim); NULL until known */
+    float *deviation; /* (dim), behind the mean */
 } feature_bank;
 
 /* A bank without rows.  images: split. */

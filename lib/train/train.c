@@ -34,7 +34,8 @@ dn_status trainer_create(dn_extractor *extractor, const dn_train_options *option
     if (options->flow && extractor->feature_dim % 2 != 0)
         return fail(error, DN_E_ARGUMENT,
                     "the backbone %s gives %d numbers per view, but the flow couples two halves: an even number is "
-                    "needed; use another number of scales", extractor->name, extractor->feature_dim);
+                    "needed; use another number of scales",
+                    extractor->name, extractor->feature_dim);
     dn_trainer *t = mem_zalloc(&allocator, 1, sizeof *t);
     if (!t)
         return fail_memory(error, "a trainer");
@@ -224,8 +225,7 @@ dn_status trainer_model(dn_trainer *t, dn_model **out, dn_error *error)
 
     *out = NULL;
     if ((t->options.positions && !t->positions.density) ||
-        (t->options.flow &&
-         (!t->state || !t->bank->mean || (t->state->epoch == 0 && t->options.epochs > 0))))
+        (t->options.flow && (!t->state || !t->bank->mean || (t->state->epoch == 0 && t->options.epochs > 0))))
         return fail(error, DN_E_STATE, "no epoch of training has gone well yet: there is no model");
     return train_make_model(t, &nobody, out, error);
 }

@@ -16,8 +16,10 @@ void train_images_init(train_images *images, int32_t size, const dn_train_option
                        const dn_allocator *allocator)
 {
     *images = (train_images){.allocator = *allocator, .size = size};
-    images->files = (dn_image_options){.struct_size = sizeof images->files, .max_pixels = options->max_pixels,
-                                       .max_bytes = options->max_bytes, .max_memory = options->max_memory,
+    images->files = (dn_image_options){.struct_size = sizeof images->files,
+                                       .max_pixels = options->max_pixels,
+                                       .max_bytes = options->max_bytes,
+                                       .max_memory = options->max_memory,
                                        .allocator = &images->allocator};
 }
 

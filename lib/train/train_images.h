@@ -14,12 +14,12 @@ typedef struct train_image {
 typedef struct train_images {
     dn_allocator allocator;
     dn_image_options files; /* how they are decoded */
-    int32_t size;      /* side of a canvas */
-    train_image *list; /* (count), in order of addition */
+    int32_t size;           /* side of a canvas */
+    train_image *list;      /* (count), in order of addition */
     int32_t count, capacity;
 
     /* Made by train_images_split: no image can be added after it. */
-    int32_t *split;    /* (count): training images first, then held-out ones, each in order of addition */
+    int32_t *split; /* (count): training images first, then held-out ones, each in order of addition */
     int32_t train_count, holdout_count;
 } train_images;
 

@@ -10,14 +10,18 @@
 #include "differnet/score.h"
 #include "train/trainer.h"
 
-static const char *const preset_names[] = {[DN_PRESET_COMPACT] = "compact", [DN_PRESET_PAPER] = "paper",
-                                           [DN_PRESET_FAST] = "fast"};
+static const char *const preset_names[] = {
+    [DN_PRESET_COMPACT] = "compact", [DN_PRESET_PAPER] = "paper", [DN_PRESET_FAST] = "fast"};
 
 /* A model with the flow alone, or without any density yet. */
 static dn_status bare_model(dn_trainer *t, dn_model **out, dn_error *error)
 {
-    model_facts facts = {.views = 1, .angles = t->options.angles, .standardized = t->options.standardize,
-                         .train_images = t->images.count, .seed = t->options.seed, .final_loss = (double)NAN};
+    model_facts facts = {.views = 1,
+                         .angles = t->options.angles,
+                         .standardized = t->options.standardize,
+                         .train_images = t->images.count,
+                         .seed = t->options.seed,
+                         .final_loss = (double)NAN};
     dn_flow *flow;
 
     snprintf(facts.library, sizeof facts.library, "%d.%d.%d", DN_VERSION_MAJOR, DN_VERSION_MINOR, DN_VERSION_PATCH);
@@ -60,8 +64,8 @@ static dn_status score_image(dn_trainer *t, dn_scorer *scorer, int32_t image, ui
     return DN_OK;
 }
 
-static dn_status score_all(dn_trainer *t, dn_scorer *scorer, uint16_t *buffer, double *scores,
-                           const train_watch *watch, dn_error *error)
+static dn_status score_all(dn_trainer *t, dn_scorer *scorer, uint16_t *buffer, double *scores, const train_watch *watch,
+                           dn_error *error)
 {
     for (int32_t i = 0; i < t->images.holdout_count; i++) {
         TRY(train_report(watch, DN_PHASE_HOLDOUT, i, t->images.holdout_count, t->state->loss, error));

@@ -51,8 +51,10 @@ dn_train_options train_default_options(void)
 }
 
 static const option_range ranges[] = {
+/* clang-format off */
 #define ENTRY(field, type, low, high, ends, role) \
     {#field, offsetof(dn_train_options, field), type, low, high, ends, TRAIN_DECIDES_##role, NULL}
+/* clang-format on */
 #define INTEGER(field, low, high, role) ENTRY(field, OPTION_INT32, low, high, OPTION_CLOSED, role)
 #define REAL(field, low, high, ends, role) ENTRY(field, OPTION_DOUBLE, low, high, OPTION_##ends, role)
     ENTRY(seed, OPTION_UINT64, 0, 0, OPTION_CLOSED, BANK),
@@ -97,7 +99,8 @@ dn_status train_options_check(const dn_train_options *options, dn_error *error)
 {
     TRY(options_check(options, "dn_train_options", ranges, OPTION_COUNT(ranges), error));
     if (!options->flow && !options->positions)
-        return fail(error, DN_E_ARGUMENT, "dn_train_options: flow and positions are both 0: one density must be learned");
+        return fail(error, DN_E_ARGUMENT,
+                    "dn_train_options: flow and positions are both 0: one density must be learned");
     return DN_OK;
 }
 

@@ -14,9 +14,9 @@
 #define PROJECTION_ROWS 16384
 #define PROJECTION_VIEWS 64
 
-#define FOLDS 10           /* at most */
-#define BATCH 16           /* views between two looks at the watcher */
-#define MAP_SHARE 0.95     /* of good images whose map stays below the scale */
+#define FOLDS 10       /* at most */
+#define BATCH 16       /* views between two looks at the watcher */
+#define MAP_SHARE 0.95 /* of good images whose map stays below the scale */
 
 /* What the fit needs and makes on its way. */
 struct fit {
@@ -28,25 +28,25 @@ struct fit {
     maps_geometry grid;
     positions *density;
     uint64_t seed;
-    int32_t copies;      /* of each image, beside itself (light.h) */
-    int32_t views;       /* images and copies: an image's own view comes first among its copies */
+    int32_t copies; /* of each image, beside itself (light.h) */
+    int32_t views;  /* images and copies: an image's own view comes first among its copies */
     int32_t folds;
-    int32_t *fold;       /* (views): which fold a view is in, that of its image */
-    float *z;            /* (views, cells, dims) */
-    uint16_t *canvases;  /* per worker: (size, size, 3) */
-    float *scratch;      /* per worker: maps, then what position_features needs */
+    int32_t *fold;      /* (views): which fold a view is in, that of its image */
+    float *z;           /* (views, cells, dims) */
+    uint16_t *canvases; /* per worker: (size, size, 3) */
+    float *scratch;     /* per worker: maps, then what position_features needs */
     size_t canvas_stride, scratch_stride;
-    dn_error *errors;    /* (BATCH) */
+    dn_error *errors; /* (BATCH) */
 
     /* Of the pass over the views that is running. */
-    int32_t first;       /* view of task 0, or its number among those of the projection */
-    int32_t selected;    /* views that the projection is found from */
-    int32_t cells_each;  /* cells of each of them */
-    float *rows;         /* (selected * cells_each, channels) */
+    int32_t first;      /* view of task 0, or its number among those of the projection */
+    int32_t selected;   /* views that the projection is found from */
+    int32_t cells_each; /* cells of each of them */
+    float *rows;        /* (selected * cells_each, channels) */
 
-    int32_t left_out;    /* fold that is scored */
+    int32_t left_out;       /* fold that is scored */
     position_level *levels; /* (count) */
-    double *peaks;       /* (count) */
+    double *peaks;          /* (count) */
 };
 
 static size_t grid_cells(const struct fit *fit)
@@ -112,7 +112,7 @@ static void project_view(void *context, int32_t task, int32_t worker)
 
 /* Runs a function for views 0 .. count - 1, BATCH at a time. */
 static dn_status for_views(struct fit *fit, int32_t count, int64_t before, int64_t total, pool_function function,
-                            dn_error *error)
+                           dn_error *error)
 {
     for (fit->first = 0; fit->first < count; fit->first += BATCH) {
         int32_t now = count - fit->first < BATCH ? count - fit->first : BATCH;
@@ -135,7 +135,8 @@ static dn_status project_views(struct fit *fit, dn_error *error)
     fit->selected = count < PROJECTION_VIEWS ? count : PROJECTION_VIEWS;
     fit->cells_each = PROJECTION_ROWS / fit->selected < cells ? PROJECTION_ROWS / fit->selected : cells;
     int64_t total = (int64_t)fit->selected + count;
-    fit->rows = mem_alloc(&fit->allocator, (size_t)fit->selected * (size_t)fit->cells_each, channels * sizeof *fit->rows);
+    fit->rows = mem_alloc(&fit->allocator, (size_t)fit->selected * (size_t)fit->cells_each,
+                          channels * sizeof *fit->rows);
     if (!fit->rows)
         return fail_memory(error, "the feature maps");
     dn_status status = for_views(fit, fit->selected, 0, total, take_rows, error);
@@ -190,8 +191,8 @@ static dn_status cross_fit(struct fit *fit, const positions_options *options, dn
 {
     for (fit->left_out = 0; fit->left_out < fit->folds; fit->left_out++) {
         TRY(train_report(fit->watch, DN_PHASE_POSITIONS, fit->left_out, fit->folds + 1, (double)NAN, error));
-        TRY(positions_fit_cells(fit->density, options, fit->z, fit->views, fit->fold, fit->left_out,
-                                fit->workers, error));
+        TRY(positions_fit_cells(fit->density, options, fit->z, fit->views, fit->fold, fit->left_out, fit->workers,
+                                error));
         pool_run(fit->workers, fit->images->count, score_image, fit);
     }
     return DN_OK;
@@ -266,14 +267,21 @@ dn_status train_positions(const dn_extractor *extractor, const dn_train_options 
                           pool *workers, const train_watch *watch, const dn_allocator *allocator,
                           trained_positions *out, dn_error *error)
 {
-    struct fit fit = {.extractor = extractor, .images = images, .workers = workers, .watch = watch,
-                      .allocator = *allocator, .grid = maps_of(extractor), .seed = options->seed};
+    struct fit fit = {.extractor = extractor,
+                      .images = images,
+                      .workers = workers,
+                      .watch = watch,
+                      .allocator = *allocator,
+                      .grid = maps_of(extractor),
+                      .seed = options->seed};
     int32_t dims = options->position_dims < fit.grid.channels ? options->position_dims : fit.grid.channels;
 
     *out = (trained_positions){.allocator = *allocator};
     if (fit.grid.rows > POSITIONS_MAX_SIDE || fit.grid.columns > POSITIONS_MAX_SIDE)
-        return fail(error, DN_E_LIMIT, "feature maps of %d x %d cells: at most %d x %d are handled; use a smaller "
-                    "input_size", fit.grid.rows, fit.grid.columns, POSITIONS_MAX_SIDE, POSITIONS_MAX_SIDE);
+        return fail(error, DN_E_LIMIT,
+                    "feature maps of %d x %d cells: at most %d x %d are handled; use a smaller "
+                    "input_size",
+                    fit.grid.rows, fit.grid.columns, POSITIONS_MAX_SIDE, POSITIONS_MAX_SIDE);
     fit.copies = options->light ? light_copies(images->count) : 0;
     if (images->count > INT32_MAX / (fit.copies + 1))
         return fail(error, DN_E_LIMIT, "%d images are too many for the density at every position", images->count);

@@ -49,8 +49,13 @@ static dn_flow_options flow_options(const train_state *state, int32_t dimension)
 {
     const dn_train_options *o = state->options;
 
-    return (dn_flow_options){.struct_size = sizeof(dn_flow_options), .dimension = dimension, .blocks = o->blocks,
-                             .hidden = o->hidden, .clamp = o->clamp, .seed = o->seed, .allocator = &state->allocator};
+    return (dn_flow_options){.struct_size = sizeof(dn_flow_options),
+                             .dimension = dimension,
+                             .blocks = o->blocks,
+                             .hidden = o->hidden,
+                             .clamp = o->clamp,
+                             .seed = o->seed,
+                             .allocator = &state->allocator};
 }
 
 static dn_status begin(train_state *state, int32_t dimension, dn_error *error)
@@ -135,8 +140,8 @@ dn_status train_state_step(train_state *state, feature_bank *bank, pool *workers
     if (seen == 0)
         rng_permutation(&generator, state->order, (uint32_t)state->images);
     TRY(feature_bank_draw(bank, state->order + seen, count, &generator, state->rows, error));
-    state->optimiser->options.learning_rate =
-        schedule_rate(o->schedule, o->learning_rate, state->optimiser->step, total_steps(state));
+    state->optimiser->options.learning_rate = schedule_rate(o->schedule, o->learning_rate, state->optimiser->step,
+                                                            total_steps(state));
     double loss = flow_train_step(state->optimiser, state->rows, count * o->batch_views, NULL, workers);
     if (!isfinite(loss))
         return diverge(state, error);

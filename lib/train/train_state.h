@@ -9,10 +9,10 @@
 typedef struct train_state {
     dn_allocator allocator;
     const dn_train_options *options; /* borrowed */
-    int32_t images;            /* training images */
+    int32_t images;                  /* training images */
     dn_flow *flow;
     flow_optimiser *optimiser; /* its options.learning_rate is that of the last step */
-    float *rows;      /* (images of a step * batch_views, dim) */
+    float *rows;               /* (images of a step * batch_views, dim) */
 
     int32_t epoch;    /* epochs that went well */
     int64_t position; /* images that the epoch in progress has seen, over all its passes; 0: between epochs */

@@ -14,14 +14,14 @@ struct dn_trainer {
     dn_extractor *extractor;  /* reference */
     dn_train_options options; /* `checkpoint` and `runner` are the trainer's own copies */
     dn_runner runner;
-    char *bank_path;          /* checkpoint + ".bank"; NULL without a checkpoint */
-    pool *workers;            /* own; NULL: the caller alone */
+    char *bank_path; /* checkpoint + ".bank"; NULL without a checkpoint */
+    pool *workers;   /* own; NULL: the caller alone */
     train_images images;
 
     /* Made by the first run. */
     trained_positions positions; /* empty without options.positions */
-    feature_bank *bank;       /* NULL without options.flow; likewise the state */
-    _Bool bank_saved;         /* its rows are in their file */
+    feature_bank *bank;          /* NULL without options.flow; likewise the state */
+    _Bool bank_saved;            /* its rows are in their file */
     train_state *state;
     dn_error error;
     atomic_int in_use; /* 1: a call is in progress */

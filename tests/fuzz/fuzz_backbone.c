@@ -64,20 +64,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 uint8_t *fuzz_seed(int index, size_t *size)
 {
     /* Convolution, depthwise convolution, both poolings, two taps. */
-    static const char listed[] =
-        "{\"__metadata__\":{\"note\":\"\\u00e9\",\"differnet.layers\":\"["
-        "{\\\"op\\\":\\\"conv\\\",\\\"weight\\\":\\\"a\\\",\\\"bias\\\":\\\"ab\\\","
-        "\\\"stride\\\":2,\\\"pad\\\":[0,1,0,1]},"
-        "{\\\"op\\\":\\\"relu6\\\"},"
-        "{\\\"op\\\":\\\"conv\\\",\\\"weight\\\":\\\"d\\\",\\\"groups\\\":2,\\\"pad\\\":1},"
-        "{\\\"op\\\":\\\"relu\\\",\\\"tap\\\":true},"
-        "{\\\"op\\\":\\\"maxpool\\\",\\\"kernel\\\":3,\\\"stride\\\":2,\\\"pad\\\":1},"
-        "{\\\"op\\\":\\\"avgpool\\\",\\\"kernel\\\":2,\\\"stride\\\":2},"
-        "{\\\"op\\\":\\\"conv\\\",\\\"weight\\\":\\\"p\\\",\\\"tap\\\":true}]\"},"
-        "\"a\":{\"dtype\":\"F32\",\"shape\":[2,3,3,3],\"data_offsets\":[0,216]},"
-        "\"ab\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[216,224]},"
-        "\"d\":{\"dtype\":\"F32\",\"shape\":[2,1,3,3],\"data_offsets\":[224,296]},"
-        "\"p\":{\"dtype\":\"F16\",\"shape\":[4,2,1,1],\"data_offsets\":[296,312]}}";
+    static const char listed[] = "{\"__metadata__\":{\"note\":\"\\u00e9\",\"differnet.layers\":\"["
+                                 "{\\\"op\\\":\\\"conv\\\",\\\"weight\\\":\\\"a\\\",\\\"bias\\\":\\\"ab\\\","
+                                 "\\\"stride\\\":2,\\\"pad\\\":[0,1,0,1]},"
+                                 "{\\\"op\\\":\\\"relu6\\\"},"
+                                 "{\\\"op\\\":\\\"conv\\\",\\\"weight\\\":\\\"d\\\",\\\"groups\\\":2,\\\"pad\\\":1},"
+                                 "{\\\"op\\\":\\\"relu\\\",\\\"tap\\\":true},"
+                                 "{\\\"op\\\":\\\"maxpool\\\",\\\"kernel\\\":3,\\\"stride\\\":2,\\\"pad\\\":1},"
+                                 "{\\\"op\\\":\\\"avgpool\\\",\\\"kernel\\\":2,\\\"stride\\\":2},"
+                                 "{\\\"op\\\":\\\"conv\\\",\\\"weight\\\":\\\"p\\\",\\\"tap\\\":true}]\"},"
+                                 "\"a\":{\"dtype\":\"F32\",\"shape\":[2,3,3,3],\"data_offsets\":[0,216]},"
+                                 "\"ab\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[216,224]},"
+                                 "\"d\":{\"dtype\":\"F32\",\"shape\":[2,1,3,3],\"data_offsets\":[224,296]},"
+                                 "\"p\":{\"dtype\":\"F16\",\"shape\":[4,2,1,1],\"data_offsets\":[296,312]}}";
 
     return index == 0 ? fuzz_container(listed, 312, size) : NULL;
 }

@@ -51,7 +51,10 @@ static uint8_t *png_seed(int32_t format, size_t *size)
     return bytes;
 }
 
-#define TEXT(head) {head, sizeof(head) - 1}
+#define TEXT(head)             \
+    {                          \
+        head, sizeof(head) - 1 \
+    }
 #define ZERO "\0\0\0\0"
 #define BYTE(low) low "\0\0\0" /* of 32 bits */
 
@@ -69,11 +72,15 @@ static const struct {
     TEXT("P6 9 7 65535\n"),
     /* File header, header: 24 bits; 1 bit and top down; 16 bits with masks; OS/2. */
     TEXT("BM" ZERO ZERO BYTE("\x36") BYTE("\x28") BYTE("\x9") BYTE("\x7") "\1\0\x18\0" ZERO ZERO ZERO ZERO ZERO ZERO),
-    TEXT("BM" ZERO ZERO BYTE("\x3E") BYTE("\x28") BYTE("\x9") "\xF9\xFF\xFF\xFF" "\1\0\1\0" ZERO ZERO ZERO ZERO
-         BYTE("\2") ZERO ZERO "\xFF\xFF\xFF\0"),
-    TEXT("BM" ZERO ZERO BYTE("\x42") BYTE("\x28") BYTE("\x9") BYTE("\x7") "\1\0\x10\0" BYTE("\3") ZERO ZERO ZERO ZERO
-         ZERO "\0\xF8\0\0" "\xE0\7\0\0" "\x1F\0\0\0"),
-    TEXT("BM" ZERO ZERO BYTE("\x20") BYTE("\x0C") "\x9\0\7\0\1\0\1\0" "\0\0\0\xFF\xFF\xFF"),
+    TEXT("BM" ZERO ZERO BYTE("\x3E") BYTE("\x28") BYTE("\x9") "\xF9\xFF\xFF\xFF"
+                                                              "\1\0\1\0" ZERO ZERO ZERO ZERO BYTE("\2") ZERO ZERO
+         "\xFF\xFF\xFF\0"),
+    TEXT("BM" ZERO ZERO BYTE("\x42") BYTE("\x28") BYTE("\x9") BYTE("\x7") "\1\0\x10\0" BYTE("\3")
+             ZERO ZERO ZERO ZERO ZERO "\0\xF8\0\0"
+                                      "\xE0\7\0\0"
+                                      "\x1F\0\0\0"),
+    TEXT("BM" ZERO ZERO BYTE("\x20") BYTE("\x0C") "\x9\0\7\0\1\0\1\0"
+                                                  "\0\0\0\xFF\xFF\xFF"),
 };
 
 /* Directories of TIFFs: tag and value, up to a zero.  The pixels stand at 256: gray; 16 bits; RGB in one tile, to be

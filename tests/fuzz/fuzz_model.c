@@ -110,7 +110,8 @@ uint8_t *fuzz_seed(int index, size_t *size)
     for (int i = 0; i < 3; i++)
         fuzz_require(dn_trainer_add_pixels(trainer, &image) == DN_OK, "image");
     fuzz_require(dn_trainer_run(trainer, NULL, NULL, &model) == DN_OK, "training");
-    fuzz_require(dn_model_save_memory(model, index % 2 ? DN_STORAGE_F16 : DN_STORAGE_F32, &blob, NULL) == DN_OK, "saving");
+    fuzz_require(dn_model_save_memory(model, index % 2 ? DN_STORAGE_F16 : DN_STORAGE_F32, &blob, NULL) == DN_OK,
+                 "saving");
     *size = dn_blob_size(blob);
     uint8_t *bytes = malloc(*size);
     fuzz_require(bytes != NULL, "memory");

@@ -74,7 +74,9 @@ static void put_floats(buffer *to, int count)
 }
 
 #define REBUILD "ctorch._utils\n_rebuild_tensor_v2\n("
-#define HOOKS "\x89" "ccollections\nOrderedDict\n)RtR"
+#define HOOKS \
+    "\x89"    \
+    "ccollections\nOrderedDict\n)RtR"
 
 /* The storage's persistent id.  legacy: with the view that the format before 1.6 may have. */
 static void put_storage(buffer *to, const char *key, int count, const char *view)
@@ -82,7 +84,8 @@ static void put_storage(buffer *to, const char *key, int count, const char *view
     put_text(to, "(U\7storagectorch\nFloatStorage\nX\1");
     put(to, "\0\0\0", 3);
     put_text(to, key);
-    put_text(to, "\x8C\3" "cpuK");
+    put_text(to, "\x8C\3"
+                 "cpuK");
     put_number(to, (uint64_t)count, 1);
     put_text(to, view);
     put_text(to, "tQ");
@@ -98,9 +101,11 @@ static void put_state_dict(buffer *to, const char *view)
     put_text(to, HOOKS "U\1bctorch._utils\n_rebuild_parameter\n(" REBUILD);
     put_storage(to, "1", 2, view);
     put(to, "K\0K\2\x85q\2K\1\x85", 10);
-    put_text(to, HOOKS "\x88" "ccollections\nOrderedDict\n)RtRu}bX\1");
+    put_text(to, HOOKS "\x88"
+                       "ccollections\nOrderedDict\n)RtRu}bX\1");
     put(to, "\0\0\0e", 4);
-    put_text(to, "](NI-12\n\x8A\x0A" "ABCDEFGHIJG12345678es.");
+    put_text(to, "](NI-12\n\x8A\x0A"
+                 "ABCDEFGHIJG12345678es.");
 }
 
 static void put_entry(buffer *directory, buffer *to, const char *name, const buffer *content, int deflated)
@@ -109,10 +114,13 @@ static void put_entry(buffer *directory, buffer *to, const char *name, const buf
     uint32_t place = (uint32_t)to->size, crc = (uint32_t)crc32(0, content->bytes, (uInt)content->size);
 
     if (deflated) {
-        z_stream stream = {.next_in = (uint8_t *)(uintptr_t)content->bytes, .avail_in = (uInt)content->size,
-                           .next_out = packed.bytes, .avail_out = sizeof packed.bytes};
+        z_stream stream = {.next_in = (uint8_t *)(uintptr_t)content->bytes,
+                           .avail_in = (uInt)content->size,
+                           .next_out = packed.bytes,
+                           .avail_out = sizeof packed.bytes};
         fuzz_require(deflateInit2(&stream, 9, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK &&
-                     deflate(&stream, Z_FINISH) == Z_STREAM_END, "deflate");
+                         deflate(&stream, Z_FINISH) == Z_STREAM_END,
+                     "deflate");
         packed.size = stream.total_out;
         deflateEnd(&stream);
     }
@@ -180,7 +188,9 @@ static void make_legacy(buffer *to)
     put_text(to, "\x80\2\x8A\x0A\x6C\xFC\x9C\x46\xF9\x20\x6A\xA8\x50\x19.\x80\2M\xE9\3.");
     put_text(to, "\x80\2}U\x0Dlittle_endian\x88s.");
     put_state_dict(to, "N");
-    put_text(to, "\x80\2](U\1" "0U\1" "1e.");
+    put_text(to, "\x80\2](U\1"
+                 "0U\1"
+                 "1e.");
     put_number(to, 6, 8);
     put_floats(to, 6);
     put_number(to, 2, 8);
@@ -205,7 +215,10 @@ static void put_file(buffer *to, const char *name, const buffer *content)
     size_t rest = content->size;
 
     memcpy(header, name, strlen(name));
-    memcpy(header + 257, "ustar\0" "00", 8);
+    memcpy(header + 257,
+           "ustar\0"
+           "00",
+           8);
     header[156] = '0';
     for (int i = 10; i >= 0; i--, rest /= 8)
         header[124 + i] = (uint8_t)('0' + rest % 8);
@@ -222,8 +235,12 @@ static void make_tar(buffer *to)
 
     info.size = pickle.size = tensors.size = storages.size = 0;
     put_text(&info, "\x80\2}U\x0Dlittle_endian\x88s.");
-    put_text(&pickle, "\x80\2" "ccollections\nOrderedDict\n](](U\1wU\2" "11Qe](U\1bU\2" "12Qee\x85R.");
-    put_text(&tensors, "\x80\2K\2.\x80\2(K\x0BK\x15" "ctorch\nFloatTensor\nt.");
+    put_text(&pickle, "\x80\2"
+                      "ccollections\nOrderedDict\n](](U\1wU\2"
+                      "11Qe](U\1bU\2"
+                      "12Qee\x85R.");
+    put_text(&tensors, "\x80\2K\2.\x80\2(K\x0BK\x15"
+                       "ctorch\nFloatTensor\nt.");
     static const uint8_t shape[] = {4, 2, 3, 1, 1, 3, 1, 1, 1, 0};
     for (size_t i = 0; i < sizeof shape; i++)
         put_number(&tensors, shape[i], 8);
@@ -279,11 +296,10 @@ static void refuse_cuts(const buffer *made, size_t whole)
 
 uint8_t *fuzz_seed(int index, size_t *size)
 {
-    static const char listed[] =
-        "{\"w\":{\"dtype\":\"F16\",\"shape\":[2,3,1,1],\"data_offsets\":[0,12]},"
-        "\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[12,16]},"
-        "\"n\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[16,24]},"
-        "\"__metadata__\":{\"name\":\"n\",\"differnet.layers\":\"[]\"}}";
+    static const char listed[] = "{\"w\":{\"dtype\":\"F16\",\"shape\":[2,3,1,1],\"data_offsets\":[0,12]},"
+                                 "\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[12,16]},"
+                                 "\"n\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[16,24]},"
+                                 "\"__metadata__\":{\"name\":\"n\",\"differnet.layers\":\"[]\"}}";
     static buffer made;
 
     made.size = 0;

@@ -134,8 +134,8 @@ static void truncate_end(input *in)
 
 static void mutate(input *in)
 {
-    static void (*const mutations[])(input *) = {flip_bit, flip_bit, set_byte, change_digit, change_digit,
-                                                 delete_range, insert_range, truncate_end};
+    static void (*const mutations[])(input *) = {flip_bit,     flip_bit,     set_byte,     change_digit,
+                                                 change_digit, delete_range, insert_range, truncate_end};
 
     for (uint64_t steps = 1 + random_below(4); steps > 0 && in->size > 0; steps--)
         mutations[random_below(sizeof mutations / sizeof *mutations)](in);

@@ -240,8 +240,8 @@ static bool fill(unpickler *self, size_t start, enum value_kind kind)
         return false;
     target = self->stack[start - 1];
     if (target->kind != kind || (kind == VALUE_DICT && count % 2 != 0))
-        return refuse_format(self, kind == VALUE_DICT ? "items for what is no dictionary"
-                                                      : "items for what is no list");
+        return refuse_format(self,
+                             kind == VALUE_DICT ? "items for what is no dictionary" : "items for what is no list");
     for (size_t i = 0; i < count; i++)
         if (!unpickle_append(self, target, self->stack[start + i]))
             return false;
@@ -312,9 +312,10 @@ static bool push_global(unpickler *self, const text *module, const text *name)
     value *made = global ? unpickle_make(self, VALUE_GLOBAL) : NULL;
 
     if (!global)
-        unpickle_refuse(self, DN_E_UNSUPPORTED, "refers to %s.%s, which plain tensors do not need (nothing was "
-                        "executed); save model.state_dict() alone", text_shown(module, shown_module, 64),
-                        text_shown(name, shown_name, 64));
+        unpickle_refuse(self, DN_E_UNSUPPORTED,
+                        "refers to %s.%s, which plain tensors do not need (nothing was "
+                        "executed); save model.state_dict() alone",
+                        text_shown(module, shown_module, 64), text_shown(name, shown_name, 64));
     if (made)
         made->global = global;
     return push(self, made);
@@ -460,8 +461,10 @@ static bool step(unpickler *self)
     if (opcode == end)
         unpickle_refuse(self, DN_E_FORMAT, "0x%02X is no opcode of a pickle", *code);
     else
-        unpickle_refuse(self, DN_E_UNSUPPORTED, "opcode %s (0x%02X), which plain tensors do not need (nothing was "
-                        "executed); save model.state_dict() alone", opcode->name, *code);
+        unpickle_refuse(self, DN_E_UNSUPPORTED,
+                        "opcode %s (0x%02X), which plain tensors do not need (nothing was "
+                        "executed); save model.state_dict() alone",
+                        opcode->name, *code);
     return false;
 }
 

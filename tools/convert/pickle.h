@@ -30,10 +30,18 @@ typedef struct text {
 } text;
 
 enum value_kind {
-    VALUE_NONE, VALUE_BOOL, VALUE_INTEGER,
+    VALUE_NONE,
+    VALUE_BOOL,
+    VALUE_INTEGER,
     VALUE_BIG,  /* an integer beyond 64 bits: `text` has its little-endian bytes */
     VALUE_REAL, /* a float, whose value nobody asks for */
-    VALUE_TEXT, VALUE_TUPLE, VALUE_LIST, VALUE_DICT, VALUE_GLOBAL, VALUE_STORAGE, VALUE_TENSOR
+    VALUE_TEXT,
+    VALUE_TUPLE,
+    VALUE_LIST,
+    VALUE_DICT,
+    VALUE_GLOBAL,
+    VALUE_STORAGE,
+    VALUE_TENSOR
 };
 
 typedef struct value {
@@ -60,7 +68,7 @@ value *dict_find(const value *dict, const char *key);
 
 typedef struct unpickler {
     const uint8_t *bytes;
-    size_t size, at; /* the next byte to read */
+    size_t size, at;   /* the next byte to read */
     const char *label; /* for messages: "data.pkl" */
     arena *memory;
     dn_error *error;

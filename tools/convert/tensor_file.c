@@ -15,10 +15,11 @@ static const struct {
     enum element_type type;
     size_t size;
 } element_types[] = {
-    {"F32", ELEMENT_F32, 4}, {"F16", ELEMENT_F16, 2}, {"BF16", ELEMENT_BF16, 2}, {"F64", ELEMENT_F64, 8},
-    {"I64", ELEMENT_OTHER, 8}, {"I32", ELEMENT_OTHER, 4}, {"I16", ELEMENT_OTHER, 2}, {"I8", ELEMENT_OTHER, 1},
-    {"U64", ELEMENT_OTHER, 8}, {"U32", ELEMENT_OTHER, 4}, {"U16", ELEMENT_OTHER, 2}, {"U8", ELEMENT_OTHER, 1},
-    {"BOOL", ELEMENT_OTHER, 1}, {"C64", ELEMENT_OTHER, 8}, {"F8_E4M3", ELEMENT_OTHER, 1},
+    {"F32", ELEMENT_F32, 4},       {"F16", ELEMENT_F16, 2},       {"BF16", ELEMENT_BF16, 2},
+    {"F64", ELEMENT_F64, 8},       {"I64", ELEMENT_OTHER, 8},     {"I32", ELEMENT_OTHER, 4},
+    {"I16", ELEMENT_OTHER, 2},     {"I8", ELEMENT_OTHER, 1},      {"U64", ELEMENT_OTHER, 8},
+    {"U32", ELEMENT_OTHER, 4},     {"U16", ELEMENT_OTHER, 2},     {"U8", ELEMENT_OTHER, 1},
+    {"BOOL", ELEMENT_OTHER, 1},    {"C64", ELEMENT_OTHER, 8},     {"F8_E4M3", ELEMENT_OTHER, 1},
     {"F8_E5M2", ELEMENT_OTHER, 1}, {"F8_E8M0", ELEMENT_OTHER, 1},
 };
 
@@ -102,7 +103,8 @@ static bool read_header(weights_file *out, const json_t *header, const uint8_t *
 
     if (!json_is_object(header))
         return weights_refuse(error, DN_E_FORMAT, "the safetensors header is damaged");
-    json_object_foreach((json_t *)(uintptr_t)header, name, description) {
+    json_object_foreach((json_t *)(uintptr_t)header, name, description)
+    {
         if (strcmp(name, "__metadata__") == 0)
             read_metadata(out, description);
         else if (!read_entry(out, name, description, data, size, error))
@@ -225,8 +227,7 @@ static bool fill_header(const weights_file *self, size_t limit, json_t *header, 
         if (self->metadata[i] && json_object_set_new(metadata, backbone_keys[i], json_string(self->metadata[i])) != 0)
             return weights_refuse(error, DN_E_FORMAT, "%s is not UTF-8", backbone_keys[i]);
     for (size_t i = 0; i < self->count; i++)
-        if (self->tensors[i].type != ELEMENT_OTHER &&
-            !describe(header, &self->tensors[i], limit, data_size, error))
+        if (self->tensors[i].type != ELEMENT_OTHER && !describe(header, &self->tensors[i], limit, data_size, error))
             return false;
     return true;
 }

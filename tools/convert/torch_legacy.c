@@ -51,7 +51,8 @@ static bool read_head(legacy *self)
     const value *number = unpickle(&self->reader);
 
     if (!number || number->kind != VALUE_BIG || !text_is(&number->text, magic))
-        return weights_refuse(self->error, DN_E_FORMAT, "is a pickle, but not one of torch.save: it does not begin "
+        return weights_refuse(self->error, DN_E_FORMAT,
+                              "is a pickle, but not one of torch.save: it does not begin "
                               "with PyTorch's number");
     if (!is_integer(unpickle(&self->reader), PROTOCOL))
         return refuse(self, "the checkpoint's version is not 1001");
@@ -150,8 +151,13 @@ static bool read_object(legacy *self)
 
 bool read_torch_legacy(weights_file *out, const uint8_t *bytes, size_t size, dn_error *error)
 {
-    legacy self = {.out = out, .error = error,
-                   .reader = {.bytes = bytes, .size = size, .label = "pickle", .memory = &out->memory, .error = error,
+    legacy self = {.out = out,
+                   .error = error,
+                   .reader = {.bytes = bytes,
+                              .size = size,
+                              .label = "pickle",
+                              .memory = &out->memory,
+                              .error = error,
                               .persistent = torch_storage_value}};
 
     out->format = "torch-legacy";

@@ -12,11 +12,11 @@ static const torch_global functions[] = {
     {"torch._utils", "_rebuild_parameter", TORCH_REBUILD_PARAMETER, ELEMENT_OTHER, 0},
 };
 static const torch_global types[] = {
-    {"torch", "Float", TORCH_TYPE, ELEMENT_F32, 4},   {"torch", "Half", TORCH_TYPE, ELEMENT_F16, 2},
-    {"torch", "BFloat16", TORCH_TYPE, ELEMENT_BF16, 2}, {"torch", "Double", TORCH_TYPE, ELEMENT_F64, 8},
-    {"torch", "Long", TORCH_TYPE, ELEMENT_OTHER, 8},  {"torch", "Int", TORCH_TYPE, ELEMENT_OTHER, 4},
-    {"torch", "Short", TORCH_TYPE, ELEMENT_OTHER, 2}, {"torch", "Char", TORCH_TYPE, ELEMENT_OTHER, 1},
-    {"torch", "Byte", TORCH_TYPE, ELEMENT_OTHER, 1},  {"torch", "Bool", TORCH_TYPE, ELEMENT_OTHER, 1},
+    {"torch", "Float", TORCH_TYPE, ELEMENT_F32, 4},          {"torch", "Half", TORCH_TYPE, ELEMENT_F16, 2},
+    {"torch", "BFloat16", TORCH_TYPE, ELEMENT_BF16, 2},      {"torch", "Double", TORCH_TYPE, ELEMENT_F64, 8},
+    {"torch", "Long", TORCH_TYPE, ELEMENT_OTHER, 8},         {"torch", "Int", TORCH_TYPE, ELEMENT_OTHER, 4},
+    {"torch", "Short", TORCH_TYPE, ELEMENT_OTHER, 2},        {"torch", "Char", TORCH_TYPE, ELEMENT_OTHER, 1},
+    {"torch", "Byte", TORCH_TYPE, ELEMENT_OTHER, 1},         {"torch", "Bool", TORCH_TYPE, ELEMENT_OTHER, 1},
     {"torch", "ComplexFloat", TORCH_TYPE, ELEMENT_OTHER, 8}, {"torch", "ComplexDouble", TORCH_TYPE, ELEMENT_OTHER, 16},
 };
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -149,7 +149,8 @@ value *torch_storage_value(unpickler *self, const value *id)
     value *const *items = id->items;
 
     if (id->kind == VALUE_TUPLE && id->count > 0 && value_is_text(items[0], "module"))
-        return unpickle_refuse(self, DN_E_UNSUPPORTED, "a whole module was saved, which takes its code to read; save "
+        return unpickle_refuse(self, DN_E_UNSUPPORTED,
+                               "a whole module was saved, which takes its code to read; save "
                                "model.state_dict() alone");
     if (id->kind != VALUE_TUPLE || id->count < 5 || id->count > 6 || !value_is_text(items[0], "storage") ||
         items[1]->kind != VALUE_GLOBAL || items[1]->global->function != TORCH_TYPE || items[2]->kind != VALUE_TEXT ||

@@ -15,11 +15,11 @@ struct text;
 enum element_type { ELEMENT_F16, ELEMENT_BF16, ELEMENT_F32, ELEMENT_F64, ELEMENT_OTHER };
 
 enum torch_function {
-    TORCH_ORDERED_DICT,       /* collections.OrderedDict */
-    TORCH_REBUILD_TENSOR,     /* torch._utils._rebuild_tensor, of versions before 0.4 */
+    TORCH_ORDERED_DICT,   /* collections.OrderedDict */
+    TORCH_REBUILD_TENSOR, /* torch._utils._rebuild_tensor, of versions before 0.4 */
     TORCH_REBUILD_TENSOR_V2,
     TORCH_REBUILD_PARAMETER,
-    TORCH_TYPE                /* torch.FloatStorage, torch.FloatTensor and the like: never called */
+    TORCH_TYPE /* torch.FloatStorage, torch.FloatTensor and the like: never called */
 };
 
 typedef struct torch_global {
@@ -34,10 +34,10 @@ typedef struct torch_storage {
     const torch_global *type;
     const char *key; /* name within the file */
     size_t key_size;
-    int64_t elements;       /* as the pickle says */
-    int64_t view_offset;    /* of a view into the storage `key`: elements to skip, 0 for the storage itself */
-    int64_t view_elements;  /* and what is visible: `elements` for the storage itself */
-    const uint8_t *data;    /* all `elements`; NULL: not found yet */
+    int64_t elements;      /* as the pickle says */
+    int64_t view_offset;   /* of a view into the storage `key`: elements to skip, 0 for the storage itself */
+    int64_t view_elements; /* and what is visible: `elements` for the storage itself */
+    const uint8_t *data;   /* all `elements`; NULL: not found yet */
 } torch_storage;
 
 /* Sizes and strides, in elements.  Nothing in it is checked against the storage. */

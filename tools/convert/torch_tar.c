@@ -72,7 +72,8 @@ static void *find(const table *sorted, int64_t key)
 {
     const keyed wanted = {key, NULL};
     const keyed *found = sorted->count > 0
-        ? bsearch(&wanted, sorted->entries, sorted->count, sizeof *sorted->entries, compare_keys) : NULL;
+                             ? bsearch(&wanted, sorted->entries, sorted->count, sizeof *sorted->entries, compare_keys)
+                             : NULL;
 
     return found ? found->object : NULL;
 }
@@ -137,8 +138,10 @@ static bool read_archive(tar *self, const uint8_t *bytes, size_t size)
     }
     for (int i = 0; i < 4; i++)
         if (!self->files[i].bytes)
-            return weights_refuse(self->error, DN_E_FORMAT, "is a tar archive, but not one of torch.save: it has "
-                                  "no file %s", names[i]);
+            return weights_refuse(self->error, DN_E_FORMAT,
+                                  "is a tar archive, but not one of torch.save: it has "
+                                  "no file %s",
+                                  names[i]);
     return true;
 }
 
@@ -152,9 +155,13 @@ static value *no_persistent(unpickler *reader, const value *id)
 
 static unpickler open_file(tar *self, int file)
 {
-    return (unpickler){.bytes = (const uint8_t *)self->files[file].bytes, .size = self->files[file].size,
-                       .label = names[file], .memory = &self->out->memory, .error = self->error,
-                       .persistent = no_persistent, .context = self};
+    return (unpickler){.bytes = (const uint8_t *)self->files[file].bytes,
+                       .size = self->files[file].size,
+                       .label = names[file],
+                       .memory = &self->out->memory,
+                       .error = self->error,
+                       .persistent = no_persistent,
+                       .context = self};
 }
 
 /* How many descriptions follow. */
@@ -326,7 +333,8 @@ static value *find_tensor(unpickler *reader, const value *id)
     }
     torch_tensor *tensor = good ? find(&self->tensors, key) : NULL;
     if (!tensor)
-        return unpickle_refuse(reader, DN_E_UNSUPPORTED, "a persistent id that is no tensor's; only checkpoints of "
+        return unpickle_refuse(reader, DN_E_UNSUPPORTED,
+                               "a persistent id that is no tensor's; only checkpoints of "
                                "plain tensors can be read");
     value *made = unpickle_make(reader, VALUE_TENSOR);
     if (made)

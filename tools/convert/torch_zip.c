@@ -9,7 +9,7 @@
 
 #define MAX_ENTRIES (1u << 17)
 #define MAX_UNPACKED ((uint64_t)1 << 32) /* bytes, of all compressed files together */
-#define DEFLATE_RATIO 1032             /* no byte can become more: zlib's FAQ */
+#define DEFLATE_RATIO 1032               /* no byte can become more: zlib's FAQ */
 
 #define END_BYTES 22
 #define LOCATOR_BYTES 20
@@ -31,9 +31,9 @@ typedef struct archive {
     const uint8_t *bytes;
     size_t size;
     size_t directory, directory_size; /* position, bytes */
-    entry *entries; /* by name */
+    entry *entries;                   /* by name */
     size_t count;
-    text folder;    /* "archive/" */
+    text folder;       /* "archive/" */
     uint64_t unpacked; /* bytes */
     weights_file *out;
     dn_error *error;
@@ -158,7 +158,8 @@ static bool read_entry(archive *self, const uint8_t **at, size_t *room, entry *e
         return damaged(self, "its directory is cut off");
     if (number(header + 8, 2) & 1)
         return weights_refuse(self->error, DN_E_UNSUPPORTED, "the zip archive is encrypted");
-    *e = (entry){.name = {(const char *)header + ENTRY_BYTES, name_size}, .method = (int)number(header + 10, 2),
+    *e = (entry){.name = {(const char *)header + ENTRY_BYTES, name_size},
+                 .method = (int)number(header + 10, 2),
                  .crc = (uint32_t)number(header + 16, 4)};
     if (packed_size > self->size || size > MAX_UNPACKED || (size_t)size != size)
         return damaged(self, "a file is larger than all");
@@ -252,7 +253,8 @@ static bool unpack(archive *self, entry *e)
     weights_file *out = self->out;
 
     if (e->size / DEFLATE_RATIO > e->packed_size || e->size > MAX_UNPACKED - self->unpacked)
-        return weights_refuse(self->error, DN_E_LIMIT, "a compressed file claims an impossible size, or all "
+        return weights_refuse(self->error, DN_E_LIMIT,
+                              "a compressed file claims an impossible size, or all "
                               "together have more than 4 GiB");
     self->unpacked += e->size;
     uint8_t *bytes = need_memory(e->size, 1);
@@ -281,7 +283,8 @@ static bool open_entry(archive *self, entry *e)
     const uint8_t *bytes = e->method == 0 ? e->packed : e->bytes;
     e->bytes = NULL;
     if ((uint32_t)crc32_z(0, bytes, e->size) != e->crc)
-        return weights_refuse(self->error, DN_E_FORMAT, "%s: its checksum differs: the file is damaged; copy it "
+        return weights_refuse(self->error, DN_E_FORMAT,
+                              "%s: its checksum differs: the file is damaged; copy it "
                               "again (or it was saved with checksums turned off)",
                               text_shown(&e->name, shown, sizeof shown));
     e->bytes = bytes;
@@ -305,7 +308,8 @@ static bool find_folder(archive *self)
     if (found != 1)
         return weights_refuse(self->error, DN_E_FORMAT, "is a zip archive, but not one of torch.save: no data.pkl");
     if (find(self, "constants.pkl", "", 0))
-        return weights_refuse(self->error, DN_E_UNSUPPORTED, "is a TorchScript archive; save "
+        return weights_refuse(self->error, DN_E_UNSUPPORTED,
+                              "is a TorchScript archive; save "
                               "model.state_dict() with torch.save");
     return true;
 }
@@ -335,8 +339,7 @@ static bool find_storage(archive *self, torch_storage *storage)
         return true;
     entry *e = find(self, "data/", storage->key, storage->key_size);
     if (!e)
-        return weights_refuse(self->error, DN_E_FORMAT, "storage %s is missing",
-                              text_shown(&key, shown, sizeof shown));
+        return weights_refuse(self->error, DN_E_FORMAT, "storage %s is missing", text_shown(&key, shown, sizeof shown));
     if (__builtin_mul_overflow((size_t)storage->elements, storage->type->element_size, &bytes) || bytes > e->size)
         return weights_refuse(self->error, DN_E_FORMAT, "storage %s has %zu bytes, too few for %lld elements",
                               text_shown(&key, shown, sizeof shown), e->size, (long long)storage->elements);
@@ -360,8 +363,12 @@ static bool read_pickle(archive *self)
 
     if (!open_entry(self, e))
         return false;
-    unpickler reader = {.bytes = e->bytes, .size = e->size, .label = "data.pkl", .memory = &self->out->memory,
-                        .error = self->error, .persistent = torch_storage_value};
+    unpickler reader = {.bytes = e->bytes,
+                        .size = e->size,
+                        .label = "data.pkl",
+                        .memory = &self->out->memory,
+                        .error = self->error,
+                        .persistent = torch_storage_value};
     const value *object = unpickle(&reader);
     const value *dict = object ? weights_state_dict(object, self->error) : NULL;
     return dict && find_storages(self, dict) && weights_add_all(self->out, dict, self->error);

@@ -12,7 +12,7 @@
 #define MAX_NAME 255
 
 const char *const backbone_keys[BACKBONE_KEYS] = {
-    [KEY_KIND] = "differnet.kind", [KEY_NAME] = "name", [KEY_LAYERS] = "differnet.layers",
+    [KEY_KIND] = "differnet.kind", [KEY_NAME] = "name",         [KEY_LAYERS] = "differnet.layers",
     [KEY_MEAN] = "differnet.mean", [KEY_STD] = "differnet.std", [KEY_RANDOM] = "differnet.random"};
 
 bool weights_refuse(dn_error *error, dn_status status, const char *format, ...)
@@ -34,8 +34,7 @@ bool weights_add(weights_file *self, const text *name, const file_tensor *tensor
 
     text_shown(name, shown, sizeof shown);
     if (name->size == 0 || name->size > MAX_NAME)
-        return weights_refuse(error, DN_E_FORMAT, "a tensor's name has %zu bytes, not 1 to %d", name->size,
-                              MAX_NAME);
+        return weights_refuse(error, DN_E_FORMAT, "a tensor's name has %zu bytes, not 1 to %d", name->size, MAX_NAME);
     for (size_t i = 0; i < name->size; i++)
         if ((unsigned char)name->bytes[i] < ' ' || name->bytes[i] == 0x7F)
             return weights_refuse(error, DN_E_FORMAT, "tensor %s: control characters in its name", shown);
@@ -88,8 +87,10 @@ static bool add_torch(weights_file *self, const text *name, const torch_tensor *
     if (!measure(tensor, &elements, &end) || end > (storage ? storage->view_elements : 0))
         return weights_refuse(error, DN_E_FORMAT, "tensor %s reaches beyond its storage", shown);
     if (elements > (storage ? storage->view_elements : 0))
-        return weights_refuse(error, DN_E_UNSUPPORTED, "tensor %s has more elements than its storage (an expanded "
-                              "view); save tensor.contiguous()", shown);
+        return weights_refuse(error, DN_E_UNSUPPORTED,
+                              "tensor %s has more elements than its storage (an expanded "
+                              "view); save tensor.contiguous()",
+                              shown);
     memcpy(added.shape, tensor->shape, sizeof added.shape);
     memcpy(added.stride, tensor->stride, sizeof added.stride);
     added.elements = (size_t)elements;
@@ -148,7 +149,8 @@ const value *weights_state_dict(const value *object, dn_error *error)
     }
     if (holds_tensors(object))
         return object;
-    weights_refuse(error, DN_E_UNSUPPORTED, "holds no tensors, neither itself nor under \"state_dict\", "
+    weights_refuse(error, DN_E_UNSUPPORTED,
+                   "holds no tensors, neither itself nor under \"state_dict\", "
                    "\"model_state_dict\" or \"model\"; save model.state_dict()");
     return NULL;
 }
@@ -184,7 +186,8 @@ bool weights_read(weights_file *out, const uint8_t *bytes, size_t size, dn_error
     else if (size >= 9 && bytes[8] == '{')
         good = read_safetensors(out, bytes, size, error);
     else
-        return weights_refuse(error, DN_E_FORMAT, "is neither a PyTorch checkpoint (torch.save) nor a safetensors "
+        return weights_refuse(error, DN_E_FORMAT,
+                              "is neither a PyTorch checkpoint (torch.save) nor a safetensors "
                               "file");
     if (good)
         strip_prefix(out, "module.");

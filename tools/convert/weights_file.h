@@ -7,7 +7,7 @@
 
 /* A tensor whose elements all lie within the file (or within what was unpacked of it). */
 typedef struct file_tensor {
-    const char *name;    /* 1 .. 255 bytes, none of them a control character */
+    const char *name; /* 1 .. 255 bytes, none of them a control character */
     enum element_type type;
     size_t element_size; /* bytes */
     int32_t rank;
@@ -41,8 +41,7 @@ uint8_t *weights_pack(const weights_file *self, size_t limit, size_t *size, dn_e
 /* ---- between the readers ---- */
 
 /* Fills *error; returns false. */
-bool weights_refuse(dn_error *error, dn_status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+bool weights_refuse(dn_error *error, dn_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 bool read_torch_zip(weights_file *out, const uint8_t *bytes, size_t size, dn_error *error);
 bool read_torch_legacy(weights_file *out, const uint8_t *bytes, size_t size, dn_error *error);

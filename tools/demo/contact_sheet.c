@@ -7,7 +7,7 @@
 #include "differnet.h"
 
 #define CELL 180 /* pixels */
-#define GAP  6
+#define GAP 6
 
 static const char usage[] =
     "usage: differnet-contact-sheet OUT.png COLUMNS IMAGE...\n\n"
@@ -29,8 +29,10 @@ static int channel(const dn_pixels *view, int64_t stride, int32_t x, int32_t y, 
  * of the image's pixels it covers. */
 static void draw(const dn_pixels *view, uint8_t *cell, int width)
 {
-    int64_t stride = view->stride ? view->stride : (int64_t)view->width * (view->format == DN_GRAY8 ? 1
-                                                                          : view->format == DN_GRAY16 ? 2 : 3);
+    int64_t stride = view->stride ? view->stride
+                                  : (int64_t)view->width * (view->format == DN_GRAY8    ? 1
+                                                            : view->format == DN_GRAY16 ? 2
+                                                                                        : 3);
     int64_t longer = view->width > view->height ? view->width : view->height;
     int wide = (int)((view->width * (int64_t)CELL + longer - 1) / longer);
     int high = (int)((view->height * (int64_t)CELL + longer - 1) / longer);

@@ -16,8 +16,8 @@ static const char usage[] =
     "(half as many), and --defects (default 6) of each kind of defect in test/<defect>, with masks in ground_truth.\n"
     "--size: side of the pictures, 64 to 2048, default 320. The same seed gives the same pictures.\n";
 
-static const char *const defect_names[DEMO_DEFECTS] = {
-    "good", "broken_edge", "dent", "missing_hole", "scratch", "stain"};
+static const char *const defect_names[DEMO_DEFECTS] = {"good",         "broken_edge", "dent",
+                                                       "missing_hole", "scratch",     "stain"};
 
 typedef struct demo_set {
     const char *folder;

@@ -6,16 +6,16 @@
 #include <string.h>
 
 /* The part's own coordinates: its centre is 0, its outer radius 1, heights in the same unit, z towards the camera. */
-#define PI             3.14159265358979f
-#define SUBSAMPLES     3 /* per pixel and direction */
-#define PART_SCALE     0.86f /* outer radius as a share of half the picture */
-#define BOLT_HOLES     6
-#define BOLT_CIRCLE    0.715f
-#define BOLT_RADIUS    0.088f
-#define BOLT_SINK      0.118f /* outer radius of the countersink */
-#define PIN_RADIUS     0.038f
-#define BORE_RADIUS    0.205f
-#define MAT_HEIGHT     (-0.25f)
+#define PI 3.14159265358979f
+#define SUBSAMPLES 3     /* per pixel and direction */
+#define PART_SCALE 0.86f /* outer radius as a share of half the picture */
+#define BOLT_HOLES 6
+#define BOLT_CIRCLE 0.715f
+#define BOLT_RADIUS 0.088f
+#define BOLT_SINK 0.118f /* outer radius of the countersink */
+#define PIN_RADIUS 0.038f
+#define BORE_RADIUS 0.205f
+#define MAT_HEIGHT (-0.25f)
 
 /* ---- randomness ---- */
 
@@ -91,20 +91,20 @@ static float step_between(float low, float high, float x)
 /* ---- the scene ---- */
 
 typedef struct demo_scene {
-    uint32_t grain;           /* seed of the textures */
+    uint32_t grain;                       /* seed of the textures */
     float cosine, sine, shift_x, shift_y; /* pose */
     float light[3], exposure, warmth;
     enum demo_defect defect;
-    float place_x, place_y;   /* of the defect, part coordinates */
+    float place_x, place_y; /* of the defect, part coordinates */
     float extent, direction;
-    int missing;              /* bolt hole that was not drilled; -1: none */
-    float curve[4][2];        /* the scratch: control points of a Bezier curve */
+    int missing;       /* bolt hole that was not drilled; -1: none */
+    float curve[4][2]; /* the scratch: control points of a Bezier curve */
 } demo_scene;
 
 /* What one sample shows. */
 enum material { MAT, STEEL, HOLE, FRACTURE };
 typedef struct scene_sample {
-    float x, y;      /* part coordinates */
+    float x, y; /* part coordinates */
     float height;
     float stain;     /* 0 .. 1 */
     float roughness; /* of a scratch's torn metal, 0 .. 1 */
@@ -126,7 +126,7 @@ static void choose_place(demo_scene *scene, uint64_t *random)
     scene->place_y = radius * sinf(angle);
     scene->direction = uniform(random, -PI, PI);
     scene->extent = scene->defect == DEMO_BROKEN_EDGE ? uniform(random, 0.09f, 0.17f)
-                  : scene->defect == DEMO_DENT        ? uniform(random, 0.08f, 0.14f)
+                    : scene->defect == DEMO_DENT      ? uniform(random, 0.08f, 0.14f)
                                                       : uniform(random, 0.13f, 0.24f);
 }
 
@@ -193,11 +193,11 @@ static bool drill(scene_sample *sample, float distance, float radius, float sink
 
 static float turned_profile(float r)
 {
-    float height = 0.07f * (1 - step_between(0.405f, 0.435f, r));                   /* hub */
+    float height = 0.07f * (1 - step_between(0.405f, 0.435f, r)); /* hub */
 
     height -= 0.030f * step_between(0.500f, 0.512f, r) * (1 - step_between(0.532f, 0.544f, r)); /* groove for a seal */
     if (r > 0.955f)
-        height -= 0.8f * (r - 0.955f);                                              /* chamfer */
+        height -= 0.8f * (r - 0.955f); /* chamfer */
     return height;
 }
 
@@ -239,7 +239,7 @@ static void add_scratch(const demo_scene *scene, scene_sample *sample)
         return;
     float inside = 1 - step_between(0.3f * width, width, distance);
     sample->height += -1.1f * width * inside + 0.35f * width * step_between(width, 1.4f * width, distance) *
-                      (1 - step_between(1.6f * width, 2.2f * width, distance));
+                                                   (1 - step_between(1.6f * width, 2.2f * width, distance));
     sample->roughness = inside;
     sample->defective = distance < 1.5f * width;
 }
