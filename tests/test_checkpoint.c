@@ -336,7 +336,7 @@ START_TEST(another_kind_of_file)
     uint8_t *bank = read_file(bank_of(o.checkpoint), &size);
     write_file(o.checkpoint, bank, size);
     free(bank);
-    expect_failure(&o, IMAGES, DN_E_KIND, "not a checkpoint file");
+    expect_failure(&o, IMAGES, DN_E_KIND, "not a checkpoint");
     write_file(o.checkpoint, "", 0);
     expect_failure(&o, IMAGES, DN_E_FORMAT, "state");
 }

@@ -405,7 +405,7 @@ class Safetensors(ConvertTest):
         self.refused(len(deep).to_bytes(8, "little") + deep, "header")
 
     def test_other_kinds_and_values(self):
-        for kind, part in (("model", "trained model"), ("flow", "is a flow"), ("bank", "another kind")):
+        for kind, part in (("model", "is a model"), ("flow", "is a flow"), ("bank", "is a bank")):
             self.refused(safetensors(PLAIN, {**LISTED, "differnet.kind": kind}), part, layers=False)
         self.refused(safetensors({**PLAIN, "b": ("F32", [2], floats(float("nan"), 0))}), "b", "NaN")
         self.refused(safetensors(PLAIN), "unknown network", "--layers", layers=False)

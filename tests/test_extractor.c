@@ -217,11 +217,11 @@ START_TEST(other_kinds_are_refused)
 
     d.key = "differnet.kind";
     d.value = "model";
-    refuse(&d, 256, 3, DN_E_KIND, "trained model");
+    refuse(&d, 256, 3, DN_E_KIND, "is a model, not a backbone");
     d.value = "flow";
     refuse(&d, 256, 3, DN_E_KIND, "flow");
     d.value = "spoon";
-    refuse(&d, 256, 3, DN_E_KIND, "another kind");
+    refuse(&d, 256, 3, DN_E_KIND, "not a backbone");
     d.value = "backbone";
     extractor_unref(accept(&d, 256, 3));
 }

@@ -312,22 +312,7 @@ static dn_status read_metadata(dn_extractor *extractor, const struct source *sou
 /* Files that this library writes say what they are. */
 static dn_status check_kind(const struct source *source, dn_error *error)
 {
-    const char *kind = metadata(source, "differnet.kind");
-
-    if (*source->prefix || !kind || strcmp(kind, "backbone") == 0)
-        return DN_OK;
-    if (strcmp(kind, "model") == 0)
-        return fail(error, DN_E_KIND,
-                    "%s: is a trained model, not a backbone; open it as a model, or give the "
-                    ".safetensors file of the CNN",
-                    source->label);
-    if (strcmp(kind, "flow") == 0)
-        return fail(error, DN_E_KIND,
-                    "%s: is a flow, not a backbone; open it as a flow, or give the .safetensors file "
-                    "of the CNN",
-                    source->label);
-    return fail(error, DN_E_KIND, "%s: is of another kind than a backbone (differnet.kind in its metadata)",
-                source->label);
+    return *source->prefix || !metadata(source, ST_KIND) ? DN_OK : st_check_kind(source->file, ST_BACKBONE, error);
 }
 
 /* Without a layer list only AlexNet is known, by the name and kernel size of its first tensor. */

@@ -40,7 +40,7 @@ static dn_status save(const dn_extractor *extractor, const char *path, int32_t s
 
     if (!writer)
         return fail_memory(error, "the backbone's file");
-    st_writer_metadata(writer, "differnet.kind", "backbone");
+    st_writer_kind(writer, ST_BACKBONE, 0);
     dn_status status = extractor_to_tensors(extractor, "", stored, writer, &scratch, error);
     for (int32_t i = 0; i < extractor->note_count; i++)
         st_writer_metadata(writer, extractor->notes[i].key, extractor->notes[i].value);

@@ -8,8 +8,14 @@
 /* Keys of a backbone's metadata that have a meaning of their own: docs/format.md. */
 static _Bool is_note(const char *key)
 {
-    static const char *const taken[] = {"name",          "differnet.kind",   "differnet.layers", "differnet.mean",
-                                        "differnet.std", "differnet.random", "differnet.format", "differnet.crc32",
+    static const char *const taken[] = {"name",
+                                        ST_KIND,
+                                        "differnet.layers",
+                                        "differnet.mean",
+                                        "differnet.std",
+                                        "differnet.random",
+                                        "differnet.format",
+                                        "differnet.crc32",
                                         ST_HEADER_SUM};
 
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)

@@ -82,12 +82,9 @@ dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *wri
 {
     enum st_type stored = storage == DN_STORAGE_F16 ? ST_F16 : ST_F32;
     int64_t count = model->holdout_count;
-    char format[16];
 
     *scratch = NULL;
-    snprintf(format, sizeof format, "%d", MODEL_FORMAT);
-    st_writer_metadata(writer, "differnet.kind", "model");
-    st_writer_metadata(writer, "differnet.format", format);
+    st_writer_kind(writer, ST_MODEL, MODEL_FORMAT);
     add_facts(model, storage, writer);
     add_densities(model, writer);
     if (model->flow)
@@ -126,29 +123,6 @@ dn_status model_save_memory(const dn_model *model, int32_t storage, dn_blob **ou
 {
     *out = NULL;
     return save(model, storage, NULL, out, error);
-}
-
-/* ---- reading: what kind of file it is ---- */
-
-static dn_status fail_kind(const st_file *file, const char *kind, dn_error *error)
-{
-    static const char *const known[] = {"flow", "checkpoint", "bank"};
-    const char *label = st_label(file);
-
-    for (size_t i = 0; kind && i < sizeof known / sizeof *known; i++)
-        if (!strcmp(kind, known[i]))
-            return fail(error, DN_E_KIND, "%s: is a %s, not a model; train one with: differnet train", label, kind);
-    if (kind ? !strcmp(kind, "backbone")
-             : st_find(file, "features.0.weight") || st_find(file, "0.weight") || st_metadata(file, "differnet.layers"))
-        return fail(error, DN_E_KIND, "%s: is a backbone, not a model; train one with: differnet train", label);
-    return fail(error, DN_E_KIND, "%s: holds tensors, but is not a model; train one with: differnet train", label);
-}
-
-static dn_status check_kind(const st_file *file, dn_error *error)
-{
-    const char *kind = st_metadata(file, "differnet.kind");
-
-    return kind && !strcmp(kind, "model") ? DN_OK : fail_kind(file, kind, error);
 }
 
 /* ---- reading: facts ---- */
@@ -513,7 +487,7 @@ static dn_status load(const uint8_t *data, size_t size, const char *label, file_
     TRY(st_parse(data, size, label, allocator, &file, error));
     dn_status status = st_check_header(file, &frame, error);
     if (status == DN_OK)
-        status = check_kind(file, error);
+        status = st_check_kind(file, ST_MODEL, error);
     if (status == DN_OK)
         status = st_check_version(file, &frame, error);
     if (status == DN_OK)

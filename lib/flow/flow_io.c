@@ -9,7 +9,6 @@
 #include "flow/subnet.h"
 #include "format/json.h"
 
-#define FLOW_KIND "flow"
 #define FLOW_FORMAT 2
 #define CONFIGURATION_KEY "differnet.flow"
 #define NAME_SIZE 128
@@ -81,14 +80,11 @@ void flow_to_tensors(const dn_flow *flow, const char *prefix, enum st_type store
 
 st_writer *flow_writer(const dn_flow *flow)
 {
-    char format[16];
     st_writer *writer = st_writer_create(&flow->allocator);
 
     if (!writer)
         return NULL;
-    snprintf(format, sizeof format, "%d", FLOW_FORMAT);
-    st_writer_metadata(writer, "differnet.kind", FLOW_KIND);
-    st_writer_metadata(writer, "differnet.format", format);
+    st_writer_kind(writer, ST_FLOW, FLOW_FORMAT);
     flow_to_tensors(flow, "", ST_F32, writer);
     return writer;
 }
@@ -259,26 +255,13 @@ dn_status flow_from_tensors(const st_file *file, const char *prefix, const dn_al
 
 /* ---- reading: flow files ---- */
 
-static dn_status fail_kind(const st_file *file, const char *kind, dn_error *error)
-{
-    const char *label = st_label(file);
-
-    if (kind && !strcmp(kind, "model"))
-        return fail(error, DN_E_KIND, "%s: is a model, not a flow; open it as a model, which holds a flow", label);
-    if (kind ? !strcmp(kind, "backbone") : st_find(file, "features.0.weight") != NULL)
-        return fail(error, DN_E_KIND, "%s: is a backbone, not a flow", label);
-    return fail(error, DN_E_KIND, "%s: holds tensors, but is not a flow", label);
-}
-
 static dn_status check_file(st_file *file, dn_error *error)
 {
     static const st_frame frame = {FLOW_FORMAT, 2, "copy it again"};
-    const char *kind = st_metadata(file, "differnet.kind");
     uint32_t crc;
 
     TRY(st_check_header(file, &frame, error));
-    if (!kind || strcmp(kind, FLOW_KIND) != 0)
-        return fail_kind(file, kind, error);
+    TRY(st_check_kind(file, ST_FLOW, error));
     TRY(st_check_version(file, &frame, error));
     return st_check_sum(file, &frame, 1, &crc, error);
 }

@@ -1,5 +1,6 @@
 /* What every file of this library's own says about itself: the version of its format, and the checksums of its
  * header and its data. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -20,6 +21,57 @@ _Bool st_parse_unsigned(const char *text, unsigned base, uint64_t *value)
     }
     return 1;
 }
+
+/* ---- kinds ---- */
+
+static const struct {
+    const char *name, *advice; /* what to do with a file of another kind where this one is wanted */
+} kinds[ST_KINDS] = {
+    [ST_BACKBONE] = {"backbone", "give the .safetensors file of the CNN"},
+    [ST_FLOW] = {"flow", "a model holds a flow, but must be opened as a model"},
+    [ST_MODEL] = {"model", "train one with: differnet train"},
+    [ST_CHECKPOINT] = {"checkpoint", "remove it or choose another name"},
+    [ST_BANK] = {"bank", "remove it or choose another name"},
+};
+
+enum st_kind st_kind_of(const st_file *file)
+{
+    const char *said = st_metadata(file, ST_KIND);
+
+    for (int kind = ST_UNKNOWN + 1; said && kind < ST_KINDS; kind++)
+        if (strcmp(said, kinds[kind].name) == 0)
+            return (enum st_kind)kind;
+    if (!said &&
+        (st_find(file, "features.0.weight") || st_find(file, "0.weight") || st_metadata(file, "differnet.layers")))
+        return ST_BACKBONE;
+    return ST_UNKNOWN;
+}
+
+dn_status st_check_kind(const st_file *file, enum st_kind wanted, dn_error *error)
+{
+    enum st_kind kind = st_kind_of(file);
+
+    if (kind == wanted)
+        return DN_OK;
+    if (kind == ST_UNKNOWN)
+        return fail(error, DN_E_KIND, "%s: holds tensors, but is not a %s; %s", st_label(file), kinds[wanted].name,
+                    kinds[wanted].advice);
+    return fail(error, DN_E_KIND, "%s: is a %s, not a %s; %s", st_label(file), kinds[kind].name, kinds[wanted].name,
+                kinds[wanted].advice);
+}
+
+void st_writer_kind(st_writer *writer, enum st_kind kind, int32_t format)
+{
+    char text[16];
+
+    st_writer_metadata(writer, ST_KIND, kinds[kind].name);
+    if (format == 0)
+        return;
+    snprintf(text, sizeof text, "%d", (int)format);
+    st_writer_metadata(writer, "differnet.format", text);
+}
+
+/* ---- versions and checksums ---- */
 
 /* 0: the metadata are no version number. */
 static uint64_t version_of(const st_file *file)

@@ -27,6 +27,7 @@ typedef struct st_tensor {
 } st_tensor;
 
 typedef struct st_file st_file;
+struct st_writer;
 
 /* Parses the header of `size` bytes, which must outlive *out.  label: file name for messages. */
 dn_status st_parse(const uint8_t *bytes, size_t size, const char *label, const dn_allocator *allocator, st_file **out,
@@ -57,6 +58,16 @@ dn_status st_read_f32(const st_file *file, const st_tensor *tensor, float *out, 
 dn_status st_read_f64(const st_file *file, const st_tensor *tensor, double *out, dn_error *error);
 
 /* ---- what this library's own files say about themselves (frame.c) ---- */
+
+/* The metadata "differnet.kind". */
+#define ST_KIND "differnet.kind"
+enum st_kind { ST_UNKNOWN, ST_BACKBONE, ST_FLOW, ST_MODEL, ST_CHECKPOINT, ST_BANK, ST_KINDS };
+/* What the file says it is; where it says nothing, a backbone if it holds torchvision's names or a layer list. */
+enum st_kind st_kind_of(const st_file *file);
+/* DN_E_KIND if it is of another kind than `wanted`: tells which, and what to do. */
+dn_status st_check_kind(const st_file *file, enum st_kind wanted, dn_error *error);
+/* Tells kind and version of the format, which backbones (0) have none of. */
+void st_writer_kind(struct st_writer *writer, enum st_kind kind, int32_t format);
 
 /* Digits only, no sign, blank or overflow; whatever the locale.  base: 10 or 16 (small letters).  False for NULL. */
 _Bool st_parse_unsigned(const char *text, unsigned base, uint64_t *value);

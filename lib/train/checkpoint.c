@@ -103,24 +103,18 @@ static dn_status check_fields(const feature_bank *bank, enum train_role role, co
 /* ---- files ---- */
 
 /* fields: must live until the file is written. */
-static void add_frame(st_writer *writer, const char *kind, int32_t version, const field_list *fields)
+static void add_frame(st_writer *writer, enum st_kind kind, int32_t version, const field_list *fields)
 {
-    char format[16];
-
-    snprintf(format, sizeof format, "%" PRId32, version);
-    st_writer_metadata(writer, "differnet.kind", kind);
-    st_writer_metadata(writer, "differnet.format", format);
+    st_writer_kind(writer, kind, version);
     st_writer_tensor(writer, "belongs_to", ST_I64, ST_I64, 1, &fields->count, fields->values);
 }
 
-static dn_status check_frame(st_file *file, const char *kind, const st_frame *frame, dn_error *error)
+static dn_status check_frame(st_file *file, enum st_kind kind, const st_frame *frame, dn_error *error)
 {
-    const char *found = st_metadata(file, "differnet.kind");
     uint32_t crc;
 
     TRY(st_check_header(file, frame, error));
-    if (!found || strcmp(found, kind) != 0)
-        return fail(error, DN_E_KIND, "%s: not a %s file: remove it or choose another name", st_label(file), kind);
+    TRY(st_check_kind(file, kind, error));
     TRY(st_check_version(file, frame, error));
     return st_check_sum(file, frame, 1, &crc, error);
 }
@@ -137,7 +131,7 @@ static void close_file(struct opened *opened)
     file_unmap(&opened->mapping);
 }
 
-static dn_status open_file(const char *path, const char *kind, const st_frame *frame, const dn_allocator *allocator,
+static dn_status open_file(const char *path, enum st_kind kind, const st_frame *frame, const dn_allocator *allocator,
                            struct opened *opened, dn_error *error)
 {
     struct stat information;
@@ -196,7 +190,7 @@ dn_status checkpoint_save(const char *path, const train_state *state, const feat
     if (!writer)
         return fail_memory(error, "a checkpoint");
     list_fields(bank, TRAIN_DECIDES_FLOW, &fields);
-    add_frame(writer, "checkpoint", CHECKPOINT_FORMAT, &fields);
+    add_frame(writer, ST_CHECKPOINT, CHECKPOINT_FORMAT, &fields);
     add_state(state, bank, writer, counters, losses);
     dn_status status = st_writer_save(writer, path, error);
     st_writer_free(writer);
@@ -307,7 +301,7 @@ dn_status checkpoint_load(const char *path, train_state *state, feature_bank *ba
     struct opened opened;
 
     *found = 0;
-    TRY(open_file(path, "checkpoint", &checkpoint_frame, &state->allocator, &opened, error));
+    TRY(open_file(path, ST_CHECKPOINT, &checkpoint_frame, &state->allocator, &opened, error));
     if (!opened.file)
         return DN_OK;
     dn_status status = check_fields(bank, TRAIN_DECIDES_FLOW, opened.file, error);
@@ -339,7 +333,7 @@ dn_status checkpoint_save_bank(const char *path, const feature_bank *bank, dn_er
     if (!writer)
         return fail_memory(error, "the feature bank's file");
     list_fields(bank, TRAIN_DECIDES_BANK, &fields);
-    add_frame(writer, "bank", BANK_FORMAT, &fields);
+    add_frame(writer, ST_BANK, BANK_FORMAT, &fields);
     bank_shape(bank, shape);
     st_writer_tensor(writer, "features", ST_F32, ST_F32, 3, shape, bank->rows);
     dn_status status = st_writer_save(writer, path, error);
@@ -372,7 +366,7 @@ dn_status checkpoint_load_bank(const char *path, feature_bank *bank, _Bool *foun
     struct opened opened;
 
     *found = 0;
-    TRY(open_file(path, "bank", &bank_frame, &bank->allocator, &opened, error));
+    TRY(open_file(path, ST_BANK, &bank_frame, &bank->allocator, &opened, error));
     if (!opened.file)
         return DN_OK;
     dn_status status = read_bank(bank, opened.file, error);
