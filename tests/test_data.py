@@ -451,7 +451,12 @@ class Places(DataTest):
 
     # ---- two at a time ----
 
-    def begin(self, output, *more, until="training ...", before=None):
+    def heed_signals():
+        """Whatever whoever started the tests ignores, as nohup does."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
+    def begin(self, output, *more, until="training ...", before=heed_signals):
         """A training in the background that has begun to learn.  before: what to do before the command begins."""
         process = subprocess.Popen([cli.COMMAND, *self.train_arguments(output, "--epochs", "1000000", *more)],
                                    stderr=subprocess.PIPE, preexec_fn=before)
