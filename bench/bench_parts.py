@@ -37,7 +37,8 @@ def make_model(path, preset, hidden=None, input_size=448, backbone=None):
     """Saves a model that has learned nothing: built-in backbone (or a file's), a flow with its initial weights."""
     extractor = (differnet.Extractor.open(backbone, input_size=input_size) if backbone
                  else differnet.Extractor.default(input_size=input_size))
-    settings = {"epochs": 0, "bank": 16, "heatmap_images": 0, "angles": differnet.ANGLES_GRID}
+    settings = {"epochs": 0, "bank": 16, "heatmap_images": 0, "angles": differnet.ANGLES_GRID,
+                "positions": 0}  # the method of the paper, which the peers compute
     if hidden:
         settings["hidden"] = hidden
     trainer = differnet.Trainer(extractor, preset, **settings)

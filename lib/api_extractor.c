@@ -67,6 +67,7 @@ dn_status dn_extractor_default(const dn_extractor_options *options, dn_extractor
     REQUIRE(out, error);
     *out = NULL;
     TRY(read_options(options, &own, error));
+    TRY(extractor_options_check(&own, error));
     if (embedded_backbone_size == 0)
         return fail(error, DN_E_UNSUPPORTED,
                     "this build of the library has no built-in backbone "

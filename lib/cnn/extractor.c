@@ -251,14 +251,20 @@ static const option_range ranges[] = {
     OPTION_INTEGER(dn_extractor_options, reserved, 0, 0, NULL),
 };
 
-static dn_status create(const dn_extractor_options *options, dn_extractor **out, dn_error *error)
+dn_status extractor_options_check(const dn_extractor_options *options, dn_error *error)
 {
-    dn_allocator allocator = mem_allocator(options->allocator);
-
     TRY(options_check(options, "dn_extractor_options", ranges, OPTION_COUNT(ranges), error));
     if (options->input_size % 32 != 0)
         return fail(error, DN_E_ARGUMENT, "dn_extractor_options: input_size is %d; it must be a multiple of 32",
                     options->input_size);
+    return DN_OK;
+}
+
+static dn_status create(const dn_extractor_options *options, dn_extractor **out, dn_error *error)
+{
+    dn_allocator allocator = mem_allocator(options->allocator);
+
+    TRY(extractor_options_check(options, error)); /* a model's file tells them, too */
     dn_extractor *extractor = mem_zalloc(&allocator, 1, sizeof *extractor);
     if (!extractor)
         return fail_memory(error, "the backbone");

@@ -64,6 +64,7 @@ struct dn_extractor {
 };
 
 dn_extractor_options extractor_default_options(void);
+dn_status extractor_options_check(const dn_extractor_options *options, dn_error *error); /* all but the allocator */
 /* Builds an extractor from parsed tensors whose names start with `prefix` ("" for a backbone file, "backbone." inside
  * a model); metadata keys get the same prefix.  options: complete and not NULL; ranges are checked here. */
 dn_status extractor_from_tensors(const st_file *file, const char *prefix, const dn_extractor_options *options,
