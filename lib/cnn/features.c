@@ -93,14 +93,8 @@ static void step_forward(const struct step *step, int32_t n, const float *x, flo
     if (layer->kind == LAYER_CONV)
         conv_forward(&layer->conv, n, step->in_h, step->in_w, x, step->activation, y, scratch);
     for (int32_t v = 0; v < n; v++, x += in, y += out) {
-        if (layer->kind == LAYER_ACTIVATION) {
-            memcpy(y, x, out * sizeof *y);
-            activation_forward(step->activation, y, out);
-        } else if (layer->kind == LAYER_MAXPOOL) {
-            maxpool_forward(&layer->pool, step->in_h, step->in_w, x, y);
-        } else if (layer->kind == LAYER_AVGPOOL) {
-            avgpool_forward(&layer->pool, step->in_h, step->in_w, x, y);
-        }
+        if (layer->kind != LAYER_CONV)
+            step_without_weights(step, x, y);
         if (step->tapped)
             global_mean_forward(y, step->out_h * step->out_w, layer->out_channels,
                                 features.first + (size_t)v * features.stride + step->tap);

@@ -1,12 +1,9 @@
 #include "cnn/maps.h"
 
-#include <string.h>
-
 #include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "cnn/network.h"
-#include "nn/activation.h"
 
 /* ---- which layers ---- */
 
@@ -175,13 +172,8 @@ static void run_step(const struct step *step, const float *x, float *y, float *s
 
     if (layer->kind == LAYER_CONV) {
         conv_forward_shared(&layer->conv, step->in_h, step->in_w, x, step->activation, y, scratch, workers);
-    } else if (layer->kind == LAYER_ACTIVATION) {
-        memcpy(y, x, step_out_floats(step) * sizeof *y);
-        activation_forward(step->activation, y, step_out_floats(step));
-    } else if (layer->kind == LAYER_MAXPOOL) {
-        maxpool_forward(&layer->pool, step->in_h, step->in_w, x, y);
     } else {
-        avgpool_forward(&layer->pool, step->in_h, step->in_w, x, y);
+        step_without_weights(step, x, y);
     }
 }
 

@@ -1,5 +1,23 @@
 #include "cnn/network.h"
 
+#include <string.h>
+
+#include "nn/activation.h"
+
+void step_without_weights(const struct step *step, const float *x, float *y)
+{
+    const cnn_layer *layer = step->layer;
+
+    if (layer->kind == LAYER_ACTIVATION) {
+        memcpy(y, x, step_out_floats(step) * sizeof *y);
+        activation_forward(step->activation, y, step_out_floats(step));
+    } else if (layer->kind == LAYER_MAXPOOL) {
+        maxpool_forward(&layer->pool, step->in_h, step->in_w, x, y);
+    } else {
+        avgpool_forward(&layer->pool, step->in_h, step->in_w, x, y);
+    }
+}
+
 /* A convolution applies the activation that follows, unless its own output is wanted. */
 static _Bool fuses(const dn_extractor *extractor, int32_t layer)
 {

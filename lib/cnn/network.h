@@ -29,6 +29,8 @@ static inline size_t step_out_floats(const struct step *step)
     return (size_t)step->out_h * (size_t)step->out_w * (size_t)step->layer->out_channels;
 }
 
+/* One view through a step that is no convolution: x (in_h, in_w, channels) -> y (out_h, out_w, channels). */
+void step_without_weights(const struct step *step, const float *x, float *y);
 /* The steps for an input of h x w pixels, up to the last one that the feature is taken from. */
 void network_plan(const dn_extractor *extractor, int32_t h, int32_t w, struct network *network);
 /* Those for a view of the input size, up to the last one that maps are taken from. */
