@@ -526,16 +526,19 @@ DN_API void dn_scorer_options_init_size(dn_scorer_options *options, size_t size)
 
 typedef struct dn_score {
     uint32_t struct_size;
-    int32_t anomalous;       /* 1 anomalous, 0 normal, -1 no verdict: the model holds no scores of good images */
+    int32_t anomalous;       /* 1 anomalous, 0 normal, -1 no verdict: the model holds no scores of good images, and no
+                                threshold was set */
     double score;            /* >= 0, about 1 for good images.  With the flow alone its own score; else each part is
                                 standardised by what good images had, and damped (docs/numerics.md, "Image score") */
     double log_likelihood;   /* mean over views of log p of the features as the flow gets them (standardised); NaN if
                                 lower_bound is 1 */
     double p_value;          /* (1 + held-out scores >= score) / (held-out scores + 1); NaN without them */
-    double threshold;        /* anomalous means score > threshold; -1 where every score is; NaN without held-out
-                                scores */
+    double threshold;        /* anomalous means score > threshold, the one in force: of the false-alarm rate, or set by
+                                dn_scorer_set_threshold; -1 where every score is; NaN where there is none */
     double false_alarm_rate; /* the rate the verdict keeps: the one asked for, or the smallest the model can promise,
-                                1 / (held-out scores + 1), if that is larger; NaN without held-out scores */
+                                1 / (held-out scores + 1), if that is larger; with a threshold that was set the one it
+                                keeps, (1 + held-out scores > threshold) / (held-out scores + 1); NaN without held-out
+                                scores */
     int32_t views;           /* that were looked at */
     int32_t lower_bound;     /* 1: dn_scorer_decide ended early: the image's score is at least `score`, its p-value at
                                 most `p_value`; 0: they are exact */
@@ -544,6 +547,9 @@ typedef struct dn_score {
     double local_score;      /* what stands out in the positions' map: the mean of its highest 2.5 %, relative to the
                                 rest; */
     double whole_score;      /* how unusual the whole image is: the map's median, about 1 for good images */
+    double index;            /* the score for people, 0 .. 1: 0.5 at the threshold in force, 0.25 at the median of the
+                                held-out scores; it grows with the score (formula: docs/numerics.md, "Index").  1 at a
+                                threshold of -1, NaN without a threshold */
 } dn_score;
 DN_API void dn_score_init_size(dn_score *score, size_t size);
 #define dn_score_init(score) dn_score_init_size((score), sizeof *(score))
@@ -553,6 +559,12 @@ DN_API void dn_score_init_size(dn_score *score, size_t size);
  * DN_E_THREAD also if the runner breaks its contract. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_create(dn_model *model, const dn_scorer_options *options,
                                                   dn_scorer **out, dn_error *error);
+/* What verdicts go by from now on; scores, p-values and view scores stay what they are.  Each call replaces what was in
+ * force: dn_scorer_set_false_alarm_rate is the way back from a threshold.
+ * false_alarm_rate: > 0 .. 1, as in the options.  threshold: >= 0, finite: anomalous means score > threshold, also where
+ * the model holds no scores of good images.  DN_E_ARGUMENT for other numbers: what was in force stays. */
+DN_API DN_CHECK_RESULT dn_status dn_scorer_set_false_alarm_rate(dn_scorer *scorer, double false_alarm_rate);
+DN_API DN_CHECK_RESULT dn_status dn_scorer_set_threshold(dn_scorer *scorer, double threshold);
 /* Scores an image of at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite.  *score is
  * written on success only. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score(dn_scorer *scorer, const dn_pixels *image, dn_score *score);

@@ -34,6 +34,20 @@ dn_status dn_scorer_create(dn_model *model, const dn_scorer_options *options, dn
     return scorer_create(model, &own, out, error);
 }
 
+dn_status dn_scorer_set_false_alarm_rate(dn_scorer *scorer, double false_alarm_rate)
+{
+    REQUIRE(scorer, NULL);
+    BEGIN_CALL(&scorer->in_use, &scorer->error);
+    return scorer_set_false_alarm_rate(scorer, false_alarm_rate, error);
+}
+
+dn_status dn_scorer_set_threshold(dn_scorer *scorer, double threshold)
+{
+    REQUIRE(scorer, NULL);
+    BEGIN_CALL(&scorer->in_use, &scorer->error);
+    return scorer_set_threshold(scorer, threshold, error);
+}
+
 /* ---- one image ---- */
 
 typedef dn_status (*scorer_function)(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error);

@@ -61,11 +61,11 @@ AT(dn_scorer_options, struct_size, 0); AT(dn_scorer_options, views, 4); AT(dn_sc
 AT(dn_scorer_options, threads, 12); AT(dn_scorer_options, false_alarm_rate, 16); AT(dn_scorer_options, allocator, 24);
 AT(dn_scorer_options, runner, 32); AT(dn_scorer_options, max_pixels, 40); AT(dn_scorer_options, max_bytes, 48);
 AT(dn_scorer_options, max_memory, 56);
-SIZE(dn_score, 80);
+SIZE(dn_score, 88);
 AT(dn_score, struct_size, 0); AT(dn_score, anomalous, 4); AT(dn_score, score, 8); AT(dn_score, log_likelihood, 16);
 AT(dn_score, p_value, 24); AT(dn_score, threshold, 32); AT(dn_score, false_alarm_rate, 40); AT(dn_score, views, 48);
 AT(dn_score, lower_bound, 52); AT(dn_score, flow_score, 56); AT(dn_score, local_score, 64);
-AT(dn_score, whole_score, 72);
+AT(dn_score, whole_score, 72); AT(dn_score, index, 80);
 SIZE(dn_localizer_options, 48);
 AT(dn_localizer_options, struct_size, 0); AT(dn_localizer_options, views, 4); AT(dn_localizer_options, angles, 8);
 AT(dn_localizer_options, threads, 12); AT(dn_localizer_options, sigma, 16); AT(dn_localizer_options, allocator, 24);

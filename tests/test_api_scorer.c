@@ -326,6 +326,117 @@ START_TEST(decide_without_verdicts)
 }
 END_TEST
 
+/* ---- what verdicts go by ---- */
+
+/* The verdict of one image by all ways of scoring is the one that `expected` tells. */
+static void check_verdict(dn_scorer *scorer, const dn_pixels *view, const dn_score *expected)
+{
+    dn_score scores[3];
+
+    for (int i = 0; i < 3; i++)
+        dn_score_init(&scores[i]);
+    ck_ok(dn_scorer_score(scorer, view, &scores[0]));
+    ck_ok(dn_scorer_score_batch(scorer, view, 1, &scores[1], NULL));
+    ck_ok(dn_scorer_decide(scorer, view, &scores[2]));
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(scores[i].anomalous, expected->anomalous);
+        ck_assert_double_eq(scores[i].threshold, expected->threshold);
+        ck_assert_mem_eq(&scores[i].false_alarm_rate, &expected->false_alarm_rate, sizeof(double));
+        ck_assert(scores[i].lower_bound || scores[i].score == expected->score);
+        if (!scores[i].lower_bound)
+            ck_assert_mem_eq(&scores[i].p_value, &expected->p_value, sizeof(double));
+        ck_assert(scores[i].anomalous == 1 ? scores[i].index >= 0.5 : scores[i].index <= 0.5);
+    }
+}
+
+START_TEST(verdicts_change)
+{
+    dn_pixels views[MANY];
+    dn_scorer_options options;
+    dn_score before, score;
+    dn_trainer *trainer = make_trainer(NULL, 1, 0.5);
+    dn_model *model;
+    int32_t count;
+
+    draw_pictures(views);
+    ck_ok(dn_trainer_run(trainer, NULL, NULL, &model));
+    dn_trainer_free(trainer);
+    const double *good = dn_model_holdout_scores(model, &count);
+    ck_assert_int_eq(count, 3);
+    dn_scorer_options_init(&options);
+    options.views = 20;
+    options.false_alarm_rate = 0.5;
+    dn_scorer *scorer = make_scorer(model, &options);
+    score_alone(scorer, &views[1], 1, &before);
+    score = before;
+
+    score.threshold = nextafter(before.score, 0);
+    score.anomalous = 1;
+    score.false_alarm_rate = (1.0 + (good[0] > score.threshold) + (good[1] > score.threshold) +
+                              (good[2] > score.threshold)) /
+                             4;
+    ck_ok(dn_scorer_set_threshold(scorer, score.threshold));
+    dn_scorer_view_scores(scorer, &count);
+    ck_assert_int_eq(count, 20); /* those of the last image are still there */
+    check_verdict(scorer, &views[1], &score);
+    ck_status(dn_scorer_set_threshold(scorer, -0.1), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "threshold is -0.1");
+    ck_status(dn_scorer_set_threshold(scorer, (double)NAN), DN_E_ARGUMENT);
+    ck_status(dn_scorer_set_threshold(scorer, (double)INFINITY), DN_E_ARGUMENT);
+    ck_status(dn_scorer_set_false_alarm_rate(scorer, 0), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "false_alarm_rate is 0");
+    ck_status(dn_scorer_set_false_alarm_rate(scorer, 1.01), DN_E_ARGUMENT);
+    ck_status(dn_scorer_set_false_alarm_rate(scorer, (double)NAN), DN_E_ARGUMENT);
+    check_verdict(scorer, &views[1], &score); /* all stayed */
+    score.threshold = before.score;
+    score.anomalous = 0;
+    ck_ok(dn_scorer_set_threshold(scorer, score.threshold));
+    score.false_alarm_rate = (1.0 + (good[0] > score.threshold) + (good[1] > score.threshold) +
+                              (good[2] > score.threshold)) /
+                             4;
+    check_verdict(scorer, &views[1], &score);
+
+    ck_ok(dn_scorer_set_false_alarm_rate(scorer, 1)); /* the way back */
+    score.threshold = -1;
+    score.anomalous = 1;
+    score.false_alarm_rate = 1;
+    check_verdict(scorer, &views[1], &score);
+    ck_ok(dn_scorer_set_false_alarm_rate(scorer, 0.5));
+    check_verdict(scorer, &views[1], &before);
+    ck_status(dn_scorer_set_false_alarm_rate(NULL, 0.5), DN_E_ARGUMENT);
+    ck_status(dn_scorer_set_threshold(NULL, 1), DN_E_ARGUMENT);
+    dn_scorer_free(scorer);
+    dn_model_unref(model);
+}
+END_TEST
+
+/* A model without scores of good images gives verdicts by a threshold, and an index. */
+START_TEST(threshold_without_good_scores)
+{
+    dn_pixels views[MANY];
+    dn_trainer *trainer = make_trainer(NULL, 1, 0);
+    dn_score score;
+    dn_model *model;
+
+    draw_pictures(views);
+    ck_ok(dn_trainer_run(trainer, NULL, NULL, &model));
+    dn_trainer_free(trainer);
+    dn_scorer *scorer = make_scorer(model, NULL);
+    score_alone(scorer, &views[1], 1, &score);
+    ck_assert(score.anomalous == -1 && isnan(score.index) && isnan(score.threshold));
+    ck_ok(dn_scorer_set_threshold(scorer, score.score / 3));
+    score_alone(scorer, &views[1], 1, &score);
+    ck_assert_int_eq(score.anomalous, 1);
+    ck_assert_double_eq_tol(score.index, 0.75, 1e-12);
+    ck_assert(isnan(score.p_value) && isnan(score.false_alarm_rate));
+    ck_ok(dn_scorer_set_false_alarm_rate(scorer, 0.05));
+    score_alone(scorer, &views[1], 1, &score);
+    ck_assert(score.anomalous == -1 && isnan(score.index));
+    dn_scorer_free(scorer);
+    dn_model_unref(model);
+}
+END_TEST
+
 /* ---- memory ---- */
 
 /* One use of everything; sizes: images 0 and 1 differ in size. */
@@ -452,6 +563,8 @@ static Suite *make_suite(void)
     tcase_add_test(tests, batch_short_structs);
     tcase_add_test(tests, decide_is_exact);
     tcase_add_test(tests, decide_without_verdicts);
+    tcase_add_test(tests, verdicts_change);
+    tcase_add_test(tests, threshold_without_good_scores);
     tcase_add_loop_test(tests, no_allocation_when_warm, 0, 3);
     tcase_add_test(tests, failing_allocations);
     suite_add_tcase(suite, tests);

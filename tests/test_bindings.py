@@ -100,7 +100,7 @@ class HeaderTest(unittest.TestCase):
             if "*" in words or "[" in words or "dn_progress_fn" in words:
                 return "s" if re.search(r"\bchar\s*\*\s*\w*\s*$", words) else "p"
             kinds = {"dn_status": "i", "int32_t": "i", "int64_t": "I", "uint64_t": "u", "size_t": "z", "float": "f",
-                     "void": "n"}
+                     "double": "d", "void": "n"}
             return kinds[words.split()[0]]
 
         for result, name, arguments in declarations:
@@ -684,6 +684,19 @@ class TrainingTest(unittest.TestCase):
             with differnet.Scorer(tiny_trainer(positions=0).run()) as without:
                 with self.assertRaisesRegex(differnet.Error, "position"):
                     without.inspect(picture(0))
+        with differnet.Scorer(model, false_alarm_rate=0.5) as scorer:
+            before = scorer.score(image_path)
+            scorer.set_threshold(before.score / 2)
+            score = scorer.score(image_path)
+            self.assertEqual((score.anomalous, score.threshold, score.score, score.p_value),
+                             (True, before.score / 2, before.score, before.p_value))
+            self.assertTrue(0.5 < score.index <= 1)
+            with self.assertRaisesRegex(differnet.Error, "threshold is -1"):
+                scorer.set_threshold(-1)
+            with self.assertRaises(TypeError):
+                scorer.set_threshold("1")
+            scorer.set_false_alarm_rate(0.5)
+            self.assertEqual(repr(scorer.score(image_path)), repr(before))
         # Two views of the model are looked at together; of more, the first may be enough.
         with differnet.Scorer(model, false_alarm_rate=1, views=20) as scorer:
             for image in (image_path, picture(0)):

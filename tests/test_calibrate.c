@@ -125,6 +125,80 @@ START_TEST(keeps_the_rate)
 }
 END_TEST
 
+/* A threshold that is given: p-values stay, the rate is the largest p above it. */
+START_TEST(given_threshold)
+{
+    const double scores[] = {1, 2, 2, 5};
+    static const struct {
+        double threshold, rate;
+    } cases[] = {{0, 1},       {0.5, 1},       {1, 4 / 5.0}, {1.5, 4 / 5.0},
+                 {2, 2 / 5.0}, {4.9, 2 / 5.0}, {5, 1 / 5.0}, {9, 1 / 5.0}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (double value = 0; value < 8; value += 0.5) {
+            dn_score by_rate = {.score = value}, score = {.score = value};
+            calibrate_verdict(scores, 4, 0.5, &by_rate);
+            calibrate_threshold(scores, 4, cases[i].threshold, &score);
+            ck_assert_double_eq(score.threshold, cases[i].threshold);
+            ck_assert_double_eq(score.false_alarm_rate, cases[i].rate);
+            ck_assert_double_eq(score.p_value, by_rate.p_value);
+            ck_assert_int_eq(score.anomalous, value > cases[i].threshold);
+        }
+    dn_score score = {.score = 3, .anomalous = -1};
+    calibrate_threshold(NULL, 0, 2, &score);
+    ck_assert(score.anomalous == 1 && score.threshold == 2);
+    ck_assert(isnan(score.p_value) && isnan(score.false_alarm_rate));
+}
+END_TEST
+
+static double index_at(const double *scores, int count, double threshold, double value)
+{
+    dn_score score = {.score = value, .threshold = threshold};
+
+    calibrate_index(scores, count, &score);
+    return score.index;
+}
+
+START_TEST(index_by_hand)
+{
+    const double scores[] = {0.5, 2, 7}, spread[] = {0, 0, 0}, near[] = {1, 1, 1};
+
+    ck_assert_double_eq_tol(index_at(scores, 3, 6, 2), 0.25, 1e-12); /* the median; k = log 3 / log 3 */
+    ck_assert_double_eq(index_at(scores, 3, 6, 6), 0.5);
+    ck_assert_double_eq_tol(index_at(scores, 3, 6, 18), 0.75, 1e-12);
+    ck_assert_double_eq_tol(index_at(scores, 3, 18, 6), 1 / (1 + sqrt(3)), 1e-12);      /* k = 1 / 2 */
+    ck_assert_double_eq_tol(index_at(scores, 3, 1, 3), 0.75, 1e-12);                    /* below the median: k = 1 */
+    ck_assert_double_eq_tol(index_at(NULL, 0, 1, 4), 0.8, 1e-12);                       /* nothing is known: k = 1 */
+    ck_assert_double_eq_tol(index_at(spread, 3, 1, 16), 2 / 3.0, 1e-12);                /* k = 0.25 at least */
+    ck_assert_double_eq_tol(index_at(near, 3, 1.0001, 2.0002), 65536 / 65537.0, 1e-12); /* 16 at most */
+    ck_assert_double_eq(index_at(scores, 3, 0, 0), 0.5);
+    ck_assert_double_eq(index_at(scores, 3, 0, 1e-300), 1);
+    ck_assert_double_eq(index_at(scores, 3, -1, 0), 1);
+    ck_assert(isnan(index_at(scores, 3, (double)NAN, 1)));
+}
+END_TEST
+
+/* 0 .. 1 and rising from 0 to the largest scores, on the right side of 0.5, for any threshold and spread. */
+START_TEST(index_is_monotone)
+{
+    static const double thresholds[] = {0, 1e-300, 1e-10, 0.9, 1, 1.5, 40, 1e12, 1e300};
+    static const double medians[] = {0, 1e-200, 0.5, 0.99999, 1, 30, 1e15};
+
+    for (size_t t = 0; t < sizeof thresholds / sizeof *thresholds; t++)
+        for (size_t m = 0; m < sizeof medians / sizeof *medians; m++) {
+            double before = index_at(&medians[m], 1, thresholds[t], 0);
+            ck_assert(before >= 0 && before <= 0.5);
+            for (double value = 1e-300; value <= 1e300; value *= 1.37) {
+                double now = index_at(&medians[m], 1, thresholds[t], value);
+                ck_assert(isfinite(now) && now >= before && now <= 1);
+                ck_assert(value > thresholds[t] ? now >= 0.5 : now <= 0.5);
+                before = now;
+            }
+            ck_assert_double_ge(index_at(&medians[m], 1, thresholds[t], 1.7e308), before);
+        }
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("calibrate");
@@ -135,6 +209,9 @@ static Suite *make_suite(void)
     tcase_add_test(tests, rate_one);
     tcase_add_test(tests, no_scores);
     tcase_add_test(tests, keeps_the_rate);
+    tcase_add_test(tests, given_threshold);
+    tcase_add_test(tests, index_by_hand);
+    tcase_add_test(tests, index_is_monotone);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -4,6 +4,7 @@ DIFFERNET and DEMO_PARTS name the executables.  Small backbones and views keep i
 """
 import html.parser
 import json
+import math
 import os
 import random
 import re
@@ -142,6 +143,15 @@ def with_header(header, data, start):
 
 def run(*arguments, **options):
     return subprocess.run([COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300, **options)
+
+
+def told(text):
+    """The objects that `score --json` prints, without the time each took."""
+    scores = [json.loads(line) for line in text.splitlines()]
+    for score in scores:
+        if score.pop("milliseconds") < 0:
+            raise AssertionError(score)
+    return scores
 
 
 def setUpModule():
@@ -508,22 +518,79 @@ class Score(CommandTest):
             self.assertIs(score["anomalous"], True)
             self.assertGreater(score["score"], score["threshold"])
             self.assertEqual((score["views"], score["p_value"]), (6, 0.5))
+            self.assertEqual(list(score)[-5:], ["index", "log_score", "model_id", "preset", "milliseconds"])
+            self.assertTrue(0.5 <= score["index"] <= 1)
+            self.assertAlmostEqual(score["log_score"], math.log(score["score"]))
+            info = json.loads(self.call("info", path("model.dnm"), "--json").out)
+            self.assertEqual((score["model_id"], score["preset"]), (info["id"], "compact"))
+            self.assertGreater(score["milliseconds"], 0)
+
+    def test_threshold(self):
+        """Verdicts by a threshold: the same scores and p-values, the rate that it keeps, the exit code."""
+        def scores(*options, code):
+            return told(self.call("score", path("model.dnm"), path("set/test/good"), path("set/test/spot"), "--json",
+                                  *options, code=code).out)
+
+        plain = scores("--fpr", "0.5", code=1)
+        middle = sorted(score["score"] for score in plain)[3]
+        for threshold, code in ((middle, 1), (0, 1), (1e15, 0)):
+            for one, other in zip(plain, scores("--threshold", repr(threshold), code=code)):
+                self.assertEqual((one["path"], one["score"], one["p_value"]),
+                                 (other["path"], other["score"], other["p_value"]))
+                self.assertEqual((other["threshold"], other["anomalous"]), (threshold, other["score"] > threshold))
+                self.assertEqual(other["index"] > 0.5, other["anomalous"])
+                self.assertIn(other["false_alarm_rate"], (0.5, 1))
+        self.assertEqual(self.call("score", path("model.dnm"), path("set/test/good/0.png"), "--threshold", "1e6",
+                                   "--views", "2").err, "")
+        self.refused("score", path("model.dnm"), path("set/test/good/0.png"), "--threshold", "-1",
+                     says=["--threshold is -1"])
+        for verb, operand in (("score", path("set/test/good/0.png")), ("eval", path("set"))):
+            self.refused(verb, path("model.dnm"), operand, "--threshold", "2", "--fpr", "0.05",
+                         says=["--fpr and --threshold exclude each other"])
+        judged = json.loads(self.call("eval", path("model.dnm"), path("set"), "--no-maps", "--json", "--quiet",
+                                      "--threshold", repr(middle)).out)["verdicts"]
+        self.assertEqual(judged["threshold"], middle)
+        self.assertEqual(judged["false_alarms"], sum(score["score"] > middle for score in plain[:4]))
+        text = self.call("eval", path("model.dnm"), path("set"), "--no-maps", "--threshold", "1e15").out
+        self.assertIn("(score above e^34.54): 0 of 4 good", text)
+
+    def test_large_scores(self):
+        """What is wider than its column is shown by its logarithm; the columns stay where they are."""
+        data = read(path("model.dnm"))
+        header, start = header_of(data)
+        begin, end = header["features.deviation"]["data_offsets"]
+        write(self.at("m.dnm"), data[:start + begin] + struct.pack("<f", 1e-7) * ((end - begin) // 4)
+              + data[start + end:])
+        images = [path("set/test/good/0.png"), path("set/test/spot/0.png")]
+        lines = self.call("score", self.at("m.dnm"), *images, "--no-verify", "--threshold", "1", code=1).out
+        for line, image in zip(lines.splitlines(), told(self.call(
+                "score", self.at("m.dnm"), *images, "--no-verify", "--threshold", "1", "--json", code=1).out)):
+            self.assertRegex(line, r"0\.png  index [01]\.\d{3}  score +(e\^\d+\.\d\d|\d{1,4}\.\d{4})  p ")
+            self.assertEqual(len(line.split("score")[1].split("  p ")[0]), 10, line)
+            shown = re.search(r"score +([e^\d.]+)", line)[1]
+            value = math.exp(float(shown[2:])) if shown[0] == "e" else float(shown)
+            self.assertAlmostEqual(math.log(value), image["log_score"], delta=0.01)
+            self.assertEqual(shown[0] == "e", image["score"] >= 9999.99995)
 
     def test_csv(self):
         write(self.at('comma, "quote".png'), part(3))
         lines = self.call("score", path("model.dnm"), self.folder, "--csv", "--fpr", "0.001",
                           code=(0, 1)).out.splitlines()
-        self.assertEqual(lines[0], "path,score,p_value,threshold,anomalous,views,false_alarm_rate,lower_bound")
+        self.assertEqual(lines[0],
+                         "path,score,p_value,threshold,anomalous,views,false_alarm_rate,lower_bound,index,log_score")
         self.assertTrue(lines[1].startswith('"%s/comma, ""quote"".png",' % self.folder), lines)
-        self.assertIn(lines[1].split(",")[-4], ("true", "false"))
-        self.assertEqual(lines[1].split(",")[-3:], ["4", "0.5", "false"])
+        row = lines[1].split(",")
+        self.assertIn(row[-6], ("true", "false"))
+        self.assertEqual(row[-5:-2], ["4", "0.5", "false"])
+        self.assertTrue(0 < float(row[-2]) < 1)
+        self.assertAlmostEqual(float(row[-1]), math.log(float(row[-9])))
 
     def test_decide(self):
         """Early verdicts are the full ones; the scores of what is not anomalous, too."""
         def scores(*options):
             lines = self.call("score", path("model.dnm"), path("set/test"), "--json", "--views", "40", "--fpr", "0.5",
                               *options, code=1).out.splitlines()
-            return [json.loads(line) for line in lines]
+            return told("\n".join(lines))
 
         full, early = scores(), scores("--decide")
         self.assertEqual([score["path"] for score in early], [score["path"] for score in full])
@@ -540,10 +607,10 @@ class Score(CommandTest):
             self.assertIsNone(other["log_likelihood"])
         text = self.call("score", path("model.dnm"), path("set/test/spot"), "--decide", "--views", "40", "--fpr", "0.5",
                          code=1).out
-        self.assertRegex(text.splitlines()[0], r"0\.png >= +[0-9.]+  p <=0\.5   ANOMALOUS$")
+        self.assertRegex(text.splitlines()[0], r"0\.png  index >=[01]\.\d+  score >= +[0-9.]+  p <=0\.5   ANOMALOUS$")
         lines = self.call("score", path("model.dnm"), path("set/test/spot"), "--decide", "--views", "40", "--fpr",
                           "0.5", "--csv", code=1).out.splitlines()
-        self.assertEqual(lines[1].split(",")[-1], "true")
+        self.assertEqual(lines[1].split(",")[-3], "true")
 
     def test_many_images(self):
         """More than the library handles together: the order and the numbers of one at a time."""
@@ -557,7 +624,7 @@ class Score(CommandTest):
             self.assertEqual(result.err.count(self.at(name)), 1, result.err)
         for i in (4, 20, 35):
             alone = self.call("score", path("model.dnm"), self.at("%02d.png" % i), "--json", code=(0, 1)).out
-            self.assertIn(alone, result.out)
+            self.assertIn(told(alone)[0], told(result.out))
 
     def test_rate_that_cannot_be_promised(self):
         result = self.call("score", path("model.dnm"), path("set/test/good"), "--fpr", "0.01", code=(0, 1))
@@ -567,9 +634,9 @@ class Score(CommandTest):
         one = self.call("score", path("model.dnm"), path("set/test/good"), "--json", "--threads", "1", code=(0, 1)).out
         three = self.call("score", path("model.dnm"), path("set/test/good"), "--json", "--threads", "3",
                           code=(0, 1)).out
-        self.assertEqual(one, three)
+        self.assertEqual(told(one), told(three))
         single = self.call("score", path("model.dnm"), path("set/test/good/2.png"), "--json", code=(0, 1)).out
-        self.assertEqual(one.splitlines()[2], single.strip())
+        self.assertEqual(told(one)[2:3], told(single))
 
     def test_an_error_does_not_stop_the_others(self):
         write(self.at("a.png"), part(1))
@@ -607,8 +674,9 @@ class Score(CommandTest):
     def test_no_verify(self):
         """The same results from a good file; damaged weights are found unless the file is trusted."""
         images = [path("set/test/good"), path("set/test/spot")]
-        expected = self.call("score", path("model.dnm"), *images, "--json", code=(0, 1)).out
-        self.assertEqual(self.call("score", path("model.dnm"), *images, "--json", "--no-verify", code=(0, 1)).out, expected)
+        expected = told(self.call("score", path("model.dnm"), *images, "--json", code=(0, 1)).out)
+        self.assertEqual(told(self.call("score", path("model.dnm"), *images, "--json", "--no-verify", code=(0, 1)).out),
+                         expected)
         data = bytearray(read(path("model.dnm")))
         header, start = header_of(bytes(data))
         begin = start + header["flow.blocks.0.net2.0.weight"]["data_offsets"][0]
@@ -616,8 +684,8 @@ class Score(CommandTest):
         write(self.at("bad.dnm"), bytes(data))
         self.refused("score", self.at("bad.dnm"), *images, says=["bad.dnm", "checksum"])
         self.refused("localize", self.at("bad.dnm"), images[0], "-o", self.at("maps"), says=["bad.dnm", "checksum"])
-        other = self.call("score", self.at("bad.dnm"), *images, "--json", "--no-verify", code=(0, 1)).out
-        self.assertNotEqual(other, expected)
+        other = told(self.call("score", self.at("bad.dnm"), *images, "--json", "--no-verify", code=(0, 1)).out)
+        self.assertNotEqual([score["score"] for score in other], [score["score"] for score in expected])
         self.call("localize", self.at("bad.dnm"), images[0], "-o", self.at("maps"), "--no-verify", "--quiet")
 
     def test_bad_models(self):
@@ -723,7 +791,7 @@ class Fast(CommandTest):
     def test_score(self):
         good, bad = path("parts/test/good/000.png"), path("parts/test/missing_hole/000.png")
         result = self.call("score", path("fast.dnm"), good, bad, "--json", code=(0, 1))
-        scores = [json.loads(line) for line in result.out.splitlines()]
+        scores = told(result.out)
         self.assertEqual(result.returncode, int(any(score["anomalous"] for score in scores)))
         for score in scores:
             self.assertEqual((score["views"], score["flow_score"], score["log_likelihood"], score["lower_bound"]),
@@ -733,8 +801,8 @@ class Fast(CommandTest):
             self.assertAlmostEqual(score["p_value"] * 11, round(score["p_value"] * 11), places=9)
             self.assertEqual(score["anomalous"], score["score"] > score["threshold"])
         self.assertGreater(scores[1]["score"], scores[0]["score"])
-        self.assertEqual(self.call("score", path("fast.dnm"), good, bad, "--json", "--decide", "--threads", "2",
-                                   code=(0, 1)).out, result.out)
+        self.assertEqual(told(self.call("score", path("fast.dnm"), good, bad, "--json", "--decide", "--threads", "2",
+                                        code=(0, 1)).out), scores)
         self.call("score", path("fast.dnm"), bad, "--fpr", "0.5", code=1)
         self.call("score", path("fast.dnm"), path("parts/train/good/000.png"), "--fpr", "0.01", code=0)
         self.refused("score", path("fast.dnm"), self.at("none.png"), says=["none.png"])
@@ -917,9 +985,10 @@ class Images(CommandTest):
         self.write_kinds("d")
         write(self.at("d/notes.txt"), b"no image, and no image's name")
         result = self.call("score", path("model.dnm"), self.at("d"), "--json", code=(0, 1))
-        told = [json.loads(line) for line in result.out.splitlines()]
-        self.assertEqual([os.path.basename(score.pop("path")) for score in told], ["a.png", "b.BMP", "c.ppm", "d.pnm"])
-        self.assertEqual(told, 4 * [told[0]])
+        scores = told(result.out)
+        self.assertEqual([os.path.basename(score.pop("path")) for score in scores],
+                         ["a.png", "b.BMP", "c.ppm", "d.pnm"])
+        self.assertEqual(scores, 4 * [scores[0]])
         for i, name in enumerate(("a.png", "b.BMP", "c.ppm")):
             self.call("localize", path("model.dnm"), self.at("d", name), "-o", self.at("maps%d" % i), "--views", "1")
             self.assertEqual(read(self.at("maps%d" % i, name[0] + "_map.png")), read(self.at("maps0/a_map.png")))

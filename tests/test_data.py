@@ -603,7 +603,8 @@ class Streams(DataTest):
 
     def score(self, *more, code=(0, 1), **options):
         result = self.call("score", path("model.dnm"), *more, code=code, **options)
-        return [json.loads(line) for line in result.out.splitlines() if line.startswith("{")], result.err
+        lines = [line for line in result.out.splitlines() if line.startswith("{")]
+        return cli.told("\n".join(lines)), result.err
 
     def test_paths_from_standard_input(self):
         names = [path("set/test/good/%d.png" % i) for i in range(4)]

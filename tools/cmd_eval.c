@@ -19,6 +19,7 @@
 typedef struct eval_job {
     const char *model_path, *data, *report;
     bool as_json, quiet, no_maps;
+    double threshold; /* NaN: by the rate */
     dn_scorer_options scoring;
     dn_localizer_options localizing;
 } eval_job;
@@ -85,6 +86,7 @@ static void keep_score(evaluation *result, size_t index, const dn_score *score)
     bool defective = result->set->images[index].defect >= 0;
 
     result->scores[index] = score->score;
+    result->indices[index] = score->index;
     result->views = score->views;
     result->threshold = score->threshold;
     result->false_alarm_rate = score->false_alarm_rate;
@@ -238,25 +240,38 @@ static void write_json(const evaluation *result)
     putchar('\n');
 }
 
+static void print_verdicts(const evaluation *result)
+{
+    const test_set *set = result->set;
+    char number[SCORE_SIZE];
+
+    printf("verdicts    ");
+    if (!isnan(result->false_alarm_rate))
+        printf("at a false-alarm rate of %.3g ", result->false_alarm_rate);
+    printf("(score above %s): %zu of %zu good images called\n"
+           "            anomalous, %zu of %zu defective ones missed\n",
+           score_text(number, result->threshold), result->false_alarms, set->good, result->missed,
+           set->count - set->good);
+}
+
 static void print_text(const evaluation *result)
 {
     const test_set *set = result->set;
     size_t defective = set->count - set->good;
+    char number[SCORE_SIZE];
 
     printf("model       %s, id %08" PRIx32 ", %d views\n", result->model_path, result->model.id, result->views);
     if (result->model.backbone_random)
         printf("            its backbone has RANDOM WEIGHTS that stand in for trained ones\n");
     printf("images      %zu: %zu good, %zu defective\n", set->count, set->good, defective);
-    printf("image       AUROC %.4f (95 %% interval %.4f to %.4f), average precision %.4f, best F1 %.4f at %.4f\n",
+    printf("image       AUROC %.4f (95 %% interval %.4f to %.4f), average precision %.4f, best F1 %.4f at %s\n",
            result->auroc, result->interval[0], result->interval[1], result->average_precision, result->f1,
-           result->f1_threshold);
+           score_text(number, result->f1_threshold));
     if (result->pixels)
         printf("pixel       AUROC %.4f, AUPRO %.4f (up to %.0f %% false positives), %d view%s\n", result->pixel_auroc,
                result->pixel_aupro, 100 * AUPRO_LIMIT, result->map_views, result->map_views == 1 ? "" : "s");
     if (!isnan(result->threshold))
-        printf("verdicts    at a false-alarm rate of %.3g (score above %.4f): %zu of %zu good images called\n"
-               "            anomalous, %zu of %zu defective ones missed\n",
-               result->false_alarm_rate, result->threshold, result->false_alarms, set->good, result->missed, defective);
+        print_verdicts(result);
     printf("\n%-24s %7s %8s\n", "defect", "images", "AUROC");
     for (size_t d = 0; d < set->defect_count; d++)
         printf("%-24s %7zu %8.4f\n", set->defects[d], set->defect_images[d], result->defect_auroc[d]);
@@ -269,6 +284,8 @@ static bool make_tools(const eval_job *job, evaluation *result, eval_tools *tool
     dn_error error;
     dn_status status = dn_scorer_create(tools->model, &job->scoring, &tools->scorer, &error);
 
+    if (status == DN_OK && !apply_threshold(tools->scorer, job->threshold))
+        return false;
     if (status == DN_OK && (result->pixels || job->report))
         status = dn_localizer_create(tools->model, &job->localizing, &tools->localizer, &error);
     if (status != DN_OK) {
@@ -306,6 +323,7 @@ static int evaluate_set(const eval_job *job, const test_set *set)
     if (result.model.positions && job->localizing.method != DN_MAP_GRADIENT)
         result.map_views = 1;
     result.scores = need_memory(set->count, sizeof *result.scores);
+    result.indices = need_memory(set->count, sizeof *result.indices);
     result.ranking = need_memory(set->count, sizeof *result.ranking);
     result.defect_auroc = need_memory(set->defect_count, sizeof *result.defect_auroc);
     bool done = make_tools(job, &result, &tools) && evaluate_images(&result, &tools, job->quiet) &&
@@ -318,6 +336,7 @@ static int evaluate_set(const eval_job *job, const test_set *set)
         done = write_html_report(job->report, &result, tools.localizer);
     free(result.defect_auroc);
     free(result.ranking);
+    free(result.indices);
     free(result.scores);
     free_tools(&tools);
     return finish_output(done ? 0 : EXIT_FAILED);
@@ -325,7 +344,7 @@ static int evaluate_set(const eval_job *job, const test_set *set)
 
 static int run_eval(const command_verb *verb, int argc, char **argv)
 {
-    eval_job job = {0};
+    eval_job job = {.threshold = (double)NAN};
     const char *method = NULL;
     test_set set;
     dn_scorer_options_init(&job.scoring);
@@ -341,8 +360,7 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
         {"map", 0, OPTION_TEXT, &method, 0, 0, "METHOD", "positions or gradient, as in localize"},
         {"no-maps", 0, OPTION_FLAG, &job.no_maps, 0, 0, NULL,
          "no pixel figures: masks are not read and no maps\nmade for them, which saves half of the time or more"},
-        {"fpr", 0, OPTION_REAL, &job.scoring.false_alarm_rate, 0, 0, "P",
-         "false-alarm rate of the verdicts; default {}"},
+        VERDICT_OPTIONS(&job.scoring.false_alarm_rate, &job.threshold),
         MAX_PIXELS_OPTION(&job.scoring.max_pixels, 0, 0),
         {"threads", 0, OPTION_INTEGER, &job.scoring.threads, 0, 0, "N", "default: usable processors: {}"},
         {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors and warnings only"},
@@ -354,6 +372,8 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
         return code;
     if (argc - first != 2)
         return wrong_operands(verb, argc - first < 2 ? "a model and a data set are needed" : "too many arguments");
+    if (verdict_options_clash())
+        return EXIT_FAILED;
     job.model_path = argv[first];
     job.data = argv[first + 1];
     job.localizing.threads = job.scoring.threads;

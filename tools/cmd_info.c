@@ -86,8 +86,9 @@ static void print_holdout(const dn_model *model)
         printf("held out       no good images: the model gives scores but no verdicts\n");
         return;
     }
-    printf("held out       %d good images, scores %.4f to %.4f, median %.4f\n", count, scores[0], scores[count - 1],
-           (scores[(count - 1) / 2] + scores[count / 2]) / 2);
+    char low[SCORE_SIZE], high[SCORE_SIZE], middle[SCORE_SIZE];
+    printf("held out       %d good images, scores %s to %s, median %s\n", count, score_text(low, scores[0]),
+           score_text(high, scores[count - 1]), score_text(middle, (scores[(count - 1) / 2] + scores[count / 2]) / 2));
     printf("               the smallest false-alarm rate it can promise is 1/%d = %.3g\n", count + 1,
            1.0 / (count + 1));
 }

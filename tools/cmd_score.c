@@ -1,4 +1,5 @@
 /* differnet score: how anomalous images are, and whether they are. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,12 +20,39 @@
 
 enum score_format { SCORE_TEXT, SCORE_JSON, SCORE_CSV };
 
-static void write_json(const char *path, const dn_score *score)
-{
-    json_writer json = {stdout, false};
+/* What is done with each image. */
+typedef struct score_job {
+    dn_scorer *scorer;
+    dn_model_info model;
+    enum score_format format;
+    bool decide; /* end with an image once its verdict is certain */
+    bool quiet;
+    int column;           /* width of the paths in text */
+    double image_seconds; /* what an image took lately; 0: not known yet */
+    size_t total, anomalous, failed;
+} score_job;
 
+/* An image that was scored. */
+typedef struct scored_image {
+    const char *path;
+    const dn_score *score;
+    double seconds; /* its share of its group's time */
+} scored_image;
+
+static double log_score(const dn_score *score)
+{
+    return score->score > 0 ? log(score->score) : (double)NAN;
+}
+
+static void write_json(const score_job *job, const scored_image *image)
+{
+    const dn_score *score = image->score;
+    json_writer json = {stdout, false};
+    char id[16];
+
+    snprintf(id, sizeof id, "%08" PRIx32, job->model.id);
     emit_open_object(&json, NULL);
-    emit_text(&json, "path", path);
+    emit_text(&json, "path", image->path);
     emit_real(&json, "score", score->score);
     emit_real(&json, "p_value", score->p_value);
     emit_real(&json, "threshold", score->threshold);
@@ -39,6 +67,11 @@ static void write_json(const char *path, const dn_score *score)
     emit_real(&json, "flow_score", score->flow_score);
     emit_real(&json, "local_score", score->local_score);
     emit_real(&json, "whole_score", score->whole_score);
+    emit_real(&json, "index", score->index);
+    emit_real(&json, "log_score", log_score(score));
+    emit_text(&json, "model_id", id);
+    emit_text(&json, "preset", job->model.preset);
+    emit_real(&json, "milliseconds", 1000 * image->seconds);
     emit_close_object(&json);
     putchar('\n');
 }
@@ -68,25 +101,37 @@ static void write_csv_number(double value)
     printf(",%s", text);
 }
 
-static void write_csv(const char *path, const dn_score *score)
+static void write_csv(const scored_image *image)
 {
-    write_csv_text(path);
+    const dn_score *score = image->score;
+
+    write_csv_text(image->path);
     write_csv_number(score->score);
     write_csv_number(score->p_value);
     write_csv_number(score->threshold);
     printf(",%s,%d", score->anomalous < 0 ? "" : score->anomalous ? "true" : "false", score->views);
     write_csv_number(score->false_alarm_rate);
-    printf(",%s\n", score->lower_bound ? "true" : "false");
+    printf(",%s", score->lower_bound ? "true" : "false");
+    write_csv_number(score->index);
+    write_csv_number(log_score(score));
+    putchar('\n');
 }
 
-static void write_text(const char *path, const dn_score *score, int column)
+/* "PATH  index 0.312  score    1.2345  p 0.4     normal" */
+static void write_text(const scored_image *image, int column)
 {
+    const dn_score *score = image->score;
     bool bound = score->lower_bound == 1;
+    char number[SCORE_SIZE];
 
-    printf("%-*s%s%9.4f", column, path, bound ? " >=" : "  ", score->score);
+    printf("%-*s", column, image->path);
+    if (!isnan(score->index))
+        printf("  index %s%.3f", bound ? ">=" : "", score->index);
+    printf("  score %s%*s", bound ? ">=" : "", SCORE_COLUMN, score_text(number, score->score));
+    if (!isnan(score->p_value))
+        printf("  p %s%-*.3g", bound ? "<=" : "", bound ? 4 : 6, score->p_value);
     if (score->anomalous >= 0)
-        printf("  p %s%-*.3g  %s", bound ? "<=" : "", bound ? 4 : 6, score->p_value,
-               score->anomalous ? "ANOMALOUS" : "normal");
+        printf("  %s", score->anomalous ? "ANOMALOUS" : "normal");
     putchar('\n');
 }
 
@@ -102,55 +147,48 @@ static int path_column(const image_list *images)
     return (int)column;
 }
 
-/* What is done with each image. */
-typedef struct score_job {
-    dn_scorer *scorer;
-    enum score_format format;
-    bool decide; /* end with an image once its verdict is certain */
-    bool quiet;
-    int column;           /* width of the paths in text */
-    double image_seconds; /* what an image took lately; 0: not known yet */
-    size_t total, anomalous, failed;
-} score_job;
-
-static void write_score(score_job *job, const char *path, const dn_score *score)
+static void write_score(score_job *job, const scored_image *image)
 {
-    job->anomalous += score->anomalous == 1;
+    job->anomalous += image->score->anomalous == 1;
     if (job->format == SCORE_JSON)
-        write_json(path, score);
+        write_json(job, image);
     else if (job->format == SCORE_CSV)
-        write_csv(path, score);
+        write_csv(image);
     else
-        write_text(path, score, job->column);
+        write_text(image, job->column);
     fflush(stdout); /* whoever reads along wants each result at once */
 }
 
-static void report(score_job *job, const char *path, dn_status status, const dn_score *score, const char *message)
+static void report(score_job *job, const scored_image *image, dn_status status, const char *message)
 {
     job->total++;
     if (status == DN_OK) {
-        write_score(job, path, score);
+        write_score(job, image);
         return;
     }
     if (message)
-        complain_status(path, status, message);
+        complain_status(image->path, status, message);
     job->failed++;
 }
 
 /* Scores what comes out of a pipe. */
 static void score_pipe(score_job *job, const char *path)
 {
+    scored_image image = {.path = path};
+    double began = seconds_now();
     mapped_image picture;
     dn_score score;
 
     dn_score_init(&score);
+    image.score = &score;
     if (!picture_open(&picture, path)) {
-        report(job, path, DN_E_IO, NULL, NULL);
+        report(job, &image, DN_E_IO, NULL);
         return;
     }
     dn_status status = job->decide ? dn_scorer_decide(job->scorer, &picture.view, &score)
                                    : dn_scorer_score(job->scorer, &picture.view, &score);
-    report(job, path, status, &score, dn_scorer_error(job->scorer)->message);
+    image.seconds = seconds_now() - began;
+    report(job, &image, status, dn_scorer_error(job->scorer)->message);
     picture_close(&picture);
 }
 
@@ -159,6 +197,7 @@ static void score_group(score_job *job, const char *const *paths, int32_t count)
 {
     dn_score scores[MAX_BATCH];
     dn_error errors[MAX_BATCH];
+    double began = seconds_now();
 
     for (int32_t i = 0; i < count; i++)
         dn_score_init(&scores[i]);
@@ -171,8 +210,9 @@ static void score_group(score_job *job, const char *const *paths, int32_t count)
         errors[0] = *dn_scorer_error(job->scorer);
         errors[0].status = status;
     }
+    double seconds = (seconds_now() - began) / count;
     for (int32_t i = 0; i < count; i++)
-        report(job, paths[i], errors[i].status, &scores[i], errors[i].message);
+        report(job, &(scored_image){paths[i], &scores[i], seconds}, errors[i].status, errors[i].message);
 }
 
 /* Images to score together: the verdict of a single one can be certain early, and results shall not wait for each other
@@ -253,7 +293,7 @@ static int score_all(score_job *job, score_source *source)
         return EXIT_FAILED;
     job->column = path_column(&source->images);
     if (job->format == SCORE_CSV)
-        puts("path,score,p_value,threshold,anomalous,views,false_alarm_rate,lower_bound");
+        puts("path,score,p_value,threshold,anomalous,views,false_alarm_rate,lower_bound,index,log_score");
     fflush(stdout);
     if (source->watched && !job->quiet)
         complain("watching %s; Ctrl-C ends", source->watched);
@@ -274,11 +314,13 @@ static int score_all(score_job *job, score_source *source)
 }
 
 /* Tells once what the model cannot promise. */
-static void announce_rate(const dn_model *model, double false_alarm_rate)
+static void announce_rate(const dn_model *model, double false_alarm_rate, double threshold)
 {
     int32_t count;
 
     dn_model_holdout_scores(model, &count);
+    if (!isnan(threshold))
+        return;
     if (count == 0)
         complain("the model holds no scores of good images: scores only, no verdicts");
     else if (false_alarm_rate < 1.0 / (count + 1))
@@ -287,22 +329,23 @@ static void announce_rate(const dn_model *model, double false_alarm_rate)
                  count, count + 1, 1.0 / (count + 1), false_alarm_rate);
 }
 
-static int score_with(const char *model_path, bool trusted, const dn_scorer_options *options, score_source *source,
-                      score_job *job)
+static int score_with(const char *model_path, bool trusted, const dn_scorer_options *options, double threshold,
+                      score_source *source, score_job *job)
 {
     dn_error error;
     dn_model *model = open_model(model_path, trusted);
 
     if (!model)
         return EXIT_FAILED;
+    job->model = model_info(model);
     dn_status status = dn_scorer_create(model, options, &job->scorer, &error);
     if (status != DN_OK) {
         complain_refused(model_path, status, error.message);
         dn_model_unref(model);
         return EXIT_FAILED;
     }
-    announce_rate(model, options->false_alarm_rate);
-    int code = score_all(job, source);
+    announce_rate(model, options->false_alarm_rate, threshold);
+    int code = apply_threshold(job->scorer, threshold) ? score_all(job, source) : EXIT_FAILED;
     dn_scorer_free(job->scorer);
     dn_model_unref(model);
     return code;
@@ -323,6 +366,7 @@ static void list_operands(score_source *source, char **operands, int count)
 static int run_score(const command_verb *verb, int argc, char **argv)
 {
     bool as_json = false, as_csv = false, trusted = false;
+    double threshold = (double)NAN;
     score_job job = {0};
     score_source source = {0};
     dn_scorer_options scoring;
@@ -330,8 +374,7 @@ static int run_score(const command_verb *verb, int argc, char **argv)
     scoring.threads = usable_processors();
     const command_option options[] = {
         {"views", 0, OPTION_INTEGER, &scoring.views, 0, 0, "N", "rotated views per image; default: the model's"},
-        {"fpr", 0, OPTION_REAL, &scoring.false_alarm_rate, 0, 0, "P",
-         "share of good images that may be called anomalous;\ndefault {}"},
+        VERDICT_OPTIONS(&scoring.false_alarm_rate, &threshold),
         {"decide", 0, OPTION_FLAG, &job.decide, 0, 0, NULL,
          "be done with an image once it is certainly anomalous:\nthe same verdicts, scores that are lower bounds"},
         {"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON object per image and line"},
@@ -354,10 +397,12 @@ static int run_score(const command_verb *verb, int argc, char **argv)
         return wrong_operands(verb, argc == first ? "no model given" : "no images given");
     if (as_json && as_csv)
         return wrong_operands(verb, "--json and --csv exclude each other");
+    if (verdict_options_clash())
+        return EXIT_FAILED;
     list_operands(&source, argv + first + 1, argc - first - 1);
     job.format = as_json ? SCORE_JSON : as_csv ? SCORE_CSV : SCORE_TEXT;
     bool some = source.images.count > 0 || source.from_input || source.watched;
-    code = some ? score_with(argv[first], trusted, &scoring, &source, &job) : EXIT_FAILED;
+    code = some ? score_with(argv[first], trusted, &scoring, threshold, &source, &job) : EXIT_FAILED;
     image_list_free(&source.images);
     return code;
 }
@@ -366,11 +411,13 @@ const command_verb verb_score = {
     .name = "score",
     .operands = "MODEL IMAGE...|-|--watch DIR",
     .summary = "tell how anomalous images are",
-    .description = "Prints for each image its score (about 1 for good ones), its p-value (the share of good images\n"
-                   "that score as high) and a verdict. A folder stands for all images in it, - for those whose paths\n"
-                   "come from standard input, one a line. Each result is printed as soon as it is known.\n\n"
-                   "exit code: 0 all images are normal (or the model gives no verdicts), 1 at least one is\n"
-                   "anomalous, 2 an error.\n",
+    .description =
+        "Prints for each image its index (0 to 1: 0.25 for a typical good image, 0.5 at the threshold), its\n"
+        "score (about 1 for good ones; e^N: a large one by its logarithm), its p-value (the share of good\n"
+        "images that score as high) and a verdict. A folder stands for all images in it, - for those whose paths\n"
+        "come from standard input, one a line. Each result is printed as soon as it is known.\n\n"
+        "exit code: 0 all images are normal (or the model gives no verdicts), 1 at least one is\n"
+        "anomalous, 2 an error.\n",
     .examples = "  differnet score parts.dnm new/part1.png\n"
                 "  differnet score parts.dnm new/ --fpr 0.01 --json\n"
                 "  differnet score parts.dnm new/*.jpg --csv > scores.csv\n"

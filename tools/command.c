@@ -1,6 +1,7 @@
 #include "command.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +126,15 @@ double seconds_now(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+const char *score_text(char text[SCORE_SIZE], double score)
+{
+    if (score < 9999.99995) /* what rounds to less than 10000 */
+        snprintf(text, SCORE_SIZE, "%.4f", score);
+    else
+        snprintf(text, SCORE_SIZE, "e^%.2f", log(score));
+    return text;
 }
 
 int finish_output(int code)

@@ -31,6 +31,11 @@ char *need_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 double seconds_now(void); /* monotonic clock */
 
+/* A score as tables show it, in SCORE_COLUMN characters at most: "12.3456"; from 10000 on its logarithm, "e^9.21". */
+#define SCORE_COLUMN 9
+#define SCORE_SIZE 16
+const char *score_text(char text[SCORE_SIZE], double score);
+
 /* EXIT_FAILED, with a message, if standard output could not be written; else `code`. */
 int finish_output(int code);
 
@@ -78,6 +83,8 @@ typedef struct command_verb {
  * operand, or -1 when the command shall end with *code: help was asked for and printed, or an option is wrong.
  * options ends with an entry whose name is NULL. */
 int parse_options(const command_verb *verb, const command_option *options, int argc, char **argv, int *code);
+/* Whether an option of the verb that is running was given. */
+bool option_given(const char *name);
 /* Like complain_status, for a call that options were passed to: where the library names a field that one of the verb's
  * options sets, the option is named instead. */
 void complain_refused(const char *path, dn_status status, const char *message);
@@ -85,6 +92,18 @@ void complain_refused(const char *path, dn_status status, const char *message);
 int wrong_operands(const command_verb *verb, const char *what);
 
 extern const command_verb verb_train, verb_score, verb_localize, verb_eval, verb_info, verb_convert;
+
+/* --fpr and --threshold of verbs that judge images.  rate, threshold: double; threshold holds NaN before. */
+#define VERDICT_OPTIONS(rate, threshold)                                                                          \
+    {"fpr", 0, OPTION_REAL, (rate), 0, 0, "P", "share of good images that may be called anomalous;\ndefault {}"}, \
+    {                                                                                                             \
+        "threshold", 0, OPTION_REAL, (threshold), 0, 0, "T",                                                      \
+            "call anomalous what scores above T, instead of --fpr;\nalso where the model gives no verdicts"       \
+    }
+/* Sees to it that verdicts go by a threshold, if one was given.  Complains and returns false if it cannot be. */
+bool apply_threshold(dn_scorer *scorer, double threshold);
+/* Whether both were given, which complains. */
+bool verdict_options_clash(void);
 
 /* What --map says, into dn_localizer_options; complains and returns false if it is not known.  text: NULL for the
  * model's best. */

@@ -11,6 +11,7 @@ typedef struct evaluation {
     dn_model_info model;
     const test_set *set;
     double *scores;        /* (set->count) in the set's order */
+    double *indices;       /* likewise, of dn_score.index; NaN without a threshold */
     ranked_score *ranking; /* (set->count) */
     int32_t views, map_views;
     double auroc, interval[2], average_precision, f1, f1_threshold;

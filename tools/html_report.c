@@ -72,18 +72,20 @@ static void write_row(FILE *page, const char *name, const char *format, ...)
 static void write_figures(FILE *page, const evaluation *result)
 {
     const test_set *set = result->set;
+    char number[SCORE_SIZE];
 
     fputs("<table>\n", page);
     write_row(page, "images", "%zu: %zu good, %zu defective", set->count, set->good, set->count - set->good);
     write_row(page, "image AUROC", "%.4f", result->auroc);
     write_row(page, "95 % interval (bootstrap)", "%.4f to %.4f", result->interval[0], result->interval[1]);
     write_row(page, "average precision", "%.4f", result->average_precision);
-    write_row(page, "best F1", "%.4f at score %.4f", result->f1, result->f1_threshold);
+    write_row(page, "best F1", "%.4f at score %s", result->f1, score_text(number, result->f1_threshold));
     if (result->pixels) {
         write_row(page, "pixel AUROC", "%.4f", result->pixel_auroc);
         write_row(page, "AUPRO, up to 30 % false positives", "%.4f", result->pixel_aupro);
     }
     if (!isnan(result->threshold)) {
+        write_row(page, "verdicts: threshold of the score", "%s", score_text(number, result->threshold));
         write_row(page, "verdicts: false-alarm rate kept", "%.3g", result->false_alarm_rate);
         write_row(page, "good images called anomalous", "%zu of %zu", result->false_alarms, set->good);
         write_row(page, "defective images missed", "%zu of %zu", result->missed, set->count - set->good);
@@ -253,13 +255,16 @@ static bool write_worst(FILE *page, const evaluation *result, bool good, dn_loca
             good ? "Good images that score highest" : "Defective images that score lowest");
     for (size_t i = 0; i < count && i < SHOWN_MISTAKES && written; i++) {
         double score = result->scores[order[i].index];
+        char number[SCORE_SIZE];
         const test_image *image = &set->images[order[i].index];
         fputs("<figure>", page);
         written = write_thumbnail(page, image->path, localizer);
-        fprintf(page, "<figcaption>%.4f%s ", score,
-                isnan(result->threshold)    ? ""
-                : score > result->threshold ? ", called anomalous:"
-                                            : ", called normal:");
+        fprintf(page, "<figcaption>score %s", score_text(number, score));
+        if (isnan(result->threshold))
+            fputs(": ", page);
+        else
+            fprintf(page, ", index %.3f, called %s: ", result->indices[order[i].index],
+                    score > result->threshold ? "anomalous" : "normal");
         write_escaped(page, image->path);
         fputs("</figcaption></figure>\n", page);
     }

@@ -13,6 +13,7 @@
 
 /* The options of the verb that is running. */
 static const command_option *verb_options;
+static bool verb_given[MAX_OPTIONS]; /* which of them stood on the command line */
 
 static void print_default(const command_option *option)
 {
@@ -240,8 +241,18 @@ int parse_options(const command_verb *verb, const command_option *options, int a
             *code = option_error(verb);
             return -1;
         }
+        verb_given[option - options] = true;
     }
     return optind;
+}
+
+bool option_given(const char *name)
+{
+    for (int i = 0; verb_options[i].name; i++) {
+        if (strcmp(verb_options[i].name, name) == 0)
+            return verb_given[i];
+    }
+    return false;
 }
 
 /* ---- the library's names ---- */
@@ -307,4 +318,25 @@ void complain_refused(const char *path, dn_status status, const char *message)
 {
     if (status != DN_E_ARGUMENT || !complain_of_option(message))
         complain_status(path, status, message);
+}
+
+/* ---- options of several verbs ---- */
+
+bool verdict_options_clash(void)
+{
+    bool both = option_given("fpr") && option_given("threshold");
+
+    if (both)
+        complain("--fpr and --threshold exclude each other: a verdict goes by the one or by the other");
+    return both;
+}
+
+bool apply_threshold(dn_scorer *scorer, double threshold)
+{
+    if (isnan(threshold))
+        return true;
+    dn_status status = dn_scorer_set_threshold(scorer, threshold);
+    if (status != DN_OK)
+        complain_refused(NULL, status, dn_scorer_error(scorer)->message);
+    return status == DN_OK;
 }

@@ -122,7 +122,7 @@ _ScorerOptions = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "vie
                          (_i64, "max_pixels max_bytes max_memory"))
 _Score = _struct("dn_score", (_u32, "struct_size"), (_i32, "anomalous"),
                  (_double, "score log_likelihood p_value threshold false_alarm_rate"), (_i32, "views lower_bound"),
-                 (_double, "flow_score local_score whole_score"))
+                 (_double, "flow_score local_score whole_score index"))
 _LocalizerOptions = _struct("dn_localizer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
                             (_double, "sigma"), (_pointer, "allocator runner"), (_i32, "method reserved"))
 _Box = _struct("dn_box", (_i32, "x y width height"), (_float, "peak"), (_i32, "area"))
@@ -142,9 +142,11 @@ _ProgressFunction = ctypes.CFUNCTYPE(_i32, ctypes.POINTER(_Progress), _pointer)
 
 
 # ---- the library's functions: result, then arguments ----
-# p: a pointer, s: a byte string, i: int32, I: int64, u: uint64, z: size_t, f: float, n: nothing (result only)
+# p: a pointer, s: a byte string, i: int32, I: int64, u: uint64, z: size_t, f: float, d: double, n: nothing (result
+# only)
 
-_LETTERS = {"p": _pointer, "s": _text, "i": _i32, "I": _i64, "u": _u64, "z": _size, "f": _float, "n": None}
+_LETTERS = {"p": _pointer, "s": _text, "i": _i32, "I": _i64, "u": _u64, "z": _size, "f": _float, "d": _double,
+            "n": None}
 
 _FUNCTIONS = {
     "dn_version": "s", "dn_status_string": "si",
@@ -172,6 +174,7 @@ _FUNCTIONS = {
     "dn_model_extractor": "pp", "dn_model_flow": "pp", "dn_model_feature_mean": "pp",
     "dn_model_feature_deviation": "pp",
     "dn_scorer_options_init_size": "npz", "dn_score_init_size": "npz", "dn_scorer_create": "ipppp",
+    "dn_scorer_set_false_alarm_rate": "ipd", "dn_scorer_set_threshold": "ipd",
     "dn_scorer_score": "ippp", "dn_scorer_score_path": "ipsp", "dn_scorer_decide": "ippp",
     "dn_scorer_decide_path": "ipsp", "dn_scorer_score_batch": "ippipp", "dn_scorer_score_batch_paths": "ippipp",
     "dn_scorer_inspect": "ipppp", "dn_scorer_batch_images": "ip", "dn_scorer_view_scores": "ppp",
@@ -242,8 +245,8 @@ def _bound(name, *arguments):
     for letter, value in zip(_FUNCTIONS[name][1:], arguments):
         if letter in "iIuz":
             value = _integer(value, _LETTERS[letter], name)
-        elif letter == "f":
-            value = _real(value, _float, name)
+        elif letter in "fd":
+            value = _real(value, _LETTERS[letter], name)
         elif isinstance(value, _Handle):
             value = value._held()
         given.append(value)
@@ -1152,6 +1155,15 @@ class Scorer(_Worker):
     def score(self, image):
         """The fields of dn_score.  anomalous: True, False, or None if the model holds no scores of good images."""
         return self._single("dn_scorer_score", image)
+
+    def set_false_alarm_rate(self, false_alarm_rate):
+        """Verdicts go by this rate from now on, as by the option of the same name."""
+        self._run("dn_scorer_set_false_alarm_rate", false_alarm_rate)
+
+    def set_threshold(self, threshold):
+        """Verdicts go by this threshold from now on: anomalous means score > threshold.  set_false_alarm_rate is the way
+        back."""
+        self._run("dn_scorer_set_threshold", threshold)
 
     def decide(self, image):
         """Like score, but ends as soon as the verdict is certain.

@@ -46,3 +46,41 @@ void calibrate_verdict(const double *scores, int32_t count, double false_alarm_r
     score->threshold = allowed < count ? scores[count - 1 - allowed] : -1.0;
     score->anomalous = score->score > score->threshold;
 }
+
+void calibrate_threshold(const double *scores, int32_t count, double threshold, dn_score *score)
+{
+    score->threshold = threshold;
+    score->anomalous = score->score > threshold;
+    score->p_value = score->false_alarm_rate = (double)NAN;
+    if (count == 0)
+        return;
+    score->p_value = (1.0 + count_at_least(scores, count, score->score)) / (count + 1.0);
+    /* Any score above the threshold has at most those held-out ones at or above it that are above the threshold. */
+    int32_t above = count_at_least(scores, count, nextafter(threshold, (double)INFINITY));
+    score->false_alarm_rate = (1.0 + above) / (count + 1.0);
+}
+
+/* ---- index ---- */
+
+static double index_power(const double *scores, int32_t count, double threshold)
+{
+    double median = count > 0 ? scores[count / 2] : threshold;
+
+    if (!(median < threshold))
+        return 1;
+    return fmin(fmax(log(3) / (log(threshold) - log(median)), INDEX_LEAST_POWER), INDEX_MOST_POWER);
+}
+
+void calibrate_index(const double *scores, int32_t count, dn_score *score)
+{
+    double value = score->score, threshold = score->threshold;
+
+    if (isnan(threshold))
+        score->index = (double)NAN;
+    else if (threshold < 0)
+        score->index = 1;
+    else if (value == threshold) /* 0 / 0, too */
+        score->index = 0.5;
+    else /* a quotient that overflows is one of an index of 0 */
+        score->index = 1 / (1 + pow(threshold / value, index_power(scores, count, threshold)));
+}

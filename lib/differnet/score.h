@@ -43,6 +43,7 @@ struct dn_scorer {
     pool *workers;          /* own */
     int32_t views;
     double false_alarm_rate;
+    double threshold;    /* that the caller has set; NaN: none, the verdict goes by the rate */
     double *angles;      /* (views) */
     view_features stage; /* the workers' scratch */
     double *view_scores; /* (views) */
@@ -79,6 +80,10 @@ dn_status scorer_options_check(const dn_scorer_options *options, dn_error *error
 /* options: complete and checked. */
 dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_scorer **out, dn_error *error);
 void scorer_free(dn_scorer *scorer);
+
+/* What verdicts go by from now on: each replaces the other.  DN_E_ARGUMENT for a number out of range: all stays. */
+dn_status scorer_set_false_alarm_rate(dn_scorer *scorer, double rate, dn_error *error);
+dn_status scorer_set_threshold(dn_scorer *scorer, double threshold, dn_error *error);
 
 /* ---- score.c ---- */
 

@@ -1,6 +1,8 @@
 /* The scorer: its options, memory and images. */
 #include "differnet/score.h"
 
+#include <math.h>
+
 #include "base/memory.h"
 #include "base/option.h"
 #include "base/rng.h"
@@ -41,6 +43,27 @@ dn_status scorer_options_check(const dn_scorer_options *options, dn_error *error
     };
 
     return options_check(options, "dn_scorer_options", ranges, OPTION_COUNT(ranges), error);
+}
+
+/* ---- verdict ---- */
+
+dn_status scorer_set_false_alarm_rate(dn_scorer *scorer, double rate, dn_error *error)
+{
+    dn_scorer_options options = scorer_default_options();
+
+    options.false_alarm_rate = rate;
+    TRY(scorer_options_check(&options, error));
+    scorer->false_alarm_rate = rate;
+    scorer->threshold = (double)NAN;
+    return DN_OK;
+}
+
+dn_status scorer_set_threshold(dn_scorer *scorer, double threshold, dn_error *error)
+{
+    if (!isfinite(threshold) || threshold < 0)
+        return fail(error, DN_E_ARGUMENT, "threshold is %g, must be a finite number >= 0, as scores are", threshold);
+    scorer->threshold = threshold;
+    return DN_OK;
 }
 
 /* ---- memory ---- */
@@ -185,6 +208,7 @@ dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_sc
     scorer->model = model_ref(model);
     scorer->views = !model->flow ? 1 : options->views > 0 ? options->views : model->facts.views;
     scorer->false_alarm_rate = options->false_alarm_rate;
+    scorer->threshold = (double)NAN;
     scorer->batch = batch_images(scorer);
     dn_status status = allocate(scorer, options, error);
     if (status != DN_OK) {
