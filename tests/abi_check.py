@@ -217,6 +217,12 @@ def check_header_alone(root):
             problem(f"include/differnet.h: includes {header}")
 
 
+def check_cpp_header(root):
+    for kind, header in includes(root / "include/differnet.hpp"):
+        if kind == '"' and header != "differnet.h":
+            problem(f"include/differnet.hpp: includes {header}")
+
+
 def check_unique_names(root):
     seen = {"differnet.h": "include/differnet.h"}
     for path in sources(root, "lib", "tools"):
@@ -231,6 +237,7 @@ def main():
     functions = header_functions(root)
     compare("include/differnet.h", functions, "lib/differnet.map", map_functions(root))
     check_header_alone(root)
+    check_cpp_header(root)
     check_library_includes(root)
     check_program_includes(root)
     check_only_includers(root)

@@ -23,6 +23,7 @@ fi
 test -f "$library/libdifferent.so.$version"
 readelf -d "$library/libdifferent.so" | grep -q "SONAME.*libdifferent.so.${version%%.*}"
 test -f "$(find "$stage" -path '*/include/differnet.h')"
+test -f "$(find "$stage" -path '*/include/differnet.hpp')"
 
 # Nothing can be written over that the loader has filled in; and on x86-64 functions begin with what a processor that
 # guards branches wants to see there.
@@ -55,8 +56,18 @@ for example in "$source"/examples/*.c; do
 done
 if command -v c++ >/dev/null; then
     for example in "$source"/examples/*.cpp; do
+        case $example in
+        */opencv.cpp)
+            more="-isystem /usr/include/opencv4 -lopencv_core"
+            if ! test -f /usr/include/opencv4/opencv2/core.hpp; then echo "no OpenCV: opencv.cpp is not built"; continue; fi
+            ;;
+        *) more= ;;
+        esac
         # shellcheck disable=SC2086
-        c++ -std=c++17 -Wall -Wextra -Werror "$example" -o "$stage/program" $flags
+        c++ -std=c++17 -Wall -Wextra -Werror "$example" -o "$stage/program" $flags $more
+        status=0
+        "$stage/program" 2>"$stage/usage" || status=$?
+        test "$status" -eq 2 && grep -q usage "$stage/usage"
     done
 fi
 for file in "$source"/examples/*.c "$source"/examples/*.cpp; do
