@@ -511,7 +511,9 @@ typedef struct dn_scorer dn_scorer;
 
 typedef struct dn_scorer_options {
     uint32_t struct_size;
-    int32_t views;   /* 1 .. 1024; 0 (default): the model's own number */
+    int32_t views;   /* 1 .. 1024; 0 (default): the model's own number.  Verdicts rest on scores of good images under as
+                        many views: up to the model's own number exactly, then those are a part of the model's own; more
+                        are compared with those of all the model's views, which scatter a little more */
     int32_t angles;  /* DN_ANGLES_...; -1 (default): the model's own */
     int32_t threads; /* 1 .. 256, default 1: the calling thread alone.  The result has the same bits for any value */
     double false_alarm_rate; /* verdict at p <= this: > 0 .. 1, default 0.05 */

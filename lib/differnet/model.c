@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "cnn/maps.h"
+#include "differnet/position_map.h"
 
 dn_status model_create(dn_extractor *extractor, const model_facts *facts, const dn_allocator *allocator, dn_model **out,
                        dn_error *error)
@@ -100,9 +101,41 @@ dn_status model_set_holdout(dn_model *model, const double *scores, int32_t count
         qsort(sorted, (size_t)count, sizeof *sorted, compare_scores);
     }
     mem_free(&model->allocator, model->holdout_scores);
+    calibration_free(model->calibration);
+    model->calibration = NULL;
     model->holdout_scores = sorted;
     model->holdout_count = count;
     return DN_OK;
+}
+
+void model_calibrated_scores(const dn_model *model, const calibration *rows, int32_t views, double *scores)
+{
+    const model_facts *facts = &model->facts;
+
+    for (int32_t i = 0; i < rows->count; i++) {
+        double parts[PARTS] = {(double)NAN, (double)NAN, (double)NAN};
+        if (rows->flow)
+            parts[PART_FLOW] = calibration_flow(rows, i, views);
+        if (rows->levels)
+            position_scores(rows->levels[i], facts->whole_share, &parts[PART_LOCAL], &parts[PART_WHOLE]);
+        scores[i] = parts_combine(facts->standards, parts);
+    }
+    if (rows->count > 0)
+        qsort(scores, (size_t)rows->count, sizeof *scores, compare_scores);
+}
+
+dn_status model_set_calibration(dn_model *model, calibration *rows, dn_error *error)
+{
+    TRY(calibration_check(rows, error));
+    double *scores = mem_alloc(&model->allocator, (size_t)rows->count, sizeof *scores);
+    if (!scores)
+        return fail_memory(error, "the scores of good images");
+    model_calibrated_scores(model, rows, rows->views, scores);
+    dn_status status = model_set_holdout(model, scores, rows->count, error);
+    mem_free(&model->allocator, scores);
+    if (status == DN_OK)
+        model->calibration = rows;
+    return status;
 }
 
 void model_set_heatmap_scale(dn_model *model, double scale)
@@ -173,5 +206,6 @@ void model_unref(dn_model *model)
     mem_free(&allocator, model->mean);
     mem_free(&allocator, model->deviation);
     mem_free(&allocator, model->holdout_scores);
+    calibration_free(model->calibration);
     mem_free(&allocator, model);
 }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "cnn/extractor.h"
+#include "differnet/calibration.h"
 #include "differnet/density.h"
 #include "flow/flow.h"
 #include "positions/positions.h"
@@ -35,10 +36,11 @@ struct dn_model {
     dn_flow *flow;           /* NULL: no such density */
     float *mean, *deviation; /* (feature_dim); 0 and 1 if not standardised; NULL without a flow */
     positions *positions;    /* NULL: no such density */
-    double *holdout_scores;  /* (holdout_count), ascending */
+    double *holdout_scores;  /* (holdout_count), ascending: of the model's own number of views */
     int32_t holdout_count;
-    int32_t storage; /* DN_STORAGE_... of the file it came from; F32 for a new model */
-    uint32_t id;     /* see model_seal */
+    calibration *calibration; /* what they come from, (holdout_count) rows; NULL: not known (files of old) */
+    int32_t storage;          /* DN_STORAGE_... of the file it came from; F32 for a new model */
+    uint32_t id;              /* see model_seal */
     model_facts facts;
 };
 
@@ -59,6 +61,10 @@ _Bool model_has(const dn_model *model, int density);
 /* Replaces the held-out scores (sorted here; DN_E_NUMERIC if one is negative or not finite) or the heat map's scale of
  * a model that nobody shares yet. */
 dn_status model_set_holdout(dn_model *model, const double *scores, int32_t count, dn_error *error);
+/* Likewise by what they come from, whose score the facts' standards give: takes it over if it succeeds. */
+dn_status model_set_calibration(dn_model *model, calibration *rows, dn_error *error);
+/* The scores of a calibration's rows in ascending order, as a scorer of so many views gives them.  scores: (count). */
+void model_calibrated_scores(const dn_model *model, const calibration *rows, int32_t views, double *scores);
 void model_set_heatmap_scale(dn_model *model, double scale);
 /* Computes model->id as that of the file that a save with DN_STORAGE_F32 writes.  Called when the model is complete.
  * An opened model's id is that of its file: the same as the saved model's for F32 storage; a F16 file has rounded

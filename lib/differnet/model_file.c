@@ -58,6 +58,17 @@ static void add_positions(const dn_model *model, enum st_type stored, st_writer 
     st_writer_tensor(writer, "positions.scale", ST_F64, ST_F64, 1, &one, &model->facts.positions_scale);
 }
 
+/* What the held-out scores come from, row by row. */
+static void add_calibration(const calibration *rows, st_writer *writer)
+{
+    const int64_t flow[2] = {rows->count, rows->views}, levels[2] = {rows->count, 2};
+
+    if (rows->flow)
+        st_writer_tensor(writer, "calibration.flow", ST_F64, ST_F64, 2, flow, rows->flow);
+    if (rows->levels)
+        st_writer_tensor(writer, "calibration.positions", ST_F64, ST_F64, 2, levels, rows->levels);
+}
+
 /* The densities' names, and where their parts' scores lie if that is known: median and spread of each. */
 static void add_densities(const dn_model *model, st_writer *writer)
 {
@@ -95,6 +106,8 @@ dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *wri
     if (model->positions)
         add_positions(model, stored, writer);
     st_writer_tensor(writer, "holdout.scores", ST_F64, ST_F64, 1, &count, model->holdout_scores);
+    if (model->calibration && count > 0)
+        add_calibration(model->calibration, writer);
     return DN_OK;
 }
 
@@ -435,6 +448,44 @@ static dn_status load_holdout(const st_file *file, dn_model *model, dn_error *er
     return status;
 }
 
+/* Numbers that are all >= 0. */
+static dn_status read_rows(const st_file *file, const st_tensor *tensor, double *out, dn_error *error)
+{
+    TRY(st_read_f64(file, tensor, out, error));
+    for (int64_t i = 0; i < tensor->elements; i++)
+        if (out[i] < 0)
+            return fail(error, DN_E_FORMAT, "%s: tensor %s: entry %lld is negative", st_label(file), tensor->name,
+                        (long long)i);
+    return DN_OK;
+}
+
+/* What the held-out scores come from, if the file tells.  The scores themselves are those that were stored: they keep
+ * their bits on a machine with other logarithms. */
+static dn_status load_calibration(const st_file *file, dn_model *model, dn_error *error)
+{
+    int32_t count = model->holdout_count, views = model->flow ? model->facts.views : 0;
+    const int64_t flow_shape[2] = {count, views}, level_shape[2] = {count, 2};
+    const st_tensor *flow = st_find(file, "calibration.flow"), *levels = st_find(file, "calibration.positions");
+    calibration *rows;
+
+    if (!flow && !levels)
+        return DN_OK;
+    if (model->flow)
+        TRY(st_require(file, "calibration.flow", 2, flow_shape, &flow, error));
+    if (model->positions)
+        TRY(st_require(file, "calibration.positions", 2, level_shape, &levels, error));
+    TRY(calibration_create(count, views, model->positions != NULL, &model->allocator, &rows, error));
+    dn_status status = rows->flow ? read_rows(file, flow, rows->flow, error) : DN_OK;
+    if (status == DN_OK && rows->levels)
+        status = read_rows(file, levels, &rows->levels[0].top, error);
+    if (status != DN_OK) {
+        calibration_free(rows);
+        return status;
+    }
+    model->calibration = rows;
+    return DN_OK;
+}
+
 /* The preset's name, for display. */
 static dn_status read_preset(const st_file *file, model_facts *facts, dn_error *error)
 {
@@ -468,6 +519,8 @@ static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes
         status = read_densities(&(struct reading){file, bytes, verify, *out}, error);
         if (status == DN_OK)
             status = load_holdout(file, *out, error);
+        if (status == DN_OK)
+            status = load_calibration(file, *out, error);
         if (status != DN_OK) {
             model_unref(*out);
             *out = NULL;

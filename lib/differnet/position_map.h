@@ -12,11 +12,6 @@
 /* Share of the cells whose mean tells what stands out. */
 #define POSITION_TOP_SHARE 0.025
 
-/* What a smoothed map says: the mean of its highest cells, and its median. */
-typedef struct position_level {
-    double top, median; /* NaN if the map is not finite */
-} position_level;
-
 /* Floats of scratch for the functions below on so many threads; 0 if it overflows. */
 size_t position_map_scratch(const dn_extractor *extractor, const positions *density, int32_t threads);
 /* map (rows, columns): smoothed distances of the canvas (size, size, 3), about 1 in good images, divided by the root of

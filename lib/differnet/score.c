@@ -99,10 +99,10 @@ static dn_status judge(const dn_scorer *scorer, const score_sum *sum, int32_t im
                     "scores %g and %g: the model's numbers overflow; train it anew",
                     score->score, score->flow_score, score->log_likelihood, score->local_score, score->whole_score);
     if (isnan(scorer->threshold))
-        calibrate_verdict(model->holdout_scores, model->holdout_count, scorer->false_alarm_rate, score);
+        calibrate_verdict(scorer->good_scores, model->holdout_count, scorer->false_alarm_rate, score);
     else
-        calibrate_threshold(model->holdout_scores, model->holdout_count, scorer->threshold, score);
-    calibrate_index(model->holdout_scores, model->holdout_count, score);
+        calibrate_threshold(scorer->good_scores, model->holdout_count, scorer->threshold, score);
+    calibrate_index(scorer->good_scores, model->holdout_count, score);
     return DN_OK;
 }
 

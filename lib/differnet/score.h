@@ -43,8 +43,11 @@ struct dn_scorer {
     pool *workers;          /* own */
     int32_t views;
     double false_alarm_rate;
-    double threshold;    /* that the caller has set; NaN: none, the verdict goes by the rate */
-    double *angles;      /* (views) */
+    double threshold; /* that the caller has set; NaN: none, the verdict goes by the rate */
+    double *angles;   /* (views) */
+    /* Scores of good images under these views, ascending: the model's, or computed for another number of them. */
+    const double *good_scores;
+    double *own_scores;  /* NULL: the model's */
     view_features stage; /* the workers' scratch */
     double *view_scores; /* (views) */
     int32_t scored;      /* views of the last score; 0: none */

@@ -191,6 +191,33 @@ static dn_status allocate(dn_scorer *scorer, const dn_scorer_options *options, d
     return pool_create_on(options->runner, allocator, options->threads, &scorer->workers, error);
 }
 
+/* The views' angles, and the scores that good images have under them.  Fewer views than the model's are a part of its
+ * own, for which the calibration has the scores of good images exactly.  More views than those have wider scores of good
+ * images than they need: their means over fewer views scatter more. */
+static dn_status choose_views(dn_scorer *scorer, int32_t kind, dn_error *error)
+{
+    const dn_model *model = scorer->model;
+    const calibration *rows = model->calibration;
+    int32_t views = scorer->views, stored = model->facts.views;
+    double all[MODEL_MAX_VIEWS];
+
+    scorer->good_scores = model->holdout_scores;
+    score_angles(kind, views, scorer->angles);
+    if (!model->flow || !rows || views >= stored)
+        return DN_OK;
+    if (kind == model->facts.angles) {
+        score_angles(kind, stored, all);
+        for (int32_t i = 0; i < views; i++)
+            scorer->angles[i] = all[calibration_view(i, views, stored)];
+    }
+    scorer->own_scores = mem_alloc(&scorer->allocator, (size_t)rows->count, sizeof *scorer->own_scores);
+    if (!scorer->own_scores)
+        return fail_memory(error, "the scorer");
+    model_calibrated_scores(model, rows, views, scorer->own_scores);
+    scorer->good_scores = scorer->own_scores;
+    return DN_OK;
+}
+
 dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_scorer **out, dn_error *error)
 {
     dn_allocator allocator = mem_allocator(options->allocator);
@@ -211,11 +238,12 @@ dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_sc
     scorer->threshold = (double)NAN;
     scorer->batch = batch_images(scorer);
     dn_status status = allocate(scorer, options, error);
+    if (status == DN_OK)
+        status = choose_views(scorer, options->angles >= 0 ? options->angles : model->facts.angles, error);
     if (status != DN_OK) {
         scorer_free(scorer);
         return status;
     }
-    score_angles(options->angles >= 0 ? options->angles : model->facts.angles, scorer->views, scorer->angles);
     *out = scorer;
     return DN_OK;
 }
@@ -228,6 +256,7 @@ void scorer_free(dn_scorer *scorer)
     pool_free(scorer->workers);
     release_images(scorer);
     mem_free(&allocator, scorer->angles);
+    mem_free(&allocator, scorer->own_scores);
     view_features_release(&scorer->stage);
     mem_free(&allocator, scorer->view_scores);
     mem_free(&allocator, scorer->map_scratch);

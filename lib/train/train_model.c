@@ -50,7 +50,8 @@ static dn_status fail_image(const dn_trainer *t, int32_t image, const dn_error *
 
 /* ---- scores of the held-out images ---- */
 
-static dn_status score_image(dn_trainer *t, dn_scorer *scorer, int32_t image, uint16_t *buffer, double *score,
+/* scores: (views) of the flow. */
+static dn_status score_image(dn_trainer *t, dn_scorer *scorer, int32_t image, uint16_t *buffer, double *scores,
                              dn_error *error)
 {
     const uint16_t *canvas;
@@ -60,23 +61,23 @@ static dn_status score_image(dn_trainer *t, dn_scorer *scorer, int32_t image, ui
     TRY(train_images_canvas(&t->images, image, buffer, &canvas, error));
     if (scorer_score_canvas(scorer, canvas, &result, &cause) != DN_OK)
         return fail_image(t, image, &cause, error);
-    *score = result.score;
+    memcpy(scores, scorer->view_scores, (size_t)scorer->views * sizeof *scores);
     return DN_OK;
 }
 
-static dn_status score_all(dn_trainer *t, dn_scorer *scorer, uint16_t *buffer, double *scores, const train_watch *watch,
-                           dn_error *error)
+static dn_status score_all(dn_trainer *t, dn_scorer *scorer, uint16_t *buffer, calibration *rows,
+                           const train_watch *watch, dn_error *error)
 {
-    for (int32_t i = 0; i < t->images.holdout_count; i++) {
-        TRY(train_report(watch, DN_PHASE_HOLDOUT, i, t->images.holdout_count, t->state->loss, error));
-        TRY(score_image(t, scorer, t->images.split[t->images.train_count + i], buffer, &scores[i], error));
+    for (int32_t i = 0; i < rows->count; i++) {
+        TRY(train_report(watch, DN_PHASE_HOLDOUT, i, rows->count, t->state->loss, error));
+        TRY(score_image(t, scorer, t->images.split[t->images.train_count + i], buffer,
+                        rows->flow + (size_t)i * (size_t)rows->views, error));
     }
-    return train_report(watch, DN_PHASE_HOLDOUT, t->images.holdout_count, t->images.holdout_count, t->state->loss,
-                        error);
+    return train_report(watch, DN_PHASE_HOLDOUT, rows->count, rows->count, t->state->loss, error);
 }
 
-/* scores: (holdout_count), of a model with the flow alone. */
-static dn_status score_holdout(dn_trainer *t, dn_model *model, double *scores, const train_watch *watch,
+/* The flow's scores of the held-out images, by a model with the flow alone. */
+static dn_status score_holdout(dn_trainer *t, dn_model *model, calibration *rows, const train_watch *watch,
                                dn_error *error)
 {
     dn_scorer_options options = scorer_default_options();
@@ -89,19 +90,14 @@ static dn_status score_holdout(dn_trainer *t, dn_model *model, double *scores, c
     dn_status status = buffer ? scorer_create(model, &options, &scorer, error)
                               : fail_memory(error, "the held-out scores");
     if (status == DN_OK)
-        status = score_all(t, scorer, buffer, scores, watch, error);
+        status = score_all(t, scorer, buffer, rows, watch, error);
     scorer_free(scorer);
     mem_free(&t->allocator, buffer);
     return status;
 }
 
-/* Parts of one good image's map, by the density that has not seen it. */
-static void image_parts(const dn_trainer *t, const dn_model *model, int32_t image, double parts[PARTS])
-{
-    position_scores(t->positions.levels[image], model->facts.whole_share, &parts[PART_LOCAL], &parts[PART_WHOLE]);
-}
-
-/* Standardises the positions' parts over all images.  sorted: (count). */
+/* Standardises the positions' parts over all images: each was scored by the density that has not seen it.  sorted:
+ * (count). */
 static void standardise_positions(const dn_trainer *t, dn_model *model, double *sorted)
 {
     int32_t count = t->positions.levels ? t->images.count : 0;
@@ -110,53 +106,59 @@ static void standardise_positions(const dn_trainer *t, dn_model *model, double *
     model->facts.whole_share = count > 0 ? position_fit_share(t->positions.levels, count) : 0;
     for (int p = PART_LOCAL; p <= PART_WHOLE; p++) {
         for (int32_t i = 0; i < count; i++) {
-            image_parts(t, model, i, parts);
+            position_scores(t->positions.levels[i], model->facts.whole_share, &parts[PART_LOCAL], &parts[PART_WHOLE]);
             sorted[i] = parts[p];
         }
         model->facts.standards[p] = part_measure(sorted, count);
     }
 }
 
-/* Scores of good images that were not learned from: of the held-out ones by the flow; by the positions' density of all,
- * each by the one that has not seen it.  With a flow only the held-out images tell how the whole score of good images
- * lies.  scores, sorted: (count). */
-static dn_status calibrate(dn_trainer *t, dn_model *model, double *scores, double *sorted, const train_watch *watch,
-                           dn_error *error)
+/* What the model compares a score with: good images that were not learned from.  Of the held-out ones by the flow; by
+ * the positions' density of all, each by the one that has not seen it.  With a flow only the held-out images tell how the
+ * whole score of good images lies.  sorted: (count). */
+static dn_status measure_rows(dn_trainer *t, dn_model *model, calibration *rows, double *sorted,
+                              const train_watch *watch, dn_error *error)
 {
-    const train_images *images = &t->images;
-    int32_t first = 0, count = t->positions.levels ? images->count : 0; /* of split: those that calibrate */
-    part_standard *standards = model->facts.standards;
+    int32_t first = t->options.flow ? t->images.train_count : 0; /* of split */
 
-    if (t->positions.density)
-        standardise_positions(t, model, sorted);
-    if (model->flow) {
-        first = images->train_count;
-        count = images->holdout_count;
-        if (count > 0)
-            TRY(score_holdout(t, model, scores, watch, error));
-        memcpy(sorted, scores, (size_t)count * sizeof *sorted);
-        if (t->positions.density)
-            standards[PART_FLOW] = part_measure(sorted, count);
-    }
-    for (int32_t i = 0; t->positions.levels && i < count; i++) {
-        double parts[PARTS] = {[PART_FLOW] = model->flow ? scores[i] : (double)NAN};
-        image_parts(t, model, images->split[first + i], parts);
-        scores[i] = parts_combine(standards, parts);
-    }
-    return model_set_holdout(model, scores, count, error);
+    if (rows->flow && rows->count > 0)
+        TRY(score_holdout(t, model, rows, watch, error));
+    for (int32_t i = 0; rows->levels && i < rows->count; i++)
+        rows->levels[i] = t->positions.levels[t->images.split[first + i]];
+    if (!t->positions.density)
+        return DN_OK;
+    standardise_positions(t, model, sorted);
+    for (int32_t i = 0; rows->flow && i < rows->count; i++)
+        sorted[i] = calibration_flow(rows, i, rows->views);
+    if (rows->flow)
+        model->facts.standards[PART_FLOW] = part_measure(sorted, rows->count);
+    return DN_OK;
+}
+
+static dn_status calibrate(dn_trainer *t, dn_model *model, const train_watch *watch, dn_error *error)
+{
+    _Bool levels = t->positions.levels != NULL;
+    int32_t count = model->flow ? t->images.holdout_count : levels ? t->images.count : 0;
+    calibration *rows;
+
+    TRY(calibration_create(count, model->flow ? model->facts.views : 0, levels, &t->allocator, &rows, error));
+    double *sorted = mem_alloc(&t->allocator, (size_t)t->images.count, sizeof *sorted);
+    dn_status status = sorted ? measure_rows(t, model, rows, sorted, watch, error)
+                              : fail_memory(error, "the scores of good images");
+    mem_free(&t->allocator, sorted);
+    if (status == DN_OK)
+        status = model_set_calibration(model, rows, error);
+    if (status != DN_OK)
+        calibration_free(rows);
+    return status;
 }
 
 /* The rest of the model: scores of good images, then the density at every position. */
 static dn_status add_densities(dn_trainer *t, dn_model *model, const train_watch *watch, dn_error *error)
 {
-    double *scores = mem_alloc(&t->allocator, (size_t)t->images.count, 2 * sizeof *scores);
-
-    if (!scores)
-        return fail_memory(error, "the scores of good images");
-    dn_status status = calibrate(t, model, scores, scores + t->images.count, watch, error);
-    mem_free(&t->allocator, scores);
-    if (status != DN_OK || !t->positions.density)
-        return status;
+    TRY(calibrate(t, model, watch, error));
+    if (!t->positions.density)
+        return DN_OK;
     model->facts.positions_scale = t->positions.scale;
     return model_set_positions(model, t->positions.density, error);
 }
