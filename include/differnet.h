@@ -17,7 +17,7 @@
  *   library knows is accepted if the bytes it does not know are all zero (else DN_E_ARGUMENT).
  * - Output structs start with `struct_size` too and are set up by their init macro before the call.
  * - Immutable handles (extractor, flow, model) are reference counted and may be used by any number of
- *   threads at once.  Mutable handles (scorer, localizer, trainer) serve one call at a time: one that finds another in
+ *   threads at once.  Mutable handles (scorer, localizer, trainer, monitor) serve one call at a time: one that finds another in
  *   progress, of another thread or the one whose callback makes it, returns DN_E_STATE, writes nothing of the handle's
  *   (so that dn_scorer_error() and its siblings say so only while the other call lasts) and nothing of the caller's but
  *   a batch's errors.  Freeing a handle must not meet a call on it.
@@ -413,6 +413,11 @@ DN_API DN_CHECK_RESULT dn_status dn_flow_gradient(const dn_flow *flow, const flo
 
 typedef struct dn_model dn_model;
 
+/* Notes in a model, and the bytes of each, at most. */
+#define DN_NOTES            32
+#define DN_NOTE_KEY_BYTES   64
+#define DN_NOTE_VALUE_BYTES 1024
+
 /* Which angles the views have (degrees, counter-clockwise). */
 #define DN_ANGLES_STRATIFIED 0 /* one seeded random angle from each N-th of the circle: like training's (default) */
 #define DN_ANGLES_GRID       1 /* i * 360 / N, as the reference implementation's evaluation */
@@ -495,6 +500,10 @@ DN_API DN_CHECK_RESULT dn_status dn_model_get_info(const dn_model *model, dn_mod
 /* Scores of the held-out good images, ascending; `*count` gets their number (0 is possible, the pointer may then be
  * NULL).  Lives as long as the model. */
 DN_API const double *dn_model_holdout_scores(const dn_model *model, int32_t *count);
+/* What was written into the model about itself (dn_trainer_note): note 0, 1, ... in the order they were set.  Returns the
+ * key and sets *value (value may be NULL); NULL if there are no more.  Printable UTF-8, which lives as long as the
+ * model.  Notes are no part of the model's id. */
+DN_API const char *dn_model_note(const dn_model *model, int32_t index, const char **value);
 /* The model's parts, for use on their own.  Borrowed: they live as long as the model; ref them to keep them. */
 DN_API dn_extractor *dn_model_extractor(const dn_model *model);
 DN_API dn_flow *dn_model_flow(const dn_model *model); /* NULL: the model holds none */
@@ -611,6 +620,58 @@ DN_API int32_t dn_scorer_batch_images(const dn_scorer *scorer);
 DN_API const double *dn_scorer_view_scores(const dn_scorer *scorer, int32_t *count);
 DN_API const dn_error *dn_scorer_error(const dn_scorer *scorer);
 DN_API void dn_scorer_free(dn_scorer *scorer); /* NULL is allowed */
+
+/* ------------------------------------------------------------------------------------------------
+ * Monitor: is the line still the same?
+ *
+ * p-values of good images are uniform as long as camera, light and parts are what they were.  A monitor takes them as
+ * they come and tells when they are so no longer: smaller, larger, further apart or closer together.  It is Shiryaev and
+ * Roberts' statistic on a conformal test martingale (Vovk and others, "Retrain or not retrain: conformal test
+ * martingales for change-point detection", COPA 2021; docs/numerics.md, "Monitor").
+ */
+
+typedef struct dn_monitor dn_monitor;
+
+typedef struct dn_monitor_options {
+    uint32_t struct_size;
+    int32_t good_scores; /* n of the p-values, the number that dn_model_holdout_scores tells: few good scores tell less
+                            well where good ones lie, and the test allows for that.  0 .. 2^24, default 0: p-values are
+                            taken for uniform, as if there were any number */
+    double images_between_alarms; /* mean number of images, at least, until an alarm where nothing has changed; within
+                            m images there is one with probability m / images_between_alarms at most.  1 .. 10^12,
+                            default 10000 */
+    int32_t window;      /* p-values that `recent_mean` is over: 1 .. 1000000, default 50 */
+    int32_t reserved;
+    const dn_allocator *allocator; /* default NULL: malloc */
+} dn_monitor_options;
+DN_API void dn_monitor_options_init_size(dn_monitor_options *options, size_t size);
+#define dn_monitor_options_init(options) dn_monitor_options_init_size((options), sizeof *(options))
+
+typedef struct dn_monitor_state {
+    uint32_t struct_size;
+    int32_t moved;         /* 1: the p-values are not what they were, since the alarm until dn_monitor_reset; 0 */
+    int64_t images;        /* added since creation or reset */
+    int64_t moved_at;      /* how many there were at the alarm; 0: none yet */
+    double evidence;       /* of a change, >= 0: the alarm comes at 1 */
+    double recent_mean;    /* of the last p-values: about 0.5 for good images, less where scores are higher than theirs;
+                              NaN before the first one */
+    int32_t recent_images; /* that this is the mean of: as many as there are, `window` at most */
+    int32_t reserved;
+} dn_monitor_state;
+DN_API void dn_monitor_state_init_size(dn_monitor_state *state, size_t size);
+#define dn_monitor_state_init(state) dn_monitor_state_init_size((state), sizeof *(state))
+
+DN_API DN_CHECK_RESULT dn_status dn_monitor_create(const dn_monitor_options *options, dn_monitor **out,
+                                                   dn_error *error);
+/* Adds the p-value of the next image, of any verdict: dn_score.p_value, exact (lower_bound 0); > 0 .. 1, else
+ * DN_E_ARGUMENT, and nothing is added.  Rare defects hardly count: with 1 in 50 images alarms come
+ * little more often (docs/numerics.md).  Takes some nanoseconds and no memory.  One monitor for each model and camera. */
+DN_API DN_CHECK_RESULT dn_status dn_monitor_add(dn_monitor *monitor, double p_value);
+DN_API DN_CHECK_RESULT dn_status dn_monitor_get_state(dn_monitor *monitor, dn_monitor_state *state);
+/* Begins anew, as after creation: once what has changed is repaired, or to be told again while it is not. */
+DN_API DN_CHECK_RESULT dn_status dn_monitor_reset(dn_monitor *monitor);
+DN_API const dn_error *dn_monitor_error(const dn_monitor *monitor);
+DN_API void dn_monitor_free(dn_monitor *monitor); /* NULL is allowed */
 
 /* ------------------------------------------------------------------------------------------------
  * Localizer: where the anomaly is
@@ -767,6 +828,10 @@ DN_API DN_CHECK_RESULT dn_status dn_trainer_create(dn_extractor *extractor, cons
 DN_API DN_CHECK_RESULT dn_status dn_trainer_add_path(dn_trainer *trainer, const char *path);
 /* Likewise from memory; what is needed of the pixels is copied. */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_add_pixels(dn_trainer *trainer, const dn_pixels *image);
+/* A note for the models that the trainer makes, such as the part, the camera, the operator (dn_model_note).  One of the
+ * same key is replaced.  Printable UTF-8 without control characters; key: 1 .. DN_NOTE_KEY_BYTES bytes, no "="; value: up
+ * to DN_NOTE_VALUE_BYTES bytes; up to DN_NOTES of them: else DN_E_ARGUMENT, and the notes stay as they were. */
+DN_API DN_CHECK_RESULT dn_status dn_trainer_note(dn_trainer *trainer, const char *key, const char *value);
 /* Trains (paper section 3.2, equation 3) and makes a model.  progress: may be NULL.
  * DN_E_STATE: no images, a file that changed since it was added, or a checkpoint that does not fit.
  * DN_E_CANCELLED: the state is kept (and saved, if training has begun and there is a checkpoint path); a further call

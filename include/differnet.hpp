@@ -162,6 +162,8 @@ using model_options = initialised<dn_model_options, dn_model_options_init_size>;
 using model_info = initialised<dn_model_info, dn_model_info_init_size>;
 using scorer_options = initialised<dn_scorer_options, dn_scorer_options_init_size>;
 using score = initialised<dn_score, dn_score_init_size>;
+using monitor_options = initialised<dn_monitor_options, dn_monitor_options_init_size>;
+using monitor_state = initialised<dn_monitor_state, dn_monitor_state_init_size>;
 using localizer_options = initialised<dn_localizer_options, dn_localizer_options_init_size>;
 using progress = dn_progress;
 using box = dn_box;
@@ -682,6 +684,12 @@ public:
         const double *scores = dn_model_holdout_scores(get(), &size);
         return {scores, static_cast<std::size_t>(size)};
     }
+    // Key and value of note 0, 1, ...; null if there are no more.
+    std::pair<const char *, const char *> note(std::int32_t index) const noexcept
+    {
+        const char *value = nullptr, *key = dn_model_note(get(), index, &value);
+        return {key, value};
+    }
     span<const float> feature_mean() const // empty without a flow
     {
         return features(dn_model_feature_mean(get()));
@@ -806,6 +814,40 @@ private:
     }
 };
 
+// Whether p-values still are those of good images.  One call at a time.
+class monitor : public detail::owner<dn_monitor, dn_monitor_free> {
+public:
+    using owner::owner;
+    explicit monitor(const monitor_options &options)
+    {
+        dn_monitor *out = nullptr;
+        dn_error cause;
+        detail::check(dn_monitor_create(&options, &out, &cause), &cause);
+        reset(out);
+    }
+    monitor_state add(double p_value)
+    {
+        finish(dn_monitor_add(get(), p_value));
+        return state();
+    }
+    monitor_state state()
+    {
+        monitor_state out;
+        finish(dn_monitor_get_state(get(), &out));
+        return out;
+    }
+    void begin_anew() // dn_monitor_reset
+    {
+        finish(dn_monitor_reset(get()));
+    }
+
+private:
+    void finish(dn_status status) const
+    {
+        detail::check(status, dn_monitor_error(get()));
+    }
+};
+
 // Image -> heat map, boxes.  One call at a time.
 class localizer : public detail::owner<dn_localizer, dn_localizer_free> {
 public:
@@ -864,6 +906,10 @@ public:
     void add(const pixel_view &view)
     {
         finish(dn_trainer_add_pixels(get(), &view));
+    }
+    void note(const char *key, const char *value) // for the models it makes
+    {
+        finish(dn_trainer_note(get(), key, value));
     }
     differnet::model run()
     {

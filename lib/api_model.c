@@ -147,6 +147,15 @@ const double *dn_model_holdout_scores(const dn_model *model, int32_t *count)
     return model ? model->holdout_scores : NULL;
 }
 
+const char *dn_model_note(const dn_model *model, int32_t index, const char **value)
+{
+    _Bool there = model && index >= 0 && index < model->notes.count;
+
+    if (value)
+        *value = there ? model->notes.notes[index].value : NULL;
+    return there ? model->notes.notes[index].key : NULL;
+}
+
 dn_extractor *dn_model_extractor(const dn_model *model)
 {
     return model ? model->extractor : NULL;

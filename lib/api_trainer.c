@@ -81,6 +81,15 @@ dn_status dn_trainer_add_pixels(dn_trainer *trainer, const dn_pixels *image)
     return trainer_add_pixels(trainer, image, error);
 }
 
+dn_status dn_trainer_note(dn_trainer *trainer, const char *key, const char *value)
+{
+    REQUIRE(trainer, NULL);
+    BEGIN_CALL(trainer_in_use(trainer), trainer_error(trainer));
+    REQUIRE(key, error);
+    REQUIRE(value, error);
+    return trainer_note(trainer, key, value, error);
+}
+
 dn_status dn_trainer_run(dn_trainer *trainer, dn_progress_fn progress, void *user, dn_model **out)
 {
     if (out)

@@ -66,6 +66,14 @@ AT(dn_score, struct_size, 0); AT(dn_score, anomalous, 4); AT(dn_score, score, 8)
 AT(dn_score, p_value, 24); AT(dn_score, threshold, 32); AT(dn_score, false_alarm_rate, 40); AT(dn_score, views, 48);
 AT(dn_score, lower_bound, 52); AT(dn_score, flow_score, 56); AT(dn_score, local_score, 64);
 AT(dn_score, whole_score, 72); AT(dn_score, index, 80);
+SIZE(dn_monitor_options, 32);
+AT(dn_monitor_options, struct_size, 0); AT(dn_monitor_options, good_scores, 4);
+AT(dn_monitor_options, images_between_alarms, 8); AT(dn_monitor_options, window, 16);
+AT(dn_monitor_options, reserved, 20); AT(dn_monitor_options, allocator, 24);
+SIZE(dn_monitor_state, 48);
+AT(dn_monitor_state, struct_size, 0); AT(dn_monitor_state, moved, 4); AT(dn_monitor_state, images, 8);
+AT(dn_monitor_state, moved_at, 16); AT(dn_monitor_state, evidence, 24); AT(dn_monitor_state, recent_mean, 32);
+AT(dn_monitor_state, recent_images, 40); AT(dn_monitor_state, reserved, 44);
 SIZE(dn_localizer_options, 48);
 AT(dn_localizer_options, struct_size, 0); AT(dn_localizer_options, views, 4); AT(dn_localizer_options, angles, 8);
 AT(dn_localizer_options, threads, 12); AT(dn_localizer_options, sigma, 16); AT(dn_localizer_options, allocator, 24);

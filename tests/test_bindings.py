@@ -369,6 +369,7 @@ class DocumentationTest(unittest.TestCase):
         small = {"epochs": 2, "hidden": 8, "blocks": 2, "bank": 2, "views": 2, "heatmap_images": 2}
         names = {"differnet": differnet, "model": model, "scorer": differnet.Scorer(model),
                  "good_images": [f"{i}.png" for i in range(6)], "paths": ["part.png", "absent.png"],
+                 "new_images": ["part.png"],
                  "camera_bytes": bytes(640 * 480),
                  "frame": memoryview(picture(3).data).cast("B", (HEIGHT, WIDTH, 3))}
         with tempfile.TemporaryDirectory() as folder, \
@@ -386,7 +387,7 @@ class DocumentationTest(unittest.TestCase):
                 self.assertTrue(os.path.exists("overlay.png"))
             finally:
                 os.chdir(before)
-        self.assertLessEqual({"differnet", "Scorer", "Localizer", "Trainer", "Model", "Flow", "Pixels"}, set(seen))
+        self.assertLessEqual({"differnet", "Scorer", "Localizer", "Monitor", "Trainer", "Model", "Flow", "Pixels"}, set(seen))
         self.assertIn("absent.png cannot be scored", printed.getvalue())
 
     @unittest.skipIf(PLAIN, "the example does not depend on what is installed")
@@ -620,7 +621,42 @@ class NetworkTest(unittest.TestCase):
                 self.assertEqual(flat(again.sample(2)), flat(flow.sample(2)))
 
 
+class MonitorTest(unittest.TestCase):
+    def test_all(self):
+        monitor = differnet.Monitor(good_scores=19, images_between_alarms=50, window=4)
+        self.assertEqual(monitor.state.images, 0)
+        self.assertNotEqual(monitor.state.recent_mean, monitor.state.recent_mean)
+        states = [monitor.add(0.05) for _ in range(30)]
+        self.assertIs(states[0].moved, False)
+        self.assertIs(states[-1].moved, True)
+        self.assertEqual((states[-1].images, states[-1].recent_images), (30, 4))
+        self.assertAlmostEqual(states[-1].recent_mean, 0.05)
+        monitor.reset()
+        self.assertEqual((monitor.state.images, monitor.state.moved), (0, False))
+        with self.assertRaisesRegex(differnet.Error, "p_value is 0, must be above 0"):
+            monitor.add(0)
+        with self.assertRaises(TypeError):
+            monitor.add("0.5")
+        with self.assertRaisesRegex(differnet.Error, "window is 0"):
+            differnet.Monitor(window=0)
+        monitor.close()
+
+
 class TrainingTest(unittest.TestCase):
+    def test_notes(self):
+        trainer = tiny_trainer()
+        trainer.note("part", "Flansch ü")
+        trainer.note("camera", "")
+        with self.assertRaisesRegex(differnet.Error, "1025 bytes"):
+            trainer.note("long", 1025 * "x")
+        with self.assertRaises(TypeError):
+            trainer.note("part", 3)
+        with self.assertRaises(ValueError):
+            trainer.note("part", "a\0b")
+        model = differnet.Model.open(trainer.run().to_bytes())
+        self.assertEqual(list(model.notes.items()), [("part", "Flansch ü"), ("camera", "")])
+        self.assertEqual(tiny_trainer().run().notes, {})
+
     def test_all(self):
         phases = []
         model = tiny_trainer().run(lambda progress: phases.append(progress.phase))

@@ -612,6 +612,31 @@ class Score(CommandTest):
                           "0.5", "--csv", code=1).out.splitlines()
         self.assertEqual(lines[1].split(",")[-3], "true")
 
+    def test_monitor(self):
+        """Defects alone, and good images alone; bad ones are scored all the same."""
+        self.train(path("set"), self.at("m.dnm"), "--quiet", "--preset", "fast")
+        for name, defect in (("good", False), ("bad", True)):
+            for i in range(24):
+                write(self.at(name, "%d.png" % i), part(1000 + i, defect=defect))
+        plain = self.call("score", self.at("m.dnm"), self.at("bad"), "--json", code=1)
+        told = self.call("score", self.at("m.dnm"), self.at("bad"), "--json", "--monitor", "--between-alarms", "100",
+                         code=1)
+        timeless = [re.sub('"milliseconds": .*', '', text) for text in (told.out, plain.out)]
+        self.assertEqual(timeless[0], timeless[1])
+        self.assertRegex(told.err, r"bad/\d+\.png: the line is not the same any more: p-values of the last \d+ images are "
+                         r"0\.\d+ in the mean, of good images 0\.5 \(scores are higher\)")
+        self.assertIn("monitor: ", told.err)
+        quiet = self.call("score", self.at("m.dnm"), self.at("good"), "--monitor", "--quiet", code=(0, 1))
+        self.assertNotIn("not the same", quiet.err)
+        self.assertNotIn("monitor: ", quiet.err)
+        self.assertIn("monitor: 24 images", self.call("score", self.at("m.dnm"), self.at("good"), "--monitor",
+                                                      code=(0, 1)).err)
+        self.refused("score", self.at("m.dnm"), self.at("good"), "--monitor", "--decide", says=["--decide and --monitor"])
+        self.refused("score", self.at("m.dnm"), self.at("good"), "--monitor", "--between-alarms", "0.5",
+                     says=["--between-alarms is 0.5"])
+        self.train(path("set"), self.at("n.dnm"), "--quiet", "--holdout", "0")
+        self.refused("score", self.at("n.dnm"), self.at("good"), "--monitor", says=["no scores of good images"])
+
     def test_many_images(self):
         """More than the library handles together: the order and the numbers of one at a time."""
         for i in range(37):
@@ -1048,6 +1073,19 @@ class Info(CommandTest):
                          ("model", 64, 1, 16, 16))
         self.assertEqual(len(told["holdout_scores"]), told["holdout_images"])
         self.assertEqual(told["bytes"], os.path.getsize(path("model.dnm")))
+
+    def test_notes(self):
+        notes = ["--note", "part=flange", "--note", "camera=A=2", "--note", "operator=M\u00fcller"]
+        self.train(path("set"), self.at("m.dnm"), *notes, "--quiet")
+        self.assertEqual(json.loads(self.call("info", self.at("m.dnm"), "--json").out)["notes"],
+                         {"part": "flange", "camera": "A=2", "operator": "M\u00fcller"})
+        self.assertIn("\nnotes          part: flange\n               camera: A=2\n",
+                      self.call("info", self.at("m.dnm")).out)
+        self.assertEqual(json.loads(self.call("info", path("model.dnm"), "--json").out)["notes"], {})
+        os.remove(self.at("m.dnm"))
+        for note, says in (("part", "KEY=VALUE"), ("=x", "0 bytes"), ("x=" + 1025 * "y", "1025 bytes, allowed are 1024"),
+                           ("x=\x1b[31m", "printable")):
+            self.train_refused(path("set"), "--note", note, says=["--note: ", says])
 
     def test_backbone(self):
         self.assertIn("backbone", self.call("info", path("backbone.safetensors")).out)

@@ -275,6 +275,22 @@ static void check_flow()
     REQUIRE(file.info().dimension == 4 && memory.info().hidden == 8);
 }
 
+static void check_monitor()
+{
+    differnet::monitor_options options;
+    options.good_scores = 19;
+    options.images_between_alarms = 20;
+    differnet::monitor monitor(options);
+    for (int i = 0; i < 30; i++)
+        monitor.add(0.05);
+    REQUIRE(monitor.state().moved == 1 && monitor.state().images == 30);
+    monitor.begin_anew();
+    REQUIRE(monitor.state().moved == 0 && monitor.state().images == 0);
+    REQUIRE_ERROR(DN_E_ARGUMENT, monitor.add(0));
+    options.window = 0;
+    REQUIRE_ERROR(DN_E_ARGUMENT, differnet::monitor(options));
+}
+
 static differnet::model check_trainer()
 {
     differnet::train_options paper(DN_PRESET_PAPER);
@@ -287,6 +303,8 @@ static differnet::model check_trainer()
     REQUIRE_ERROR(DN_E_IO, trainer.add(scratch + "/absent.png"));
     trainer.add(scratch + "/gray.png");
     add_good(trainer);
+    REQUIRE_ERROR(DN_E_ARGUMENT, trainer.note("a=b", ""));
+    trainer.note("part", "flange");
 
     int told = 0;
     REQUIRE_ERROR(DN_E_CANCELLED, trainer.run([&](const differnet::progress &) { return ++told == 3; }));
@@ -303,6 +321,8 @@ static differnet::model check_trainer()
     differnet::model model = trainer.run([&last](const differnet::progress &now) { last = now.phase; });
     REQUIRE(model && last > 0);
 
+    REQUIRE(std::strcmp(model.note(0).first, "part") == 0 && std::strcmp(model.note(0).second, "flange") == 0);
+    REQUIRE(!model.note(1).first && !model.note(1).second);
     differnet::trainer other(small_network(), small_training());
     other.add(scratch + "/gray.png");
     add_good(other);
@@ -476,6 +496,7 @@ int main()
     check_images();
     check_extractor();
     check_flow();
+    check_monitor();
     differnet::model model = check_trainer();
     check_model(model);
     check_scorer(model);

@@ -26,6 +26,24 @@ static int64_t file_bytes(const char *path)
 
 /* ---- models ---- */
 
+static void write_notes_json(json_writer *json, const dn_model *model)
+{
+    const char *key, *value;
+
+    emit_open_object(json, "notes");
+    for (int32_t i = 0; (key = dn_model_note(model, i, &value)); i++)
+        emit_text(json, key, value);
+    emit_close_object(json);
+}
+
+static void print_notes(const dn_model *model)
+{
+    const char *key, *value;
+
+    for (int32_t i = 0; (key = dn_model_note(model, i, &value)); i++)
+        printf("%-15s%s: %s\n", i == 0 ? "notes" : "", key, value);
+}
+
 static void write_model_json(const char *path, const dn_model *model)
 {
     dn_model_info info = model_info(model);
@@ -68,6 +86,7 @@ static void write_model_json(const char *path, const dn_model *model)
     emit_integer(&json, "map_channels", info.map_channels);
     emit_integer(&json, "position_dims", info.position_dims);
     emit_real(&json, "positions_scale", info.positions_scale > 0 ? info.positions_scale : NAN);
+    write_notes_json(&json, model);
     emit_integer(&json, "holdout_images", info.holdout_images);
     emit_open_array(&json, "holdout_scores");
     for (int32_t i = 0; i < count; i++)
@@ -130,6 +149,7 @@ static void print_model(const char *path, const dn_model *model)
         printf("heat map       scale %.4g\n", scale);
     else
         printf("heat map       no scale: maps are not comparable between images\n");
+    print_notes(model);
 }
 
 /* ---- backbones; path: NULL for the built-in one ---- */

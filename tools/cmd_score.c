@@ -10,6 +10,7 @@
 #include "dataset.h"
 #include "folder_watch.h"
 #include "json_writer.h"
+#include "line_monitor.h"
 #include "path_stream.h"
 #include "picture.h"
 #include "processors.h"
@@ -24,6 +25,7 @@ enum score_format { SCORE_TEXT, SCORE_JSON, SCORE_CSV };
 typedef struct score_job {
     dn_scorer *scorer;
     dn_model_info model;
+    line_monitor line;
     enum score_format format;
     bool decide; /* end with an image once its verdict is certain */
     bool quiet;
@@ -157,6 +159,7 @@ static void write_score(score_job *job, const scored_image *image)
     else
         write_text(image, job->column);
     fflush(stdout); /* whoever reads along wants each result at once */
+    line_monitor_add(&job->line, image->path, image->score->p_value);
 }
 
 static void report(score_job *job, const scored_image *image, dn_status status, const char *message)
@@ -345,7 +348,9 @@ static int score_with(const char *model_path, bool trusted, const dn_scorer_opti
         return EXIT_FAILED;
     }
     announce_rate(model, options->false_alarm_rate, threshold);
-    int code = apply_threshold(job->scorer, threshold) ? score_all(job, source) : EXIT_FAILED;
+    bool ready = apply_threshold(job->scorer, threshold) && line_monitor_begin(&job->line, model_path, model);
+    int code = ready ? score_all(job, source) : EXIT_FAILED;
+    line_monitor_end(&job->line, job->quiet);
     dn_scorer_free(job->scorer);
     dn_model_unref(model);
     return code;
@@ -371,6 +376,7 @@ static int run_score(const command_verb *verb, int argc, char **argv)
     score_source source = {0};
     dn_scorer_options scoring;
     dn_scorer_options_init(&scoring);
+    dn_monitor_options_init(&job.line.options);
     scoring.threads = usable_processors();
     const command_option options[] = {
         {"views", 0, OPTION_INTEGER, &scoring.views, 0, 0, "N", "rotated views per image; default: the model's"},
@@ -382,6 +388,10 @@ static int run_score(const command_verb *verb, int argc, char **argv)
         {"null", '0', OPTION_FLAG, &source.zeros, 0, 0, NULL, "paths on standard input are NUL-separated"},
         {"watch", 0, OPTION_TEXT, &source.watched, 0, 0, "DIR",
          "then score each new image in DIR once it is complete,\nuntil Ctrl-C"},
+        {"monitor", 0, OPTION_FLAG, &job.line.wanted, 0, 0, NULL,
+         "tell when the p-values are not those of good images\nany more: the line has changed"},
+        {"between-alarms", 0, OPTION_REAL, &job.line.options.images_between_alarms, 0, 0, "N",
+         "of --monitor, where nothing changes: images in the\nmean, at least; default {}"},
         {"no-verify", 0, OPTION_FLAG, &trusted, 0, 0, NULL,
          "trust the model: skip its checksum, which takes as\nlong as reading the file"},
         MAX_PIXELS_OPTION(&scoring.max_pixels, 0, 0),
@@ -395,6 +405,8 @@ static int run_score(const command_verb *verb, int argc, char **argv)
         return code;
     if (argc - first < (source.watched ? 1 : 2))
         return wrong_operands(verb, argc == first ? "no model given" : "no images given");
+    if (job.decide && job.line.wanted)
+        return wrong_operands(verb, "--decide and --monitor exclude each other: an early verdict has no exact p-value");
     if (as_json && as_csv)
         return wrong_operands(verb, "--json and --csv exclude each other");
     if (verdict_options_clash())
@@ -422,6 +434,6 @@ const command_verb verb_score = {
                 "  differnet score parts.dnm new/ --fpr 0.01 --json\n"
                 "  differnet score parts.dnm new/*.jpg --csv > scores.csv\n"
                 "  find new -name '*.png' -print0 | differnet score parts.dnm - -0 --json\n"
-                "  differnet score parts.dnm --watch /var/camera --json\n",
+                "  differnet score parts.dnm --watch /var/camera --monitor --json\n",
     .run = run_score,
 };

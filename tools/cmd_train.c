@@ -20,6 +20,7 @@ typedef struct train_job {
     char *checkpoint, *bank; /* OUTPUT.ckpt, OUTPUT.ckpt.bank */
     int32_t images;          /* 0: all */
     bool half, quiet, as_json, recursive;
+    text_list notes; /* KEY=VALUE */
     dn_extractor_options extracting;
     dn_train_options training;
 } train_job;
@@ -173,6 +174,22 @@ static void explain_failure(const train_job *job, const image_list *images, dn_s
         complain("interrupted before there was anything to save");
 }
 
+/* Hands the notes over; complains and returns false if one is refused. */
+static bool add_notes(dn_trainer *trainer, const text_list *notes)
+{
+    for (size_t i = 0; i < notes->count; i++) {
+        const char *note = notes->texts[i], *equals = strchr(note, '=');
+        char *key = need_text("%.*s", equals ? (int)(equals - note) : 0, note);
+        dn_status status = equals ? dn_trainer_note(trainer, key, equals + 1) : DN_E_ARGUMENT;
+        free(key);
+        if (status == DN_OK)
+            continue;
+        complain("--note: %s", equals ? dn_trainer_error(trainer)->message : "KEY=VALUE is wanted");
+        return false;
+    }
+    return true;
+}
+
 static dn_model *run_training(const train_job *job, dn_extractor *extractor, const image_list *images)
 {
     dn_trainer *trainer;
@@ -185,7 +202,7 @@ static dn_model *run_training(const train_job *job, dn_extractor *extractor, con
         complain_refused(NULL, status, error.message);
         return NULL;
     }
-    if (add_images(trainer, images, job->quiet)) {
+    if (add_notes(trainer, &job->notes) && add_images(trainer, images, job->quiet)) {
         status = dn_trainer_run(trainer, show_progress, &watch, &model);
         if (status == DN_OK)
             end_phase(&watch);
@@ -370,6 +387,7 @@ static int prepare_and_train(train_job *job, const train_given *given)
     unlock_output(&lock);
     free(job->checkpoint);
     free(job->bank);
+    free(job->notes.texts);
     return code;
 }
 
@@ -403,6 +421,8 @@ static int run_train(const command_verb *verb, int argc, char **argv)
          "side of a view, a multiple of 32; default {}"},
         {"scales", 0, OPTION_INTEGER, &job.extracting.scales, 0, 0, "N", "sizes each view is seen at; default {}"},
         {"hidden", 0, OPTION_INTEGER, &given.hidden, 0, 0, "N", "width of the flow's nets; default: the preset's"},
+        {"note", 0, OPTION_TEXTS, &job.notes, 0, 0, "KEY=VALUE",
+         "written into the model, for differnet info to show;\nmay be given several times"},
         {"seed", 0, OPTION_SEED, &job.training.seed, 0, 0, "S", "of all that is random; default {}"},
         MAX_PIXELS_OPTION(&job.training.max_pixels, 0, 0),
         {"threads", 0, OPTION_INTEGER, &job.training.threads, 0, 0, "N",

@@ -51,13 +51,20 @@ size_t batch_images(const dn_scorer *scorer);
 
 /* ---- verbs and their options (options.c) ---- */
 
-enum option_kind { OPTION_FLAG, OPTION_INTEGER, OPTION_LARGE, OPTION_REAL, OPTION_TEXT, OPTION_SEED };
+enum option_kind { OPTION_FLAG, OPTION_INTEGER, OPTION_LARGE, OPTION_REAL, OPTION_TEXT, OPTION_TEXTS, OPTION_SEED };
+
+/* The arguments of an option that may be given several times, in order. */
+typedef struct text_list {
+    const char **texts;
+    size_t count;
+} text_list;
 
 typedef struct command_option {
     const char *name; /* without the dashes */
     char letter;      /* 'o' for -o as well; 0: none */
     enum option_kind kind;
-    void *target; /* bool, int32_t, int64_t, double, const char * or uint64_t; untouched if it is not given */
+    void
+        *target; /* bool, int32_t, int64_t, double, const char *, text_list or uint64_t; untouched if it is not given */
     double minimum, maximum; /* OPTION_INTEGER, OPTION_LARGE, OPTION_REAL; 0, 0: the library knows the range */
     const char *argument;    /* "N" in the help; NULL for a flag */
     const char *help;        /* {}: the default, which is what `target` holds before the options are read */

@@ -32,6 +32,7 @@ static void print_default(const command_option *option)
         break;
     case OPTION_FLAG:
     case OPTION_TEXT:
+    case OPTION_TEXTS:
         break;
     }
 }
@@ -140,6 +141,12 @@ static bool set_seed(const command_option *option, const char *text)
     return true;
 }
 
+static void add_text(text_list *list, const char *text)
+{
+    list->texts = need_more_memory(list->texts, list->count + 1, sizeof *list->texts);
+    list->texts[list->count++] = text;
+}
+
 static bool set_option(const command_option *option, const char *text)
 {
     switch (option->kind) {
@@ -153,6 +160,9 @@ static bool set_option(const command_option *option, const char *text)
         return set_real(option, text);
     case OPTION_SEED:
         return set_seed(option, text);
+    case OPTION_TEXTS:
+        add_text(option->target, text);
+        return true;
     case OPTION_TEXT:
         break;
     }
@@ -288,6 +298,7 @@ static const char *option_of_field(const char *owner, const char *field)
         const char *owner, *field, *option;
     } others[] = {
         {"dn_scorer_options", "false_alarm_rate", "fpr"},
+        {"dn_monitor_options", "images_between_alarms", "between-alarms"},
         {"dn_localizer_options", "views", "map-views"}, /* eval, whose --views are the scorer's */
     };
 

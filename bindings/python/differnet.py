@@ -53,7 +53,7 @@ except ImportError:
     numpy = None
 
 __all__ = [
-    "Error", "Extractor", "Flow", "Image", "Localizer", "Model", "Pixels", "Scorer", "Trainer", "blas_corename",
+    "Error", "Extractor", "Flow", "Image", "Localizer", "Model", "Monitor", "Pixels", "Scorer", "Trainer", "blas_corename",
     "blas_set_threads", "blas_threads", "encode_png", "load", "overlay", "version", "write_png",
 ]
 
@@ -123,6 +123,10 @@ _ScorerOptions = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "vie
 _Score = _struct("dn_score", (_u32, "struct_size"), (_i32, "anomalous"),
                  (_double, "score log_likelihood p_value threshold false_alarm_rate"), (_i32, "views lower_bound"),
                  (_double, "flow_score local_score whole_score index"))
+_MonitorOptions = _struct("dn_monitor_options", (_u32, "struct_size"), (_i32, "good_scores"),
+                          (_double, "images_between_alarms"), (_i32, "window reserved"), (_pointer, "allocator"))
+_MonitorState = _struct("dn_monitor_state", (_u32, "struct_size"), (_i32, "moved"), (_i64, "images moved_at"),
+                        (_double, "evidence recent_mean"), (_i32, "recent_images reserved"))
 _LocalizerOptions = _struct("dn_localizer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
                             (_double, "sigma"), (_pointer, "allocator runner"), (_i32, "method reserved"))
 _Box = _struct("dn_box", (_i32, "x y width height"), (_float, "peak"), (_i32, "area"))
@@ -171,7 +175,7 @@ _FUNCTIONS = {
     "dn_model_options_init_size": "npz", "dn_model_open_path": "isppp", "dn_model_open_memory": "ipzppp",
     "dn_model_save": "ipsip", "dn_model_save_memory": "ipipp", "dn_model_ref": "pp", "dn_model_unref": "np",
     "dn_model_info_init_size": "npz", "dn_model_get_info": "ipp", "dn_model_holdout_scores": "ppp",
-    "dn_model_extractor": "pp", "dn_model_flow": "pp", "dn_model_feature_mean": "pp",
+    "dn_model_note": "spip", "dn_model_extractor": "pp", "dn_model_flow": "pp", "dn_model_feature_mean": "pp",
     "dn_model_feature_deviation": "pp",
     "dn_scorer_options_init_size": "npz", "dn_score_init_size": "npz", "dn_scorer_create": "ipppp",
     "dn_scorer_set_false_alarm_rate": "ipd", "dn_scorer_set_threshold": "ipd",
@@ -179,10 +183,13 @@ _FUNCTIONS = {
     "dn_scorer_decide_path": "ipsp", "dn_scorer_score_batch": "ippipp", "dn_scorer_score_batch_paths": "ippipp",
     "dn_scorer_inspect": "ipppp", "dn_scorer_batch_images": "ip", "dn_scorer_view_scores": "ppp",
     "dn_scorer_error": "pp", "dn_scorer_free": "np",
+    "dn_monitor_options_init_size": "npz", "dn_monitor_state_init_size": "npz", "dn_monitor_create": "ippp",
+    "dn_monitor_add": "ipd", "dn_monitor_get_state": "ipp", "dn_monitor_reset": "ip", "dn_monitor_error": "pp",
+    "dn_monitor_free": "np",
     "dn_localizer_options_init_size": "npz", "dn_localizer_create": "ipppp", "dn_localizer_map": "ippp",
     "dn_localizer_boxes": "ippiifpip", "dn_localizer_error": "pp", "dn_localizer_free": "np",
     "dn_train_options_init_size": "npz", "dn_train_options_preset": "ipi", "dn_trainer_create": "ipppp",
-    "dn_trainer_add_path": "ips", "dn_trainer_add_pixels": "ipp", "dn_trainer_run": "ipppp", "dn_trainer_model": "ipp",
+    "dn_trainer_add_path": "ips", "dn_trainer_add_pixels": "ipp", "dn_trainer_note": "ipss", "dn_trainer_run": "ipppp", "dn_trainer_model": "ipp",
     "dn_trainer_error": "pp", "dn_trainer_free": "np",
 }
 
@@ -237,6 +244,15 @@ def _path(value):
     if b"\0" in path:
         raise ValueError(f"a path with a NUL character: {value!r}")
     return path
+
+
+def _utf8(value):
+    """A text as the library takes it."""
+    if not isinstance(value, str):
+        raise TypeError(f"a text is needed, not {type(value).__name__}")
+    if "\0" in value:
+        raise ValueError(f"a text with a NUL character: {value!r}")
+    return value.encode("utf-8", "surrogateescape")  # the library refuses what is no UTF-8
 
 
 def _bound(name, *arguments):
@@ -1059,6 +1075,14 @@ class Model(_Handle):
         return _copy_numbers(_value("dn_model_holdout_scores", held, ctypes.byref(count)), count.value, _double)
 
     @property
+    def notes(self):
+        """What was written into the model about itself (Trainer.note), as a dict of texts."""
+        held, notes, value = self._held(), {}, _text()
+        while (key := _value("dn_model_note", held, len(notes), ctypes.byref(value))) is not None:
+            notes[key.decode()] = value.value.decode()
+        return notes
+
+    @property
     def feature_mean(self):
         """Mean of each feature over the good images, as the standardisation uses it."""
         return self._features("dn_model_feature_mean")
@@ -1241,6 +1265,44 @@ class Scorer(_Worker):
         return self._alone(lambda: _copy_numbers(call(), count.value, _double), _Job())
 
 
+class Monitor(_Worker):
+    """Whether p-values still are those of good images.  Options: good_scores, images_between_alarms, window.
+
+        monitor = differnet.Monitor(good_scores=len(model.holdout_scores))
+        for path in new_images:
+            state = monitor.add(scorer.score(path).p_value)
+            if state.moved:
+                print("the line has changed; recent p-values are", state.recent_mean, "in the mean")
+                monitor.reset()
+    """
+
+    _release, _error = "dn_monitor_free", "dn_monitor_error"
+
+    def __init__(self, **options):
+        self._lock = threading.Lock()
+        self._owner = _Owner(self._release)
+        _call("dn_monitor_create", ctypes.byref(_options(_MonitorOptions, "dn_monitor_options_init_size", options)),
+              ctypes.byref(self._owner))
+
+    def add(self, p_value):
+        """Adds an image's p-value; returns what `state` does then."""
+        self._run("dn_monitor_add", p_value)
+        return self.state
+
+    @property
+    def state(self):
+        """The fields of dn_monitor_state."""
+        state = _initialised(_MonitorState, "dn_monitor_state_init_size")
+        self._run("dn_monitor_get_state", ctypes.byref(state))
+        result = _namespace(state)
+        result.moved = bool(state.moved)
+        return result
+
+    def reset(self):
+        """Begins anew."""
+        self._run("dn_monitor_reset")
+
+
 class Localizer(_Worker):
     """Heat maps.  Options: method (MAP_...), views, angles, threads, sigma.
 
@@ -1302,6 +1364,10 @@ class Trainer(_Worker):
             self._run("dn_trainer_add_path", _path(image))
         else:
             self._run("dn_trainer_add_pixels", _Picture(image))
+
+    def note(self, key, value):
+        """Writes a note, such as the part or the camera, into the models that this trainer makes."""
+        self._run("dn_trainer_note", _utf8(key), _utf8(value))
 
     def run(self, progress=None):
         """Trains and returns the Model.

@@ -207,5 +207,6 @@ void model_unref(dn_model *model)
     mem_free(&allocator, model->deviation);
     mem_free(&allocator, model->holdout_scores);
     calibration_free(model->calibration);
+    model_notes_release(&model->notes, &allocator);
     mem_free(&allocator, model);
 }

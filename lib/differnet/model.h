@@ -7,6 +7,7 @@
 #include "cnn/extractor.h"
 #include "differnet/calibration.h"
 #include "differnet/density.h"
+#include "differnet/model_notes.h"
 #include "flow/flow.h"
 #include "positions/positions.h"
 
@@ -42,6 +43,7 @@ struct dn_model {
     int32_t storage;          /* DN_STORAGE_... of the file it came from; F32 for a new model */
     uint32_t id;              /* see model_seal */
     model_facts facts;
+    model_notes notes;
 };
 
 /* A model without any density yet; takes a reference to the extractor. */

@@ -98,6 +98,7 @@ dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *wri
     st_writer_kind(writer, ST_MODEL, MODEL_FORMAT);
     add_facts(model, storage, writer);
     add_densities(model, writer);
+    model_notes_write(&model->notes, writer);
     if (model->flow)
         flow_to_tensors(model->flow, "flow.", stored, writer);
     TRY(extractor_to_tensors(model->extractor, "backbone.", stored, writer, scratch, error));
@@ -521,6 +522,8 @@ static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes
             status = load_holdout(file, *out, error);
         if (status == DN_OK)
             status = load_calibration(file, *out, error);
+        if (status == DN_OK)
+            status = model_notes_read(file, &(*out)->notes, allocator, error);
         if (status != DN_OK) {
             model_unref(*out);
             *out = NULL;

@@ -67,11 +67,17 @@ void trainer_free(dn_trainer *t)
     train_state_free(t->state);
     feature_bank_free(t->bank);
     train_images_release(&t->images);
+    model_notes_release(&t->notes, &allocator);
     pool_free(t->workers);
     mem_free(&allocator, (void *)(uintptr_t)t->options.checkpoint); /* our own copy */
     mem_free(&allocator, t->bank_path);
     extractor_unref(t->extractor);
     mem_free(&allocator, t);
+}
+
+dn_status trainer_note(dn_trainer *t, const char *key, const char *value, dn_error *error)
+{
+    return model_notes_set(&t->notes, key, value, &t->allocator, error);
 }
 
 dn_error *trainer_error(dn_trainer *t)

@@ -10,6 +10,7 @@ dn_status trainer_create(dn_extractor *extractor, const dn_train_options *option
 void trainer_free(dn_trainer *trainer);
 dn_status trainer_add_path(dn_trainer *trainer, const char *path, dn_error *error);
 dn_status trainer_add_pixels(dn_trainer *trainer, const dn_pixels *image, dn_error *error);
+dn_status trainer_note(dn_trainer *trainer, const char *key, const char *value, dn_error *error);
 dn_status trainer_run(dn_trainer *trainer, dn_progress_fn progress, void *user, dn_model **out, dn_error *error);
 dn_status trainer_model(dn_trainer *trainer, dn_model **out, dn_error *error);
 dn_error *trainer_error(dn_trainer *trainer);

@@ -276,6 +276,8 @@ dn_status train_make_model(dn_trainer *t, const train_watch *watch, dn_model **o
     if (status == DN_OK && model->flow)
         status = scale_heatmap(t, model, watch, error);
     if (status == DN_OK)
+        status = model_notes_copy(&model->notes, &t->notes, &t->allocator, error);
+    if (status == DN_OK)
         status = model_seal(model, error);
     if (status != DN_OK) {
         model_unref(model);

@@ -2,6 +2,7 @@
 #ifndef DN_TRAIN_TRAINER_H
 #define DN_TRAIN_TRAINER_H
 
+#include "differnet/model_notes.h"
 #include "train/feature_bank.h"
 #include "train/train.h"
 #include "train/train_images.h"
@@ -17,6 +18,7 @@ struct dn_trainer {
     char *bank_path; /* checkpoint + ".bank"; NULL without a checkpoint */
     pool *workers;   /* own; NULL: the caller alone */
     train_images images;
+    model_notes notes; /* for the models it makes */
 
     /* Made by the first run. */
     trained_positions positions; /* empty without options.positions */
