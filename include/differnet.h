@@ -44,8 +44,13 @@ extern "C" {
 #define DN_VERSION_MINOR 1
 #define DN_VERSION_PATCH 0
 
+/* Nothing to set, but for the static library on Windows: define DN_STATIC. */
 #ifndef DN_API
+#if defined(_WIN32) && !defined(DN_STATIC)
+#define DN_API __declspec(dllimport)
+#else
 #define DN_API
+#endif
 #endif
 
 #if defined(__GNUC__)

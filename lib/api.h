@@ -3,7 +3,11 @@
 #ifndef DN_LIB_API_H
 #define DN_LIB_API_H
 
+#ifdef _WIN32
+#define DN_API __declspec(dllexport)
+#else
 #define DN_API __attribute__((visibility("default")))
+#endif
 #include "differnet.h"
 
 #include <stdatomic.h>

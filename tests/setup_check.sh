@@ -1,5 +1,5 @@
 #!/bin/sh
-# Configures the build as guests do: on a machine without Check, and as a subproject of a program that links the library.
+# Configures the build as guests do: on a machine without Check.
 # usage: setup_check.sh SOURCE_ROOT
 set -eu
 source=$1
@@ -38,24 +38,3 @@ if setup "$stage/required" -Dtests=enabled; then
     exit 1
 fi
 grep -q 'Dependency "check" not found' "$stage/log"
-
-# Another project's program that uses the library as one of its parts.
-mkdir -p "$stage/host/subprojects"
-ln -s "$source" "$stage/host/subprojects/libdifferent"
-cat >"$stage/host/meson.build" <<'END'
-project('host', 'c', meson_version: '>= 1.0', default_options: ['buildtype=debug'])
-executable('host', 'host.c', dependencies: dependency('differnet', fallback: 'libdifferent'))
-END
-cat >"$stage/host/host.c" <<'END'
-#include <differnet.h>
-#include <stdio.h>
-int main(void)
-{
-    return puts(dn_version()) < 0;
-}
-END
-meson setup "$stage/build" "$stage/host" --wrap-mode forcefallback >"$stage/log" 2>&1 || { cat "$stage/log"; exit 1; }
-expect no "$stage/build" '"name": "differnet"'
-expect no "$stage/build" test_
-ninja -C "$stage/build" >"$stage/log" 2>&1 || { cat "$stage/log"; exit 1; }
-test "$("$stage/build/host")" = "$("$source/scripts/version")"

@@ -1,5 +1,5 @@
-/* default.safetensors as read-only data (embedded.h).  The assembler copies the file in at once, where a C array of it
- * would take the compiler seconds and a gigabyte.  Not inline assembly in C: link-time optimisation would lose it. */
+/* default.safetensors as read-only data (embedded.h), for ELF; embed.py makes C source of it for other object files.  The
+ * assembler copies the file in at once.  Not inline assembly in C: link-time optimisation would lose it. */
 
         .section .rodata
         .balign 64

@@ -4,8 +4,14 @@
 
 #include <stdint.h>
 
+#ifdef __ELF__
+#define EMBEDDED_HIDDEN __attribute__((visibility("hidden")))
+#else
+#define EMBEDDED_HIDDEN
+#endif
+
 /* Read-only pages of the library's file: they take memory only while they are read. */
-extern const uint8_t embedded_backbone[] __attribute__((visibility("hidden")));
-extern const uint64_t embedded_backbone_size __attribute__((visibility("hidden"))); /* 0: this build has none */
+extern const uint8_t embedded_backbone[] EMBEDDED_HIDDEN;
+extern const uint64_t embedded_backbone_size EMBEDDED_HIDDEN; /* 0: this build has none */
 
 #endif
