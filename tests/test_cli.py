@@ -218,7 +218,7 @@ class Usage(CommandTest):
     def test_help(self):
         self.assertIn("verbs:", self.call("--help").out)
         self.assertRegex(self.call("--version").out, r"^differnet \d+\.\d+\.\d+ \(library \d+\.\d+\.\d+")
-        for verb in ("train", "score", "localize", "eval", "info"):
+        for verb in ("train", "score", "localize", "eval", "compare", "info"):
             text = self.call(verb, "--help").out
             self.assertIn("usage: differnet %s" % verb, text)
             self.assertIn("examples:\n  differnet %s" % verb, text)
@@ -226,7 +226,7 @@ class Usage(CommandTest):
 
     def test_options_are_documented(self):
         defaults = 0
-        for verb in ("train", "score", "localize", "eval", "convert"):
+        for verb in ("train", "score", "localize", "eval", "compare", "convert"):
             told, documented = options_in_help(self.call(verb, "--help").out), options_in_docs(verb)
             self.assertEqual(set(told) - {"--help"}, set(documented), verb)
             for option, text in told.items():
@@ -264,7 +264,7 @@ class Usage(CommandTest):
     def test_wrong_use(self):
         self.refused(says=["--help"])
         self.refused("scroe", says=["scroe", "score", "--help"])
-        for verb in ("train", "score", "localize", "eval", "info"):
+        for verb in ("train", "score", "localize", "eval", "compare", "info"):
             if verb != "info":
                 self.refused(verb, says=["usage: differnet %s" % verb, "--help"])
             self.refused(verb, "--bogus", "x", says=["--bogus", "differnet %s --help" % verb])
@@ -987,6 +987,63 @@ class Eval(CommandTest):
         shutil.copytree(path("set"), self.at("d"))
         write(self.at("d/test/good/1.png"), b"text")
         self.refused("eval", path("model.dnm"), self.at("d"), says=[self.at("d/test/good/1.png"), "no figures"])
+
+
+class Compare(CommandTest):
+    def scores(self, model):
+        folders = [path("set/test", name) for name in ("good", "other", "spot")]
+        lines = self.call("score", model, *folders, "--json", "--fpr", "0.5", code=(0, 1)).out.splitlines()
+        return [json.loads(line) for line in lines]
+
+    def test_labelled(self):
+        self.train(path("set"), self.at("new.dnm"), "--seed", "7", "--quiet")
+        told = json.loads(self.call("compare", path("model.dnm"), self.at("new.dnm"), path("set"), "--json", "--fpr",
+                                    "0.5").out)
+        rows = {"old": self.scores(path("model.dnm")), "new": self.scores(self.at("new.dnm"))}
+        self.assertEqual((told["images"], told["good"]), (len(rows["old"]), 4))
+        for name, scores in rows.items():
+            good = [row["score"] for row in scores if "/good/" in row["path"]]
+            bad = [row["score"] for row in scores if "/good/" not in row["path"]]
+            wins = sum((b > g) + (b == g) / 2 for b in bad for g in good)
+            self.assertAlmostEqual(told[name]["auroc"], wins / len(bad) / len(good))
+            self.assertEqual(told[name]["false_alarms"], sum(g > scores[0]["threshold"] for g in good))
+            self.assertEqual(told[name]["missed"], sum(b <= scores[0]["threshold"] for b in bad))
+            self.assertEqual(told[name]["anomalous"], sum(row["anomalous"] for row in scores))
+            self.assertEqual(told[name]["threshold"], scores[0]["threshold"])
+            self.assertEqual(told[name]["model_id"], scores[0]["model_id"])
+        changed = [(a, b) for a, b in zip(rows["old"], rows["new"]) if a["anomalous"] != b["anomalous"]]
+        self.assertEqual([c["path"] for c in told["changed"]], [a["path"] for a, _ in changed])
+        for c, (a, b) in zip(told["changed"], changed):
+            self.assertEqual((c["old"]["score"], c["new"]["anomalous"]), (a["score"], b["anomalous"]))
+            self.assertEqual(c["label"], os.path.basename(os.path.dirname(c["path"])))
+        order = [sorted(r["score"] for r in rows[name]) for name in ("old", "new")]
+        ranks = [[order[s].index(r["score"]) for r in rows[name]] for s, name in enumerate(("old", "new"))]
+        n, square = len(ranks[0]), sum((a - b) ** 2 for a, b in zip(*ranks))
+        self.assertAlmostEqual(told["rank_correlation"], 1 - 6 * square / (n * (n * n - 1)))
+        text = self.call("compare", path("model.dnm"), self.at("new.dnm"), path("set"), "--fpr", "0.5").out
+        for words in ("AUROC", "false alarms", "rank correlation", "verdicts    %d of" % len(changed)):
+            self.assertIn(words, text)
+
+    def test_same_model_and_unlabelled(self):
+        told = json.loads(self.call("compare", path("model.dnm"), path("model.dnm"), path("set/test/spot"),
+                                    "--json").out)
+        self.assertIsNone(told["good"])
+        self.assertIsNone(told["old"]["auroc"])
+        self.assertIsNone(told["old"]["missed"])
+        self.assertAlmostEqual(told["rank_correlation"], 1)
+        self.assertEqual((told["changed"], told["old"]), ([], {**told["new"], "path": path("model.dnm")}))
+        text = self.call("compare", path("model.dnm"), path("model.dnm"), path("set/test/spot/0.png")).out
+        self.assertNotIn("AUROC", text)
+
+    def test_refused(self):
+        self.refused("compare", path("model.dnm"), path("set"), says=["two models and images"])
+        self.refused("compare", path("model.dnm"), path("backbone.safetensors"), path("set"),
+                     says=["backbone.safetensors", "differnet info"])
+        self.refused("compare", path("model.dnm"), path("model.dnm"), self.at("none"), says=["none"])
+        shutil.copytree(path("set/test/good"), self.at("some"))
+        write(self.at("some/broken.png"), b"no picture")
+        self.refused("compare", path("model.dnm"), path("model.dnm"), self.at("some"),
+                     says=["broken.png", "no comparison"])
 
 
 class Images(CommandTest):

@@ -270,6 +270,21 @@ START_TEST(good_images_count_as_normal)
 }
 END_TEST
 
+START_TEST(correlations)
+{
+    const double a[] = {1, 2, 3, 4}, b[] = {1, 3, 2, 5}, ties[] = {2, 1, 2, 9}, same[] = {0.1, 0.1, 0.1, 0.1};
+    const double falling[] = {100, 3, 2, 0.1};
+
+    ck_assert_double_eq_tol(metrics_correlation(a, b, 4), 5.5 / sqrt(5 * 8.75), CLOSE);
+    ck_assert_double_eq_tol(metrics_rank_correlation(a, b, 4), 0.8, CLOSE); /* 1 - 6 * 2 / (4 * 15) */
+    ck_assert_double_eq_tol(metrics_rank_correlation(a, falling, 4), -1, CLOSE);
+    /* Ranks 1.5, 0, 1.5, 3 against 0, 1, 2, 3. */
+    ck_assert_double_eq_tol(metrics_rank_correlation(a, ties, 4), 3 / sqrt(5 * 4.5), CLOSE);
+    ck_assert(isnan(metrics_correlation(a, same, 4)) && isnan(metrics_rank_correlation(same, a, 4)));
+    ck_assert(isnan(metrics_correlation(a, b, 1)) && isnan(metrics_rank_correlation(a, b, 0)));
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("metrics");
@@ -278,6 +293,7 @@ static Suite *make_suite(void)
     tcase_add_test(all, golden_cases);
     tcase_add_test(all, ties_count_half);
     tcase_add_test(all, bootstrap_interval);
+    tcase_add_test(all, correlations);
     tcase_add_test(all, regions_weigh_the_same);
     tcase_add_test(all, aupro_stops_at_the_limit);
     tcase_add_test(all, regions_touch_at_corners);

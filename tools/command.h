@@ -98,7 +98,7 @@ void complain_refused(const char *path, dn_status status, const char *message);
 /* Complains about operands that are missing or too many; returns EXIT_FAILED. */
 int wrong_operands(const command_verb *verb, const char *what);
 
-extern const command_verb verb_train, verb_score, verb_localize, verb_eval, verb_info, verb_convert;
+extern const command_verb verb_train, verb_score, verb_localize, verb_eval, verb_compare, verb_info, verb_convert;
 
 /* --fpr and --threshold of verbs that judge images.  rate, threshold: double; threshold holds NaN before. */
 #define VERDICT_OPTIONS(rate, threshold)                                                                          \

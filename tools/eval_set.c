@@ -262,6 +262,20 @@ bool open_test_set(const char *data, bool with_masks, bool quiet, test_set *set)
     return complete;
 }
 
+bool is_test_set(const char *data)
+{
+    left_out left = {0};
+    folder *at = folder_open(data, &left), *truth, *test = at ? find_test(at, &truth) : NULL;
+    /* A folder called good alone, without one called test around it, may hold anything. */
+    bool found = test && (test->kind == FOLDER_TEST || truth);
+
+    for (size_t i = 0; test && i < test->count; i++)
+        found = found || is_defect(test->entries[i].inside, false);
+    folder_free(at);
+    left_out_free(&left);
+    return found;
+}
+
 void free_test_set(test_set *set)
 {
     for (size_t i = 0; i < set->count; i++) {

@@ -25,6 +25,8 @@ typedef struct test_set {
 /* Reads the test images.  with_masks: false leaves masks alone.  Tells what it takes, unless `quiet`.  Complains and
  * returns false if good or defective images are missing, or a mask. */
 bool open_test_set(const char *data, bool with_masks, bool quiet, test_set *set);
+/* Whether a folder is a test set: with a folder of good images, as above.  Complains about nothing. */
+bool is_test_set(const char *data);
 void free_test_set(test_set *set);
 
 #endif

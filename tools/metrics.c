@@ -177,6 +177,68 @@ bool metrics_auroc_interval(const ranked_score *scores, size_t count, int resamp
     return possible;
 }
 
+/* ---- agreement of two scores ---- */
+
+double metrics_correlation(const double *a, const double *b, size_t count)
+{
+    double mean_a = 0, mean_b = 0, aa = 0, bb = 0, ab = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        mean_a += a[i] / (double)count;
+        mean_b += b[i] / (double)count;
+    }
+    for (size_t i = 0; i < count; i++) {
+        aa += (a[i] - mean_a) * (a[i] - mean_a);
+        bb += (b[i] - mean_b) * (b[i] - mean_b);
+        ab += (a[i] - mean_a) * (b[i] - mean_b);
+    }
+    /* What rounding makes of equal numbers is no variation. */
+    if (aa <= 1e-24 * mean_a * mean_a * (double)count || bb <= 1e-24 * mean_b * mean_b * (double)count)
+        return (double)NAN;
+    return ab / sqrt(aa) / sqrt(bb);
+}
+
+typedef struct placed {
+    double value;
+    size_t index;
+} placed;
+
+static int compare_placed(const void *a, const void *b)
+{
+    double first = ((const placed *)a)->value, second = ((const placed *)b)->value;
+
+    return (first > second) - (first < second);
+}
+
+/* sorted: scratch of (count). */
+static void rank_values(const double *values, size_t count, placed *sorted, double *ranks)
+{
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = (placed){values[i], i};
+    qsort(sorted, count, sizeof *sorted, compare_placed);
+    for (size_t first = 0, end; first < count; first = end) {
+        for (end = first; end < count && sorted[end].value <= sorted[first].value; end++)
+            ;
+        for (size_t i = first; i < end; i++)
+            ranks[sorted[i].index] = 0.5 * (double)(first + end - 1);
+    }
+}
+
+double metrics_rank_correlation(const double *a, const double *b, size_t count)
+{
+    double *ranks = calloc(count ? count : 1, 2 * sizeof *ranks), result = (double)NAN;
+    placed *sorted = calloc(count ? count : 1, sizeof *sorted);
+
+    if (ranks && sorted) {
+        rank_values(a, count, sorted, ranks);
+        rank_values(b, count, sorted, ranks + count);
+        result = metrics_correlation(ranks, ranks + count, count);
+    }
+    free(ranks);
+    free(sorted);
+    return result;
+}
+
 /* ---- pixel level ---- */
 
 bool pixel_histogram_init(pixel_histogram *histogram)

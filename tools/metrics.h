@@ -27,6 +27,11 @@ double metrics_best_f1(const ranked_score *scores, size_t count, double *thresho
  * anomalous images.  Deterministic.  False if memory is out. */
 bool metrics_auroc_interval(const ranked_score *scores, size_t count, int resamples, double interval[2]);
 
+/* Correlation of two rows of `count` numbers (Pearson's), and that of their ranks (Spearman's; of equal numbers the mean
+ * rank).  NaN where one of them does not vary or memory is out. */
+double metrics_correlation(const double *a, const double *b, size_t count);
+double metrics_rank_correlation(const double *a, const double *b, size_t count);
+
 /* ---- pixel level ----
  *
  * Maps are gathered in a histogram whose bins are the floats' upper bits, so that memory does not grow with the
