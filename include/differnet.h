@@ -466,6 +466,18 @@ DN_API DN_CHECK_RESULT dn_status dn_model_save_memory(const dn_model *model, int
 DN_API dn_model *dn_model_ref(dn_model *model);
 DN_API void dn_model_unref(dn_model *model); /* NULL is allowed */
 
+/* What an image is like as a whole, measured where it is stretched for the network: entries of an array. */
+#define DN_TRAIT_COLOUR     0 /* mean of the largest minus the smallest of red, green and blue, 0 .. 1; 0: gray */
+#define DN_TRAIT_BRIGHTNESS 1 /* mean gray, 0 .. 1 */
+#define DN_TRAIT_CONTRAST   2 /* gray that 90 % of the pixels stay below, minus that which 10 % do, 0 .. 1 */
+#define DN_TRAIT_SHARPNESS  3 /* mean of the Laplacian's absolute values over that of the neighbours' differences */
+#define DN_TRAIT_DARKEST    4 /* smallest and largest gray, 0 .. 1: the used range */
+#define DN_TRAIT_BRIGHTEST  5
+#define DN_TRAIT_SIZE       6 /* root of the number of the image's pixels */
+#define DN_TRAIT_SHAPE      7 /* width / height */
+#define DN_TRAIT_BITS       8 /* of a sample: 8 or 16 */
+#define DN_TRAITS           9
+
 typedef struct dn_model_info {
     uint32_t struct_size;
     uint32_t id;            /* crc32 of all that scores and maps depend on (docs/format.md): equal id, equal answers */
@@ -498,6 +510,9 @@ typedef struct dn_model_info {
     int32_t map_rows, map_columns; /* its grid */
     int32_t map_channels;   /* of the feature maps */
     int32_t position_dims;  /* that they are projected to; these four 0 without that density */
+    int32_t seen_images;    /* good images whose traits the model has kept (dn_score.warnings); 0: none, in old files */
+    int32_t reserved;
+    double seen_low[DN_TRAITS], seen_high[DN_TRAITS]; /* the least and the most of each trait; 0 without such images */
 } dn_model_info;
 DN_API void dn_model_info_init_size(dn_model_info *info, size_t size);
 #define dn_model_info_init(info) dn_model_info_init_size((info), sizeof *(info))
@@ -540,6 +555,26 @@ typedef struct dn_scorer_options {
 DN_API void dn_scorer_options_init_size(dn_scorer_options *options, size_t size);
 #define dn_scorer_options_init(options) dn_scorer_options_init_size((options), sizeof *(options))
 
+/* An image that is not like those learned from (dn_score.warnings): of another camera, in another light, out of focus.
+ * The limits are such that other images of the same line seldom get one (docs/numerics.md, "Images learned from"). */
+#define DN_WARN_GRAY     0x0001u /* gray image, the model learned from colour */
+#define DN_WARN_COLOUR   0x0002u
+#define DN_WARN_8_BIT    0x0004u /* 8-bit image, the model learned from 16 bits */
+#define DN_WARN_16_BIT   0x0008u
+#define DN_WARN_DARK     0x0010u /* darker than all images learned from; likewise: */
+#define DN_WARN_BRIGHT   0x0020u
+#define DN_WARN_FLAT     0x0040u /* less contrast */
+#define DN_WARN_CONTRAST 0x0080u /* more contrast */
+#define DN_WARN_BLURRED  0x0100u
+#define DN_WARN_SHARP    0x0200u /* sharper or noisier */
+#define DN_WARN_SMALL    0x0400u /* fewer pixels */
+#define DN_WARN_LARGE    0x0800u
+#define DN_WARN_NARROW   0x1000u /* of another shape: width by height */
+#define DN_WARN_WIDE     0x2000u
+/* English text of one warning ("darker than all images learned from").  Static string; NULL if it is not exactly one of
+ * the above.  Any thread. */
+DN_API const char *dn_warning_text(uint32_t warning);
+
 typedef struct dn_score {
     uint32_t struct_size;
     int32_t anomalous;       /* 1 anomalous, 0 normal, -1 no verdict: the model holds no scores of good images, and no
@@ -566,6 +601,9 @@ typedef struct dn_score {
     double index;            /* the score for people, 0 .. 1: 0.5 at the threshold in force, 0.25 at the median of the
                                 held-out scores; it grows with the score (formula: docs/numerics.md, "Index").  1 at a
                                 threshold of -1, NaN without a threshold */
+    uint32_t warnings;       /* DN_WARN_... or'ed: in what the image is unlike all that the model learned from, so that
+                                its score may mean little; 0 where the model does not know what those were like */
+    uint32_t reserved;
 } dn_score;
 DN_API void dn_score_init_size(dn_score *score, size_t size);
 #define dn_score_init(score) dn_score_init_size((score), sizeof *(score))

@@ -134,6 +134,9 @@ dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
         own.map_channels = density->channels;
         own.position_dims = density->dims;
     }
+    own.seen_images = (int32_t)model->seen.images;
+    memcpy(own.seen_low, model->seen.low, sizeof own.seen_low);
+    memcpy(own.seen_high, model->seen.high, sizeof own.seen_high);
     memcpy(own.preset, facts->preset, sizeof own.preset);
     memcpy(own.backbone, extractor->name, sizeof own.backbone);
     memcpy(own.library, facts->library, sizeof own.library);

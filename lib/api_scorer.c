@@ -236,6 +236,11 @@ int32_t dn_scorer_batch_images(const dn_scorer *scorer)
 
 /* ---- the rest ---- */
 
+const char *dn_warning_text(uint32_t warning)
+{
+    return warning_text(warning);
+}
+
 const double *dn_scorer_view_scores(const dn_scorer *scorer, int32_t *count)
 {
     int32_t scored = scorer && !call_in_progress(&scorer->in_use) ? scorer->scored : 0;

@@ -44,7 +44,7 @@ AT(dn_flow_options, hidden, 12); AT(dn_flow_options, clamp, 16); AT(dn_flow_opti
 AT(dn_flow_options, allocator, 32);
 SIZE(dn_model_options, 16);
 AT(dn_model_options, struct_size, 0); AT(dn_model_options, verify, 4); AT(dn_model_options, allocator, 8);
-SIZE(dn_model_info, 232);
+SIZE(dn_model_info, 384);
 AT(dn_model_info, struct_size, 0); AT(dn_model_info, id, 4); AT(dn_model_info, input_size, 8);
 AT(dn_model_info, scales, 12); AT(dn_model_info, feature_dim, 16); AT(dn_model_info, blocks, 20);
 AT(dn_model_info, hidden, 24); AT(dn_model_info, views, 28); AT(dn_model_info, angles, 32);
@@ -55,17 +55,19 @@ AT(dn_model_info, final_loss, 80); AT(dn_model_info, heatmap_scale, 88); AT(dn_m
 AT(dn_model_info, backbone, 104); AT(dn_model_info, library, 168); AT(dn_model_info, preset, 184);
 AT(dn_model_info, positions_scale, 200); AT(dn_model_info, flow, 208); AT(dn_model_info, positions, 212);
 AT(dn_model_info, map_rows, 216); AT(dn_model_info, map_columns, 220); AT(dn_model_info, map_channels, 224);
-AT(dn_model_info, position_dims, 228);
+AT(dn_model_info, position_dims, 228); AT(dn_model_info, seen_images, 232); AT(dn_model_info, reserved, 236);
+AT(dn_model_info, seen_low, 240); AT(dn_model_info, seen_high, 312);
 SIZE(dn_scorer_options, 64);
 AT(dn_scorer_options, struct_size, 0); AT(dn_scorer_options, views, 4); AT(dn_scorer_options, angles, 8);
 AT(dn_scorer_options, threads, 12); AT(dn_scorer_options, false_alarm_rate, 16); AT(dn_scorer_options, allocator, 24);
 AT(dn_scorer_options, runner, 32); AT(dn_scorer_options, max_pixels, 40); AT(dn_scorer_options, max_bytes, 48);
 AT(dn_scorer_options, max_memory, 56);
-SIZE(dn_score, 88);
+SIZE(dn_score, 96);
 AT(dn_score, struct_size, 0); AT(dn_score, anomalous, 4); AT(dn_score, score, 8); AT(dn_score, log_likelihood, 16);
 AT(dn_score, p_value, 24); AT(dn_score, threshold, 32); AT(dn_score, false_alarm_rate, 40); AT(dn_score, views, 48);
 AT(dn_score, lower_bound, 52); AT(dn_score, flow_score, 56); AT(dn_score, local_score, 64);
 AT(dn_score, whole_score, 72); AT(dn_score, index, 80);
+AT(dn_score, warnings, 88); AT(dn_score, reserved, 92);
 SIZE(dn_monitor_options, 32);
 AT(dn_monitor_options, struct_size, 0); AT(dn_monitor_options, good_scores, 4);
 AT(dn_monitor_options, images_between_alarms, 8); AT(dn_monitor_options, window, 16);
@@ -120,6 +122,15 @@ _Static_assert(DN_SCHEDULE_CONSTANT == 0 && DN_SCHEDULE_COSINE == 1, "schedules"
 _Static_assert(DN_PHASE_FEATURES == 1 && DN_PHASE_TRAIN == 2 && DN_PHASE_HOLDOUT == 3 && DN_PHASE_HEATMAP == 4 &&
                    DN_PHASE_MAPS == 5 && DN_PHASE_POSITIONS == 6,
                "phases");
+_Static_assert(DN_TRAIT_COLOUR == 0 && DN_TRAIT_BRIGHTNESS == 1 && DN_TRAIT_CONTRAST == 2 && DN_TRAIT_SHARPNESS == 3 &&
+                   DN_TRAIT_DARKEST == 4 && DN_TRAIT_BRIGHTEST == 5 && DN_TRAIT_SIZE == 6 && DN_TRAIT_SHAPE == 7 &&
+                   DN_TRAIT_BITS == 8 && DN_TRAITS == 9,
+               "traits");
+_Static_assert(DN_WARN_GRAY == 1 && DN_WARN_COLOUR == 2 && DN_WARN_8_BIT == 4 && DN_WARN_16_BIT == 8 &&
+                   DN_WARN_DARK == 16 && DN_WARN_BRIGHT == 32 && DN_WARN_FLAT == 64 && DN_WARN_CONTRAST == 128 &&
+                   DN_WARN_BLURRED == 256 && DN_WARN_SHARP == 512 && DN_WARN_SMALL == 1024 && DN_WARN_LARGE == 2048 &&
+                   DN_WARN_NARROW == 4096 && DN_WARN_WIDE == 8192,
+               "warnings");
 _Static_assert(DN_MAP_DEFAULT == 0 && DN_MAP_POSITIONS == 1 && DN_MAP_GRADIENT == 2, "maps");
 
 #endif

@@ -99,7 +99,7 @@ class HeaderTest(unittest.TestCase):
             words = re.sub(r"\b(const|DN_CHECK_RESULT)\b", "", declaration)
             if "*" in words or "[" in words or "dn_progress_fn" in words:
                 return "s" if re.search(r"\bchar\s*\*\s*\w*\s*$", words) else "p"
-            kinds = {"dn_status": "i", "int32_t": "i", "int64_t": "I", "uint64_t": "u", "size_t": "z", "float": "f",
+            kinds = {"dn_status": "i", "int32_t": "i", "int64_t": "I", "uint64_t": "u", "uint32_t": "w", "size_t": "z", "float": "f",
                      "double": "d", "void": "n"}
             return kinds[words.split()[0]]
 
@@ -123,6 +123,8 @@ class HeaderTest(unittest.TestCase):
                 kind, fields = re.fullmatch(r"(?:const )?(\w+) (.*)", declaration, flags=re.S).groups()
                 for field in fields.split(","):
                     field = field.strip()
+                    field = re.sub(r"\[(DN_\w+)\]",
+                                   lambda name: "[%s]" % re.search(r"#define %s\s+(\d+)" % name[1], self.text)[1], field)
                     size = re.search(r"\[(\d+)\]", field)
                     if field.startswith("*"):
                         value = ctypes.c_char_p if kind == "char" else ctypes.c_void_p
@@ -132,11 +134,11 @@ class HeaderTest(unittest.TestCase):
             self.assertEqual(known[name]._fields_, expected, name)
 
     def test_constants(self):
-        constants = re.findall(r"#define DN_((?:E|MAP|PRESET|SCHEDULE|PHASE|STORAGE|ANGLES)_\w+|OK|"
-                               r"(?:GRAY|RGB|BGR)A?\d+)\s+\(?(-?\d+)\)?", self.text)
-        self.assertGreater(len(constants), 25)
+        constants = re.findall(r"#define DN_((?:E|MAP|PRESET|SCHEDULE|PHASE|STORAGE|ANGLES|TRAIT|WARN)_\w+|OK|"
+                               r"(?:GRAY|RGB|BGR)A?\d+)\s+\(?(-?(?:0x)?\d+)u?\)?", self.text)
+        self.assertGreater(len(constants), 50)
         for name, value in constants:
-            self.assertEqual(getattr(differnet, name), int(value), name)
+            self.assertEqual(getattr(differnet, name), int(value, 16 if "x" in value else 10), name)
         self.assertRegex(differnet.version(), r"^\d+\.\d+\.\d+$")
 
 

@@ -2,6 +2,7 @@
 
 DIFFERNET and DEMO_PARTS name the executables.  Small backbones and views keep it fast.
 """
+import csv
 import html.parser
 import json
 import math
@@ -506,7 +507,8 @@ class Score(CommandTest):
         lines = result.out.splitlines()
         self.assertEqual([line.split()[0] for line in lines],
                          [path("set/test/good/0.png"), path("set/test/spot/0.png")])
-        self.assertTrue(lines[1].endswith("ANOMALOUS"), lines)
+        self.assertRegex(lines[0], r"^\S+  index 0\.\d{3}  score +\d\.\d{4}  p 1       normal$")
+        self.assertIn("  ANOMALOUS", lines[1])
         self.assertEqual(result.err, "")
 
     def test_json(self):
@@ -518,7 +520,7 @@ class Score(CommandTest):
             self.assertIs(score["anomalous"], True)
             self.assertGreater(score["score"], score["threshold"])
             self.assertEqual((score["views"], score["p_value"]), (6, 0.5))
-            self.assertEqual(list(score)[-5:], ["index", "log_score", "model_id", "preset", "milliseconds"])
+            self.assertEqual(list(score)[-6:], ["index", "log_score", "model_id", "preset", "warnings", "milliseconds"])
             self.assertTrue(0.5 <= score["index"] <= 1)
             self.assertAlmostEqual(score["log_score"], math.log(score["score"]))
             info = json.loads(self.call("info", path("model.dnm"), "--json").out)
@@ -577,13 +579,15 @@ class Score(CommandTest):
         lines = self.call("score", path("model.dnm"), self.folder, "--csv", "--fpr", "0.001",
                           code=(0, 1)).out.splitlines()
         self.assertEqual(lines[0],
-                         "path,score,p_value,threshold,anomalous,views,false_alarm_rate,lower_bound,index,log_score")
+                         "path,score,p_value,threshold,anomalous,views,false_alarm_rate,lower_bound,index,log_score,"
+                         "warnings")
         self.assertTrue(lines[1].startswith('"%s/comma, ""quote"".png",' % self.folder), lines)
         row = lines[1].split(",")
-        self.assertIn(row[-6], ("true", "false"))
-        self.assertEqual(row[-5:-2], ["4", "0.5", "false"])
-        self.assertTrue(0 < float(row[-2]) < 1)
-        self.assertAlmostEqual(float(row[-1]), math.log(float(row[-9])))
+        self.assertIn(row[-7], ("true", "false"))
+        self.assertEqual(row[-6:-3], ["4", "0.5", "false"])
+        self.assertTrue(0 < float(row[-3]) < 1)
+        self.assertAlmostEqual(float(row[-2]), math.log(float(row[-10])))
+        self.assertEqual(row[-1], "")
 
     def test_decide(self):
         """Early verdicts are the full ones; the scores of what is not anomalous, too."""
@@ -607,10 +611,10 @@ class Score(CommandTest):
             self.assertIsNone(other["log_likelihood"])
         text = self.call("score", path("model.dnm"), path("set/test/spot"), "--decide", "--views", "40", "--fpr", "0.5",
                          code=1).out
-        self.assertRegex(text.splitlines()[0], r"0\.png  index >=[01]\.\d+  score >= +[0-9.]+  p <=0\.5   ANOMALOUS$")
+        self.assertRegex(text.splitlines()[0], r"0\.png  index >=[01]\.\d+  score >= +[0-9.]+  p <=0\.5   ANOMALOUS(  \(.+\))?$")
         lines = self.call("score", path("model.dnm"), path("set/test/spot"), "--decide", "--views", "40", "--fpr",
                           "0.5", "--csv", code=1).out.splitlines()
-        self.assertEqual(lines[1].split(",")[-3], "true")
+        self.assertEqual(lines[1].split(",")[-4], "true")
 
     def test_monitor(self):
         """Defects alone, and good images alone; bad ones are scored all the same."""
@@ -893,6 +897,65 @@ class Fast(CommandTest):
         self.refused("score", self.at("m.dnm"), image, "--no-verify", says=["m.dnm"])
 
 
+class Unlike(CommandTest):
+    """Images that are not like those learned from."""
+
+    DARK, GRAY = "darker than all images learned from", "gray image, the model learned from colour"
+
+    def setUp(self):
+        super().setUp()
+        write(self.at("d/dark.png"), png(40, 40, lambda x, y: (9 + (x // 4) % 2, 9, 20)))
+        write(self.at("d/fine.png"), part(70))
+        write(self.at("d/gray.png"), png(40, 40, lambda x, y: 110 + 30 * ((x // 4) % 2), colour=0))
+
+    def test_score(self):
+        scores = told(self.call("score", path("model.dnm"), self.at("d"), "--json", code=(0, 1)).out)
+        self.assertIn(self.DARK, scores[0]["warnings"])
+        self.assertEqual(scores[1]["warnings"], [])
+        self.assertIn(self.GRAY, scores[2]["warnings"])
+        text = self.call("score", path("model.dnm"), self.at("d"), code=(0, 1)).out.splitlines()
+        self.assertIn("(", text[0])
+        self.assertIn(self.DARK, text[0])
+        self.assertRegex(text[1], "(ANOMALOUS|normal)$")
+        self.assertIn("(%s" % self.GRAY, text[2])
+        rows = list(csv.reader(self.call("score", path("model.dnm"), self.at("d"), "--csv",
+                                         code=(0, 1)).out.splitlines()))
+        self.assertEqual([row[-1] for row in rows[1:]], ["; ".join(score["warnings"]) for score in scores])
+
+    def test_strict(self):
+        for more in ([], ["--decide"], ["--csv"]):
+            result = self.call("score", path("model.dnm"), self.at("d"), "--strict", *more, code=2)
+            self.assertIn("fine.png", result.out)
+            self.assertNotIn("dark.png", result.out)
+            self.assertNotIn("gray.png", result.out)
+            self.assertRegex(result.err, r"d/dark\.png: not judged, for --strict: .*" + self.DARK)
+            self.assertRegex(result.err, r"d/gray\.png: not judged, for --strict: .*" + self.GRAY)
+            self.assertIn("2 of 3 images could not be scored", result.err)
+        self.call("score", path("model.dnm"), self.at("d/fine.png"), "--strict", code=(0, 1))
+
+    def test_eval(self):
+        shutil.copytree(path("set"), self.at("set"))
+        for folder in ("spot", "other"): # such large defects are told, too
+            for name in os.listdir(self.at("set/test", folder)):
+                write(self.at("set/test", folder, name), part(80))
+        self.assertEqual(json.loads(self.call("eval", path("model.dnm"), self.at("set"), "--json", "--no-maps",
+                                              "--quiet").out)["unlike"], 0)
+        shutil.copy(self.at("d/dark.png"), self.at("set/test/good/9.png"))
+        self.assertEqual(json.loads(self.call("eval", path("model.dnm"), self.at("set"), "--json", "--no-maps",
+                                              "--quiet").out)["unlike"], 1)
+        result = self.call("eval", path("model.dnm"), self.at("set"), "--no-maps", "--report", self.at("r.html"))
+        self.assertRegex(result.out, "unlike +1 images? .*" + self.DARK)
+        self.assertIn(self.DARK, read(self.at("r.html")).decode())
+        self.refused("eval", path("model.dnm"), self.at("set"), "--no-maps", "--strict",
+                     says=["good/9.png", self.DARK, "no figures"])
+
+    def test_info(self):
+        self.assertRegex(self.call("info", path("model.dnm")).out, r"seen +12 images, in colour, 8 to 8 bits")
+        seen = json.loads(self.call("info", path("model.dnm"), "--json").out)["seen"]
+        self.assertEqual((seen["images"], seen["bits"], seen["size"], seen["shape"]), (12, [8, 8], [40, 40], [1, 1]))
+        self.assertTrue(0.3 < seen["brightness"][0] <= seen["brightness"][1] < 0.6, seen)
+
+
 class ReportParser(html.parser.HTMLParser):
     def __init__(self):
         super().__init__()
@@ -917,7 +980,7 @@ class Eval(CommandTest):
         told = json.loads(self.call("eval", path("model.dnm"), path("set"), "--json", "--quiet", "--map-views",
                                     "2").out)
         self.assertEqual(list(told), ["images", "good", "views", "model_id", "image", "pixel", "per_defect",
-                                      "verdicts"])
+                                      "verdicts", "unlike"])
         self.assertEqual((told["images"], told["good"], told["views"]), (8, 4, 4))
         info = json.loads(self.call("info", "--json", path("model.dnm")).out)
         self.assertEqual(told["model_id"], info["id"])

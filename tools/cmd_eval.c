@@ -18,7 +18,7 @@
 
 typedef struct eval_job {
     const char *model_path, *data, *report;
-    bool as_json, quiet, no_maps;
+    bool as_json, quiet, no_maps, strict;
     double threshold; /* NaN: by the rate */
     dn_scorer_options scoring;
     dn_localizer_options localizing;
@@ -81,10 +81,17 @@ static bool evaluate_pixels(const evaluation *result, eval_tools *tools, size_t 
     return done;
 }
 
-static void keep_score(evaluation *result, size_t index, const dn_score *score)
+/* False: the image is unlike those learned from, and that is an error. */
+static bool keep_score(evaluation *result, size_t index, const dn_score *score, bool strict)
 {
     bool defective = result->set->images[index].defect >= 0;
 
+    if (strict && score->warnings != 0) {
+        complain_unlike(result->set->images[index].path, score->warnings);
+        return false;
+    }
+    result->unlike += score->warnings != 0;
+    result->warnings |= score->warnings;
     result->scores[index] = score->score;
     result->indices[index] = score->index;
     result->views = score->views;
@@ -92,10 +99,11 @@ static void keep_score(evaluation *result, size_t index, const dn_score *score)
     result->false_alarm_rate = score->false_alarm_rate;
     result->false_alarms += score->anomalous == 1 && !defective;
     result->missed += score->anomalous == 0 && defective;
+    return true;
 }
 
 /* Scores images first .. first + count - 1, at most MAX_BATCH. */
-static bool score_group(evaluation *result, eval_tools *tools, size_t first, size_t count)
+static bool score_group(evaluation *result, eval_tools *tools, size_t first, size_t count, bool strict)
 {
     const char *paths[MAX_BATCH] = {0};
     dn_score scores[MAX_BATCH];
@@ -106,16 +114,17 @@ static bool score_group(evaluation *result, eval_tools *tools, size_t first, siz
         dn_score_init(&scores[i]);
     }
     dn_status status = dn_scorer_score_batch_paths(tools->scorer, paths, (int32_t)count, scores, errors);
+    bool done = status == DN_OK;
     for (size_t i = 0; i < count; i++) {
         if (errors[i].status == DN_OK)
-            keep_score(result, first + i, &scores[i]);
+            done = keep_score(result, first + i, &scores[i], strict) && done;
         else
             complain_status(paths[i], errors[i].status, errors[i].message);
     }
-    return status == DN_OK;
+    return done;
 }
 
-static bool evaluate_images(evaluation *result, eval_tools *tools, bool quiet)
+static bool evaluate_images(evaluation *result, eval_tools *tools, bool quiet, bool strict)
 {
     progress_bar bar;
     size_t count = result->set->count, group = batch_images(tools->scorer);
@@ -123,7 +132,7 @@ static bool evaluate_images(evaluation *result, eval_tools *tools, bool quiet)
     progress_begin(&bar, quiet, "evaluating", "images", 0);
     for (size_t first = 0; first < count; first += group) {
         size_t end = count - first < group ? count : first + group;
-        bool done = score_group(result, tools, first, end - first);
+        bool done = score_group(result, tools, first, end - first, strict);
         for (size_t i = first; i < end && done; i++) {
             done = evaluate_pixels(result, tools, i);
             progress_update(&bar, (int64_t)i + 1, (int64_t)count, NULL);
@@ -236,6 +245,7 @@ static void write_json(const evaluation *result)
     }
     emit_close_object(&json);
     write_verdict_json(&json, result);
+    emit_integer(&json, "unlike", (int64_t)result->unlike);
     emit_close_object(&json);
     putchar('\n');
 }
@@ -272,6 +282,11 @@ static void print_text(const evaluation *result)
                result->pixel_aupro, 100 * AUPRO_LIMIT, result->map_views, result->map_views == 1 ? "" : "s");
     if (!isnan(result->threshold))
         print_verdicts(result);
+    if (result->unlike > 0) {
+        char *texts = warning_texts(result->warnings, "; ");
+        printf("unlike      %zu images are unlike those learned from: %s\n", result->unlike, texts);
+        free(texts);
+    }
     printf("\n%-24s %7s %8s\n", "defect", "images", "AUROC");
     for (size_t d = 0; d < set->defect_count; d++)
         printf("%-24s %7zu %8.4f\n", set->defects[d], set->defect_images[d], result->defect_auroc[d]);
@@ -326,7 +341,7 @@ static int evaluate_set(const eval_job *job, const test_set *set)
     result.indices = need_memory(set->count, sizeof *result.indices);
     result.ranking = need_memory(set->count, sizeof *result.ranking);
     result.defect_auroc = need_memory(set->defect_count, sizeof *result.defect_auroc);
-    bool done = make_tools(job, &result, &tools) && evaluate_images(&result, &tools, job->quiet) &&
+    bool done = make_tools(job, &result, &tools) && evaluate_images(&result, &tools, job->quiet, job->strict) &&
                 compute_figures(&result, &tools.pixels);
     if (done && job->as_json)
         write_json(&result);
@@ -361,6 +376,7 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
         {"no-maps", 0, OPTION_FLAG, &job.no_maps, 0, 0, NULL,
          "no pixel figures: masks are not read and no maps\nmade for them, which saves half of the time or more"},
         VERDICT_OPTIONS(&job.scoring.false_alarm_rate, &job.threshold),
+        STRICT_OPTION(&job.strict),
         MAX_PIXELS_OPTION(&job.scoring.max_pixels, 0, 0),
         {"threads", 0, OPTION_INTEGER, &job.scoring.threads, 0, 0, "N", "default: usable processors: {}"},
         {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors and warnings only"},

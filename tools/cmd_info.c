@@ -44,6 +44,27 @@ static void print_notes(const dn_model *model)
         printf("%-15s%s: %s\n", i == 0 ? "notes" : "", key, value);
 }
 
+/* Names of DN_TRAIT_... */
+static const char *const trait_names[DN_TRAITS] = {"colour",    "brightness", "contrast", "sharpness", "darkest",
+                                                   "brightest", "size",       "shape",    "bits"};
+
+static void write_seen_json(json_writer *json, const dn_model_info *info)
+{
+    if (info->seen_images == 0) {
+        emit_none(json, "seen");
+        return;
+    }
+    emit_open_object(json, "seen");
+    emit_integer(json, "images", info->seen_images);
+    for (int t = 0; t < DN_TRAITS; t++) {
+        emit_open_array(json, trait_names[t]);
+        emit_real(json, NULL, info->seen_low[t]);
+        emit_real(json, NULL, info->seen_high[t]);
+        emit_close_array(json);
+    }
+    emit_close_object(json);
+}
+
 static void write_model_json(const char *path, const dn_model *model)
 {
     dn_model_info info = model_info(model);
@@ -92,6 +113,7 @@ static void write_model_json(const char *path, const dn_model *model)
     for (int32_t i = 0; i < count; i++)
         emit_real(&json, NULL, scores[i]);
     emit_close_array(&json);
+    write_seen_json(&json, &info);
     emit_close_object(&json);
     putchar('\n');
 }
@@ -110,6 +132,25 @@ static void print_holdout(const dn_model *model)
            score_text(high, scores[count - 1]), score_text(middle, (scores[(count - 1) / 2] + scores[count / 2]) / 2));
     printf("               the smallest false-alarm rate it can promise is 1/%d = %.3g\n", count + 1,
            1.0 / (count + 1));
+}
+
+/* What the images were like. */
+static void print_seen(const dn_model_info *info)
+{
+    const double *low = info->seen_low, *high = info->seen_high;
+
+    if (info->seen_images == 0)
+        return;
+    printf("seen           %d images, %s, %g to %g bits, width / height %.3g to %.3g, side %.0f to %.0f pixels\n",
+           info->seen_images,
+           high[DN_TRAIT_COLOUR] <= 0.004 ? "gray"
+           : low[DN_TRAIT_COLOUR] >= 0.02 ? "in colour"
+                                          : "gray and in colour",
+           low[DN_TRAIT_BITS], high[DN_TRAIT_BITS], low[DN_TRAIT_SHAPE], high[DN_TRAIT_SHAPE], low[DN_TRAIT_SIZE],
+           high[DN_TRAIT_SIZE]);
+    printf("               brightness %.3f to %.3f, contrast %.3f to %.3f, sharpness %.3f to %.3f\n",
+           low[DN_TRAIT_BRIGHTNESS], high[DN_TRAIT_BRIGHTNESS], low[DN_TRAIT_CONTRAST], high[DN_TRAIT_CONTRAST],
+           low[DN_TRAIT_SHARPNESS], high[DN_TRAIT_SHARPNESS]);
 }
 
 static void print_model(const char *path, const dn_model *model)
@@ -143,6 +184,7 @@ static void print_model(const char *path, const dn_model *model)
     if (isfinite(info.final_loss))
         printf(", final loss %.4f", info.final_loss);
     putchar('\n');
+    print_seen(&info);
     print_holdout(model);
     double scale = info.positions ? info.positions_scale : info.heatmap_scale;
     if (scale > 0)

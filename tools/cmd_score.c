@@ -28,6 +28,7 @@ typedef struct score_job {
     line_monitor line;
     enum score_format format;
     bool decide; /* end with an image once its verdict is certain */
+    bool strict; /* an image unlike those learned from is an error */
     bool quiet;
     int column;           /* width of the paths in text */
     double image_seconds; /* what an image took lately; 0: not known yet */
@@ -73,6 +74,12 @@ static void write_json(const score_job *job, const scored_image *image)
     emit_real(&json, "log_score", log_score(score));
     emit_text(&json, "model_id", id);
     emit_text(&json, "preset", job->model.preset);
+    emit_open_array(&json, "warnings");
+    for (uint32_t bit = 1; bit != 0; bit <<= 1) {
+        if (score->warnings & bit)
+            emit_text(&json, NULL, dn_warning_text(bit));
+    }
+    emit_close_array(&json);
     emit_real(&json, "milliseconds", 1000 * image->seconds);
     emit_close_object(&json);
     putchar('\n');
@@ -116,7 +123,11 @@ static void write_csv(const scored_image *image)
     printf(",%s", score->lower_bound ? "true" : "false");
     write_csv_number(score->index);
     write_csv_number(log_score(score));
+    char *warnings = warning_texts(score->warnings, "; ");
+    putchar(',');
+    write_csv_text(warnings);
     putchar('\n');
+    free(warnings);
 }
 
 /* "PATH  index 0.312  score    1.2345  p 0.4     normal" */
@@ -134,6 +145,11 @@ static void write_text(const scored_image *image, int column)
         printf("  p %s%-*.3g", bound ? "<=" : "", bound ? 4 : 6, score->p_value);
     if (score->anomalous >= 0)
         printf("  %s", score->anomalous ? "ANOMALOUS" : "normal");
+    if (score->warnings != 0) {
+        char *warnings = warning_texts(score->warnings, "; ");
+        printf("  (%s)", warnings);
+        free(warnings);
+    }
     putchar('\n');
 }
 
@@ -165,7 +181,10 @@ static void write_score(score_job *job, const scored_image *image)
 static void report(score_job *job, const scored_image *image, dn_status status, const char *message)
 {
     job->total++;
-    if (status == DN_OK) {
+    if (status == DN_OK && job->strict && image->score->warnings != 0) {
+        complain_unlike(image->path, image->score->warnings);
+        message = NULL;
+    } else if (status == DN_OK) {
         write_score(job, image);
         return;
     }
@@ -296,7 +315,7 @@ static int score_all(score_job *job, score_source *source)
         return EXIT_FAILED;
     job->column = path_column(&source->images);
     if (job->format == SCORE_CSV)
-        puts("path,score,p_value,threshold,anomalous,views,false_alarm_rate,lower_bound,index,log_score");
+        puts("path,score,p_value,threshold,anomalous,views,false_alarm_rate,lower_bound,index,log_score,warnings");
     fflush(stdout);
     if (source->watched && !job->quiet)
         complain("watching %s; Ctrl-C ends", source->watched);
@@ -383,6 +402,7 @@ static int run_score(const command_verb *verb, int argc, char **argv)
         VERDICT_OPTIONS(&scoring.false_alarm_rate, &threshold),
         {"decide", 0, OPTION_FLAG, &job.decide, 0, 0, NULL,
          "be done with an image once it is certainly anomalous:\nthe same verdicts, scores that are lower bounds"},
+        STRICT_OPTION(&job.strict),
         {"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON object per image and line"},
         {"csv", 0, OPTION_FLAG, &as_csv, 0, 0, NULL, "comma-separated values with a header"},
         {"null", '0', OPTION_FLAG, &source.zeros, 0, 0, NULL, "paths on standard input are NUL-separated"},
@@ -427,7 +447,8 @@ const command_verb verb_score = {
         "Prints for each image its index (0 to 1: 0.25 for a typical good image, 0.5 at the threshold), its\n"
         "score (about 1 for good ones; e^N: a large one by its logarithm), its p-value (the share of good\n"
         "images that score as high) and a verdict. A folder stands for all images in it, - for those whose paths\n"
-        "come from standard input, one a line. Each result is printed as soon as it is known.\n\n"
+        "come from standard input, one a line. Each result is printed as soon as it is known.\n"
+        "In what an image is unlike all that the model learned from is told in brackets.\n\n"
         "exit code: 0 all images are normal (or the model gives no verdicts), 1 at least one is\n"
         "anomalous, 2 an error.\n",
     .examples = "  differnet score parts.dnm new/part1.png\n"

@@ -137,6 +137,28 @@ const char *score_text(char text[SCORE_SIZE], double score)
     return text;
 }
 
+char *warning_texts(uint32_t warnings, const char *between)
+{
+    char *all = need_memory(1, 1);
+
+    for (uint32_t bit = 1; bit != 0; bit <<= 1) {
+        if (!(warnings & bit))
+            continue;
+        char *more = need_text("%s%s%s", all, *all ? between : "", dn_warning_text(bit));
+        free(all);
+        all = more;
+    }
+    return all;
+}
+
+void complain_unlike(const char *path, uint32_t warnings)
+{
+    char *texts = warning_texts(warnings, "; ");
+
+    complain("%s: not judged, for --strict: %s", path, texts);
+    free(texts);
+}
+
 int finish_output(int code)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {

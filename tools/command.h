@@ -39,6 +39,11 @@ const char *score_text(char text[SCORE_SIZE], double score);
 /* EXIT_FAILED, with a message, if standard output could not be written; else `code`. */
 int finish_output(int code);
 
+/* The texts of an image's warnings (dn_score.warnings), in one, as new memory. */
+char *warning_texts(uint32_t warnings, const char *between);
+/* Complains about an image that --strict makes an error of. */
+void complain_unlike(const char *path, uint32_t warnings);
+
 /* Opens a model; trusted: without reading all of it (DN_VERIFY_HEADER).  Complains and returns NULL on failure. */
 dn_model *open_model(const char *path, bool trusted);
 /* The model's facts; ends the command if the library cannot tell them. */
@@ -106,6 +111,12 @@ extern const command_verb verb_train, verb_score, verb_localize, verb_eval, verb
     {                                                                                                             \
         "threshold", 0, OPTION_REAL, (threshold), 0, 0, "T",                                                      \
             "call anomalous what scores above T, instead of --fpr;\nalso where the model gives no verdicts"       \
+    }
+/* --strict.  target: bool */
+#define STRICT_OPTION(target)                                                                                    \
+    {                                                                                                            \
+        "strict", 0, OPTION_FLAG, (target), 0, 0, NULL,                                                          \
+            "an image unlike those learned from (in light, size,\ncolour, sharpness) is an error, not a warning" \
     }
 /* Sees to it that verdicts go by a threshold, if one was given.  Complains and returns false if it cannot be. */
 bool apply_threshold(dn_scorer *scorer, double threshold);

@@ -21,6 +21,8 @@ typedef struct evaluation {
     /* The model's own verdicts; threshold is NaN if it gives none. */
     double threshold, false_alarm_rate;
     size_t false_alarms, missed;
+    size_t unlike;     /* images that are unlike those learned from, */
+    uint32_t warnings; /* and in what */
 } evaluation;
 
 #endif

@@ -91,6 +91,11 @@ static void write_figures(FILE *page, const evaluation *result)
         write_row(page, "defective images missed", "%zu of %zu", result->missed, set->count - set->good);
     }
     write_row(page, "views", "%d", result->views);
+    if (result->unlike > 0) {
+        char *texts = warning_texts(result->warnings, "; ");
+        write_row(page, "images unlike those learned from", "%zu: %s", result->unlike, texts);
+        free(texts);
+    }
     fputs("</table>\n", page);
     if (result->model.backbone_random)
         fputs("<p class=note>The backbone has random weights that stand in for trained ones.</p>\n", page);

@@ -65,6 +65,10 @@ GRAY8, GRAY16, RGB8, BGR8, RGBA8, BGRA8 = 1, 2, 3, 4, 5, 6
 STORAGE_F32, STORAGE_F16 = 0, 1
 VERIFY_HEADER, VERIFY_FULL = 0, 1
 ANGLES_STRATIFIED, ANGLES_GRID = 0, 1
+(TRAIT_COLOUR, TRAIT_BRIGHTNESS, TRAIT_CONTRAST, TRAIT_SHARPNESS, TRAIT_DARKEST, TRAIT_BRIGHTEST, TRAIT_SIZE, TRAIT_SHAPE,
+ TRAIT_BITS) = range(9)
+(WARN_GRAY, WARN_COLOUR, WARN_8_BIT, WARN_16_BIT, WARN_DARK, WARN_BRIGHT, WARN_FLAT, WARN_CONTRAST, WARN_BLURRED,
+ WARN_SHARP, WARN_SMALL, WARN_LARGE, WARN_NARROW, WARN_WIDE) = (1 << bit for bit in range(14))
 MAP_DEFAULT, MAP_POSITIONS, MAP_GRADIENT = 0, 1, 2
 PRESET_COMPACT, PRESET_PAPER, PRESET_FAST = 0, 1, 2
 SCHEDULE_CONSTANT, SCHEDULE_COSINE = 0, 1
@@ -116,13 +120,14 @@ _ModelInfo = _struct("dn_model_info", (_u32, "struct_size id"),
                      (_u64, "seed"), (_double, "clamp final_loss heatmap_scale"), (_i64, "parameters"),
                      (ctypes.c_char * 64, "backbone"), (ctypes.c_char * 16, "library preset"),
                      (_double, "positions_scale"),
-                     (_i32, "flow positions map_rows map_columns map_channels position_dims"))
+                     (_i32, "flow positions map_rows map_columns map_channels position_dims seen_images reserved"),
+                     (_double * 9, "seen_low seen_high"))
 _ScorerOptions = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
                          (_double, "false_alarm_rate"), (_pointer, "allocator runner"),
                          (_i64, "max_pixels max_bytes max_memory"))
 _Score = _struct("dn_score", (_u32, "struct_size"), (_i32, "anomalous"),
                  (_double, "score log_likelihood p_value threshold false_alarm_rate"), (_i32, "views lower_bound"),
-                 (_double, "flow_score local_score whole_score index"))
+                 (_double, "flow_score local_score whole_score index"), (_u32, "warnings reserved"))
 _MonitorOptions = _struct("dn_monitor_options", (_u32, "struct_size"), (_i32, "good_scores"),
                           (_double, "images_between_alarms"), (_i32, "window reserved"), (_pointer, "allocator"))
 _MonitorState = _struct("dn_monitor_state", (_u32, "struct_size"), (_i32, "moved"), (_i64, "images moved_at"),
@@ -146,11 +151,11 @@ _ProgressFunction = ctypes.CFUNCTYPE(_i32, ctypes.POINTER(_Progress), _pointer)
 
 
 # ---- the library's functions: result, then arguments ----
-# p: a pointer, s: a byte string, i: int32, I: int64, u: uint64, z: size_t, f: float, d: double, n: nothing (result
-# only)
+# p: a pointer, s: a byte string, i: int32, I: int64, u: uint64, z: size_t, w: uint32, f: float, d: double, n: nothing
+# (result only)
 
-_LETTERS = {"p": _pointer, "s": _text, "i": _i32, "I": _i64, "u": _u64, "z": _size, "f": _float, "d": _double,
-            "n": None}
+_LETTERS = {"p": _pointer, "s": _text, "i": _i32, "I": _i64, "u": _u64, "z": _size, "w": _u32, "f": _float,
+            "d": _double, "n": None}
 
 _FUNCTIONS = {
     "dn_version": "s", "dn_status_string": "si",
@@ -182,7 +187,7 @@ _FUNCTIONS = {
     "dn_scorer_score": "ippp", "dn_scorer_score_path": "ipsp", "dn_scorer_decide": "ippp",
     "dn_scorer_decide_path": "ipsp", "dn_scorer_score_batch": "ippipp", "dn_scorer_score_batch_paths": "ippipp",
     "dn_scorer_inspect": "ipppp", "dn_scorer_batch_images": "ip", "dn_scorer_view_scores": "ppp",
-    "dn_scorer_error": "pp", "dn_scorer_free": "np",
+    "dn_scorer_error": "pp", "dn_scorer_free": "np", "dn_warning_text": "sw",
     "dn_monitor_options_init_size": "npz", "dn_monitor_state_init_size": "npz", "dn_monitor_create": "ippp",
     "dn_monitor_add": "ipd", "dn_monitor_get_state": "ipp", "dn_monitor_reset": "ip", "dn_monitor_error": "pp",
     "dn_monitor_free": "np",
@@ -259,7 +264,7 @@ def _bound(name, *arguments):
     """The call of a function with its arguments checked.  It keeps alive what they point to, handles included."""
     given = []
     for letter, value in zip(_FUNCTIONS[name][1:], arguments):
-        if letter in "iIuz":
+        if letter in "iIuzw":
             value = _integer(value, _LETTERS[letter], name)
         elif letter in "fd":
             value = _real(value, _LETTERS[letter], name)
@@ -1177,7 +1182,11 @@ class Scorer(_Worker):
                          _options(_ScorerOptions, "dn_scorer_options_init_size", options))
 
     def score(self, image):
-        """The fields of dn_score.  anomalous: True, False, or None if the model holds no scores of good images."""
+        """The fields of dn_score.
+
+        anomalous: True, False, or None if the model holds no scores of good images.  warning_texts: in what the image
+        is unlike those learned from, what the bits WARN_... in `warnings` say; empty if in nothing.
+        """
         return self._single("dn_scorer_score", image)
 
     def set_false_alarm_rate(self, false_alarm_rate):
@@ -1255,6 +1264,8 @@ class Scorer(_Worker):
         result = _namespace(score)
         result.anomalous = None if score.anomalous < 0 else bool(score.anomalous)
         result.lower_bound = bool(score.lower_bound)
+        result.warning_texts = [_value("dn_warning_text", 1 << bit).decode() for bit in range(32)
+                                if score.warnings >> bit & 1]
         return result
 
     @property

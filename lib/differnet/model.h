@@ -8,6 +8,7 @@
 #include "differnet/calibration.h"
 #include "differnet/density.h"
 #include "differnet/model_notes.h"
+#include "differnet/seen.h"
 #include "flow/flow.h"
 #include "positions/positions.h"
 
@@ -44,6 +45,7 @@ struct dn_model {
     uint32_t id;              /* see model_seal */
     model_facts facts;
     model_notes notes;
+    seen_images seen; /* what the good images were like */
 };
 
 /* A model without any density yet; takes a reference to the extractor. */

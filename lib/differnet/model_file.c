@@ -109,6 +109,8 @@ dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *wri
     st_writer_tensor(writer, "holdout.scores", ST_F64, ST_F64, 1, &count, model->holdout_scores);
     if (model->calibration && count > 0)
         add_calibration(model->calibration, writer);
+    if (model->seen.images > 0)
+        seen_to_tensors(&model->seen, writer);
     return DN_OK;
 }
 
@@ -524,6 +526,8 @@ static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes
             status = load_calibration(file, *out, error);
         if (status == DN_OK)
             status = model_notes_read(file, &(*out)->notes, allocator, error);
+        if (status == DN_OK)
+            status = seen_from_tensors(file, &(*out)->seen, error);
         if (status != DN_OK) {
             model_unref(*out);
             *out = NULL;

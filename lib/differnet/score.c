@@ -86,6 +86,7 @@ static dn_status judge(const dn_scorer *scorer, const score_sum *sum, int32_t im
         position_scores(scorer->levels[image], model->facts.whole_share, &score->local_score, &score->whole_score);
     score->views = scorer->views;
     score->lower_bound = 0;
+    score->warnings = scorer->images[scorer->loaded[image]].warnings;
     score->score = parts_combine(
         model->facts.standards,
         (double[PARTS]){
@@ -173,6 +174,7 @@ dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_scor
     scorer->scored = 0;
     TRY(product_ready(pool_threads(scorer->workers), error));
     TRY(scorer_reserve(scorer, 1, error));
+    scorer->images[0].warnings = 0; /* the image itself is not known */
     memcpy(scorer->images[0].canvas, canvas, view_floats(scorer->model->extractor->input_size) * sizeof *canvas);
     scorer_list_loaded(scorer, 0, &loaded);
     TRY(score_loaded(scorer, loaded, score, &own, error));

@@ -32,7 +32,8 @@ typedef struct scorer_input {
 
 /* An image as the views are cut from it. */
 struct score_image {
-    uint16_t *canvas; /* (size, size, 3) */
+    uint16_t *canvas;  /* (size, size, 3) */
+    uint32_t warnings; /* DN_WARN_... */
     mem_scratch resampling;
 };
 

@@ -268,8 +268,18 @@ void scorer_free(dn_scorer *scorer)
 
 static dn_status fill_image(const dn_scorer *scorer, const dn_pixels *view, struct score_image *image, dn_error *error)
 {
+    const dn_model *model = scorer->model;
+    int32_t size = model->extractor->input_size;
+    double traits[DN_TRAITS];
+
     TRY(pixels_check(view, DN_MIN_SIDE, error));
-    return canvas_refill(view, scorer->model->extractor->input_size, image->canvas, &image->resampling, error);
+    TRY(canvas_refill(view, size, image->canvas, &image->resampling, error));
+    image->warnings = 0;
+    if (model->seen.images > 0) {
+        image_traits(view, image->canvas, size, size, traits);
+        image->warnings = seen_warnings(&model->seen, traits);
+    }
+    return DN_OK;
 }
 
 /* Likewise of a file; errors name it. */

@@ -77,8 +77,33 @@ static dn_status reserve(train_images *images, dn_error *error)
     return DN_OK;
 }
 
+uint16_t *train_images_buffer(const train_images *images)
+{
+    size_t size = (size_t)images->size;
+
+    return mem_alloc(&images->allocator, size * size * 3, sizeof(uint16_t));
+}
+
+/* The image on a canvas of its own, and its traits. */
+static dn_status measure(const train_images *images, const dn_pixels *pixels, uint16_t **canvas,
+                         double traits[DN_TRAITS], dn_error *error)
+{
+    *canvas = train_images_buffer(images);
+    if (!*canvas)
+        return fail_memory(error, "an image");
+    dn_status status = canvas_fill(pixels, images->size, *canvas, &images->allocator, error);
+    if (status == DN_OK) {
+        image_traits(pixels, *canvas, images->size, images->size, traits);
+        return DN_OK;
+    }
+    mem_free(&images->allocator, *canvas);
+    return status;
+}
+
 dn_status train_images_add_path(train_images *images, const char *path, dn_error *error)
 {
+    double traits[DN_TRAITS];
+    uint16_t *canvas;
     dn_image *image;
     dn_error cause = {0};
 
@@ -91,34 +116,28 @@ dn_status train_images_add_path(train_images *images, const char *path, dn_error
         return fail(error, status, "%s: %s", path, cause.message);
     }
     uint32_t crc = image_crc(&view);
+    status = measure(images, &view, &canvas, traits, error);
     image_free(image);
+    TRY(status);
+    mem_free(&images->allocator, canvas);
     char *copy = mem_strdup(&images->allocator, path);
     if (!copy)
         return fail_memory(error, "a file name");
     images->list[images->count++] = (train_image){.path = copy, .crc = crc};
+    seen_add(&images->seen, traits);
     return DN_OK;
-}
-
-uint16_t *train_images_buffer(const train_images *images)
-{
-    size_t size = (size_t)images->size;
-
-    return mem_alloc(&images->allocator, size * size * 3, sizeof(uint16_t));
 }
 
 dn_status train_images_add_pixels(train_images *images, const dn_pixels *pixels, dn_error *error)
 {
+    double traits[DN_TRAITS];
+    uint16_t *canvas;
+
     TRY(reserve(images, error));
     TRY(pixels_check(pixels, DN_MIN_SIDE, error));
-    uint16_t *canvas = train_images_buffer(images);
-    if (!canvas)
-        return fail_memory(error, "an image");
-    dn_status status = canvas_fill(pixels, images->size, canvas, &images->allocator, error);
-    if (status != DN_OK) {
-        mem_free(&images->allocator, canvas);
-        return status;
-    }
+    TRY(measure(images, pixels, &canvas, traits, error));
     images->list[images->count++] = (train_image){.canvas = canvas, .crc = image_crc(pixels)};
+    seen_add(&images->seen, traits);
     return DN_OK;
 }
 

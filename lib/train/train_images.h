@@ -2,7 +2,7 @@
 #ifndef DN_TRAIN_TRAIN_IMAGES_H
 #define DN_TRAIN_TRAIN_IMAGES_H
 
-#include "differnet.h"
+#include "differnet/seen.h"
 
 /* A good image: a path to decode when needed, or what is needed of the caller's pixels. */
 typedef struct train_image {
@@ -16,6 +16,7 @@ typedef struct train_images {
     dn_image_options files; /* how they are decoded */
     int32_t size;           /* side of a canvas */
     train_image *list;      /* (count), in order of addition */
+    seen_images seen;       /* what they are like */
     int32_t count, capacity;
 
     /* Made by train_images_split: no image can be added after it. */

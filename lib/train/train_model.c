@@ -272,6 +272,7 @@ dn_status train_make_model(dn_trainer *t, const train_watch *watch, dn_model **o
     dn_model *model;
 
     TRY(bare_model(t, &model, error));
+    model->seen = t->images.seen;
     dn_status status = add_densities(t, model, watch, error);
     if (status == DN_OK && model->flow)
         status = scale_heatmap(t, model, watch, error);
