@@ -13,7 +13,8 @@ import differnet
 
 PHASES = {differnet.PHASE_FEATURES: "features", differnet.PHASE_TRAIN: "training",
           differnet.PHASE_HOLDOUT: "held-out pictures", differnet.PHASE_HEATMAP: "heat maps",
-          differnet.PHASE_MAPS: "feature maps", differnet.PHASE_POSITIONS: "positions"}
+          differnet.PHASE_MAPS: "feature maps", differnet.PHASE_POSITIONS: "positions",
+          differnet.PHASE_FOLDS: "folds"}
 
 
 def train(folder, backbone, epochs):

@@ -493,7 +493,7 @@ typedef struct dn_model_info {
     int32_t storage;        /* DN_STORAGE_... of the file it was opened from; DN_STORAGE_F32 for a new model */
     int32_t train_images;   /* images the flow learned from; without a flow those that the positions' density did */
     int32_t holdout_images; /* good images whose scores give the p-values (0: no verdicts): kept out of the flow's
-                               training; without a flow all, each scored by a density that has not seen it */
+                               training, or all, each scored by a density that has not seen it */
     int32_t epochs;         /* epochs trained */
     int32_t bank;           /* views per image in the feature bank; 0: fresh views each step */
     uint64_t seed;
@@ -513,6 +513,9 @@ typedef struct dn_model_info {
     int32_t seen_images;    /* good images whose traits the model has kept (dn_score.warnings); 0: none, in old files */
     int32_t reserved;
     double seen_low[DN_TRAITS], seen_high[DN_TRAITS]; /* the least and the most of each trait; 0 without such images */
+    int32_t calibration;    /* DN_CALIBRATION_SPLIT or DN_CALIBRATION_CROSS: how the scores of good images came about; 0:
+                               there are none, or it is not known */
+    int32_t folds;          /* of cross-fitting, else 0 */
 } dn_model_info;
 DN_API void dn_model_info_init_size(dn_model_info *info, size_t size);
 #define dn_model_info_init(info) dn_model_info_init_size((info), sizeof *(info))
@@ -782,6 +785,14 @@ typedef struct dn_trainer dn_trainer;
                                noise, the map from the gradient */
 #define DN_PRESET_FAST    2 /* the density at every position alone: trained in seconds, verdict and map from one pass */
 
+/* Where scores of good images come from that were not learned from (docs/numerics.md, "What calibrates it").  It is the
+ * flow that this is about: the density at every position, which is learned in seconds, is always cross-fitted. */
+#define DN_CALIBRATION_AUTO  0 /* DN_CALIBRATION_CROSS where the share `holdout` of the images could not promise a
+                                  false-alarm rate of 5 % (with a tenth: below 185 images), else DN_CALIBRATION_SPLIT */
+#define DN_CALIBRATION_SPLIT 1 /* a share of the images is kept out of the flow's training */
+#define DN_CALIBRATION_CROSS 2 /* all images are learned from, and all calibrate: for each of `folds` parts a flow is
+                                  trained without it, which scores it.  Takes folds + 1 trainings, from one bank */
+
 #define DN_SCHEDULE_CONSTANT 0
 #define DN_SCHEDULE_COSINE   1 /* a linear rise over the first 5 % of the steps, then half a cosine down to 0 */
 
@@ -809,8 +820,8 @@ typedef struct dn_train_options {
     double brightness;       /* views' factor from [1 - v, 1 + v]: 0 .. 1, default 0 */
     double contrast;         /* likewise, about the view's mean gray, default 0 */
     double saturation;       /* likewise, about each pixel's gray, default 0 */
-    double holdout;          /* share of the images kept out for p-values: 0 .. 0.5, default 0.1; at least one image
-                                if it is > 0 and there are three or more; none with fewer */
+    double holdout;          /* share of the images kept out for p-values with DN_CALIBRATION_SPLIT: 0 .. 0.5, default
+                                0.1; at least one image if it is > 0 and there are three or more; none with fewer */
     int32_t views;           /* default number of views the model scores with: 1 .. 1024, default 16 */
     int32_t angles;          /* DN_ANGLES_... the model scores with, default DN_ANGLES_STRATIFIED */
     int32_t heatmap_images;  /* good images (held-out ones first) that set the heat map's scale: 0 .. 1024, default
@@ -835,6 +846,10 @@ typedef struct dn_train_options {
     int64_t max_pixels;      /* of files, as in dn_image_options: >= 1, default 64 x 2^20 */
     int64_t max_bytes;       /* likewise: >= 1, default 2^30 */
     int64_t max_memory;      /* likewise: >= 0, default 0 */
+    int32_t calibration;     /* DN_CALIBRATION_...: which good images the flow's p-values come from, default
+                                DN_CALIBRATION_AUTO */
+    int32_t folds;           /* of cross-fitting: 2 .. 100, at most as many as there are images; 0 (default): 5 for the
+                                flow, 10 for the positions */
 } dn_train_options;
 DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
 #define dn_train_options_init(options) dn_train_options_init_size((options), sizeof *(options))
@@ -847,10 +862,11 @@ DN_API DN_CHECK_RESULT dn_status dn_train_options_preset(dn_train_options *optio
 
 #define DN_PHASE_FEATURES 1 /* done, total: views.  Computing the feature bank */
 #define DN_PHASE_TRAIN    2 /* done, total: epochs; told after each step.  `loss` is the last epoch's mean */
-#define DN_PHASE_HOLDOUT  3 /* done, total: images.  Scoring the held-out images */
+#define DN_PHASE_HOLDOUT  3 /* done, total: images.  Scoring the held-out images, and those of each fold */
 #define DN_PHASE_HEATMAP  4 /* done, total: images.  Setting the heat map's scale */
 #define DN_PHASE_MAPS     5 /* done, total: views.  Feature maps for the density at every position */
 #define DN_PHASE_POSITIONS 6 /* done, total: fits of that density, to all images and to all but one fold's */
+#define DN_PHASE_FOLDS    7 /* done, total: epochs of all the folds' flows together (cross-fitting); told after each step */
 
 typedef struct dn_progress {
     uint32_t struct_size;

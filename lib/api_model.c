@@ -128,6 +128,8 @@ dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
     own.flow = flow != NULL;
     own.positions = density != NULL;
     own.positions_scale = facts->positions_scale;
+    own.calibration = facts->calibration;
+    own.folds = facts->folds;
     if (density) {
         own.map_rows = density->rows;
         own.map_columns = density->columns;

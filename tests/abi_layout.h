@@ -44,7 +44,7 @@ AT(dn_flow_options, hidden, 12); AT(dn_flow_options, clamp, 16); AT(dn_flow_opti
 AT(dn_flow_options, allocator, 32);
 SIZE(dn_model_options, 16);
 AT(dn_model_options, struct_size, 0); AT(dn_model_options, verify, 4); AT(dn_model_options, allocator, 8);
-SIZE(dn_model_info, 384);
+SIZE(dn_model_info, 392);
 AT(dn_model_info, struct_size, 0); AT(dn_model_info, id, 4); AT(dn_model_info, input_size, 8);
 AT(dn_model_info, scales, 12); AT(dn_model_info, feature_dim, 16); AT(dn_model_info, blocks, 20);
 AT(dn_model_info, hidden, 24); AT(dn_model_info, views, 28); AT(dn_model_info, angles, 32);
@@ -57,6 +57,7 @@ AT(dn_model_info, positions_scale, 200); AT(dn_model_info, flow, 208); AT(dn_mod
 AT(dn_model_info, map_rows, 216); AT(dn_model_info, map_columns, 220); AT(dn_model_info, map_channels, 224);
 AT(dn_model_info, position_dims, 228); AT(dn_model_info, seen_images, 232); AT(dn_model_info, reserved, 236);
 AT(dn_model_info, seen_low, 240); AT(dn_model_info, seen_high, 312);
+AT(dn_model_info, calibration, 384); AT(dn_model_info, folds, 388);
 SIZE(dn_scorer_options, 64);
 AT(dn_scorer_options, struct_size, 0); AT(dn_scorer_options, views, 4); AT(dn_scorer_options, angles, 8);
 AT(dn_scorer_options, threads, 12); AT(dn_scorer_options, false_alarm_rate, 16); AT(dn_scorer_options, allocator, 24);
@@ -83,7 +84,7 @@ AT(dn_localizer_options, runner, 32); AT(dn_localizer_options, method, 40); AT(d
 SIZE(dn_box, 24);
 AT(dn_box, x, 0); AT(dn_box, y, 4); AT(dn_box, width, 8); AT(dn_box, height, 12); AT(dn_box, peak, 16);
 AT(dn_box, area, 20);
-SIZE(dn_train_options, 232);
+SIZE(dn_train_options, 240);
 AT(dn_train_options, struct_size, 0); AT(dn_train_options, epochs, 4); AT(dn_train_options, seed, 8);
 AT(dn_train_options, hidden, 16); AT(dn_train_options, blocks, 20); AT(dn_train_options, clamp, 24);
 AT(dn_train_options, batch_images, 32); AT(dn_train_options, batch_views, 36); AT(dn_train_options, epoch_steps, 40);
@@ -98,6 +99,7 @@ AT(dn_train_options, runner, 176); AT(dn_train_options, preset, 184); AT(dn_trai
 AT(dn_train_options, positions, 192); AT(dn_train_options, position_dims, 196);
 AT(dn_train_options, light, 200); AT(dn_train_options, reserved, 204);
 AT(dn_train_options, max_pixels, 208); AT(dn_train_options, max_bytes, 216); AT(dn_train_options, max_memory, 224);
+AT(dn_train_options, calibration, 232); AT(dn_train_options, folds, 236);
 SIZE(dn_progress, 32);
 AT(dn_progress, struct_size, 0); AT(dn_progress, phase, 4); AT(dn_progress, done, 8); AT(dn_progress, total, 16);
 AT(dn_progress, loss, 24);
@@ -120,7 +122,7 @@ _Static_assert(DN_ANGLES_STRATIFIED == 0 && DN_ANGLES_GRID == 1, "angles");
 _Static_assert(DN_PRESET_COMPACT == 0 && DN_PRESET_PAPER == 1 && DN_PRESET_FAST == 2, "presets");
 _Static_assert(DN_SCHEDULE_CONSTANT == 0 && DN_SCHEDULE_COSINE == 1, "schedules");
 _Static_assert(DN_PHASE_FEATURES == 1 && DN_PHASE_TRAIN == 2 && DN_PHASE_HOLDOUT == 3 && DN_PHASE_HEATMAP == 4 &&
-                   DN_PHASE_MAPS == 5 && DN_PHASE_POSITIONS == 6,
+                   DN_PHASE_MAPS == 5 && DN_PHASE_POSITIONS == 6 && DN_PHASE_FOLDS == 7,
                "phases");
 _Static_assert(DN_TRAIT_COLOUR == 0 && DN_TRAIT_BRIGHTNESS == 1 && DN_TRAIT_CONTRAST == 2 && DN_TRAIT_SHARPNESS == 3 &&
                    DN_TRAIT_DARKEST == 4 && DN_TRAIT_BRIGHTEST == 5 && DN_TRAIT_SIZE == 6 && DN_TRAIT_SHAPE == 7 &&
@@ -131,6 +133,7 @@ _Static_assert(DN_WARN_GRAY == 1 && DN_WARN_COLOUR == 2 && DN_WARN_8_BIT == 4 &&
                    DN_WARN_BLURRED == 256 && DN_WARN_SHARP == 512 && DN_WARN_SMALL == 1024 && DN_WARN_LARGE == 2048 &&
                    DN_WARN_NARROW == 4096 && DN_WARN_WIDE == 8192,
                "warnings");
+_Static_assert(DN_CALIBRATION_AUTO == 0 && DN_CALIBRATION_SPLIT == 1 && DN_CALIBRATION_CROSS == 2, "calibrations");
 _Static_assert(DN_MAP_DEFAULT == 0 && DN_MAP_POSITIONS == 1 && DN_MAP_GRADIENT == 2, "maps");
 
 #endif

@@ -62,6 +62,7 @@ static inline dn_trainer *make_trainer(const dn_runner *runner, int32_t threads,
     options.views = 4;
     options.heatmap_images = 2;
     options.holdout = holdout;
+    options.calibration = DN_CALIBRATION_SPLIT;
     options.threads = threads;
     options.runner = runner;
     ck_ok(dn_trainer_create(extractor, &options, &trainer, NULL));

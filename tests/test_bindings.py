@@ -64,7 +64,8 @@ def tiny_extractor():
 
 
 def tiny_trainer(**options):
-    given = {"epochs": 3, "hidden": 8, "blocks": 2, "bank": 2, "views": 2, "heatmap_images": 2, "holdout": 0.3}
+    given = {"epochs": 3, "hidden": 8, "blocks": 2, "bank": 2, "views": 2, "heatmap_images": 2, "holdout": 0.3,
+             "calibration": differnet.CALIBRATION_SPLIT}
     trainer = differnet.Trainer(tiny_extractor(), **{**given, **options})
     for seed in range(6):
         trainer.add(picture(seed))
@@ -134,7 +135,7 @@ class HeaderTest(unittest.TestCase):
             self.assertEqual(known[name]._fields_, expected, name)
 
     def test_constants(self):
-        constants = re.findall(r"#define DN_((?:E|MAP|PRESET|SCHEDULE|PHASE|STORAGE|ANGLES|TRAIT|WARN)_\w+|OK|"
+        constants = re.findall(r"#define DN_((?:E|MAP|PRESET|SCHEDULE|CALIBRATION|PHASE|STORAGE|ANGLES|TRAIT|WARN)_\w+|OK|"
                                r"(?:GRAY|RGB|BGR)A?\d+)\s+\(?(-?(?:0x)?\d+)u?\)?", self.text)
         self.assertGreater(len(constants), 50)
         for name, value in constants:
@@ -676,6 +677,15 @@ class TrainingTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             self.check_files(model, folder)
         self.check_localizer(model)
+
+    def test_cross_fitted(self):
+        phases = []
+        model = tiny_trainer(calibration=differnet.CALIBRATION_CROSS, folds=3).run(
+            lambda progress: phases.append(progress.phase))
+        self.assertIn(differnet.PHASE_FOLDS, phases)
+        info = model.info
+        self.assertEqual((info.calibration, info.folds), (differnet.CALIBRATION_CROSS, 3))
+        self.assertEqual((info.train_images, info.holdout_images, len(model.holdout_scores)), (6, 6, 6))
 
     def check_files(self, model, folder):
         model_path, image_path = os.path.join(folder, "part.dnm"), os.path.join(folder, "part.png")

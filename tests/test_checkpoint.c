@@ -370,12 +370,12 @@ START_TEST(damage_is_found)
         ck_assert_msg(dn_trainer_run(trainer, NULL, NULL, &model) != DN_OK, "byte %zu", flip);
     }
     memcpy(changed, bytes, size);
-    replace_text(changed, size, _i ? "\"differnet.format\":\"2\"" : "\"differnet.format\":\"3\"",
-                 "\"differnet.format\":\"4\"");
+    replace_text(changed, size, _i ? "\"differnet.format\":\"2\"" : "\"differnet.format\":\"4\"",
+                 "\"differnet.format\":\"5\"");
     sign_file(changed, size);
     write_file(path, changed, size);
-    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_VERSION, "format 4");
-    replace_text(changed, size, "\"differnet.format\":\"4\"", "\"differnet.format\":\"x\"");
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_VERSION, "format 5");
+    replace_text(changed, size, "\"differnet.format\":\"5\"", "\"differnet.format\":\"x\"");
     sign_file(changed, size);
     write_file(path, changed, size);
     trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_FORMAT, "version number");
@@ -403,7 +403,7 @@ START_TEST(impossible_state)
         trainer->state->optimiser->step = INT64_MAX;
     else
         trainer->state->position = train_state_epoch_images(trainer->state);
-    ck_ok(checkpoint_save(o.checkpoint, trainer->state, trainer->bank, NULL));
+    ck_ok(checkpoint_save(o.checkpoint, trainer->state, trainer->bank, &trainer->cross, NULL));
     dn_trainer_free(trainer);
     o.resume = 1;
     expect_failure(&o, IMAGES, DN_E_FORMAT, "counters are invalid");
@@ -451,7 +451,7 @@ START_TEST(format_2_is_read)
         write_file(path, bytes, size);
         o.resume = 1;
         expect_failure(&o, IMAGES, DN_E_FORMAT, "differnet.header_crc32 is missing");
-        replace_text(bytes, size, i ? "\"differnet.format\":\"2\"" : "\"differnet.format\":\"3\"",
+        replace_text(bytes, size, i ? "\"differnet.format\":\"2\"" : "\"differnet.format\":\"4\"",
                      i ? "\"differnet.format\":\"1\"" : "\"differnet.format\":\"2\"");
         write_file(path, bytes, size);
         free(bytes);
@@ -476,10 +476,10 @@ START_TEST(format_1_is_read)
     trainer_fails(trainer, dn_trainer_run(trainer, watch, &w, &model), DN_E_CANCELLED, "cancelled");
     moments_by_parameter(trainer->state->flow, trainer->state->optimiser->m);
     moments_by_parameter(trainer->state->flow, trainer->state->optimiser->v);
-    ck_ok(checkpoint_save(o.checkpoint, trainer->state, trainer->bank, NULL));
+    ck_ok(checkpoint_save(o.checkpoint, trainer->state, trainer->bank, &trainer->cross, NULL));
     dn_trainer_free(trainer);
     uint8_t *bytes = read_file(o.checkpoint, &size);
-    replace_text(bytes, size, "\"differnet.format\":\"3\"", "\"differnet.format\":\"1\"");
+    replace_text(bytes, size, "\"differnet.format\":\"4\"", "\"differnet.format\":\"1\"");
     without_header_sum(bytes, size);
     write_file(o.checkpoint, bytes, size);
     free(bytes);
@@ -634,7 +634,7 @@ static dn_status save_state(void *object, const char *path, dn_error *error)
 {
     const dn_trainer *trainer = object;
 
-    return checkpoint_save(path, trainer->state, trainer->bank, error);
+    return checkpoint_save(path, trainer->state, trainer->bank, &trainer->cross, error);
 }
 
 static dn_status save_bank(void *object, const char *path, dn_error *error)

@@ -24,7 +24,9 @@ DEMO_PARTS = os.environ["DEMO_PARTS"]
 EMBED_BACKBONE = os.environ["EMBED_BACKBONE"] == "1"
 DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "docs", "cli.md")
 ROOT = tempfile.mkdtemp(prefix="differnet-cli-")
-SMALL = ["--input-size", "64", "--scales", "1", "--bank", "4", "--epochs", "2", "--hidden", "16", "--views", "4"]
+SMALL = ["--input-size", "64", "--scales", "1", "--bank", "4", "--epochs", "2", "--hidden", "16", "--views", "4",
+         "--calibration", "split"]
+PROMISE = "can be promised"  # the warning of trainings on few images
 
 
 def path(*parts):
@@ -169,7 +171,7 @@ def setUpModule():
     write(path("backbone.safetensors"), backbone())
     made = run("train", path("set"), "-o", path("model.dnm"), "--backbone", path("backbone.safetensors"), "--quiet",
                *SMALL)
-    if made.returncode != 0 or made.stderr or made.stdout:
+    if made.returncode != 0 or made.stderr.count(b"\n") != 1 or PROMISE.encode() not in made.stderr or made.stdout:
         raise AssertionError(made)
 
 
@@ -294,7 +296,9 @@ class Train(CommandTest):
         result = self.train(path("set"), self.at("m.dnm"), "--json", "--seed", "5")
         told = json.loads(result.out)
         self.assertEqual(list(told), ["model", "model_id", "backbone", "backbone_random", "train_images",
-                                      "holdout_images", "epochs", "final_loss", "views", "bytes", "seconds"])
+                                      "holdout_images", "epochs", "final_loss", "views", "bytes", "seconds", "calibration",
+                                      "folds", "smallest_false_alarm_rate"])
+        self.assertEqual((told["calibration"], told["folds"], told["smallest_false_alarm_rate"]), ("split", 0, 0.5))
         self.assertEqual(told["model"], self.at("m.dnm"))
         self.assertEqual(told["bytes"], os.path.getsize(self.at("m.dnm")))
         self.assertEqual((told["train_images"] + told["holdout_images"], told["epochs"], told["views"]), (12, 2, 4))
@@ -308,6 +312,35 @@ class Train(CommandTest):
         self.assertEqual(read(self.at("1")), read(path("model.dnm")))
         self.assertEqual(read(self.at("1")), read(self.at("3")))
         self.assertNotEqual(read(self.at("1")), read(self.at("s")))
+
+    def test_what_can_be_promised(self):
+        """Cross-fitting is the default for few images; what verdicts can promise is said, or warned of."""
+        def few(name, *more):
+            result = self.call("train", path("set"), "-o", self.at(name), "--backbone", path("backbone.safetensors"),
+                               *SMALL[:-2], *more)
+            return result, json.loads(self.call("info", "--json", self.at(name)).out)
+        result, told = few("auto.dnm")
+        self.assertIn("WARNING: false alarms: no rate below 7.7 % can be promised (12 good images, cross-fitted)",
+                      result.err)
+        self.assertIn("training without a fold: 10/10 epochs", result.err)
+        self.assertEqual((told["calibration"], told["folds"], told["train_images"], told["holdout_images"]),
+                         ("cross", 5, 12, 12))
+        result, told = few("folds.dnm", "--folds", "3", "--calibration", "cross")
+        self.assertEqual((told["calibration"], told["folds"]), ("cross", 3))
+        result, told = few("none.dnm", "--holdout", "0", "--calibration", "split")
+        self.assertIn("no verdicts", result.err)
+        self.assertEqual((told["calibration"], told["holdout_images"]), (None, 0))
+        for i in range(12, 20):
+            write(self.at("set/good/%d.png" % i), part(i))
+        for i in range(12):
+            shutil.copy(path("set/train/good/%d.png" % i), self.at("set/good/%d.png" % i))
+        result = self.call("train", self.at("set"), "-o", self.at("m.dnm"), "--backbone", path("backbone.safetensors"),
+                           *SMALL[:-2])
+        self.assertIn("false alarms: 5 % can be promised (20 good images, cross-fitted; smallest possible rate 4.8 %)",
+                      result.out)
+        self.assertNotIn("WARNING", result.err)
+        self.refused("train", path("set"), "-o", self.at("x"), "--calibration", "half", says=["half", "auto", "cross"])
+        self.refused("train", path("set"), "-o", self.at("x"), "--folds", "1", says=["folds"])
 
     def test_half_precision(self):
         self.train(path("set"), self.at("half.dnm"), "--f16", "--quiet")
@@ -796,7 +829,7 @@ class Fast(CommandTest):
                        check=True)
         made = run("train", path("parts"), "-o", path("fast.dnm"), "--backbone", path("backbone.safetensors"), "--json",
                    "--quiet", *cls.OPTIONS)
-        if made.returncode != 0 or made.stderr:
+        if made.returncode != 0 or made.stderr.count(b"\n") != 1 or PROMISE.encode() not in made.stderr:
             raise AssertionError(made)
         cls.told = json.loads(made.stdout)
 

@@ -43,7 +43,8 @@ static inline dn_train_options tiny_options(void)
     options.heatmap_images = 2;
     options.holdout = 0.2;
     options.checkpoint_epochs = 2;
-    options.positions = 0; /* tests of the density at every position switch it on */
+    options.positions = 0;                      /* tests of the density at every position switch it on, */
+    options.calibration = DN_CALIBRATION_SPLIT; /* those of cross-fitting likewise */
     return options;
 }
 

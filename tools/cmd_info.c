@@ -109,6 +109,11 @@ static void write_model_json(const char *path, const dn_model *model)
     emit_real(&json, "positions_scale", info.positions_scale > 0 ? info.positions_scale : NAN);
     write_notes_json(&json, model);
     emit_integer(&json, "holdout_images", info.holdout_images);
+    if (info.calibration)
+        emit_text(&json, "calibration", calibration_name(info.calibration));
+    else
+        emit_none(&json, "calibration");
+    emit_integer(&json, "folds", info.folds);
     emit_open_array(&json, "holdout_scores");
     for (int32_t i = 0; i < count; i++)
         emit_real(&json, NULL, scores[i]);
@@ -124,11 +129,13 @@ static void print_holdout(const dn_model *model)
     const double *scores = dn_model_holdout_scores(model, &count);
 
     if (count == 0) {
-        printf("held out       no good images: the model gives scores but no verdicts\n");
+        printf("verdicts       no good images: the model gives scores but no verdicts\n");
         return;
     }
+    dn_model_info info = model_info(model);
     char low[SCORE_SIZE], high[SCORE_SIZE], middle[SCORE_SIZE];
-    printf("held out       %d good images, scores %s to %s, median %s\n", count, score_text(low, scores[0]),
+    printf("verdicts       by %d good images, %s, scores %s to %s, median %s\n", count,
+           info.calibration == DN_CALIBRATION_CROSS ? "cross-fitted" : "held out", score_text(low, scores[0]),
            score_text(high, scores[count - 1]), score_text(middle, (scores[(count - 1) / 2] + scores[count / 2]) / 2));
     printf("               the smallest false-alarm rate it can promise is 1/%d = %.3g\n", count + 1,
            1.0 / (count + 1));

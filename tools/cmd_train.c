@@ -69,12 +69,13 @@ static void begin_phase(train_watch *watch, const dn_progress *state)
     static const char *const titles[] = {"",
                                          "computing features",
                                          "training",
-                                         "scoring held-out images",
+                                         "scoring images not learned from",
                                          "setting the heat map's scale",
                                          "computing feature maps",
-                                         "learning positions"};
-    static const char *const units[] = {"", "views", "epochs", "images", "images", "views", "fits"};
-    int32_t known = state->phase >= 1 && state->phase <= DN_PHASE_POSITIONS ? state->phase : 0;
+                                         "learning positions",
+                                         "training without a fold"};
+    static const char *const units[] = {"", "views", "epochs", "images", "images", "views", "fits", "epochs"};
+    int32_t known = state->phase >= 1 && state->phase <= DN_PHASE_FOLDS ? state->phase : 0;
 
     end_phase(watch);
     watch->phase = state->phase;
@@ -90,7 +91,7 @@ static int32_t show_progress(const dn_progress *state, void *user)
     watch->done = state->done;
     watch->total = state->total;
     watch->note[0] = '\0';
-    if (state->phase == DN_PHASE_TRAIN && isfinite(state->loss))
+    if ((state->phase == DN_PHASE_TRAIN || state->phase == DN_PHASE_FOLDS) && isfinite(state->loss))
         snprintf(watch->note, sizeof watch->note, "loss %.4f", state->loss);
     progress_update(&watch->bar, watch->done, watch->total, *watch->note ? watch->note : NULL);
     return interrupted;
@@ -220,6 +221,33 @@ static int64_t size_of_file(const char *path)
     return stat(path, &status) == 0 ? (int64_t)status.st_size : 0;
 }
 
+/* The smallest rate of false alarms that verdicts can keep; 1 without good scores. */
+static double smallest_rate(const dn_model_info *info)
+{
+    return 1.0 / (info->holdout_images + 1);
+}
+
+#define USUAL_RATE 0.05 /* of verdicts that nobody has asked another one for */
+
+/* What verdicts of the model can promise, and a warning if that is less than they are asked for by default. */
+static void report_promise(const train_job *job, const dn_model_info *info)
+{
+    const char *how = info->calibration == DN_CALIBRATION_CROSS ? "cross-fitted" : "held out";
+    double least = smallest_rate(info);
+
+    if (info->holdout_images == 0) {
+        complain("WARNING: no good images were kept out or cross-fitted: the model gives scores, but no verdicts");
+    } else if (least > USUAL_RATE) {
+        complain("WARNING: false alarms: no rate below %.2g %% can be promised (%d good images, %s); %g %% takes %d of "
+                 "them: %s",
+                 100 * least, info->holdout_images, how, 100 * USUAL_RATE, (int)(1 / USUAL_RATE) - 1,
+                 info->calibration == DN_CALIBRATION_CROSS ? "learn from more" : "use --calibration cross");
+    } else if (!job->quiet && !job->as_json) {
+        printf("false alarms: %g %% can be promised (%d good images, %s; smallest possible rate %.2g %%)\n",
+               100 * USUAL_RATE, info->holdout_images, how, 100 * least);
+    }
+}
+
 static void report(const train_job *job, const dn_model *model, double seconds)
 {
     dn_model_info info = model_info(model);
@@ -240,12 +268,19 @@ static void report(const train_job *job, const dn_model *model, double seconds)
         emit_integer(&json, "views", info.views);
         emit_integer(&json, "bytes", size_of_file(job->output));
         emit_real(&json, "seconds", seconds);
+        if (info.calibration)
+            emit_text(&json, "calibration", calibration_name(info.calibration));
+        else
+            emit_none(&json, "calibration");
+        emit_integer(&json, "folds", info.folds);
+        emit_real(&json, "smallest_false_alarm_rate", info.holdout_images > 0 ? smallest_rate(&info) : NAN);
         emit_close_object(&json);
         putchar('\n');
     } else if (!job->quiet) {
         printf("%s: %.1f MB, learned from %d images, %d good scores for verdicts, in %.0f s\n", job->output,
                1e-6 * (double)size_of_file(job->output), info.train_images, info.holdout_images, seconds);
     }
+    report_promise(job, &info);
 }
 
 static bool save_model(const train_job *job, const dn_model *model)
@@ -301,7 +336,7 @@ static void announce_checkpoint(const train_job *job)
 
 /* What was given on the command line; NOT_GIVEN or NULL: the preset's or the library's default holds. */
 typedef struct train_given {
-    const char *preset;
+    const char *preset, *calibration;
     int32_t epochs, hidden, views;
     bool resume;
 } train_given;
@@ -324,6 +359,15 @@ static void describe_presets(char *text, size_t size)
         presets[0].hidden, presets[0].epochs, presets[1].hidden, presets[1].epochs);
 }
 
+static bool read_calibration(const char *name, int32_t *calibration)
+{
+    for (*calibration = DN_CALIBRATION_AUTO; *calibration <= DN_CALIBRATION_CROSS; ++*calibration)
+        if (strcmp(name, calibration_name(*calibration)) == 0)
+            return true;
+    complain("--calibration: '%s' is not known; there are auto, split and cross", name);
+    return false;
+}
+
 static bool apply_options(train_job *job, const train_given *given)
 {
     static const char *const names[] = {
@@ -341,6 +385,8 @@ static bool apply_options(train_job *job, const train_given *given)
         complain("--preset: %s", dn_status_string(status));
         return false;
     }
+    if (given->calibration && !read_calibration(given->calibration, &job->training.calibration))
+        return false;
     if (given->epochs != NOT_GIVEN)
         job->training.epochs = given->epochs;
     if (given->hidden != NOT_GIVEN)
@@ -417,6 +463,11 @@ static int run_train(const command_verb *verb, int argc, char **argv)
          "views per image the model scores with by default;\ndefault: the preset's"},
         {"holdout", 0, OPTION_REAL, &job.training.holdout, 0, 0, "SHARE",
          "share of the images kept out of the flow's training\nto tell p-values from; default {}"},
+        {"calibration", 0, OPTION_TEXT, &given.calibration, 0, 0, "WAY",
+         "good images behind the p-values: split (those that\nare held out), cross (all: flows trained without a\n"
+         "part of them judge it) or auto, the default: cross\nwhere --holdout would leave too few"},
+        {"folds", 0, OPTION_INTEGER, &job.training.folds, 0, 0, "N",
+         "parts of cross-fitting; default 0: 5 for the flow,\n10 for the positions"},
         {"input-size", 0, OPTION_INTEGER, &job.extracting.input_size, 0, 0, "PIXELS",
          "side of a view, a multiple of 32; default {}"},
         {"scales", 0, OPTION_INTEGER, &job.extracting.scales, 0, 0, "N", "sizes each view is seen at; default {}"},

@@ -196,6 +196,14 @@ static void require_info(dn_status status)
     }
 }
 
+const char *calibration_name(int32_t calibration)
+{
+    static const char *const names[] = {
+        [DN_CALIBRATION_AUTO] = "auto", [DN_CALIBRATION_SPLIT] = "split", [DN_CALIBRATION_CROSS] = "cross"};
+
+    return names[calibration];
+}
+
 dn_model_info model_info(const dn_model *model)
 {
     dn_model_info info;

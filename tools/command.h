@@ -48,6 +48,7 @@ void complain_unlike(const char *path, uint32_t warnings);
 dn_model *open_model(const char *path, bool trusted);
 /* The model's facts; ends the command if the library cannot tell them. */
 dn_model_info model_info(const dn_model *model);
+const char *calibration_name(int32_t calibration); /* DN_CALIBRATION_... as the options call it */
 dn_extractor_info extractor_info(const dn_extractor *extractor);
 
 /* Images to score with one call: 1 .. MAX_BATCH. */

@@ -26,8 +26,9 @@ typedef struct model_facts {
     double heatmap_scale;   /* of the gradient's map; 0: not known */
     double positions_scale; /* of the positions' map; 0: not known */
     part_standard standards[PARTS];
-    double whole_share; /* of the map's level that its highest values rise with (position_scores) */
-    char preset[16];    /* "" in files of format 1 */
+    double whole_share;         /* of the map's level that its highest values rise with (position_scores) */
+    int32_t calibration, folds; /* DN_CALIBRATION_...: where the scores of good images come from; 0: not known */
+    char preset[16];            /* "" in files of format 1 */
     char library[16];
 } model_facts;
 

@@ -36,6 +36,8 @@ static void add_facts(const dn_model *model, int32_t storage, st_writer *writer)
     json_put_double(json, "heatmap_scale", facts->heatmap_scale);
     json_put_text(json, "storage", storage == DN_STORAGE_F16 ? "float16" : "float32");
     json_put_text(json, "library", facts->library);
+    json_put_integer(json, "calibration", facts->calibration);
+    json_put_integer(json, "folds", facts->folds);
     json_close(json, "}");
     st_writer_json_end(writer, "differnet.facts");
 }
@@ -210,6 +212,23 @@ static dn_status fail_facts(const st_file *file, dn_error *error)
     return fail(error, DN_E_FORMAT, "%s: the metadata differnet.facts is missing or no JSON object", st_label(file));
 }
 
+/* Facts that files of old do not have. */
+static dn_status read_later_facts(const st_file *file, json_value object, model_facts *facts, dn_error *error)
+{
+    enum { INTEGERS = 2 };
+    static const char *const names[INTEGERS] = {"calibration", "folds"};
+    const integer_fact integers[INTEGERS] = {{&facts->calibration, 0, DN_CALIBRATION_CROSS},
+                                             {&facts->folds, 0, MODEL_MAX_HOLDOUT}};
+    json_value values[INTEGERS];
+
+    if (!json_pick(object, names, INTEGERS, values))
+        return fail_facts(file, error);
+    for (size_t i = 0; i < INTEGERS; i++)
+        if (values[i].size > 0)
+            TRY(read_integer(file, names[i], values[i], &integers[i], error));
+    return DN_OK;
+}
+
 static dn_status read_facts(const st_file *file, json_value object, loaded_facts *facts, dn_error *error)
 {
     enum { INTEGERS = 8 };
@@ -233,6 +252,7 @@ static dn_status read_facts(const st_file *file, json_value object, loaded_facts
     for (size_t i = 0; i < INTEGERS; i++)
         TRY(read_integer(file, names[i], values[i], &integers[i], error));
     TRY(read_reals(file, reals, &facts->model, error));
+    TRY(read_later_facts(file, object, &facts->model, error));
     return read_texts(file, texts, facts, error);
 }
 

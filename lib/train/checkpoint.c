@@ -13,8 +13,8 @@
 #include "format/safetensors.h"
 #include "train/train_options.h"
 
-/* In format 1 of a checkpoint the moments lie as the weights do. */
-#define CHECKPOINT_FORMAT 3
+/* In format 1 of a checkpoint the moments lie as the weights do; up to format 3 there was no cross-fitting. */
+#define CHECKPOINT_FORMAT 4
 #define BANK_FORMAT 2
 
 static const st_frame checkpoint_frame = {CHECKPOINT_FORMAT, 3, "remove it to train anew"};
@@ -38,14 +38,21 @@ static void add_field(field_list *fields, const char *name, uint64_t value)
     fields->values[fields->count++] = value;
 }
 
-/* Epochs have no influence without a schedule: a training can be asked for more. */
+static _Bool is_crossed(const dn_train_options *options)
+{
+    return options->calibration == DN_CALIBRATION_CROSS;
+}
+
+/* Epochs have no influence without a schedule: a training can be asked for more, unless flows of other folds have had
+ * theirs. */
 static uint64_t option_bits(const dn_train_options *options, const option_range *option)
 {
     const char *field = (const char *)options + option->offset;
     uint64_t bits;
     int32_t whole;
 
-    if (option->offset == offsetof(dn_train_options, epochs) && options->schedule == DN_SCHEDULE_CONSTANT)
+    if (option->offset == offsetof(dn_train_options, epochs) && options->schedule == DN_SCHEDULE_CONSTANT &&
+        !is_crossed(options))
         return 0;
     if (option->type == OPTION_INT32) {
         memcpy(&whole, field, sizeof whole);
@@ -71,6 +78,19 @@ static void list_fields(const feature_bank *bank, enum train_role role, field_li
             add_field(fields, options[i].name, option_bits(bank->options, &options[i]));
 }
 
+/* What folds and their scores depend on besides; 0 without cross-fitting. */
+static void list_cross_fields(const dn_train_options *options, field_list *fields)
+{
+    uint64_t crossed = is_crossed(options);
+
+    fields->count = 0;
+    add_field(fields, "calibration", crossed);
+    add_field(fields, "folds", crossed * (uint64_t)options->folds);
+    add_field(fields, "views", crossed * (uint64_t)options->views);
+    add_field(fields, "angles", crossed * (uint64_t)options->angles);
+    add_field(fields, "heatmap_images", crossed * (uint64_t)options->heatmap_images);
+}
+
 /* Bits of a tensor of 64-bit or 32-bit elements, at any alignment. */
 static dn_status read_bits(const st_file *file, const char *name, enum st_type type, size_t element, int64_t count,
                            void *out, dn_error *error)
@@ -84,20 +104,37 @@ static dn_status read_bits(const st_file *file, const char *name, enum st_type t
     return DN_OK;
 }
 
-static dn_status check_fields(const feature_bank *bank, enum train_role role, const st_file *file, dn_error *error)
+static dn_status compare_fields(const field_list *own, const char *name, const st_file *file, dn_error *error)
 {
-    field_list own;
     uint64_t theirs[MAX_FIELDS];
 
-    list_fields(bank, role, &own);
-    TRY(read_bits(file, "belongs_to", ST_I64, sizeof *theirs, own.count, theirs, error));
-    for (int64_t i = 0; i < own.count; i++)
-        if (own.values[i] != theirs[i])
+    TRY(read_bits(file, name, ST_I64, sizeof *theirs, own->count, theirs, error));
+    for (int64_t i = 0; i < own->count; i++)
+        if (own->values[i] != theirs[i])
             return fail(error, DN_E_STATE,
                         "%s does not belong to these images and options (it was made with other "
                         "%s): remove it or train without resume",
-                        st_label(file), own.names[i]);
+                        st_label(file), own->names[i]);
     return DN_OK;
+}
+
+static dn_status check_fields(const feature_bank *bank, enum train_role role, const st_file *file, dn_error *error)
+{
+    field_list own;
+
+    list_fields(bank, role, &own);
+    return compare_fields(&own, "belongs_to", file, error);
+}
+
+static dn_status check_checkpoint(const feature_bank *bank, const st_file *file, dn_error *error)
+{
+    field_list own;
+
+    TRY(check_fields(bank, TRAIN_DECIDES_FLOW, file, error));
+    if (st_version_is(file, 1) || st_version_is(file, 2) || st_version_is(file, 3))
+        return DN_OK;
+    list_cross_fields(bank->options, &own);
+    return compare_fields(&own, "belongs_to.cross", file, error);
 }
 
 /* ---- files ---- */
@@ -180,18 +217,43 @@ static void add_state(const train_state *state, const feature_bank *bank, st_wri
         st_writer_tensor(writer, "good", ST_F32, ST_F32, 1, &parameters, state->good);
 }
 
-dn_status checkpoint_save(const char *path, const train_state *state, const feature_bank *bank, dn_error *error)
+/* What is learned already: the model's own flow, and the folds' scores. */
+static void add_cross(const cross_fit *cross, int64_t dimension, st_writer *writer, int64_t counters[2])
 {
-    int64_t counters[COUNTERS];
+    const dn_flow *flow = cross->flow;
+    int64_t parameters = (int64_t)flow_parameters(flow->dimension, flow->blocks, flow->hidden);
+    int64_t two = 2, one = 1, count = cross->count, scores[2] = {cross->count, cross->views};
+
+    counters[0] = cross->epoch;
+    counters[1] = cross->done;
+    st_writer_tensor(writer, "own.counters", ST_I64, ST_I64, 1, &two, counters);
+    if (cross->epoch > 0) /* NaN without any */
+        st_writer_tensor(writer, "own.loss", ST_F64, ST_F64, 1, &one, &cross->loss);
+    st_writer_tensor(writer, "own.mean", ST_F32, ST_F32, 1, &dimension, cross->mean);
+    st_writer_tensor(writer, "own.deviation", ST_F32, ST_F32, 1, &dimension, cross->mean + dimension);
+    st_writer_tensor(writer, "own.weights", ST_F32, ST_F32, 1, &parameters, flow->weights);
+    st_writer_tensor(writer, "folds.scores", ST_F64, ST_F64, 2, scores, cross->scores);
+    st_writer_tensor(writer, "folds.peaks", ST_F64, ST_F64, 1, &count, cross->peaks);
+}
+
+dn_status checkpoint_save(const char *path, const train_state *state, const feature_bank *bank, const cross_fit *cross,
+                          dn_error *error)
+{
+    int64_t counters[COUNTERS], cross_counters[2];
     double losses[2];
-    field_list fields;
-    st_writer *writer = st_writer_create(&state->allocator);
+    field_list fields, cross_fields;
+    st_writer *writer = st_writer_create(&bank->allocator);
 
     if (!writer)
         return fail_memory(error, "a checkpoint");
     list_fields(bank, TRAIN_DECIDES_FLOW, &fields);
+    list_cross_fields(bank->options, &cross_fields);
     add_frame(writer, ST_CHECKPOINT, CHECKPOINT_FORMAT, &fields);
-    add_state(state, bank, writer, counters, losses);
+    st_writer_tensor(writer, "belongs_to.cross", ST_I64, ST_I64, 1, &cross_fields.count, cross_fields.values);
+    if (cross->flow)
+        add_cross(cross, bank->extractor->feature_dim, writer, cross_counters);
+    if (state)
+        add_state(state, bank, writer, counters, losses);
     dn_status status = st_writer_save(writer, path, error);
     st_writer_free(writer);
     return status;
@@ -245,16 +307,18 @@ static dn_status read_counters(train_state *state, const st_file *file, dn_error
     return DN_OK;
 }
 
-static dn_status read_standardisation(feature_bank *bank, const st_file *file, dn_error *error)
+/* *out: (2, dim), allocated. */
+static dn_status read_standardisation(const feature_bank *bank, const st_file *file, const char *mean_name,
+                                      const char *deviation_name, float **out, dn_error *error)
 {
     size_t dimension = (size_t)bank->extractor->feature_dim;
     float *mean = mem_alloc(&bank->allocator, 2 * dimension, sizeof *mean);
 
     if (!mean)
         return fail_memory(error, "the standardisation");
-    dn_status status = read_floats(file, "mean", (int64_t)dimension, mean, error);
+    dn_status status = read_floats(file, mean_name, (int64_t)dimension, mean, error);
     if (status == DN_OK)
-        status = read_floats(file, "deviation", (int64_t)dimension, mean + dimension, error);
+        status = read_floats(file, deviation_name, (int64_t)dimension, mean + dimension, error);
     for (size_t j = 0; status == DN_OK && j < dimension; j++)
         if (!(mean[dimension + j] > 0))
             status = fail(error, DN_E_FORMAT, "%s: a deviation is not positive: remove it to train anew",
@@ -263,7 +327,7 @@ static dn_status read_standardisation(feature_bank *bank, const st_file *file, d
         mem_free(&bank->allocator, mean);
         return status;
     }
-    feature_bank_take_standardisation(bank, mean);
+    *out = mean;
     return DN_OK;
 }
 
@@ -304,13 +368,92 @@ dn_status checkpoint_load(const char *path, train_state *state, feature_bank *ba
     TRY(open_file(path, ST_CHECKPOINT, &checkpoint_frame, &state->allocator, &opened, error));
     if (!opened.file)
         return DN_OK;
-    dn_status status = check_fields(bank, TRAIN_DECIDES_FLOW, opened.file, error);
-    if (status == DN_OK)
+    dn_status status = check_checkpoint(bank, opened.file, error);
+    _Bool in_progress = st_find(opened.file, "weights") || !st_find(opened.file, "own.weights");
+    float *mean = NULL;
+    if (status == DN_OK && in_progress)
         status = read_state(state, opened.file, error);
-    if (status == DN_OK)
-        status = read_standardisation(bank, opened.file, error);
+    if (status == DN_OK && in_progress)
+        status = read_standardisation(bank, opened.file, "mean", "deviation", &mean, error);
     close_file(&opened);
-    *found = status == DN_OK;
+    if (mean)
+        feature_bank_take_standardisation(bank, mean);
+    *found = mean != NULL;
+    return status;
+}
+
+/* ---- what is learned already ---- */
+
+/* Numbers that are all >= 0. */
+static dn_status read_numbers(const st_file *file, const char *name, int32_t rank, const int64_t *shape, double *out,
+                              dn_error *error)
+{
+    const st_tensor *tensor;
+
+    TRY(st_require(file, name, rank, shape, &tensor, error));
+    TRY(st_read_f64(file, tensor, out, error));
+    for (int64_t i = 0; i < tensor->elements; i++)
+        if (out[i] < 0)
+            return fail(error, DN_E_FORMAT, "%s: tensor %s: entry %" PRId64 " is negative: remove it to train anew",
+                        st_label(file), name, i);
+    return DN_OK;
+}
+
+static dn_status read_cross_counters(const st_file *file, const dn_train_options *options, cross_fit *cross,
+                                     dn_error *error)
+{
+    const st_tensor *tensor;
+    int64_t counters[2], one = 1;
+
+    TRY(read_bits(file, "own.counters", ST_I64, sizeof *counters, 2, counters, error));
+    if (counters[0] != options->epochs || counters[1] < 0 || counters[1] > cross->folds)
+        return fail(error, DN_E_FORMAT, "%s: its counters are invalid: remove it to train anew", st_label(file));
+    cross->epoch = (int32_t)counters[0];
+    cross->done = (int32_t)counters[1];
+    cross->loss = NAN;
+    if (cross->epoch == 0)
+        return DN_OK;
+    TRY(st_require(file, "own.loss", 1, &one, &tensor, error));
+    return st_read_f64(file, tensor, &cross->loss, error);
+}
+
+static dn_status read_cross(const feature_bank *bank, const st_file *file, cross_fit *cross, dn_error *error)
+{
+    int64_t count = cross->count, shape[2] = {cross->count, cross->views};
+    dn_flow *flow = NULL;
+    float *mean = NULL;
+
+    TRY(read_numbers(file, "folds.scores", 2, shape, cross->scores, error));
+    TRY(read_numbers(file, "folds.peaks", 1, &count, cross->peaks, error));
+    TRY(train_new_flow(bank->options, bank->extractor->feature_dim, &bank->allocator, &flow, error));
+    int64_t parameters = (int64_t)flow_parameters(flow->dimension, flow->blocks, flow->hidden);
+    dn_status status = read_floats(file, "own.weights", parameters, flow->owned, error);
+    if (status == DN_OK)
+        status = read_standardisation(bank, file, "own.mean", "own.deviation", &mean, error);
+    if (status == DN_OK)
+        status = read_cross_counters(file, bank->options, cross, error);
+    if (status != DN_OK) {
+        cross->done = 0;
+        mem_free(&bank->allocator, mean);
+        flow_unref(flow);
+        return status;
+    }
+    cross->flow = flow;
+    cross->mean = mean;
+    return DN_OK;
+}
+
+dn_status checkpoint_load_cross(const char *path, const feature_bank *bank, cross_fit *cross, dn_error *error)
+{
+    struct opened opened;
+
+    TRY(open_file(path, ST_CHECKPOINT, &checkpoint_frame, &bank->allocator, &opened, error));
+    if (!opened.file)
+        return DN_OK;
+    dn_status status = check_checkpoint(bank, opened.file, error);
+    if (status == DN_OK && st_find(opened.file, "own.weights"))
+        status = read_cross(bank, opened.file, cross, error);
+    close_file(&opened);
     return status;
 }
 

@@ -3,13 +3,19 @@
 #ifndef DN_TRAIN_CHECKPOINT_H
 #define DN_TRAIN_CHECKPOINT_H
 
+#include "train/cross.h"
 #include "train/feature_bank.h"
 #include "train/train_state.h"
 
-dn_status checkpoint_save(const char *path, const train_state *state, const feature_bank *bank, dn_error *error);
+/* state: of the training in progress; NULL between two. */
+dn_status checkpoint_save(const char *path, const train_state *state, const feature_bank *bank, const cross_fit *cross,
+                          dn_error *error);
+/* What the file tells of flows that are learned: the model's own, and scores of folds.  Nothing changed if there is no
+ * such file, or none is learned.  DN_E_STATE if it belongs to other images or options. */
+dn_status checkpoint_load_cross(const char *path, const feature_bank *bank, cross_fit *cross, dn_error *error);
 /* Replaces the state and the bank's standardisation by the file's; *found = 0 and nothing changed if there is no such
- * file.  DN_E_STATE if it belongs to other images or options.  After a failure the state is unusable, the bank as it
- * was. */
+ * file, or no training was in progress.  DN_E_STATE if it belongs to other images or options.  After a failure the state
+ * is unusable, the bank as it was. */
 dn_status checkpoint_load(const char *path, train_state *state, feature_bank *bank, _Bool *found, dn_error *error);
 
 /* The bank's rows, of all training images. */

@@ -7,6 +7,7 @@
 #include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "train/train_options.h"
 
 /* Views between two reports of progress: whole images, or, of an image with more views, a multiple of
  * FEATURES_BLOCK. */
@@ -68,6 +69,7 @@ dn_status feature_bank_create(const dn_extractor *extractor, const dn_train_opti
     bank->images = images;
     bank->workers = workers;
     bank->views = options->bank > 0 ? options->bank : options->batch_views;
+    bank->member_count = images->train_count;
     dn_status status = allocate(bank, error);
     if (status != DN_OK) {
         feature_bank_free(bank);
@@ -99,6 +101,20 @@ void feature_bank_drop_rows(feature_bank *bank)
     mem_free(&bank->allocator, bank->rows);
     bank->rows = NULL;
     bank->filled = 0;
+}
+
+void feature_bank_choose(feature_bank *bank, const uint32_t *members, int32_t count)
+{
+    bank->members = members;
+    bank->member_count = members ? count : bank->images->train_count;
+    mem_free(&bank->allocator, bank->mean);
+    bank->mean = bank->deviation = NULL;
+}
+
+/* A member's index into images->split, by which the rows lie. */
+static uint32_t member(const feature_bank *bank, uint32_t number)
+{
+    return bank->members ? bank->members[number] : number;
 }
 
 void feature_bank_take_rows(feature_bank *bank, float *rows)
@@ -253,21 +269,35 @@ dn_status feature_bank_fill(feature_bank *bank, const train_watch *watch, dn_err
 
 /* ---- standardising ---- */
 
-/* mean and deviation (population) of each column of x: (rows, dimension).  Two passes, summed in double. */
-static void column_moments(const float *x, size_t rows, size_t dimension, double *mean, double *deviation)
+/* Row i of the members' rows. */
+static const float *member_row(const feature_bank *bank, size_t i)
 {
+    size_t views = (size_t)bank->views;
+
+    return bank->rows + ((size_t)member(bank, (uint32_t)(i / views)) * views + i % views) * dimension_of(bank);
+}
+
+/* mean and deviation (population) of each column of the members' rows: (dimension).  Two passes, summed in double. */
+static void column_moments(const feature_bank *bank, double *mean, double *deviation)
+{
+    size_t rows = (size_t)bank->member_count * (size_t)bank->views, dimension = dimension_of(bank);
+
     for (size_t j = 0; j < dimension; j++)
         mean[j] = deviation[j] = 0;
-    for (size_t i = 0; i < rows; i++)
+    for (size_t i = 0; i < rows; i++) {
+        const float *x = member_row(bank, i);
         for (size_t j = 0; j < dimension; j++)
-            mean[j] += x[i * dimension + j];
+            mean[j] += x[j];
+    }
     for (size_t j = 0; j < dimension; j++)
         mean[j] /= (double)rows;
-    for (size_t i = 0; i < rows; i++)
+    for (size_t i = 0; i < rows; i++) {
+        const float *x = member_row(bank, i);
         for (size_t j = 0; j < dimension; j++) {
-            double difference = x[i * dimension + j] - mean[j];
+            double difference = x[j] - mean[j];
             deviation[j] += difference * difference;
         }
+    }
     for (size_t j = 0; j < dimension; j++)
         deviation[j] = sqrt(deviation[j] / (double)rows);
 }
@@ -307,8 +337,7 @@ dn_status feature_bank_standardise(feature_bank *bank, dn_error *error)
         return fail_memory(error, "the standardisation");
     }
     if (standardised) {
-        size_t rows = (size_t)bank->images->train_count * (size_t)bank->views;
-        column_moments(bank->rows, rows, dimension, moments, moments + dimension);
+        column_moments(bank, moments, moments + dimension);
         floor_deviations(moments, moments + dimension, dimension);
     }
     for (size_t j = 0; j < dimension; j++) {
@@ -374,7 +403,7 @@ static dn_status draw_fresh(feature_bank *bank, const uint32_t *images, int32_t 
  * ever narrower, and new good ones end up far outside.  The more images, the less is needed. */
 static void add_noise(const feature_bank *bank, rng *generator, size_t count, float *rows)
 {
-    double deviation = bank->options->feature_noise / sqrt(bank->images->train_count);
+    double deviation = bank->options->feature_noise / sqrt(bank->member_count);
 
     for (size_t i = 0; i < count; i++)
         rows[i] += (float)(deviation * rng_normal(generator));
@@ -384,11 +413,14 @@ dn_status feature_bank_draw(feature_bank *bank, const uint32_t *images, int32_t 
                             dn_error *error)
 {
     size_t dimension = dimension_of(bank), n = (size_t)count * (size_t)bank->options->batch_views;
+    uint32_t chosen[TRAIN_MAX_BATCH];
 
+    for (int32_t i = 0; i < count; i++)
+        chosen[i] = member(bank, images[i]);
     if (bank->options->bank > 0)
-        draw_from_bank(bank, images, count, generator, rows);
+        draw_from_bank(bank, chosen, count, generator, rows);
     else
-        TRY(draw_fresh(bank, images, count, generator, rows, error));
+        TRY(draw_fresh(bank, chosen, count, generator, rows, error));
     view_features_standardise(rows, n, dimension, bank->mean, bank->deviation);
     if (bank->options->feature_noise > 0)
         add_noise(bank, generator, n * dimension, rows);

@@ -25,6 +25,10 @@ typedef struct feature_bank {
     double *angles;             /* of the views that are being computed */
     view_jitter *jitters;       /* likewise */
 
+    /* The training images that are learned from now, indices into images->split: (member_count), or NULL for all. */
+    const uint32_t *members;
+    int32_t member_count;
+
     float *rows;      /* (train_count, views, dim), not standardised; NULL if not needed or not yet begun */
     int32_t filled;   /* training images whose rows are complete */
     float *mean;      /* (dim); NULL until known */
@@ -40,7 +44,10 @@ void feature_bank_free(feature_bank *bank); /* NULL is allowed */
 /* Computes the rows of all training images; goes on where a cancelled call stopped. */
 dn_status feature_bank_fill(feature_bank *bank, const train_watch *watch, dn_error *error);
 void feature_bank_drop_rows(feature_bank *bank);
-/* Finds mean and deviation of the rows (0 and 1 if they are not to be standardised). */
+/* Learns from these training images from now on (NULL: from all): what they are standardised with is not known yet.
+ * members: must live as long. */
+void feature_bank_choose(feature_bank *bank, const uint32_t *members, int32_t count);
+/* Finds mean and deviation of the members' rows (0 and 1 if they are not to be standardised). */
 dn_status feature_bank_standardise(feature_bank *bank, dn_error *error);
 
 /* Take over what was read from a file, allocated with the bank's allocator, in place of what there is: rows of all
@@ -49,7 +56,7 @@ void feature_bank_take_rows(feature_bank *bank, float *rows);
 void feature_bank_take_standardisation(feature_bank *bank, float *mean);
 
 /* Rows (count, batch_views, dim) of one training step, standardised and with noise: batch_views views of each of
- * `count` training images (indices into images->split), drawn from the bank or rendered now. */
+ * `count` members, at most batch_images, drawn from the bank or rendered now. */
 dn_status feature_bank_draw(feature_bank *bank, const uint32_t *images, int32_t count, rng *generator, float *rows,
                             dn_error *error);
 

@@ -65,6 +65,7 @@ void trainer_free(dn_trainer *t)
     dn_allocator allocator = t->allocator;
     trained_positions_release(&t->positions);
     train_state_free(t->state);
+    cross_release(&t->cross);
     feature_bank_free(t->bank);
     train_images_release(&t->images);
     model_notes_release(&t->notes, &allocator);
@@ -102,31 +103,66 @@ dn_status trainer_add_pixels(dn_trainer *t, const dn_pixels *image, dn_error *er
 
 /* ---- beginning ---- */
 
+/* Whether a share of the images is kept out, or the flow is cross-fitted (dn_train_options.calibration).  With a share
+ * that is too small for the rate that verdicts keep by default, every image has to tell. */
+#define PROMISED_RATE 0.05
+static void decide_calibration(dn_trainer *t)
+{
+    dn_train_options *options = &t->options;
+    double least = 1.0 / (train_images_held(&t->images, options->holdout) + 1);
+
+    if (options->calibration == DN_CALIBRATION_AUTO)
+        options->calibration = least > PROMISED_RATE ? DN_CALIBRATION_CROSS : DN_CALIBRATION_SPLIT;
+    if (options->flow && options->calibration == DN_CALIBRATION_CROSS)
+        options->holdout = 0;
+}
+
+static dn_status divide(dn_trainer *t, dn_error *error)
+{
+    int32_t most = t->options.folds > 0 ? t->options.folds : CROSS_FOLDS, count = t->images.count;
+
+    if (t->options.calibration != DN_CALIBRATION_CROSS || count < 2)
+        return DN_OK;
+    return cross_create(&t->cross, &t->images, most < count ? most : count, t->options.views, t->options.seed,
+                        &t->allocator, error);
+}
+
 dn_status trainer_prepare(dn_trainer *t, dn_error *error)
 {
+    decide_calibration(t);
     TRY(train_images_split(&t->images, t->options.holdout, t->options.seed, error));
     if (t->bank || !t->options.flow)
         return DN_OK;
+    if (t->cross.folds == 0)
+        TRY(divide(t, error));
     return feature_bank_create(t->extractor, &t->options, &t->images, t->workers, &t->allocator, &t->bank, error);
 }
 
-/* The flow at its start, or where the checkpoint says. */
+/* The next flow at its start, or where the checkpoint says: the model's own, then those of the folds.  No state: all
+ * are learned. */
 static dn_status begin_training(dn_trainer *t, dn_error *error)
 {
-    _Bool found = 0;
+    cross_fit *cross = &t->cross;
+    _Bool resume = t->options.resume && !t->begun, found = 0;
 
     if (t->state)
         return DN_OK;
-    TRY(train_state_create(&t->options, t->extractor->feature_dim, t->images.train_count, &t->allocator, &t->state,
-                           error));
-    if (!t->options.resume)
+    if (resume && cross->folds > 0)
+        TRY(checkpoint_load_cross(t->options.checkpoint, t->bank, cross, error));
+    if (cross->flow && cross->done == cross->folds)
         return DN_OK;
-    dn_status status = checkpoint_load(t->options.checkpoint, t->state, t->bank, &found, error);
+    if (cross->flow)
+        feature_bank_choose(t->bank, cross->members, cross_members(cross, cross->done));
+    TRY(train_state_create(&t->options, t->extractor->feature_dim, t->bank->member_count, &t->allocator, &t->state,
+                           error));
+    dn_status status = resume ? checkpoint_load(t->options.checkpoint, t->state, t->bank, &found, error) : DN_OK;
     if (status != DN_OK) { /* it may have left half a state */
         train_state_free(t->state);
         t->state = NULL;
+        return status;
     }
-    return status;
+    t->begun = 1;
+    return DN_OK;
 }
 
 /* The feature bank and the standardisation, as far as they are needed. */
@@ -135,6 +171,7 @@ static dn_status prepare_features(dn_trainer *t, const train_watch *watch, dn_er
     feature_bank *bank = t->bank;
     _Bool stored = t->options.checkpoint && t->options.bank > 0;
     _Bool moments = t->options.standardize && !bank->mean;
+    _Bool last = t->cross.folds == 0 || (t->cross.flow && t->cross.done + 1 == t->cross.folds);
 
     TRY(product_ready(pool_threads(t->workers), error));
     if ((t->options.bank > 0 && train_state_epochs_left(t->state)) || moments) {
@@ -149,23 +186,37 @@ static dn_status prepare_features(dn_trainer *t, const train_watch *watch, dn_er
         TRY(checkpoint_save_bank(t->bank_path, bank, error));
         t->bank_saved = 1;
     }
-    if (t->options.bank == 0)
+    if (t->options.bank == 0 && last)
         feature_bank_drop_rows(bank);
     return pool_check(t->workers, error);
 }
 
 /* ---- training ---- */
 
+static dn_status save(const dn_trainer *t, dn_error *error)
+{
+    if (!t->options.checkpoint)
+        return DN_OK;
+    return checkpoint_save(t->options.checkpoint, t->state, t->bank, &t->cross, error);
+}
+
 /* Tells the watcher; a cancelled training is saved first, unless the epoch in progress has gone wrong already. */
 static dn_status report_epoch(dn_trainer *t, const train_watch *watch, dn_error *error)
 {
-    TRY(pool_check(t->workers, error)); /* here, where a further run can go on */
-    dn_status status = train_report(watch, DN_PHASE_TRAIN, t->state->epoch, t->options.epochs, t->state->loss, error);
+    const cross_fit *cross = &t->cross;
+    int64_t epochs = t->options.epochs, done = t->state->epoch;
+    dn_status status;
 
+    TRY(pool_check(t->workers, error)); /* here, where a further run can go on */
+    if (cross->flow)
+        status = train_report(watch, DN_PHASE_FOLDS, cross->done * epochs + done, cross->folds * epochs, t->state->loss,
+                              error);
+    else
+        status = train_report(watch, DN_PHASE_TRAIN, done, epochs, t->state->loss, error);
     if (status == DN_OK || !t->options.checkpoint)
         return status;
     TRY(train_state_check(t->state, error));
-    TRY(checkpoint_save(t->options.checkpoint, t->state, t->bank, error));
+    TRY(save(t, error));
     return status;
 }
 
@@ -181,20 +232,59 @@ static dn_status train_epoch(dn_trainer *t, const train_watch *watch, dn_error *
         TRY(report_epoch(t, watch, error));
     }
     TRY(train_state_end_epoch(state, error));
-    _Bool due = state->epoch % t->options.checkpoint_epochs == 0 || !train_state_epochs_left(state);
-    if (t->options.checkpoint && due)
-        TRY(checkpoint_save(t->options.checkpoint, state, t->bank, error));
+    if (state->epoch % t->options.checkpoint_epochs == 0 || !train_state_epochs_left(state))
+        TRY(save(t, error));
     return report_epoch(t, watch, error);
 }
 
-static dn_status learn_flow(dn_trainer *t, const train_watch *watch, dn_error *error)
+/* The model's own flow is learned, and the folds' are next. */
+static dn_status keep_flow(dn_trainer *t, dn_error *error)
 {
-    TRY(begin_training(t, error));
+    size_t numbers = 2 * (size_t)t->extractor->feature_dim;
+    float *mean = mem_alloc(&t->allocator, numbers, sizeof *mean);
+
+    if (!mean)
+        return fail_memory(error, "the standardisation");
+    dn_status status = train_state_good_flow(t->state, &t->cross.flow, error);
+    if (status != DN_OK) {
+        mem_free(&t->allocator, mean);
+        return status;
+    }
+    memcpy(mean, t->bank->mean, numbers * sizeof *mean);
+    t->cross.mean = mean;
+    t->cross.epoch = t->state->epoch;
+    t->cross.loss = t->state->loss;
+    return DN_OK;
+}
+
+/* One flow from its start, or where it was left, to what it is for. */
+static dn_status learn_one(dn_trainer *t, const train_watch *watch, dn_error *error)
+{
     TRY(prepare_features(t, watch, error));
     if (train_state_epochs_left(t->state))
         TRY(report_epoch(t, watch, error));
     while (train_state_epochs_left(t->state))
         TRY(train_epoch(t, watch, error));
+    if (t->cross.folds == 0)
+        return DN_OK;
+    if (!t->cross.flow) {
+        TRY(keep_flow(t, error));
+    } else {
+        TRY(train_score_fold(t, t->cross.done, watch, error));
+        t->cross.done++;
+    }
+    train_state_free(t->state);
+    t->state = NULL;
+    return save(t, error);
+}
+
+static dn_status learn_flow(dn_trainer *t, const train_watch *watch, dn_error *error)
+{
+    do {
+        TRY(begin_training(t, error));
+        if (t->state)
+            TRY(learn_one(t, watch, error));
+    } while (t->cross.folds > 0 && !(t->cross.flow && t->cross.done == t->cross.folds));
     return DN_OK;
 }
 
@@ -228,10 +318,10 @@ dn_status trainer_run(dn_trainer *t, dn_progress_fn progress, void *user, dn_mod
 dn_status trainer_model(dn_trainer *t, dn_model **out, dn_error *error)
 {
     train_watch nobody = {NULL, NULL};
+    _Bool begun = t->state && t->bank->mean && (t->state->epoch > 0 || t->options.epochs == 0);
 
     *out = NULL;
-    if ((t->options.positions && !t->positions.density) ||
-        (t->options.flow && (!t->state || !t->bank->mean || (t->state->epoch == 0 && t->options.epochs > 0))))
+    if ((t->options.positions && !t->positions.density) || (t->options.flow && !t->cross.flow && !begun))
         return fail(error, DN_E_STATE, "no epoch of training has gone well yet: there is no model");
     return train_make_model(t, &nobody, out, error);
 }

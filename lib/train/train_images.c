@@ -175,8 +175,7 @@ dn_status train_images_canvas(const train_images *images, int32_t index, uint16_
 
 /* ---- held-out images ---- */
 
-/* Images to keep out: the share asked for, at least one if there are three or more, none otherwise. */
-static int32_t holdout_images(const train_images *images, double holdout)
+int32_t train_images_held(const train_images *images, double holdout)
 {
     if (holdout <= 0 || images->count < 3)
         return 0;
@@ -187,7 +186,7 @@ static int32_t holdout_images(const train_images *images, double holdout)
 dn_status train_images_split(train_images *images, double holdout, uint64_t seed, dn_error *error)
 {
     rng generator;
-    int32_t held = holdout_images(images, holdout), trained = images->count - held;
+    int32_t held = train_images_held(images, holdout), trained = images->count - held;
 
     if (images->split)
         return DN_OK;
@@ -212,4 +211,20 @@ dn_status train_images_split(train_images *images, double holdout, uint64_t seed
     mem_free(&images->allocator, shuffled);
     mem_free(&images->allocator, out);
     return made ? DN_OK : fail_memory(error, "the list of held-out images");
+}
+
+/* ---- folds ---- */
+
+void train_images_folds(const train_images *images, int32_t folds, uint64_t seed, int32_t *fold)
+{
+    rng generator;
+
+    rng_seed(&generator, seed, RNG_FOLDS);
+    for (int32_t i = 0; i < images->count; i++)
+        fold[i] = i % folds;
+    for (int32_t i = images->count - 1; i > 0; i--) {
+        int32_t j = (int32_t)rng_below(&generator, (uint64_t)i + 1), kept = fold[i];
+        fold[i] = fold[j];
+        fold[j] = kept;
+    }
 }

@@ -30,8 +30,14 @@ void train_images_init(train_images *images, int32_t size, const dn_train_option
 void train_images_release(train_images *images);
 dn_status train_images_add_path(train_images *images, const char *path, dn_error *error);
 dn_status train_images_add_pixels(train_images *images, const dn_pixels *pixels, dn_error *error);
+/* How many images are kept out: the share asked for, at least one if there are three or more, none otherwise. */
+int32_t train_images_held(const train_images *images, double holdout);
 /* Chooses the held-out images, a share of `holdout`; nothing if that was done. */
 dn_status train_images_split(train_images *images, double holdout, uint64_t seed, dn_error *error);
+
+/* Divides the images into folds of about equal size, by a seeded permutation; fold: (count).  Twice the folds are halves
+ * of these. */
+void train_images_folds(const train_images *images, int32_t folds, uint64_t seed, int32_t *fold);
 
 /* Number and pixels of the images, in order. */
 uint64_t train_images_id(const train_images *images);

@@ -13,31 +13,50 @@
 static const char *const preset_names[] = {
     [DN_PRESET_COMPACT] = "compact", [DN_PRESET_PAPER] = "paper", [DN_PRESET_FAST] = "fast"};
 
-/* A model with the flow alone, or without any density yet. */
-static dn_status bare_model(dn_trainer *t, dn_model **out, dn_error *error)
+static model_facts facts_of(const dn_trainer *t)
 {
-    model_facts facts = {.views = 1,
+    model_facts facts = {.views = t->options.flow ? t->options.views : 1,
                          .angles = t->options.angles,
                          .standardized = t->options.standardize,
-                         .train_images = t->images.count,
+                         .train_images = t->options.flow ? t->images.train_count : t->images.count,
+                         .bank = t->options.flow ? t->options.bank : 0,
                          .seed = t->options.seed,
                          .final_loss = (double)NAN};
-    dn_flow *flow;
 
     snprintf(facts.library, sizeof facts.library, "%d.%d.%d", DN_VERSION_MAJOR, DN_VERSION_MINOR, DN_VERSION_PATCH);
     snprintf(facts.preset, sizeof facts.preset, "%s", preset_names[t->options.preset]);
-    if (!t->options.flow)
-        return model_create(t->extractor, &facts, &t->allocator, out, error);
-    facts.views = t->options.views;
-    facts.train_images = t->images.train_count;
+    return facts;
+}
+
+/* A model with the flow that the state holds. */
+static dn_status model_of_state(dn_trainer *t, dn_model **out, dn_error *error)
+{
+    model_facts facts = facts_of(t);
+    dn_flow *flow;
+
     facts.epochs = t->state->epoch;
-    facts.bank = t->options.bank;
     facts.final_loss = t->state->loss;
     TRY(train_state_good_flow(t->state, &flow, error));
     dn_status status = model_create_with_flow(t->extractor, flow, t->bank->mean, t->bank->deviation, &facts,
                                               &t->allocator, out, error);
     flow_unref(flow);
     return status;
+}
+
+/* A model with its own flow alone, or without any density yet. */
+static dn_status bare_model(dn_trainer *t, dn_model **out, dn_error *error)
+{
+    model_facts facts = facts_of(t);
+    const cross_fit *cross = &t->cross;
+
+    if (!t->options.flow)
+        return model_create(t->extractor, &facts, &t->allocator, out, error);
+    if (!cross->flow)
+        return model_of_state(t, out, error);
+    facts.epochs = cross->epoch;
+    facts.final_loss = cross->loss;
+    return model_create_with_flow(t->extractor, cross->flow, cross->mean, cross->mean + t->extractor->feature_dim,
+                                  &facts, &t->allocator, out, error);
 }
 
 /* Passes a failure on, with the image's name before it. */
@@ -48,7 +67,21 @@ static dn_status fail_image(const dn_trainer *t, int32_t image, const dn_error *
     return fail(error, cause->status, "%s: %s", train_images_label(&t->images, image, label), cause->message);
 }
 
-/* ---- scores of the held-out images ---- */
+/* The loss for who watches. */
+static double loss_of(const dn_trainer *t)
+{
+    return t->state ? t->state->loss : t->cross.loss;
+}
+
+/* ---- scores of images that a flow has not learned from ---- */
+
+/* Some images, and where the flow's scores of their views go: image images[i] to row i, or to the row of its own
+ * number. */
+typedef struct chosen_images {
+    const int32_t *images; /* (count); NULL: all of fold `fold` */
+    int32_t count, fold;
+    double *scores; /* (rows, views) */
+} chosen_images;
 
 /* scores: (views) of the flow. */
 static dn_status score_image(dn_trainer *t, dn_scorer *scorer, int32_t image, uint16_t *buffer, double *scores,
@@ -65,20 +98,24 @@ static dn_status score_image(dn_trainer *t, dn_scorer *scorer, int32_t image, ui
     return DN_OK;
 }
 
-static dn_status score_all(dn_trainer *t, dn_scorer *scorer, uint16_t *buffer, calibration *rows,
-                           const train_watch *watch, dn_error *error)
+static dn_status score_chosen(dn_trainer *t, dn_scorer *scorer, uint16_t *buffer, const chosen_images *chosen,
+                              const train_watch *watch, dn_error *error)
 {
-    for (int32_t i = 0; i < rows->count; i++) {
-        TRY(train_report(watch, DN_PHASE_HOLDOUT, i, rows->count, t->state->loss, error));
-        TRY(score_image(t, scorer, t->images.split[t->images.train_count + i], buffer,
-                        rows->flow + (size_t)i * (size_t)rows->views, error));
+    int32_t done = 0, total = chosen->images ? chosen->count : t->cross.count;
+
+    for (int32_t i = 0; i < total; i++) {
+        int32_t image = chosen->images ? chosen->images[i] : i;
+        if (!chosen->images && t->cross.fold[i] != chosen->fold)
+            continue;
+        TRY(train_report(watch, DN_PHASE_HOLDOUT, done++, chosen->count, loss_of(t), error));
+        TRY(score_image(t, scorer, image, buffer, chosen->scores + (size_t)i * (size_t)scorer->views, error));
     }
-    return train_report(watch, DN_PHASE_HOLDOUT, rows->count, rows->count, t->state->loss, error);
+    return train_report(watch, DN_PHASE_HOLDOUT, chosen->count, chosen->count, loss_of(t), error);
 }
 
-/* The flow's scores of the held-out images, by a model with the flow alone. */
-static dn_status score_holdout(dn_trainer *t, dn_model *model, calibration *rows, const train_watch *watch,
-                               dn_error *error)
+/* model: with a flow alone. */
+static dn_status score_with(dn_trainer *t, dn_model *model, const chosen_images *chosen, const train_watch *watch,
+                            dn_error *error)
 {
     dn_scorer_options options = scorer_default_options();
     dn_scorer *scorer = NULL;
@@ -90,7 +127,7 @@ static dn_status score_holdout(dn_trainer *t, dn_model *model, calibration *rows
     dn_status status = buffer ? scorer_create(model, &options, &scorer, error)
                               : fail_memory(error, "the held-out scores");
     if (status == DN_OK)
-        status = score_all(t, scorer, buffer, rows, watch, error);
+        status = score_chosen(t, scorer, buffer, chosen, watch, error);
     scorer_free(scorer);
     mem_free(&t->allocator, buffer);
     return status;
@@ -113,18 +150,38 @@ static void standardise_positions(const dn_trainer *t, dn_model *model, double *
     }
 }
 
-/* What the model compares a score with: good images that were not learned from.  Of the held-out ones by the flow; by
- * the positions' density of all, each by the one that has not seen it.  With a flow only the held-out images tell how the
- * whole score of good images lies.  sorted: (count). */
-static dn_status measure_rows(dn_trainer *t, dn_model *model, calibration *rows, double *sorted,
+/* The images whose scores the model compares with: good ones that were not learned from.  By the flow, these are the
+ * held-out ones, or those of the folds that are done; by the positions' density all, each judged by the one that has not
+ * seen it.  With a flow only images that it has not seen tell how the whole score of good images lies.  images: room for
+ * all; returns their number. */
+static int32_t list_images(const dn_trainer *t, int32_t *images)
+{
+    const cross_fit *cross = &t->cross;
+    int32_t count = 0;
+
+    if (t->options.flow && cross->folds == 0) {
+        for (; count < t->images.holdout_count; count++)
+            images[count] = t->images.split[t->images.train_count + count];
+        return count;
+    }
+    for (int32_t i = 0; i < t->images.count; i++)
+        if (t->options.flow ? cross->fold[i] < cross->done : t->positions.levels != NULL)
+            images[count++] = i;
+    return count;
+}
+
+/* The rows of these images (rows->count), and what standardises the parts.  sorted: room for all images. */
+static dn_status measure_rows(dn_trainer *t, dn_model *model, const int32_t *images, calibration *rows, double *sorted,
                               const train_watch *watch, dn_error *error)
 {
-    int32_t first = t->options.flow ? t->images.train_count : 0; /* of split */
+    size_t views = (size_t)rows->views;
 
-    if (rows->flow && rows->count > 0)
-        TRY(score_holdout(t, model, rows, watch, error));
+    if (rows->flow && t->cross.folds == 0 && rows->count > 0)
+        TRY(score_with(t, model, &(chosen_images){images, rows->count, 0, rows->flow}, watch, error));
+    for (int32_t i = 0; rows->flow && t->cross.folds > 0 && i < rows->count; i++)
+        memcpy(rows->flow + (size_t)i * views, t->cross.scores + (size_t)images[i] * views, views * sizeof *rows->flow);
     for (int32_t i = 0; rows->levels && i < rows->count; i++)
-        rows->levels[i] = t->positions.levels[t->images.split[first + i]];
+        rows->levels[i] = t->positions.levels[images[i]];
     if (!t->positions.density)
         return DN_OK;
     standardise_positions(t, model, sorted);
@@ -135,21 +192,44 @@ static dn_status measure_rows(dn_trainer *t, dn_model *model, calibration *rows,
     return DN_OK;
 }
 
-static dn_status calibrate(dn_trainer *t, dn_model *model, const train_watch *watch, dn_error *error)
+/* How those scores came about. */
+static void tell_calibration(const dn_trainer *t, int32_t count, model_facts *facts)
 {
-    _Bool levels = t->positions.levels != NULL;
-    int32_t count = model->flow ? t->images.holdout_count : levels ? t->images.count : 0;
+    _Bool crossed = t->options.flow ? t->cross.folds > 0 : t->positions.folds > 0;
+
+    if (count == 0)
+        return;
+    facts->calibration = crossed ? DN_CALIBRATION_CROSS : DN_CALIBRATION_SPLIT;
+    facts->folds = !crossed ? 0 : t->options.flow ? t->cross.folds : t->positions.folds;
+}
+
+static dn_status calibrate_with(dn_trainer *t, dn_model *model, int32_t *images, double *sorted,
+                                const train_watch *watch, dn_error *error)
+{
+    int32_t count = list_images(t, images);
     calibration *rows;
 
-    TRY(calibration_create(count, model->flow ? model->facts.views : 0, levels, &t->allocator, &rows, error));
-    double *sorted = mem_alloc(&t->allocator, (size_t)t->images.count, sizeof *sorted);
-    dn_status status = sorted ? measure_rows(t, model, rows, sorted, watch, error)
-                              : fail_memory(error, "the scores of good images");
-    mem_free(&t->allocator, sorted);
+    TRY(calibration_create(count, model->flow ? model->facts.views : 0, t->positions.levels != NULL, &t->allocator,
+                           &rows, error));
+    tell_calibration(t, count, &model->facts);
+    dn_status status = measure_rows(t, model, images, rows, sorted, watch, error);
     if (status == DN_OK)
         status = model_set_calibration(model, rows, error);
     if (status != DN_OK)
         calibration_free(rows);
+    return status;
+}
+
+static dn_status calibrate(dn_trainer *t, dn_model *model, const train_watch *watch, dn_error *error)
+{
+    size_t count = (size_t)t->images.count;
+    int32_t *images = mem_alloc(&t->allocator, count, sizeof *images);
+    double *sorted = mem_alloc(&t->allocator, count, sizeof *sorted);
+    dn_status status = images && sorted ? calibrate_with(t, model, images, sorted, watch, error)
+                                        : fail_memory(error, "the scores of good images");
+
+    mem_free(&t->allocator, images);
+    mem_free(&t->allocator, sorted);
     return status;
 }
 
@@ -217,53 +297,98 @@ static dn_status image_peak(dn_trainer *t, dn_localizer *localizer, int32_t imag
     return DN_OK;
 }
 
-/* The images that set the scale: held-out ones (at the end of `split`), then training ones. */
-static int32_t heatmap_image(const dn_trainer *t, int32_t i)
-{
-    return t->images.split[i < t->images.holdout_count ? t->images.train_count + i : i - t->images.holdout_count];
-}
+/* Peaks of the images of a fold, or (fold -1) of `images` images: held-out ones (at the end of `split`), then training
+ * ones. */
+typedef struct peak_job {
+    int32_t images, fold;
+    double *peaks; /* (images), by number or, of a fold, by image */
+} peak_job;
 
-static dn_status measure_scale(dn_trainer *t, dn_localizer *localizer, uint16_t *buffer, float *copy, double *peaks,
-                               int32_t images, const train_watch *watch, double *scale, dn_error *error)
+static dn_status measure_peaks(dn_trainer *t, dn_localizer *localizer, uint16_t *buffer, float *copy,
+                               const peak_job *job, const train_watch *watch, dn_error *error)
 {
-    for (int32_t i = 0; i < images; i++) {
-        double peak = 0;
-        TRY(train_report(watch, DN_PHASE_HEATMAP, i, images, t->state->loss, error));
-        TRY(image_peak(t, localizer, heatmap_image(t, i), buffer, copy, &peak, error));
-        peaks[i] = peak;
+    int32_t held = t->images.holdout_count;
+
+    for (int32_t i = 0; i < job->images; i++) {
+        int32_t image = job->fold >= 0 ? i : t->images.split[i < held ? t->images.train_count + i : i - held];
+        if (job->fold >= 0 && t->cross.fold[i] != job->fold)
+            continue;
+        TRY(train_report(watch, DN_PHASE_HEATMAP, i, job->images, loss_of(t), error));
+        TRY(image_peak(t, localizer, image, buffer, copy, &job->peaks[i], error));
     }
-    *scale = quantile(peaks, images, IMAGE_SHARE);
-    return train_report(watch, DN_PHASE_HEATMAP, images, images, t->state->loss, error);
+    return train_report(watch, DN_PHASE_HEATMAP, job->images, job->images, loss_of(t), error);
 }
 
-static dn_status scale_heatmap(dn_trainer *t, dn_model *model, const train_watch *watch, dn_error *error)
+static dn_status peaks_with(dn_trainer *t, dn_model *model, const peak_job *job, const train_watch *watch,
+                            dn_error *error)
 {
     dn_localizer_options options = localizer_default_options(); /* those that maps will mostly be made with */
-    int32_t images = t->options.heatmap_images < t->images.count ? t->options.heatmap_images : t->images.count;
     size_t size = (size_t)t->extractor->input_size;
     dn_localizer *localizer = NULL;
-    double scale = 0;
 
     options.method = DN_MAP_GRADIENT;
     options.threads = t->options.threads;
     options.allocator = &t->allocator;
     options.runner = t->options.runner;
-    if (images == 0)
-        return DN_OK;
-    double *peaks = mem_alloc(&t->allocator, (size_t)images, sizeof *peaks);
     float *copy = mem_alloc(&t->allocator, size * size, sizeof *copy);
     uint16_t *buffer = train_images_buffer(&t->images);
-    dn_status status = peaks && copy && buffer ? localizer_create(model, &options, &localizer, error)
-                                               : fail_memory(error, "the heat map's scale");
+    dn_status status = copy && buffer ? localizer_create(model, &options, &localizer, error)
+                                      : fail_memory(error, "the heat map's scale");
     if (status == DN_OK)
-        status = measure_scale(t, localizer, buffer, copy, peaks, images, watch, &scale, error);
-    /* Good images without any gradient say nothing about the scale: it stays unknown. */
-    if (status == DN_OK && scale >= FLT_MIN)
-        model_set_heatmap_scale(model, scale);
+        status = measure_peaks(t, localizer, buffer, copy, job, watch, error);
     localizer_free(localizer);
     mem_free(&t->allocator, buffer);
     mem_free(&t->allocator, copy);
+    return status;
+}
+
+/* Images that set the scale, at most. */
+static int32_t heatmap_images(const dn_trainer *t)
+{
+    return t->options.heatmap_images < t->images.count ? t->options.heatmap_images : t->images.count;
+}
+
+static dn_status scale_heatmap(dn_trainer *t, dn_model *model, const train_watch *watch, dn_error *error)
+{
+    int32_t images = heatmap_images(t), known = 0;
+
+    if (images == 0)
+        return DN_OK;
+    double *peaks = mem_zalloc(&t->allocator, (size_t)images, sizeof *peaks);
+    if (!peaks)
+        return fail_memory(error, "the heat map's scale");
+    for (int32_t i = 0; t->cross.folds > 0 && i < images; i++) /* by flows that have not seen the image */
+        if (t->cross.peaks[i] > 0)
+            peaks[known++] = t->cross.peaks[i];
+    dn_status status = DN_OK;
+    if (known == 0) {
+        known = images;
+        status = peaks_with(t, model, &(peak_job){images, -1, peaks}, watch, error);
+    }
+    double scale = status == DN_OK ? quantile(peaks, known, IMAGE_SHARE) : 0;
+    /* Good images without any gradient say nothing about the scale: it stays unknown. */
+    if (scale >= FLT_MIN)
+        model_set_heatmap_scale(model, scale);
     mem_free(&t->allocator, peaks);
+    return status;
+}
+
+/* ---- */
+
+dn_status train_score_fold(dn_trainer *t, int32_t fold, const train_watch *watch, dn_error *error)
+{
+    const cross_fit *cross = &t->cross;
+    chosen_images chosen = {NULL, 0, fold, cross->scores};
+    peak_job job = {heatmap_images(t), fold, cross->peaks};
+    dn_model *model;
+
+    for (int32_t i = 0; i < cross->count; i++)
+        chosen.count += cross->fold[i] == fold;
+    TRY(model_of_state(t, &model, error));
+    dn_status status = score_with(t, model, &chosen, watch, error);
+    if (status == DN_OK && job.images > 0)
+        status = peaks_with(t, model, &job, watch, error);
+    model_unref(model);
     return status;
 }
 

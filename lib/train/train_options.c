@@ -47,6 +47,8 @@ dn_train_options train_default_options(void)
         .max_pixels = IMAGE_MAX_PIXELS,
         .max_bytes = IMAGE_MAX_BYTES,
         .max_memory = 0,
+        .calibration = DN_CALIBRATION_AUTO,
+        .folds = 0,
     };
 }
 
@@ -67,7 +69,7 @@ static const option_range ranges[] = {
     INTEGER(hidden, 1, 16384, FLOW),
     INTEGER(blocks, 1, 64, FLOW),
     REAL(clamp, 0, 100, ABOVE, FLOW),
-    INTEGER(batch_images, 1, 1024, FLOW),
+    INTEGER(batch_images, 1, TRAIN_MAX_BATCH, FLOW),
     INTEGER(batch_views, 1, 64, FLOW),
     REAL(learning_rate, 0, 1, ABOVE, FLOW),
     REAL(beta1, 0, 1, BELOW, FLOW),
@@ -89,6 +91,8 @@ static const option_range ranges[] = {
     INTEGER(positions, 0, 1, NOTHING),
     INTEGER(position_dims, 1, POSITIONS_MAX_DIMS, NOTHING),
     INTEGER(light, 0, 1, NOTHING),
+    INTEGER(calibration, DN_CALIBRATION_AUTO, DN_CALIBRATION_CROSS, NOTHING),
+    INTEGER(folds, 0, 100, NOTHING),
 #undef REAL
 #undef INTEGER
 #undef ENTRY
@@ -101,6 +105,11 @@ dn_status train_options_check(const dn_train_options *options, dn_error *error)
     if (!options->flow && !options->positions)
         return fail(error, DN_E_ARGUMENT,
                     "dn_train_options: flow and positions are both 0: one density must be learned");
+    if (options->folds == 1)
+        return fail(
+            error, DN_E_ARGUMENT,
+            "dn_train_options: folds is 1, but what one fold leaves out needs others to learn from: at least 2, or "
+            "0 for as many as suit");
     return DN_OK;
 }
 

@@ -13,6 +13,7 @@ enum train_role {
 };
 
 #define TRAIN_MAX_OPTIONS 60 /* entries of the table */
+#define TRAIN_MAX_BATCH 1024 /* batch_images */
 
 dn_train_options train_default_options(void);
 /* Ranges of its numbers. */

@@ -14,7 +14,7 @@
 #define PROJECTION_ROWS 16384
 #define PROJECTION_VIEWS 64
 
-#define FOLDS 10       /* at most */
+#define FOLDS 10       /* at most, unless another number is asked for */
 #define BATCH 16       /* views between two looks at the watcher */
 #define MAP_SHARE 0.95 /* of good images whose map stays below the scale */
 
@@ -28,9 +28,9 @@ struct fit {
     maps_geometry grid;
     positions *density;
     uint64_t seed;
-    int32_t copies; /* of each image, beside itself (light.h) */
-    int32_t views;  /* images and copies: an image's own view comes first among its copies */
-    int32_t folds;
+    int32_t copies;     /* of each image, beside itself (light.h) */
+    int32_t views;      /* images and copies: an image's own view comes first among its copies */
+    int32_t folds;      /* at most; then as many as there are */
     int32_t *fold;      /* (views): which fold a view is in, that of its image */
     float *z;           /* (views, cells, dims) */
     uint16_t *canvases; /* per worker: (size, size, 3) */
@@ -150,22 +150,14 @@ static dn_status project_views(struct fit *fit, dn_error *error)
 
 /* ---- folds ---- */
 
-/* Images in folds of about equal size, by a seeded permutation; views as their images. */
+/* Views are in the fold of their image. */
 static void choose_folds(struct fit *fit)
 {
-    rng generator;
-    int32_t count = fit->images->count, each = fit->copies + 1;
+    int32_t each = fit->copies + 1;
 
-    rng_seed(&generator, fit->seed, RNG_FOLDS);
-    for (int32_t i = 0; i < count; i++)
-        fit->fold[i * each] = i % fit->folds;
-    for (int32_t i = count - 1; i > 0; i--) {
-        int32_t j = (int32_t)rng_below(&generator, (uint64_t)i + 1), kept = fit->fold[i * each];
-        fit->fold[i * each] = fit->fold[j * each];
-        fit->fold[j * each] = kept;
-    }
-    for (int32_t view = 0; view < fit->views; view++)
-        fit->fold[view] = fit->fold[view / each * each];
+    train_images_folds(fit->images, fit->folds, fit->seed, fit->fold);
+    for (int32_t view = fit->views - 1; view >= 0; view--)
+        fit->fold[view] = fit->fold[view / each];
 }
 
 /* Levels and highest value of the map of an image that the density has not seen. */
@@ -247,7 +239,8 @@ static dn_status run_fit(struct fit *fit, trained_positions *out, dn_error *erro
     fit_options.dims = fit->density->dims;
     fit_options.views = fit->copies + 1;
     TRY(project_views(fit, error));
-    fit->folds = count < 2 ? 0 : count < FOLDS ? count : FOLDS;
+    fit->folds = count < 2 ? 0 : count < fit->folds ? count : fit->folds;
+    out->folds = fit->folds;
     if (fit->folds > 0) {
         choose_folds(fit);
         TRY(cross_fit(fit, &fit_options, error));
@@ -273,6 +266,7 @@ dn_status train_positions(const dn_extractor *extractor, const dn_train_options 
                       .watch = watch,
                       .allocator = *allocator,
                       .grid = maps_of(extractor),
+                      .folds = options->folds > 0 ? options->folds : FOLDS,
                       .seed = options->seed};
     int32_t dims = options->position_dims < fit.grid.channels ? options->position_dims : fit.grid.channels;
 

@@ -15,6 +15,7 @@ typedef struct trained_positions {
     position_level *levels; /* (images.count), in order of addition: of the density that has not seen the image; NULL
                                with fewer than two images */
     double scale;           /* of the map; 0: not known */
+    int32_t folds;
 } trained_positions;
 
 /* On failure *out is empty. */

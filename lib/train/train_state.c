@@ -45,27 +45,32 @@ _Bool train_state_epochs_left(const train_state *state)
 
 /* ---- life ---- */
 
-static dn_flow_options flow_options(const train_state *state, int32_t dimension)
+static dn_flow_options flow_options(const dn_train_options *o, int32_t dimension, const dn_allocator *allocator)
 {
-    const dn_train_options *o = state->options;
-
     return (dn_flow_options){.struct_size = sizeof(dn_flow_options),
                              .dimension = dimension,
                              .blocks = o->blocks,
                              .hidden = o->hidden,
                              .clamp = o->clamp,
                              .seed = o->seed,
-                             .allocator = &state->allocator};
+                             .allocator = allocator};
+}
+
+dn_status train_new_flow(const dn_train_options *options, int32_t dimension, const dn_allocator *allocator,
+                         dn_flow **out, dn_error *error)
+{
+    dn_flow_options flow = flow_options(options, dimension, allocator);
+
+    return flow_create(&flow, out, error);
 }
 
 static dn_status begin(train_state *state, int32_t dimension, dn_error *error)
 {
     const dn_train_options *o = state->options;
-    dn_flow_options flow = flow_options(state, dimension);
     adam_options adam = {o->learning_rate, o->beta1, o->beta2, o->epsilon, o->weight_decay};
     int32_t rows = (o->batch_images < state->images ? o->batch_images : state->images) * o->batch_views;
 
-    TRY(flow_create(&flow, &state->flow, error));
+    TRY(train_new_flow(o, dimension, &state->allocator, &state->flow, error));
     TRY(flow_optimiser_create(state->flow, &adam, rows, &state->optimiser, error));
     size_t parameters = train_state_parameters(state);
     state->rows = mem_alloc(&state->allocator, (size_t)rows * (size_t)dimension, sizeof *state->rows);
@@ -169,7 +174,7 @@ dn_status train_state_good_flow(const train_state *state, dn_flow **out, dn_erro
         *out = flow_ref(state->flow);
         return DN_OK;
     }
-    dn_flow_options options = flow_options(state, flow->dimension);
+    dn_flow_options options = flow_options(state->options, flow->dimension, &state->allocator);
     TRY(flow_allocate(&options, 1, out, error));
     memcpy((*out)->permutation, flow->permutation,
            (size_t)flow->blocks * (size_t)flow->dimension * sizeof *flow->permutation);

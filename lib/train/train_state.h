@@ -43,5 +43,8 @@ dn_status train_state_end_epoch(train_state *state, dn_error *error);
 dn_status train_state_check(train_state *state, dn_error *error);
 /* The flow with the weights `good`: the state's own if it will not change again, else a copy. */
 dn_status train_state_good_flow(const train_state *state, dn_flow **out, dn_error *error);
+/* A flow as every training begins with, whatever images it learns from. */
+dn_status train_new_flow(const dn_train_options *options, int32_t dimension, const dn_allocator *allocator,
+                         dn_flow **out, dn_error *error);
 
 #endif
