@@ -511,7 +511,7 @@ typedef struct dn_model_info {
     int32_t map_channels;   /* of the feature maps */
     int32_t position_dims;  /* that they are projected to; these four 0 without that density */
     int32_t seen_images;    /* good images whose traits the model has kept (dn_score.warnings); 0: none, in old files */
-    int32_t reserved;
+    int32_t copies;         /* DN_COPIES_... that the positions learned, too; DN_COPIES_AUTO: not known */
     double seen_low[DN_TRAITS], seen_high[DN_TRAITS]; /* the least and the most of each trait; 0 without such images */
     int32_t calibration;    /* DN_CALIBRATION_SPLIT or DN_CALIBRATION_CROSS: how the scores of good images came about; 0:
                                there are none, or it is not known */
@@ -796,6 +796,14 @@ typedef struct dn_trainer dn_trainer;
 #define DN_SCHEDULE_CONSTANT 0
 #define DN_SCHEDULE_COSINE   1 /* a linear rise over the first 5 % of the steps, then half a cosine down to 0 */
 
+/* Moved copies of good images, of which an image gets 2 to 16, fewer the more images there are.  They count as their
+ * share of one image. */
+#define DN_COPIES_AUTO   0 /* chosen by the likelihood of good images that were kept out */
+#define DN_COPIES_NONE   1
+#define DN_COPIES_SMALL  2 /* turned by 4 degrees and shifted by 1.5 % of the side at most */
+#define DN_COPIES_MIRROR 3 /* left and right, above and below, or both exchanged */
+#define DN_COPIES_TURN   4 /* turned by any angle */
+
 typedef struct dn_train_options {
     uint32_t struct_size;
     int32_t epochs;          /* 0 .. 1000000, default 64 (the paper: 192) */
@@ -842,7 +850,8 @@ typedef struct dn_train_options {
     int32_t light;           /* 1 (default): the density at every position also learns copies of the images, darker,
                                 lighter, a little out of focus, noisy (four of each up to 64 images, two up to 128, then
                                 one), so that light and sensor raise no alarm; 0: the images alone */
-    int32_t reserved;
+    int32_t copies;          /* DN_COPIES_...: moved copies of the images that the density at every position learns, too;
+                                default DN_COPIES_AUTO */
     int64_t max_pixels;      /* of files, as in dn_image_options: >= 1, default 64 x 2^20 */
     int64_t max_bytes;       /* likewise: >= 1, default 2^30 */
     int64_t max_memory;      /* likewise: >= 0, default 0 */
@@ -867,6 +876,7 @@ DN_API DN_CHECK_RESULT dn_status dn_train_options_preset(dn_train_options *optio
 #define DN_PHASE_MAPS     5 /* done, total: views.  Feature maps for the density at every position */
 #define DN_PHASE_POSITIONS 6 /* done, total: fits of that density, to all images and to all but one fold's */
 #define DN_PHASE_FOLDS    7 /* done, total: epochs of all the folds' flows together (cross-fitting); told after each step */
+#define DN_PHASE_COPIES   8 /* done, total: views at most.  Choosing copies by trying them */
 
 typedef struct dn_progress {
     uint32_t struct_size;

@@ -135,6 +135,7 @@ dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
         own.map_columns = density->columns;
         own.map_channels = density->channels;
         own.position_dims = density->dims;
+        own.copies = facts->copies;
     }
     own.seen_images = (int32_t)model->seen.images;
     memcpy(own.seen_low, model->seen.low, sizeof own.seen_low);

@@ -55,7 +55,7 @@ AT(dn_model_info, final_loss, 80); AT(dn_model_info, heatmap_scale, 88); AT(dn_m
 AT(dn_model_info, backbone, 104); AT(dn_model_info, library, 168); AT(dn_model_info, preset, 184);
 AT(dn_model_info, positions_scale, 200); AT(dn_model_info, flow, 208); AT(dn_model_info, positions, 212);
 AT(dn_model_info, map_rows, 216); AT(dn_model_info, map_columns, 220); AT(dn_model_info, map_channels, 224);
-AT(dn_model_info, position_dims, 228); AT(dn_model_info, seen_images, 232); AT(dn_model_info, reserved, 236);
+AT(dn_model_info, position_dims, 228); AT(dn_model_info, seen_images, 232); AT(dn_model_info, copies, 236);
 AT(dn_model_info, seen_low, 240); AT(dn_model_info, seen_high, 312);
 AT(dn_model_info, calibration, 384); AT(dn_model_info, folds, 388);
 SIZE(dn_scorer_options, 64);
@@ -97,7 +97,7 @@ AT(dn_train_options, heatmap_images, 144); AT(dn_train_options, threads, 148); A
 AT(dn_train_options, checkpoint_epochs, 160); AT(dn_train_options, resume, 164); AT(dn_train_options, allocator, 168);
 AT(dn_train_options, runner, 176); AT(dn_train_options, preset, 184); AT(dn_train_options, flow, 188);
 AT(dn_train_options, positions, 192); AT(dn_train_options, position_dims, 196);
-AT(dn_train_options, light, 200); AT(dn_train_options, reserved, 204);
+AT(dn_train_options, light, 200); AT(dn_train_options, copies, 204);
 AT(dn_train_options, max_pixels, 208); AT(dn_train_options, max_bytes, 216); AT(dn_train_options, max_memory, 224);
 AT(dn_train_options, calibration, 232); AT(dn_train_options, folds, 236);
 SIZE(dn_progress, 32);

@@ -665,7 +665,8 @@ class TrainingTest(unittest.TestCase):
         model = tiny_trainer().run(lambda progress: phases.append(progress.phase))
         self.assertEqual(sorted(set(phases)), [differnet.PHASE_FEATURES, differnet.PHASE_TRAIN,
                                                differnet.PHASE_HOLDOUT, differnet.PHASE_HEATMAP,
-                                               differnet.PHASE_MAPS, differnet.PHASE_POSITIONS])
+                                               differnet.PHASE_MAPS, differnet.PHASE_POSITIONS,
+                                               differnet.PHASE_COPIES])
         info = model.info
         self.assertEqual((info.epochs, info.hidden, info.views), (3, 8, 2))
         self.assertEqual(info.library, differnet.version())

@@ -650,6 +650,7 @@ static dn_model *make_positions(void)
     model->facts.whole_share = 0.7;
     model->facts.positions_scale = 1.5;
     strcpy(model->facts.preset, "compact");
+    model->facts.copies = DN_COPIES_MIRROR;
     ck_ok(model_seal(model, NULL));
     return model;
 }
@@ -701,6 +702,7 @@ START_TEST(changed_header_of_positions)
         {"\"flow,positions\"", "\"\"              ", DN_E_FORMAT, "no density"},
         {"\"differnet.densities\"", "\"differnet.destinies\"", DN_E_FORMAT, "differnet.densities is missing"},
         {"\"differnet.preset\":\"compact\"", "\"differnet.preset\":\"comp ct\"", DN_E_FORMAT, "preset"},
+        {"\"differnet.copies\":\"mirror\"", "\"differnet.copies\":\"mirro\" ", DN_E_FORMAT, "copies"},
         {"\"positions.mean\"", "\"positions.lean\"", DN_E_FORMAT, "positions.mean is missing"},
         {"\"positions.projection\"", "\"positions.projektion\"", DN_E_FORMAT, "positions.projection is missing"},
         {"\"positions.centre\"", "\"positions.center\"", DN_E_FORMAT, "positions.centre is missing"},

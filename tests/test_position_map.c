@@ -456,9 +456,9 @@ START_TEST(copies)
     for (int32_t image = 0; image < 8; image++) { /* four copies: one of each kind; fewer: all kinds over the images */
         int seen = 0;
         for (int32_t number = 0; number < 4; number++)
-            seen |= 1 << light_kind(image, number);
+            seen |= 1 << light_kind(image, number, LIGHT_KINDS);
         ck_assert_int_eq(seen, 15);
-        ck_assert_int_ne(light_kind(image, 0), light_kind(image + 1, 0));
+        ck_assert_int_ne(light_kind(image, 0, LIGHT_KINDS), light_kind(image + 1, 0, LIGHT_KINDS));
     }
 }
 END_TEST

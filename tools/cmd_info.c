@@ -12,6 +12,18 @@ static const char *storage_name(int32_t storage)
     return storage == DN_STORAGE_F16 ? "float16" : "float32";
 }
 
+/* As --copies of train names them. */
+static const char *copies_name(int32_t copies)
+{
+    static const char *const names[] = {[DN_COPIES_AUTO] = "not known",
+                                        [DN_COPIES_NONE] = "none",
+                                        [DN_COPIES_SMALL] = "small",
+                                        [DN_COPIES_MIRROR] = "mirror",
+                                        [DN_COPIES_TURN] = "turn"};
+
+    return names[copies >= 0 && copies <= DN_COPIES_TURN ? copies : DN_COPIES_AUTO];
+}
+
 static const char *angles_name(int32_t angles)
 {
     return angles == DN_ANGLES_GRID ? "grid" : "stratified";
@@ -106,6 +118,7 @@ static void write_model_json(const char *path, const dn_model *model)
     emit_integer(&json, "map_columns", info.map_columns);
     emit_integer(&json, "map_channels", info.map_channels);
     emit_integer(&json, "position_dims", info.position_dims);
+    emit_text(&json, "copies", copies_name(info.copies));
     emit_real(&json, "positions_scale", info.positions_scale > 0 ? info.positions_scale : NAN);
     write_notes_json(&json, model);
     emit_integer(&json, "holdout_images", info.holdout_images);
@@ -173,8 +186,8 @@ static void print_model(const char *path, const dn_model *model)
     if (*info.preset)
         printf("preset         %s\n", info.preset);
     if (info.positions)
-        printf("positions      %d x %d cells, %d channels, %d dimensions\n", info.map_rows, info.map_columns,
-               info.map_channels, info.position_dims);
+        printf("positions      %d x %d cells, %d channels, %d dimensions, moved copies: %s\n", info.map_rows,
+               info.map_columns, info.map_channels, info.position_dims, copies_name(info.copies));
     if (info.flow)
         printf("flow           %d blocks, hidden width %d, clamp %g\n", info.blocks, info.hidden, info.clamp);
     printf("parameters     %" PRId64 "\n", info.parameters);

@@ -73,9 +73,10 @@ static void begin_phase(train_watch *watch, const dn_progress *state)
                                          "setting the heat map's scale",
                                          "computing feature maps",
                                          "learning positions",
-                                         "training without a fold"};
-    static const char *const units[] = {"", "views", "epochs", "images", "images", "views", "fits", "epochs"};
-    int32_t known = state->phase >= 1 && state->phase <= DN_PHASE_FOLDS ? state->phase : 0;
+                                         "training without a fold",
+                                         "choosing copies"};
+    static const char *const units[] = {"", "views", "epochs", "images", "images", "views", "fits", "epochs", "views"};
+    int32_t known = state->phase >= 1 && state->phase <= DN_PHASE_COPIES ? state->phase : 0;
 
     end_phase(watch);
     watch->phase = state->phase;
@@ -336,7 +337,7 @@ static void announce_checkpoint(const train_job *job)
 
 /* What was given on the command line; NOT_GIVEN or NULL: the preset's or the library's default holds. */
 typedef struct train_given {
-    const char *preset, *calibration;
+    const char *preset, *calibration, *copies;
     int32_t epochs, hidden, views;
     bool resume;
 } train_given;
@@ -368,18 +369,31 @@ static bool read_calibration(const char *name, int32_t *calibration)
     return false;
 }
 
+/* Position of a name in a list that ends with NULL; -1 and a complaint if it is not there.  NULL: the first. */
+static int32_t find_name(const char *option, const char *const *names, const char *all, const char *given)
+{
+    int32_t found = 0;
+
+    while (given && names[found] && strcmp(given, names[found]) != 0)
+        found++;
+    if (names[found])
+        return found;
+    complain("--%s: '%s' is not known; there are %s", option, given, all);
+    return -1;
+}
+
 static bool apply_options(train_job *job, const train_given *given)
 {
-    static const char *const names[] = {
-        [DN_PRESET_COMPACT] = "compact", [DN_PRESET_PAPER] = "paper", [DN_PRESET_FAST] = "fast"};
-    int32_t preset = DN_PRESET_COMPACT;
+    static const char *const presets[] = {
+        [DN_PRESET_COMPACT] = "compact", [DN_PRESET_PAPER] = "paper", [DN_PRESET_FAST] = "fast", NULL};
+    static const char *const copies[] = {
+        [DN_COPIES_AUTO] = "auto",     [DN_COPIES_NONE] = "none", [DN_COPIES_SMALL] = "small",
+        [DN_COPIES_MIRROR] = "mirror", [DN_COPIES_TURN] = "turn", NULL};
+    int32_t preset = find_name("preset", presets, "compact, fast and paper", given->preset);
+    int32_t copied = find_name("copies", copies, "auto, none, small, mirror and turn", given->copies);
 
-    while (given->preset && preset <= DN_PRESET_FAST && strcmp(given->preset, names[preset]) != 0)
-        preset++;
-    if (preset > DN_PRESET_FAST) {
-        complain("--preset: '%s' is not known; there are compact, fast and paper", given->preset);
+    if (preset < 0 || copied < 0)
         return false;
-    }
     dn_status status = dn_train_options_preset(&job->training, preset);
     if (status != DN_OK) {
         complain("--preset: %s", dn_status_string(status));
@@ -387,6 +401,7 @@ static bool apply_options(train_job *job, const train_given *given)
     }
     if (given->calibration && !read_calibration(given->calibration, &job->training.calibration))
         return false;
+    job->training.copies = copied;
     if (given->epochs != NOT_GIVEN)
         job->training.epochs = given->epochs;
     if (given->hidden != NOT_GIVEN)
@@ -468,6 +483,9 @@ static int run_train(const command_verb *verb, int argc, char **argv)
          "part of them judge it) or auto, the default: cross\nwhere --holdout would leave too few"},
         {"folds", 0, OPTION_INTEGER, &job.training.folds, 0, 0, "N",
          "parts of cross-fitting; default 0: 5 for the flow,\n10 for the positions"},
+        {"copies", 0, OPTION_TEXT, &given.copies, 0, 0, "NAME",
+         "moved copies of the images that the positions learn:\nnone, small (a few degrees, a small shift), mirror,\n"
+         "turn (any angle); default: auto, what makes images\nthat were kept out likeliest"},
         {"input-size", 0, OPTION_INTEGER, &job.extracting.input_size, 0, 0, "PIXELS",
          "side of a view, a multiple of 32; default {}"},
         {"scales", 0, OPTION_INTEGER, &job.extracting.scales, 0, 0, "N", "sizes each view is seen at; default {}"},

@@ -73,7 +73,8 @@ MAP_DEFAULT, MAP_POSITIONS, MAP_GRADIENT = 0, 1, 2
 PRESET_COMPACT, PRESET_PAPER, PRESET_FAST = 0, 1, 2
 SCHEDULE_CONSTANT, SCHEDULE_COSINE = 0, 1
 CALIBRATION_AUTO, CALIBRATION_SPLIT, CALIBRATION_CROSS = 0, 1, 2
-PHASE_FEATURES, PHASE_TRAIN, PHASE_HOLDOUT, PHASE_HEATMAP, PHASE_MAPS, PHASE_POSITIONS, PHASE_FOLDS = range(1, 8)
+PHASE_FEATURES, PHASE_TRAIN, PHASE_HOLDOUT, PHASE_HEATMAP, PHASE_MAPS, PHASE_POSITIONS, PHASE_FOLDS, PHASE_COPIES = \
+    range(1, 9)
 
 _BYTES_PER_PIXEL = {GRAY8: 1, GRAY16: 2, RGB8: 3, BGR8: 3, RGBA8: 4, BGRA8: 4}
 _FORMATS = {"gray8": GRAY8, "gray16": GRAY16, "rgb8": RGB8, "bgr8": BGR8, "rgba8": RGBA8, "bgra8": BGRA8}
@@ -121,7 +122,7 @@ _ModelInfo = _struct("dn_model_info", (_u32, "struct_size id"),
                      (_u64, "seed"), (_double, "clamp final_loss heatmap_scale"), (_i64, "parameters"),
                      (ctypes.c_char * 64, "backbone"), (ctypes.c_char * 16, "library preset"),
                      (_double, "positions_scale"),
-                     (_i32, "flow positions map_rows map_columns map_channels position_dims seen_images reserved"),
+                     (_i32, "flow positions map_rows map_columns map_channels position_dims seen_images copies"),
                      (_double * 9, "seen_low seen_high"), (_i32, "calibration folds"))
 _ScorerOptions = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
                          (_double, "false_alarm_rate"), (_pointer, "allocator runner"),
@@ -143,7 +144,7 @@ _TrainOptions = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "epoch
                                   "saturation holdout"),
                         (_i32, "views angles heatmap_images threads"), (_text, "checkpoint"),
                         (_i32, "checkpoint_epochs resume"), (_pointer, "allocator runner"),
-                        (_i32, "preset flow positions position_dims light reserved"),
+                        (_i32, "preset flow positions position_dims light copies"),
                         (_i64, "max_pixels max_bytes max_memory"), (_i32, "calibration folds"))
 _PRESET_FIELDS = ("epochs", "hidden", "epoch_steps", "schedule", "learning_rate", "feature_noise", "views", "preset",
                   "flow", "positions")

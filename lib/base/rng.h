@@ -22,7 +22,9 @@ enum rng_stream {
     RNG_JITTER = 9, /* + image << 8 */
     RNG_POSITIONS = 10,
     RNG_FOLDS = 11,
-    RNG_LIGHT = 12 /* + image << 8 */
+    RNG_LIGHT = 12,  /* + image << 8, + copy << 40 */
+    RNG_COPIES = 13, /* + image << 8 */
+    RNG_CONTEST = 14
 };
 void rng_seed(rng *generator, uint64_t seed, uint64_t stream);
 uint64_t rng_next(rng *generator);

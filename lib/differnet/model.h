@@ -16,6 +16,9 @@
 #define MODEL_MAX_HOLDOUT (1 << 24) /* scores of held-out images */
 #define MODEL_MAX_VIEWS 1024
 
+/* "none", ...: what DN_COPIES_... is called in files. */
+extern const char *const model_copies_names[DN_COPIES_TURN + 1];
+
 /* What the trainer knows besides the weights; stored as metadata. */
 typedef struct model_facts {
     int32_t views, angles; /* scoring defaults */
@@ -29,6 +32,7 @@ typedef struct model_facts {
     double whole_share;         /* of the map's level that its highest values rise with (position_scores) */
     int32_t calibration, folds; /* DN_CALIBRATION_...: where the scores of good images come from; 0: not known */
     char preset[16];            /* "" in files of format 1 */
+    int32_t copies;             /* DN_COPIES_... that the positions learned, too; DN_COPIES_AUTO: not known */
     char library[16];
 } model_facts;
 

@@ -11,6 +11,9 @@
 #include "differnet/model.h"
 #include "format/json.h"
 
+const char *const model_copies_names[DN_COPIES_TURN + 1] = {
+    [DN_COPIES_NONE] = "none", [DN_COPIES_SMALL] = "small", [DN_COPIES_MIRROR] = "mirror", [DN_COPIES_TURN] = "turn"};
+
 /* ---- writing ---- */
 
 /* The seed is a text because JSON readers lose digits of large integers; a loss that is not known is null, JSON having
@@ -89,6 +92,8 @@ static void add_densities(const dn_model *model, st_writer *writer)
     }
     st_writer_metadata(writer, "differnet.densities", names);
     st_writer_metadata(writer, "differnet.preset", model->facts.preset);
+    if (model->facts.copies != DN_COPIES_AUTO)
+        st_writer_metadata(writer, "differnet.copies", model_copies_names[model->facts.copies]);
 }
 
 dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *writer, float **scratch, dn_error *error)
@@ -509,6 +514,20 @@ static dn_status load_calibration(const st_file *file, dn_model *model, dn_error
     return DN_OK;
 }
 
+/* Which copies were learned, for display. */
+static dn_status read_copies(const st_file *file, model_facts *facts, dn_error *error)
+{
+    const char *name = st_metadata(file, "differnet.copies");
+
+    facts->copies = DN_COPIES_AUTO;
+    for (int32_t kind = DN_COPIES_NONE; name && kind <= DN_COPIES_TURN; kind++)
+        if (strcmp(name, model_copies_names[kind]) == 0)
+            facts->copies = kind;
+    if (name && facts->copies == DN_COPIES_AUTO)
+        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.copies names no kind of copies", st_label(file));
+    return DN_OK;
+}
+
 /* The preset's name, for display. */
 static dn_status read_preset(const st_file *file, model_facts *facts, dn_error *error)
 {
@@ -534,6 +553,7 @@ static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes
     dn_error problem;
 
     TRY(read_preset(file, &facts->model, error));
+    TRY(read_copies(file, &facts->model, error));
     if (extractor_from_tensors(file, "backbone.", &options, &extractor, &problem) != DN_OK)
         return fail_part(file, &problem, error);
     dn_status status = model_create(extractor, &facts->model, allocator, out, error);

@@ -14,9 +14,9 @@ int32_t light_copies(int32_t images)
     return images <= 64 ? LIGHT_KINDS : images <= 128 ? 2 : 1;
 }
 
-int32_t light_kind(int32_t image, int32_t number)
+int32_t light_kind(int32_t image, int32_t number, int32_t kinds)
 {
-    return (image + number) % LIGHT_KINDS;
+    return (image + number) % kinds;
 }
 
 /* rgb is multiplied by `gain`; (x + mean / std) is rgb / std. */
@@ -35,7 +35,7 @@ static void add_noise(const light_copy *copy, size_t pixels, float *view)
 {
     rng generator;
 
-    rng_seed(&generator, copy->seed, RNG_LIGHT | copy->image << 8);
+    rng_seed(&generator, copy->seed, RNG_LIGHT | copy->copy << 8);
     for (size_t i = 0; i < pixels; i++, view += 3) {
         float noise = (float)(NOISE / 255 * rng_normal(&generator));
         for (int c = 0; c < 3; c++)

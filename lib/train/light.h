@@ -9,15 +9,15 @@
 #define LIGHT_KINDS 4
 
 typedef struct light_copy {
-    int32_t kind;         /* 0 .. LIGHT_KINDS - 1 */
-    uint64_t seed, image; /* of the noise */
+    int32_t kind;        /* 0 .. LIGHT_KINDS - 1 */
+    uint64_t seed, copy; /* of the noise: another one for each copy */
     const float *mean, *std;
 } light_copy;
 
 /* Copies that each of so many images gets: few images, in which little of this happened, get one of each kind. */
 int32_t light_copies(int32_t images);
-/* Kind of copy `number` (0 ...) of an image. */
-int32_t light_kind(int32_t image, int32_t number);
+/* Kind of copy `number` (0 ...) of an image, among so many. */
+int32_t light_kind(int32_t image, int32_t number, int32_t kinds);
 /* Changes a normalised view (size, size, 3) as `context`, a light_copy, says.  scratch: as large. */
 void light_change(void *context, int32_t size, float *view, float *scratch);
 

@@ -240,6 +240,7 @@ static dn_status add_densities(dn_trainer *t, dn_model *model, const train_watch
     if (!t->positions.density)
         return DN_OK;
     model->facts.positions_scale = t->positions.scale;
+    model->facts.copies = t->positions.copies;
     return model_set_positions(model, t->positions.density, error);
 }
 

@@ -44,6 +44,7 @@ dn_train_options train_default_options(void)
         .positions = 1,
         .position_dims = 100,
         .light = 1,
+        .copies = DN_COPIES_AUTO,
         .max_pixels = IMAGE_MAX_PIXELS,
         .max_bytes = IMAGE_MAX_BYTES,
         .max_memory = 0,
@@ -93,6 +94,7 @@ static const option_range ranges[] = {
     INTEGER(light, 0, 1, NOTHING),
     INTEGER(calibration, DN_CALIBRATION_AUTO, DN_CALIBRATION_CROSS, NOTHING),
     INTEGER(folds, 0, 100, NOTHING),
+    INTEGER(copies, DN_COPIES_AUTO, DN_COPIES_TURN, NOTHING),
 #undef REAL
 #undef INTEGER
 #undef ENTRY

@@ -16,6 +16,7 @@ typedef struct trained_positions {
                                with fewer than two images */
     double scale;           /* of the map; 0: not known */
     int32_t folds;
+    int32_t copies; /* DN_COPIES_... that were learned, too */
 } trained_positions;
 
 /* On failure *out is empty. */

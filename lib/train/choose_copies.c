@@ -1,0 +1,163 @@
+/* A contest: the density at every position learns from some images, with copies of each kind and without, and others,
+ * which are always the images themselves, tell how likely it makes them.  Copies that the density without copies finds
+ * absurd do not suit and need not compete, so that a part in a fixed pose costs little. */
+#include "train/choose_copies.h"
+
+#include <math.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "base/status.h"
+
+#define LEAST_IMAGES 6
+#define LEARNED 64 /* images that are learned from, at most */
+#define HELD 16    /* likewise that tell */
+
+/* Mean negative log-densities per dimension are compared (without the constant). */
+#define ABSURD 1.0      /* copies less likely than the images by more than this do not suit */
+#define LEAST_GAIN 0.05 /* that copies must bring */
+
+struct contest {
+    train_maps *maps;
+    positions *density;
+    uint64_t seed;
+    int32_t *images; /* (count): learned from, then held out */
+    int32_t learned, held;
+    float *z;      /* (learned * (1 + copies), cells, dims) */
+    float *z_held; /* (held, cells, dims) */
+    train_maps_progress progress;
+};
+
+static copy_plan plan_of(const struct contest *contest, int32_t kind)
+{
+    const dn_extractor *extractor = contest->maps->extractor;
+
+    return copies_planned(kind, contest->learned, 0, contest->seed, extractor->mean, extractor->std);
+}
+
+/* log det of a cell's covariance U'U, from the packed inverse of U. */
+static double log_determinant(const positions *density, int32_t cell)
+{
+    const float *row = density->factor + (size_t)cell * positions_triangle(density->dims);
+    double sum = 0;
+
+    for (int32_t i = 0; i < density->dims; row += density->dims - i, i++)
+        sum -= 2 * log((double)*row);
+    return sum;
+}
+
+/* Mean over views and cells of (distance^2 + log det) / (2 dims).  z: (views, cells, dims). */
+static double loss_of(const struct contest *contest, const float *z, int32_t views)
+{
+    const positions *density = contest->density;
+    int32_t cells = (int32_t)positions_cells(density), dims = density->dims;
+    double sum = 0;
+
+    for (int32_t cell = 0; cell < cells; cell++) {
+        double determinant = log_determinant(density, cell) / dims;
+        for (int32_t view = 0; view < views; view++)
+            sum += (double)positions_distance(density, cell,
+                                              z + ((size_t)view * (size_t)cells + (size_t)cell) * (size_t)dims) +
+                   determinant;
+    }
+    return sum / (2.0 * views * cells);
+}
+
+/* Learns from the images with their copies. */
+static dn_status learn(struct contest *contest, const copy_plan *plan, dn_error *error)
+{
+    train_views views = {contest->images, contest->learned, plan, -1, plan->count + 1};
+    positions_options options = positions_default_options();
+
+    options.dims = contest->density->dims;
+    options.views = views.each;
+    TRY(train_maps_project(contest->maps, &views, contest->density, &contest->progress, contest->z, error));
+    return positions_fit_cells(contest->density, &options, contest->z, views.count * views.each, NULL, -1,
+                               contest->maps->workers, error);
+}
+
+/* How likely the images held out are, themselves (copy -1) or as copies. */
+static dn_status judge(struct contest *contest, const copy_plan *plan, int32_t copy, double *loss, dn_error *error)
+{
+    train_views views = {contest->images + contest->learned, contest->held, plan, copy, 1};
+
+    TRY(train_maps_project(contest->maps, &views, contest->density, &contest->progress, contest->z_held, error));
+    *loss = loss_of(contest, contest->z_held, views.count);
+    return DN_OK;
+}
+
+/* Whether images held out are about as likely when they are copied: the density that was learned without copies
+ * judges. */
+static dn_status suits(struct contest *contest, int32_t kind, double base, _Bool *suits, dn_error *error)
+{
+    copy_plan plan = plan_of(contest, kind);
+    double loss;
+
+    TRY(judge(contest, &plan, plan.moved / 2, &loss, error));
+    *suits = loss < base + ABSURD;
+    return DN_OK;
+}
+
+static dn_status run_contest(struct contest *contest, int32_t *kind, dn_error *error)
+{
+    copy_plan plan = plan_of(contest, DN_COPIES_NONE);
+    _Bool competes[DN_COPIES_TURN + 1];
+    double base, loss;
+
+    TRY(learn(contest, &plan, error));
+    TRY(judge(contest, &plan, -1, &base, error));
+    for (int32_t k = DN_COPIES_SMALL; k <= DN_COPIES_TURN; k++)
+        TRY(suits(contest, k, base, &competes[k], error));
+    double best = base - LEAST_GAIN;
+    for (int32_t k = DN_COPIES_SMALL; k <= DN_COPIES_TURN; k++) {
+        if (!competes[k])
+            continue;
+        plan = plan_of(contest, k);
+        TRY(learn(contest, &plan, error));
+        TRY(judge(contest, &plan, -1, &loss, error));
+        if (loss < best) {
+            best = loss;
+            *kind = k;
+        }
+    }
+    return DN_OK;
+}
+
+dn_status choose_copies(train_maps *maps, positions *density, uint64_t seed, int32_t *kind, dn_error *error)
+{
+    int32_t count = maps->images->count, held = count / 4 < HELD ? count / 4 : HELD;
+    int32_t learned = count - held < LEARNED ? count - held : LEARNED;
+    struct contest contest = {.maps = maps,
+                              .density = density,
+                              .seed = seed,
+                              .learned = learned,
+                              .held = held,
+                              .progress = {DN_PHASE_COPIES, 0, 0}};
+    size_t floats = positions_cells(density) * (size_t)density->dims, most = 0, views;
+    rng generator;
+
+    *kind = DN_COPIES_NONE;
+    if (count < LEAST_IMAGES)
+        return DN_OK;
+    for (int32_t k = DN_COPIES_NONE; k <= DN_COPIES_TURN; k++) {
+        copy_plan plan = plan_of(&contest, k);
+        views = (size_t)learned * (size_t)(plan.count + 1);
+        most = views > most ? views : most;
+        contest.progress.total += (int64_t)views + 2 * held;
+    }
+    contest.images = mem_alloc(&maps->allocator, (size_t)count, sizeof *contest.images);
+    contest.z = mem_alloc(&maps->allocator, most, floats * sizeof *contest.z);
+    contest.z_held = mem_alloc(&maps->allocator, (size_t)held, floats * sizeof *contest.z_held);
+    dn_status status = DN_OK;
+    if (!contest.images || !contest.z || !contest.z_held) {
+        status = fail_memory(error, "the choice of copies");
+    } else {
+        rng_seed(&generator, seed, RNG_CONTEST);
+        rng_permutation(&generator, (uint32_t *)contest.images, (uint32_t)count);
+        status = run_contest(&contest, kind, error);
+    }
+    mem_free(&maps->allocator, contest.images);
+    mem_free(&maps->allocator, contest.z);
+    mem_free(&maps->allocator, contest.z_held);
+    return status;
+}

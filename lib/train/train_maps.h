@@ -1,0 +1,62 @@
+/* Feature maps of the training's images and of their copies, for the density at every position: many views at a time, by
+ * all workers. */
+#ifndef DN_TRAIN_TRAIN_MAPS_H
+#define DN_TRAIN_TRAIN_MAPS_H
+
+#include "base/pool.h"
+#include "cnn/maps.h"
+#include "positions/positions.h"
+#include "train/copies.h"
+#include "train/train_images.h"
+#include "train/watch.h"
+
+typedef struct train_maps {
+    dn_allocator allocator;
+    const dn_extractor *extractor; /* borrowed, like the next three */
+    const train_images *images;
+    pool *workers;
+    const train_watch *watch;
+    maps_geometry grid;
+    uint16_t *canvases; /* per worker: (size, size, 3) */
+    float *scratch;     /* per worker: maps, then what position_features needs */
+    size_t canvas_stride, scratch_stride;
+    dn_error *errors; /* (TRAIN_MAPS_BATCH) */
+} train_maps;
+
+/* Views between two looks at the watcher. */
+#define TRAIN_MAPS_BATCH 16
+
+/* On failure there is nothing to release. */
+dn_status train_maps_init(train_maps *maps, const dn_extractor *extractor, const train_images *images, pool *workers,
+                          const train_watch *watch, const dn_allocator *allocator, dn_error *error);
+void train_maps_release(train_maps *maps);
+
+/* Cells of the grid; floats of an image's maps, padded. */
+size_t train_maps_cells(const train_maps *maps);
+size_t train_maps_floats(const train_maps *maps);
+/* A worker's scratch: two parts of train_maps_floats() floats. */
+float *train_maps_worker(const train_maps *maps, int32_t worker);
+
+/* Which views: `each` of every image, the image itself and then its copies, or some copies alone. */
+typedef struct train_views {
+    const int32_t *images; /* (count): numbers of the images; NULL: 0 ... */
+    int32_t count;         /* images */
+    const copy_plan *plan; /* NULL: no copies */
+    int32_t first, each;   /* copies first .. first + each - 1 of each image, -1 being the image itself */
+} train_views;
+
+/* What the watcher is told: `done` views of `total` of a phase before these. */
+typedef struct train_maps_progress {
+    int32_t phase;
+    int64_t done, total;
+} train_maps_progress;
+
+/* Every so many cells of each view, `cells_each`, beginning at another cell in each.
+ * rows: (count * each * cells_each, channels). */
+dn_status train_maps_rows(train_maps *maps, const train_views *views, int32_t cells_each, train_maps_progress *progress,
+                          float *rows, dn_error *error);
+/* The views' maps, projected.  z: (count * each, cells, dims). */
+dn_status train_maps_project(train_maps *maps, const train_views *views, const positions *density,
+                             train_maps_progress *progress, float *z, dn_error *error);
+
+#endif
