@@ -644,7 +644,7 @@ class Score(CommandTest):
             self.assertIsNone(other["log_likelihood"])
         text = self.call("score", path("model.dnm"), path("set/test/spot"), "--decide", "--views", "40", "--fpr", "0.5",
                          code=1).out
-        self.assertRegex(text.splitlines()[0], r"0\.png  index >=[01]\.\d+  score >= +[0-9.]+  p <=0\.5   ANOMALOUS(  \(.+\))?$")
+        self.assertRegex(text.splitlines()[0], r"0\.png  index >=[01]\.\d+  score >= *[0-9.]+  p <=0\.5   ANOMALOUS(  \(.+\))?$")
         lines = self.call("score", path("model.dnm"), path("set/test/spot"), "--decide", "--views", "40", "--fpr",
                           "0.5", "--csv", code=1).out.splitlines()
         self.assertEqual(lines[1].split(",")[-4], "true")
