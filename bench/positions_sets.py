@@ -3,11 +3,14 @@
 image of a real set is touched.
 
 usage: positions_sets.py generated LIBRARY SETS [--train N] [--good N] [--defects N]
+       positions_sets.py small LIBRARY SETS [--train N] [--good N] [--defects N]
        positions_sets.py damaged GOOD SET [--good N] [--defects N] [--group PATTERN]
 
 generated  objects and textures of the generator that backbones are trained with (-Dpretrain=true; LIBRARY is its
            libdiffernet-generator.so), of a seed no training uses, in a fixed pose (turned and moved a little) and a
            free one, with masks
+small      objects of the generator in a fixed pose, 1008 pixels wide, with spots and scratches of 15 pixels: what a
+           picture that is shrunk to the network's input hardly shows
 damaged    good pictures of the folder GOOD: some kept out, some kept out and damaged (tools/pretrain/damage_set.py, and
            patches of other pictures), with masks of what was changed; links to all others to learn from.  --group keeps
            out whole groups: names that agree in what PATTERN's first bracket matches
@@ -56,6 +59,44 @@ def generate(options):
             if mask.any():
                 save(image, folder, "test", generator.kinds[kind], f"{i:03d}.png")
                 save(mask, folder, "ground_truth", generator.kinds[kind], f"{i:03d}_mask.png")
+
+
+SMALL_SIZE, SMALL_DEFECT = 1008, 15  # pixels
+SMALL = ["circuit board", "gear", "connector"]
+
+
+def small_defect(image, number, rng):
+    """A spot or a scratch, lighter or darker than what is there, on the part: a picture and its mask."""
+    part = np.abs(image.astype(float) - image[2, 2].astype(float)).max(2) > 24
+    y, x = rng.choice(np.argwhere(part))
+    v, u = np.mgrid[:image.shape[0], :image.shape[1]].astype(float)
+    angle = rng.uniform(0, np.pi)
+    along = (u - x) * np.cos(angle) + (v - y) * np.sin(angle)
+    across = (v - y) * np.cos(angle) - (u - x) * np.sin(angle)
+    width = SMALL_DEFECT / 2 if number % 2 else SMALL_DEFECT / 8
+    inside = np.clip(1.5 - np.hypot(along / (SMALL_DEFECT / 2), across / width), 0, 0.5) * 2
+    change = inside * rng.choice((-1, 1)) * rng.uniform(45, 70)
+    new = np.clip(np.round(image + change[..., None]), 0, 255).astype(np.uint8)
+    return new, 255 * (inside > 0.5).astype(np.uint8)
+
+
+def small(options):
+    generator = Generator(options.library, SEED)
+    rng = np.random.default_rng(SEED)
+    for family in SMALL:
+        number = generator.classes_of([family], 1)[0]
+        folder = os.path.join(options.sets, family.replace(" ", "_"))
+        count = options.train + options.good + options.defects
+        for i in range(count):
+            image = generator(SMALL_SIZE, np.full(1, number), np.full(1, i), np.zeros(1, int), FIXED, LOOK, DEGRADE,
+                              ZOOM).images[0]
+            if i >= options.train + options.good:
+                kind = "spot" if i % 2 else "scratch"
+                image, mask = small_defect(image, i, rng)
+                save(mask, folder, "ground_truth", kind, f"{i:03d}_mask.png")
+                save(image, folder, "test", kind, f"{i:03d}.png")
+            else:
+                save(image, folder, "train" if i < options.train else "test", "good", f"{i:03d}.png")
 
 
 def pasted(image, site, rng, other):
@@ -117,6 +158,11 @@ def main():
     command.add_argument("sets")
     command.add_argument("--train", type=int, default=100)
     command.set_defaults(run=generate, good=30, defects=40)
+    command = commands.add_parser("small")
+    command.add_argument("library")
+    command.add_argument("sets")
+    command.add_argument("--train", type=int, default=40)
+    command.set_defaults(run=small, good=30, defects=40)
     command = commands.add_parser("damaged")
     command.add_argument("folder", metavar="GOOD")
     command.add_argument("set")

@@ -516,6 +516,9 @@ typedef struct dn_model_info {
     int32_t calibration;    /* DN_CALIBRATION_SPLIT or DN_CALIBRATION_CROSS: how the scores of good images came about; 0:
                                there are none, or it is not known */
     int32_t folds;          /* of cross-fitting, else 0 */
+    int32_t tile_columns, tile_rows; /* tiles that the positions' density cuts an image into; 1, 1: the whole is one */
+    int32_t fit;            /* DN_FIT_... */
+    int32_t reserved2;
 } dn_model_info;
 DN_API void dn_model_info_init_size(dn_model_info *info, size_t size);
 #define dn_model_info_init(info) dn_model_info_init_size((info), sizeof *(info))
@@ -785,6 +788,12 @@ typedef struct dn_trainer dn_trainer;
                                noise, the map from the gradient */
 #define DN_PRESET_FAST    2 /* the density at every position alone: trained in seconds, verdict and map from one pass */
 
+/* How an image of another aspect is brought to the network's input, or to the tiles. */
+#define DN_FIT_STRETCH   0 /* stretched to cover it */
+#define DN_FIT_LETTERBOX 1 /* as large as it can be in its own aspect, in the middle; the rest is filled with the
+                              backbone's mean colour, and counts in neither score nor map of the positions.  For images
+                              of one aspect: what is free in some of them is not learned well */
+
 /* Where scores of good images come from that were not learned from (docs/numerics.md, "What calibrates it").  It is the
  * flow that this is about: the density at every position, which is learned in seconds, is always cross-fitted. */
 #define DN_CALIBRATION_AUTO  0 /* DN_CALIBRATION_CROSS where the share `holdout` of the images could not promise a
@@ -859,6 +868,14 @@ typedef struct dn_train_options {
                                 DN_CALIBRATION_AUTO */
     int32_t folds;           /* of cross-fitting: 2 .. 100, at most as many as there are images; 0 (default): 5 for the
                                 flow, 10 for the positions */
+    int32_t tile_columns, tile_rows; /* how many tiles the density at every position cuts an image into, each as large
+                                as the network's input, overlapping by a fifth: for images much larger than that, whose
+                                defects would vanish when they are shrunk to it, and for images that are far from square.
+                                1 .. 32, 32 in all; default 1, 1: the whole image is one; 0, 0: as many as the size of
+                                the first image added asks for, 6 at most.  With several tiles `copies` can only be
+                                DN_COPIES_NONE, which is then what DN_COPIES_AUTO means */
+    int32_t fit;             /* DN_FIT_..., default DN_FIT_STRETCH */
+    int32_t reserved2;
 } dn_train_options;
 DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
 #define dn_train_options_init(options) dn_train_options_init_size((options), sizeof *(options))

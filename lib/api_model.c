@@ -140,6 +140,9 @@ dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
     own.seen_images = (int32_t)model->seen.images;
     memcpy(own.seen_low, model->seen.low, sizeof own.seen_low);
     memcpy(own.seen_high, model->seen.high, sizeof own.seen_high);
+    own.tile_columns = model->plan.columns;
+    own.tile_rows = model->plan.rows;
+    own.fit = model->plan.whole.fit;
     memcpy(own.preset, facts->preset, sizeof own.preset);
     memcpy(own.backbone, extractor->name, sizeof own.backbone);
     memcpy(own.library, facts->library, sizeof own.library);

@@ -850,6 +850,26 @@ class Fast(CommandTest):
                      says=["'quick' is not known", "fast"])
         self.assertEqual(sorted(os.listdir(self.folder)), ["m.dnm"])
 
+    def test_tiles_and_letterbox(self):
+        def shape(*more):
+            self.again(self.at("m.dnm"), *more)
+            told = json.loads(self.call("info", self.at("m.dnm"), "--json").out)
+            return told["tile_columns"], told["tile_rows"], told["fit"], told["map_rows"], told["map_columns"]
+        self.assertEqual(shape("--tiles", "1", "--fit", "stretch"), (1, 1, "stretch", 13, 13))
+        self.assertEqual(read(self.at("m.dnm")), read(path("fast.dnm")))
+        self.assertEqual(shape("--tiles", "auto")[:2], (1, 1))  # images smaller than the input
+        self.assertEqual(shape("--tiles", "2x1", "--fit", "letterbox"), (2, 1, "letterbox", 13, 24))
+        said = self.call("info", self.at("m.dnm")).out
+        self.assertIn("2 x 1 of an image", said)
+        self.assertIn("letterbox", said)
+        scores = told(self.call("score", self.at("m.dnm"), path("parts/test/good/000.png"), "--json", code=(0, 1)).out)
+        self.assertGreater(scores[0]["local_score"], 0)
+        self.call("localize", self.at("m.dnm"), path("parts/test/good/000.png"), "-o", self.at("maps"), code=(0, 1))
+        for tiles in ("0x1", "3", "2x", "2x1x1", "x", "-1x2", "2 x 2", "axb", ""):
+            self.refused("train", path("parts"), "-o", self.at("no.dnm"), "--tiles", tiles, says=["--tiles", tiles])
+        self.refused("train", path("parts"), "-o", self.at("no.dnm"), "--tiles", "9x9", says=["9 x 9 tiles"])
+        self.refused("train", path("parts"), "-o", self.at("no.dnm"), "--fit", "crop", says=["'crop' is not known"])
+
     def test_score(self):
         good, bad = path("parts/test/good/000.png"), path("parts/test/missing_hole/000.png")
         result = self.call("score", path("fast.dnm"), good, bad, "--json", code=(0, 1))

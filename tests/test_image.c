@@ -240,9 +240,10 @@ START_TEST(canvas_without_memory)
     }
     failing_memory memory = {.fail_at = 1};
     mem_scratch scratch = {.allocator = failing_allocator(&memory)};
-    ck_status(map_resize(map, 64, target, 30, 50, &scratch, NULL), DN_E_MEMORY);
+    ck_status(map_resize(map, 64, &(canvas_place){0, 0, 64, 64}, target, 30, 50, &scratch, NULL), DN_E_MEMORY);
     ck_assert_int_eq(memory.live, 0);
-    ck_ok(map_resize(map, 64, target, 30, 50, &scratch, NULL)); /* the scratch can be used again */
+    ck_ok(map_resize(map, 64, &(canvas_place){0, 0, 64, 64}, target, 30, 50, &scratch,
+                     NULL)); /* the scratch can be used again */
     mem_release(&scratch);
     ck_assert_int_eq(memory.live, 0);
 }
@@ -510,7 +511,7 @@ START_TEST(map_resize_equals_pil)
     snprintf(name, sizeof name, "map.%dx%d", height, width);
     float *source = golden_floats(golden, "map.source", NULL), *expected = golden_floats(golden, name, NULL);
     float *target = malloc((size_t)(height * width) * sizeof *target);
-    ck_ok(map_resize(source, 32, target, height, width, &scratch, &error));
+    ck_ok(map_resize(source, 32, &(canvas_place){0, 0, 32, 32}, target, height, width, &scratch, &error));
     ck_assert_double_le(max_abs_difference(target, expected, (size_t)(height * width)), 1e-6);
     mem_release(&scratch);
     free(target);

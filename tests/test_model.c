@@ -399,7 +399,7 @@ START_TEST(changed_header)
         {"\"differnet.kind\":\"model\"", "\"differnet.kind\":\"medal\"", DN_E_KIND, "is not a model"},
         {"\"differnet.kind\":\"model\"", "\"differnet.kind\":\"flow\" ", DN_E_KIND, "is a flow, not a model"},
         {"\"differnet.kind\"", "\"differnet.kine\"", DN_E_KIND, "not a model; train one with: differnet train"},
-        {"\"differnet.format\":\"2\"", "\"differnet.format\":\"3\"", DN_E_VERSION, "newer version"},
+        {"\"differnet.format\":\"2\"", "\"differnet.format\":\"4\"", DN_E_VERSION, "newer version"},
         {"\"differnet.format\":\"2\"", "\"differnet.format\":\"x\"", DN_E_FORMAT, "differnet.format"},
         {"\"differnet.format\":\"2\"", "\"differnet.format\":\"0\"", DN_E_FORMAT, "differnet.format"},
         {"\"differnet.format\":\"2\"", "\"differnet.format\":\"\" ", DN_E_FORMAT, "differnet.format"},
@@ -626,12 +626,17 @@ END_TEST
 #define DIMS 3
 
 /* make_model's with a density at every position of numbers made up, too. */
-static dn_model *make_positions(void)
+static dn_model *make_shaped(int32_t tile_columns, int32_t tile_rows, int32_t fit)
 {
     dn_allocator allocator = mem_allocator(NULL);
     dn_model *model = make_model();
-    maps_geometry maps = maps_of(model->extractor);
     positions *density;
+
+    model->plan = tile_plan_of(model->extractor, tile_columns, tile_rows, fit);
+    model->facts.tile_columns = tile_columns;
+    model->facts.tile_rows = tile_rows;
+    model->facts.fit = fit;
+    maps_geometry maps = model->plan.grid;
 
     ck_ok(positions_allocate(maps.rows, maps.columns, maps.channels, DIMS, 1, &allocator, &density, NULL));
     for (int i = 0; i < maps.channels; i++)
@@ -653,6 +658,11 @@ static dn_model *make_positions(void)
     model->facts.copies = DN_COPIES_MIRROR;
     ck_ok(model_seal(model, NULL));
     return model;
+}
+
+static dn_model *make_positions(void)
+{
+    return make_shaped(1, 1, DN_FIT_STRETCH);
 }
 
 START_TEST(round_trip_of_positions)
@@ -719,6 +729,67 @@ START_TEST(changed_header_of_positions)
         replace_text(blob->data, blob->size, cases[i].from, cases[i].to);
         sign_file(blob->data, blob->size);
         check_refused(blob->data, blob->size, _i, cases[i].status, cases[i].part);
+        blob_free(blob);
+    }
+    model_unref(model);
+}
+END_TEST
+
+/* Tiles, and images in their own aspect: told in a file of the next format, which older readers refuse. */
+START_TEST(round_trip_of_shapes)
+{
+    static const int32_t shapes[][3] = {
+        {1, 1, DN_FIT_STRETCH}, {2, 1, DN_FIT_STRETCH}, {1, 3, DN_FIT_LETTERBOX}, {1, 1, DN_FIT_LETTERBOX}};
+    const char *path = path_join(test_folder(), "part.dnm");
+    uint32_t ids[4];
+
+    for (int i = 0; i < 4; i++) {
+        dn_model *model = make_shaped(shapes[i][0], shapes[i][1], shapes[i][2]);
+        dn_score score = score_of(model);
+        ck_ok(model_save(model, path, DN_STORAGE_F32, NULL));
+        dn_model *again = open_model(path);
+        dn_score other = score_of(again);
+        size_t size;
+        char *bytes = (char *)read_file(path, &size);
+        ck_assert_int_eq(strstr(bytes + 8, i ? "\"differnet.format\":\"3\"" : "\"differnet.format\":\"2\"") != NULL, 1);
+        ck_assert_int_eq(strstr(bytes + 8, "differnet.shape") != NULL, i > 0);
+        free(bytes);
+        ck_assert_mem_eq(&score, &other, sizeof score);
+        ck_assert_mem_eq(&again->facts, &model->facts, sizeof model->facts);
+        ck_assert_mem_eq(&again->plan, &model->plan, sizeof model->plan);
+        ck_assert_uint_eq(again->id, model->id);
+        ids[i] = model->id;
+        for (int j = 0; j < i; j++)
+            ck_assert_uint_ne(ids[j], ids[i]);
+        model_unref(again);
+        model_unref(model);
+    }
+}
+END_TEST
+
+START_TEST(changed_shape)
+{
+    static const struct {
+        const char *from, *to, *part;
+    } cases[] = {
+        {"tile_columns\\\":2", "tile_columns\\\":0", "out of range"},
+        {"tile_columns\\\":2", "tile_columns\\\":1", "does not fit maps"},
+        {"tile_columns\\\":2", "tile_columns\\\":9", "does not fit maps"},
+        {"tile_rows\\\":1", "tile_rows\\\":x", "no JSON object"},
+        {"tile_rows\\\":1", "tile_raws\\\":1", "out of range"},
+        {"letterbox\\\"", "letterbux\\\"", "unknown"},
+        {"\"differnet.shape\"", "\"differnet.shope\"", "does not fit maps"},
+        {"{\\\"tile_columns", "[\\\"tile_columns", "no JSON object"},
+        {"tile_columns\\\":2,\\\"tile_rows", "tile_rows\\\":2,   \\\"tile_rows", "no JSON object"},
+    };
+    dn_model *model = make_shaped(2, 1, DN_FIT_LETTERBOX);
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dn_blob *blob;
+        ck_ok(model_save_memory(model, DN_STORAGE_F32, &blob, NULL));
+        replace_text(blob->data, blob->size, cases[i].from, cases[i].to);
+        sign_file(blob->data, blob->size);
+        check_refused(blob->data, blob->size, _i, DN_E_FORMAT, cases[i].part);
         blob_free(blob);
     }
     model_unref(model);
@@ -1190,6 +1261,8 @@ static Suite *make_suite(void)
     tcase_add_test(tests, impossible_numbers);
     tcase_add_test(tests, round_trip_of_positions);
     tcase_add_loop_test(tests, changed_header_of_positions, 0, 2);
+    tcase_add_test(tests, round_trip_of_shapes);
+    tcase_add_loop_test(tests, changed_shape, 0, 2);
     tcase_add_test(tests, positions_twice);
     tcase_add_test(tests, positions_of_other_shapes);
     tcase_add_test(tests, impossible_numbers_of_positions);

@@ -189,19 +189,19 @@ START_TEST(smoothed_levels)
 
     for (int i = 0; i < 100; i++)
         map[i] = 3;
-    position_level level = position_smooth(map, 10, 10, scratch);
+    position_level level = position_smooth(map, 10, 10, NULL, scratch);
     ck_assert_double_eq_tol(level.top, 3, 1e-6);
     ck_assert_double_eq_tol(level.median, 3, 1e-6);
     memset(map, 0, sizeof map);
     map[55] = 100;
-    level = position_smooth(map, 10, 10, scratch);
+    level = position_smooth(map, 10, 10, NULL, scratch);
     ck_assert_double_eq(level.median, 0);
     /* The two highest of 100 cells: the middle one, (1 / sum over k of exp(-k^2 / 0.72))^2, and one beside it. */
     double sum = 1 + 2 * exp(-1 / 0.72) + 2 * exp(-4 / 0.72);
     ck_assert_double_eq_tol(level.top, 100 / sum / sum * (1 + exp(-1 / 0.72)) / 2, 1e-3);
     ck_assert_double_eq_tol(map[55], 100 / sum / sum, 1e-3);
     map[3] = NAN;
-    level = position_smooth(map, 10, 10, scratch);
+    level = position_smooth(map, 10, 10, NULL, scratch);
     ck_assert(isnan(level.top) && isnan(level.median));
 }
 END_TEST
@@ -273,7 +273,8 @@ START_TEST(to_the_image)
         .rows = 3, .columns = 2, .channels = 1, .stride_y = 10, .stride_x = 20, .offset_y = 10, .offset_x = 5};
     float image[80 * 20];
 
-    position_to_image(map, &maps, 40, 2, image, 80, 20); /* half a pixel of the view high, two wide */
+    position_to_image(map, &maps, NULL, &(canvas_place){0, 0, 40, 40}, 2, image, 80,
+                      20); /* half a pixel of the view high, two wide */
     for (int y = 0; y < 80; y++)
         for (int x = 0; x < 20; x++) {
             double row = fmin(fmax(((y + 0.5) / 2 - 10) / 10, 0), 2);
@@ -287,7 +288,7 @@ START_TEST(to_the_image)
     ck_assert_float_eq(image[0], 2); /* beyond the outermost cells nothing changes */
     ck_assert_float_eq(image[80 * 20 - 1], 22);
     const maps_geometry single = {.rows = 1, .columns = 1, .channels = 1, .stride_y = 16, .stride_x = 16};
-    position_to_image(map, &single, 40, 3, image, 4, 4);
+    position_to_image(map, &single, NULL, &(canvas_place){0, 0, 40, 40}, 3, image, 4, 4);
     for (int i = 0; i < 16; i++)
         ck_assert_float_eq(image[i], 3);
 }

@@ -29,6 +29,11 @@ static const char *angles_name(int32_t angles)
     return angles == DN_ANGLES_GRID ? "grid" : "stratified";
 }
 
+static const char *fit_name(int32_t fit)
+{
+    return fit == DN_FIT_LETTERBOX ? "letterbox" : "stretch";
+}
+
 static int64_t file_bytes(const char *path)
 {
     struct stat status;
@@ -119,6 +124,9 @@ static void write_model_json(const char *path, const dn_model *model)
     emit_integer(&json, "map_channels", info.map_channels);
     emit_integer(&json, "position_dims", info.position_dims);
     emit_text(&json, "copies", copies_name(info.copies));
+    emit_integer(&json, "tile_columns", info.tile_columns);
+    emit_integer(&json, "tile_rows", info.tile_rows);
+    emit_text(&json, "fit", fit_name(info.fit));
     emit_real(&json, "positions_scale", info.positions_scale > 0 ? info.positions_scale : NAN);
     write_notes_json(&json, model);
     emit_integer(&json, "holdout_images", info.holdout_images);
@@ -188,6 +196,10 @@ static void print_model(const char *path, const dn_model *model)
     if (info.positions)
         printf("positions      %d x %d cells, %d channels, %d dimensions, moved copies: %s\n", info.map_rows,
                info.map_columns, info.map_channels, info.position_dims, copies_name(info.copies));
+    if (info.tile_columns * info.tile_rows > 1)
+        printf("tiles          %d x %d of an image, overlapping\n", info.tile_columns, info.tile_rows);
+    if (info.fit != DN_FIT_STRETCH)
+        printf("fit            %s: images keep their aspect\n", fit_name(info.fit));
     if (info.flow)
         printf("flow           %d blocks, hidden width %d, clamp %g\n", info.blocks, info.hidden, info.clamp);
     printf("parameters     %" PRId64 "\n", info.parameters);

@@ -337,7 +337,7 @@ static void announce_checkpoint(const train_job *job)
 
 /* What was given on the command line; NOT_GIVEN or NULL: the preset's or the library's default holds. */
 typedef struct train_given {
-    const char *preset, *calibration, *copies;
+    const char *preset, *calibration, *copies, *tiles, *fit;
     int32_t epochs, hidden, views;
     bool resume;
 } train_given;
@@ -382,6 +382,35 @@ static int32_t find_name(const char *option, const char *const *names, const cha
     return -1;
 }
 
+/* "auto", "1", "3x2". */
+static bool read_tiles(const char *text, dn_train_options *training)
+{
+    int columns = 0, rows = 0, length = 0;
+
+    if (!text)
+        return true;
+    if (strcmp(text, "auto") != 0 && strcmp(text, "1") != 0 &&
+        (sscanf(text, "%2dx%2d%n", &columns, &rows, &length) != 2 || text[length] || columns < 1 || rows < 1)) {
+        complain("--tiles: '%s' is not auto, 1 or COLUMNSxROWS, for instance 3x2", text);
+        return false;
+    }
+    training->tile_columns = strcmp(text, "1") == 0 ? 1 : columns;
+    training->tile_rows = strcmp(text, "1") == 0 ? 1 : rows;
+    return true;
+}
+
+static bool read_fit(const char *text, dn_train_options *training)
+{
+    if (!text || strcmp(text, "stretch") == 0)
+        return true;
+    if (strcmp(text, "letterbox") != 0) {
+        complain("--fit: '%s' is not known; there are stretch and letterbox", text);
+        return false;
+    }
+    training->fit = DN_FIT_LETTERBOX;
+    return true;
+}
+
 static bool apply_options(train_job *job, const train_given *given)
 {
     static const char *const presets[] = {
@@ -408,6 +437,8 @@ static bool apply_options(train_job *job, const train_given *given)
         job->training.hidden = given->hidden;
     if (given->views != NOT_GIVEN)
         job->training.views = given->views;
+    if (!read_tiles(given->tiles, &job->training) || !read_fit(given->fit, &job->training))
+        return false;
     job->training.resume = given->resume;
     job->checkpoint = need_text("%s.ckpt", job->output);
     job->bank = need_text("%s.ckpt.bank", job->output);
@@ -488,6 +519,10 @@ static int run_train(const command_verb *verb, int argc, char **argv)
          "turn (any angle); default: auto, what makes images\nthat were kept out likeliest"},
         {"input-size", 0, OPTION_INTEGER, &job.extracting.input_size, 0, 0, "PIXELS",
          "side of a view, a multiple of 32; default {}"},
+        {"tiles", 0, OPTION_TEXT, &given.tiles, 0, 0, "TILES",
+         "what the density at every position cuts an image\ninto, each as large as the input: COLUMNSxROWS, for\n"
+         "instance 3x2; auto: as the first image's size\nasks for, 6 at most; default 1: the whole image"},
+        {"fit", 0, OPTION_TEXT, &given.fit, 0, 0, "HOW", "stretch (default), or letterbox: images keep their\naspect"},
         {"scales", 0, OPTION_INTEGER, &job.extracting.scales, 0, 0, "N", "sizes each view is seen at; default {}"},
         {"hidden", 0, OPTION_INTEGER, &given.hidden, 0, 0, "N", "width of the flow's nets; default: the preset's"},
         {"note", 0, OPTION_TEXTS, &job.notes, 0, 0, "KEY=VALUE",

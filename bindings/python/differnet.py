@@ -123,7 +123,7 @@ _ModelInfo = _struct("dn_model_info", (_u32, "struct_size id"),
                      (ctypes.c_char * 64, "backbone"), (ctypes.c_char * 16, "library preset"),
                      (_double, "positions_scale"),
                      (_i32, "flow positions map_rows map_columns map_channels position_dims seen_images copies"),
-                     (_double * 9, "seen_low seen_high"), (_i32, "calibration folds"))
+                     (_double * 9, "seen_low seen_high"), (_i32, "calibration folds tile_columns tile_rows fit reserved2"))
 _ScorerOptions = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
                          (_double, "false_alarm_rate"), (_pointer, "allocator runner"),
                          (_i64, "max_pixels max_bytes max_memory"))
@@ -145,7 +145,7 @@ _TrainOptions = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "epoch
                         (_i32, "views angles heatmap_images threads"), (_text, "checkpoint"),
                         (_i32, "checkpoint_epochs resume"), (_pointer, "allocator runner"),
                         (_i32, "preset flow positions position_dims light copies"),
-                        (_i64, "max_pixels max_bytes max_memory"), (_i32, "calibration folds"))
+                        (_i64, "max_pixels max_bytes max_memory"), (_i32, "calibration folds tile_columns tile_rows fit reserved2"))
 _PRESET_FIELDS = ("epochs", "hidden", "epoch_steps", "schedule", "learning_rate", "feature_noise", "views", "preset",
                   "flow", "positions")
 _Progress = _struct("dn_progress", (_u32, "struct_size"), (_i32, "phase"), (_i64, "done total"), (_double, "loss"))

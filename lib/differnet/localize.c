@@ -8,6 +8,7 @@
 #include "base/product.h"
 #include "base/status.h"
 #include "differnet/gradient_map.h"
+#include "differnet/inside.h"
 #include "differnet/position_map.h"
 #include "differnet/regions.h"
 #include "image/canvas.h"
@@ -18,11 +19,12 @@ struct dn_localizer {
     dn_model *model;        /* reference */
     pool *workers;          /* own */
     int32_t method;         /* DN_MAP_POSITIONS or DN_MAP_GRADIENT: what follows is there for one of them */
-    uint16_t *canvas;       /* (size, size, 3) */
+    uint16_t *canvas;       /* of the model's plan: (size, size, 3) for the gradient, (height, width, 3) of all tiles */
     mem_scratch resampling; /* between the image's size and the network's */
     gradient_map gradient;
-    float *cells;   /* (rows, columns) */
-    float *scratch; /* of the positions' map */
+    float *cells;    /* (rows, columns) */
+    uint8_t *inside; /* (rows, columns): cells that count */
+    float *scratch;  /* of the positions' map */
     dn_error error;
     atomic_int in_use; /* 1: a call is in progress */
 };
@@ -88,16 +90,19 @@ static dn_status allocate(dn_localizer *self, const dn_localizer_options *option
     const dn_model *model = self->model;
 
     TRY(choose_method(self, options->method, error));
-    self->canvas = mem_alloc(allocator, view_floats(model->extractor->input_size), sizeof *self->canvas);
+    size_t samples = self->method == DN_MAP_GRADIENT ? view_floats(model->extractor->input_size)
+                                                     : tile_canvas_samples(&model->plan);
+    self->canvas = mem_alloc(allocator, samples, sizeof *self->canvas);
     if (!self->canvas)
         return fail_memory(error, "the localizer");
     TRY(pool_create_on(options->runner, allocator, options->threads, &self->workers, error));
     if (self->method == DN_MAP_GRADIENT)
         return gradient_map_init(&self->gradient, model, options, allocator, self->workers, error);
-    size_t floats = position_map_scratch(model->extractor, model->positions, options->threads);
+    size_t floats = position_map_scratch(model->extractor, &model->plan, model->positions, options->threads);
     self->cells = mem_alloc(allocator, positions_cells(model->positions), sizeof *self->cells);
+    self->inside = mem_alloc(allocator, positions_cells(model->positions), sizeof *self->inside);
     self->scratch = floats ? mem_alloc(allocator, floats, sizeof *self->scratch) : NULL;
-    return self->cells && self->scratch ? DN_OK : fail_memory(error, "the localizer");
+    return self->cells && self->inside && self->scratch ? DN_OK : fail_memory(error, "the localizer");
 }
 
 dn_status localizer_create(dn_model *model, const dn_localizer_options *options, dn_localizer **out, dn_error *error)
@@ -129,6 +134,7 @@ void localizer_free(dn_localizer *self)
     gradient_map_release(&self->gradient);
     mem_free(&allocator, self->canvas);
     mem_free(&allocator, self->cells);
+    mem_free(&allocator, self->inside);
     mem_free(&allocator, self->scratch);
     mem_release(&self->resampling);
     model_unref(self->model);
@@ -141,7 +147,7 @@ dn_status localizer_raw_map(dn_localizer *self, const dn_pixels *image, const fl
 {
     *map = NULL;
     TRY(product_ready(pool_threads(self->workers), error));
-    TRY(canvas_refill(image, self->model->extractor->input_size, self->canvas, &self->resampling, error));
+    TRY(canvas_refill(image, &self->model->plan.whole, self->canvas, &self->resampling, error));
     return gradient_map_run(&self->gradient, self->canvas, map, error);
 }
 
@@ -159,7 +165,8 @@ static dn_status map_gradient(dn_localizer *self, const dn_pixels *image, float 
     const float *raw;
 
     TRY(localizer_raw_map(self, image, &raw, error));
-    TRY(map_resize(raw, self->model->extractor->input_size, map, image->height, image->width, &self->resampling,
+    canvas_place place = canvas_place_of(&self->model->plan.whole, image->width, image->height);
+    TRY(map_resize(raw, self->model->extractor->input_size, &place, map, image->height, image->width, &self->resampling,
                    error));
     for (size_t i = 0; scale > 0 && i < (size_t)image->height * (size_t)image->width; i++) {
         map[i] = (float)(map[i] / scale);
@@ -173,12 +180,16 @@ static dn_status map_gradient(dn_localizer *self, const dn_pixels *image, float 
 static dn_status map_positions(dn_localizer *self, const dn_pixels *image, float *map, dn_error *error)
 {
     const dn_model *model = self->model;
+    _Bool partly;
 
     TRY(product_ready(pool_threads(self->workers), error));
-    TRY(canvas_refill(image, model->extractor->input_size, self->canvas, &self->resampling, error));
-    position_map(model->extractor, model->positions, self->canvas, self->cells, self->scratch, self->workers);
+    TRY(canvas_refill(image, &model->plan.canvas, self->canvas, &self->resampling, error));
+    TRY(inside_find(&model->plan, image->width, image->height, self->inside, &partly, error));
+    const uint8_t *inside = partly ? self->inside : NULL;
+    position_map(model->extractor, &model->plan, model->positions, self->canvas, inside, self->cells, self->scratch,
+                 self->workers);
     TRY(pool_check(self->workers, error));
-    return position_image_map(model, self->cells, map, image->height, image->width, error);
+    return position_image_map(model, self->cells, inside, map, image->height, image->width, error);
 }
 
 dn_status localizer_map(dn_localizer *self, const dn_pixels *image, float *map, dn_error *error)

@@ -7,13 +7,16 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "cnn/maps.h"
 #include "differnet/position_map.h"
 
 dn_status model_create(dn_extractor *extractor, const model_facts *facts, const dn_allocator *allocator, dn_model **out,
                        dn_error *error)
 {
+    int32_t columns = facts->tile_columns > 0 ? facts->tile_columns : 1;
+    int32_t rows = facts->tile_rows > 0 ? facts->tile_rows : 1;
+
     *out = NULL;
+    TRY(tile_plan_check(extractor, columns, rows, error));
     dn_model *model = mem_zalloc(allocator, 1, sizeof *model);
     if (!model)
         return fail_memory(error, "the model");
@@ -21,6 +24,9 @@ dn_status model_create(dn_extractor *extractor, const model_facts *facts, const 
     model->allocator = *allocator;
     model->extractor = extractor_ref(extractor);
     model->facts = *facts;
+    model->facts.tile_columns = columns;
+    model->facts.tile_rows = rows;
+    model->plan = tile_plan_of(extractor, columns, rows, facts->fit);
     model_set_heatmap_scale(model, facts->heatmap_scale);
     model->storage = DN_STORAGE_F32;
     *out = model;
@@ -63,7 +69,7 @@ dn_status model_create_with_flow(dn_extractor *extractor, dn_flow *flow, const f
 
 dn_status model_set_positions(dn_model *model, positions *density, dn_error *error)
 {
-    maps_geometry maps = maps_of(model->extractor);
+    const maps_geometry maps = model->plan.grid;
 
     if (density->rows != maps.rows || density->columns != maps.columns || density->channels != maps.channels)
         return fail(error, DN_E_ARGUMENT,
@@ -72,6 +78,11 @@ dn_status model_set_positions(dn_model *model, positions *density, dn_error *err
                     density->rows, density->columns, density->channels, maps.rows, maps.columns, maps.channels);
     model->positions = positions_ref(density);
     return DN_OK;
+}
+
+_Bool model_is_plain(const dn_model *model)
+{
+    return tiles_one(&model->plan) && model->plan.whole.fit == DN_FIT_STRETCH;
 }
 
 _Bool model_has(const dn_model *model, int density)
@@ -168,8 +179,13 @@ uint32_t model_id(const dn_model *model, uint32_t tensors)
         density ? (uint64_t)density->rows : 0,
         density ? (uint64_t)density->columns : 0,
         density ? (uint64_t)density->dims : 0,
+        /* Only where the image is not simply stretched to one square. */
+        (uint64_t)model->plan.columns,
+        (uint64_t)model->plan.rows,
+        (uint64_t)model->plan.whole.fit,
     };
-    return libdeflate_crc32(0, settings, sizeof settings);
+    size_t plain = sizeof settings - 3 * sizeof *settings;
+    return libdeflate_crc32(0, settings, model_is_plain(model) ? plain : sizeof settings);
 }
 
 dn_status model_seal(dn_model *model, dn_error *error)

@@ -9,10 +9,12 @@
 #include "differnet/density.h"
 #include "differnet/model_notes.h"
 #include "differnet/seen.h"
+#include "differnet/tiles.h"
 #include "flow/flow.h"
 #include "positions/positions.h"
 
-#define MODEL_FORMAT 2              /* version of the file format that is written, and the highest that is read */
+#define MODEL_FORMAT 3              /* highest version of the file format that is read */
+#define MODEL_FORMAT_PLAIN 2        /* that is written where images are simply stretched to one square */
 #define MODEL_MAX_HOLDOUT (1 << 24) /* scores of held-out images */
 #define MODEL_MAX_VIEWS 1024
 
@@ -31,8 +33,9 @@ typedef struct model_facts {
     part_standard standards[PARTS];
     double whole_share;         /* of the map's level that its highest values rise with (position_scores) */
     int32_t calibration, folds; /* DN_CALIBRATION_...: where the scores of good images come from; 0: not known */
-    char preset[16];            /* "" in files of format 1 */
-    int32_t copies;             /* DN_COPIES_... that the positions learned, too; DN_COPIES_AUTO: not known */
+    int32_t tile_columns, tile_rows, fit; /* how images are laid before the network; 0, 0: one tile */
+    char preset[16];                      /* "" in files of format 1 */
+    int32_t copies;                       /* DN_COPIES_... that the positions learned, too; DN_COPIES_AUTO: not known */
     char library[16];
 } model_facts;
 
@@ -43,6 +46,7 @@ struct dn_model {
     dn_flow *flow;           /* NULL: no such density */
     float *mean, *deviation; /* (feature_dim); 0 and 1 if not standardised; NULL without a flow */
     positions *positions;    /* NULL: no such density */
+    tile_plan plan;          /* of the facts */
     double *holdout_scores;  /* (holdout_count), ascending: of the model's own number of views */
     int32_t holdout_count;
     calibration *calibration; /* what they come from, (holdout_count) rows; NULL: not known (files of old) */
@@ -65,6 +69,8 @@ dn_status model_create_with_flow(dn_extractor *extractor, dn_flow *flow, const f
                                  dn_error *error);
 /* Gives it the density at every position: takes a reference.  DN_E_ARGUMENT if it does not fit the extractor's maps. */
 dn_status model_set_positions(dn_model *model, positions *density, dn_error *error);
+/* Whether images are simply stretched to one square. */
+_Bool model_is_plain(const dn_model *model);
 /* Whether it has a density (enum density). */
 _Bool model_has(const dn_model *model, int density);
 /* Replaces the held-out scores (sorted here; DN_E_NUMERIC if one is negative or not finite) or the heat map's scale of

@@ -7,12 +7,12 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "cnn/maps.h"
 #include "differnet/model.h"
 #include "format/json.h"
 
 const char *const model_copies_names[DN_COPIES_TURN + 1] = {
     [DN_COPIES_NONE] = "none", [DN_COPIES_SMALL] = "small", [DN_COPIES_MIRROR] = "mirror", [DN_COPIES_TURN] = "turn"};
+static const char *const fit_names[] = {[DN_FIT_STRETCH] = "stretch", [DN_FIT_LETTERBOX] = "letterbox"};
 
 /* ---- writing ---- */
 
@@ -43,6 +43,19 @@ static void add_facts(const dn_model *model, int32_t storage, st_writer *writer)
     json_put_integer(json, "folds", facts->folds);
     json_close(json, "}");
     st_writer_json_end(writer, "differnet.facts");
+}
+
+/* How images are laid before the network. */
+static void add_shape(const dn_model *model, st_writer *writer)
+{
+    json_writer *json = st_writer_json(writer);
+
+    json_open(json, NULL, "{");
+    json_put_integer(json, "tile_columns", model->plan.columns);
+    json_put_integer(json, "tile_rows", model->plan.rows);
+    json_put_text(json, "fit", fit_names[model->plan.whole.fit]);
+    json_close(json, "}");
+    st_writer_json_end(writer, "differnet.shape");
 }
 
 /* ---- writing: the densities ---- */
@@ -102,7 +115,9 @@ dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *wri
     int64_t count = model->holdout_count;
 
     *scratch = NULL;
-    st_writer_kind(writer, ST_MODEL, MODEL_FORMAT);
+    st_writer_kind(writer, ST_MODEL, model_is_plain(model) ? MODEL_FORMAT_PLAIN : MODEL_FORMAT);
+    if (!model_is_plain(model))
+        add_shape(model, writer);
     add_facts(model, storage, writer);
     add_densities(model, writer);
     model_notes_write(&model->notes, writer);
@@ -273,6 +288,34 @@ static dn_status load_facts(const st_file *file, loaded_facts *facts, dn_error *
     return read_facts(file, object, facts, error);
 }
 
+/* How images are laid before the network; in files that do not tell, they are stretched to one square. */
+static dn_status load_shape(const st_file *file, model_facts *facts, dn_error *error)
+{
+    static const char *const names[3] = {"tile_columns", "tile_rows", "fit"};
+    const char *text = st_metadata(file, "differnet.shape");
+    json_value object, values[3];
+    size_t position;
+    int64_t columns, rows;
+    int fit = DN_FIT_STRETCH;
+
+    facts->tile_columns = facts->tile_rows = 1;
+    if (!text)
+        return DN_OK;
+    if (!json_parse(text, strlen(text), &object, &position) || !json_pick(object, names, 3, values))
+        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.shape is no JSON object of three values",
+                    st_label(file));
+    while (fit <= DN_FIT_LETTERBOX && !json_text_is(values[2], fit_names[fit]))
+        fit++;
+    if (!json_read_integer(values[0], &columns) || columns < 1 || columns > TILES_MAX ||
+        !json_read_integer(values[1], &rows) || rows < 1 || rows > TILES_MAX || fit > DN_FIT_LETTERBOX)
+        return fail(error, DN_E_FORMAT,
+                    "%s: the metadata differnet.shape: a number is out of range, or \"fit\" unknown", st_label(file));
+    facts->tile_columns = (int32_t)columns;
+    facts->tile_rows = (int32_t)rows;
+    facts->fit = fit;
+    return DN_OK;
+}
+
 /* ---- reading: the parts ---- */
 
 /* Bytes of a file that densities may point into: mapped, or copied.  Each of them, and who reads the file, holds one
@@ -398,13 +441,12 @@ static dn_status read_doubles(const st_file *file, const char *name, int64_t cou
 
 static dn_status read_positions(const struct reading *r, dn_error *error)
 {
-    maps_geometry maps = maps_of(r->model->extractor);
     positions *density;
     _Bool in_place = 0;
     dn_error problem;
 
-    TRY(positions_from_tensors(r->file, "positions.", maps.channels, &r->model->allocator, &in_place, r->verify,
-                               &density, error));
+    TRY(positions_from_tensors(r->file, "positions.", r->model->plan.grid.channels, &r->model->allocator, &in_place,
+                               r->verify, &density, error));
     if (in_place) {
         density->release = release_bytes;
         density->keep_alive = keep_bytes(r->bytes, density->factor,
@@ -554,9 +596,12 @@ static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes
 
     TRY(read_preset(file, &facts->model, error));
     TRY(read_copies(file, &facts->model, error));
+    TRY(load_shape(file, &facts->model, error));
     if (extractor_from_tensors(file, "backbone.", &options, &extractor, &problem) != DN_OK)
         return fail_part(file, &problem, error);
-    dn_status status = model_create(extractor, &facts->model, allocator, out, error);
+    dn_status status = model_create(extractor, &facts->model, allocator, out, &problem);
+    if (status != DN_OK)
+        status = fail_part(file, &problem, error);
     extractor_unref(extractor);
     if (status == DN_OK) {
         status = read_densities(&(struct reading){file, bytes, verify, *out}, error);

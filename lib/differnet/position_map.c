@@ -15,47 +15,79 @@ static size_t padded_view(const dn_extractor *extractor)
     return mem_padded_floats(view_floats(extractor->input_size));
 }
 
-size_t position_features_scratch(const dn_extractor *extractor, int32_t threads)
+static size_t padded_maps(const maps_geometry *maps)
 {
-    size_t view = padded_view(extractor), rest = maps_scratch(extractor, threads), floats;
-
-    return size_add(view, rest > view ? rest : view, &floats) ? floats : 0;
+    return mem_padded_floats((size_t)maps->rows * (size_t)maps->columns * (size_t)maps->channels);
 }
 
-void position_features(const dn_extractor *extractor, const uint16_t *canvas, position_change change, void *context,
-                       float *maps, float *scratch, pool *workers)
+/* Floats that hold a tile's square of the canvas. */
+static size_t padded_square(const dn_extractor *extractor)
+{
+    return padded_view(extractor) / (sizeof(float) / sizeof(uint16_t));
+}
+
+size_t position_features_scratch(const dn_extractor *extractor, const tile_plan *plan, int32_t threads)
+{
+    size_t view = padded_view(extractor), rest = maps_scratch(extractor, threads), floats;
+    size_t tile = tiles_one(plan) ? 0 : mem_padded_floats(padded_square(extractor)) + padded_maps(&plan->tile);
+
+    return size_add(view + tile, rest > view ? rest : view, &floats) ? floats : 0;
+}
+
+/* Of one square (size, size, 3): maps (rows, columns, channels) of a tile.  scratch: the view, then the rest. */
+static void square_features(const dn_extractor *extractor, const uint16_t *square, position_change change,
+                            void *context, float *maps, float *scratch, pool *workers)
 {
     float *rest = scratch + padded_view(extractor);
 
-    view_render(canvas, extractor->input_size, 0, NULL, extractor->mean, extractor->std, scratch);
+    view_render(square, extractor->input_size, 0, NULL, extractor->mean, extractor->std, scratch);
     if (change)
         change(context, extractor->input_size, scratch, rest);
     maps_forward(extractor, scratch, maps, rest, workers);
 }
 
-static size_t maps_floats(const positions *density)
+void position_features(const dn_extractor *extractor, const tile_plan *plan, const uint16_t *canvas,
+                       position_change change, void *context, float *maps, float *scratch, pool *workers)
 {
-    return mem_padded_floats(positions_cells(density) * (size_t)density->channels);
+    if (tiles_one(plan)) {
+        square_features(extractor, canvas, change, context, maps, scratch, workers);
+        return;
+    }
+    float *square = scratch, *tile = square + mem_padded_floats(padded_square(extractor));
+    float *rest = tile + padded_maps(&plan->tile);
+    for (int32_t i = 0; i < plan->columns * plan->rows; i++) {
+        tile_cut(plan, canvas, i, (uint16_t *)square);
+        square_features(extractor, (const uint16_t *)square, change, context, tile, rest, workers);
+        tile_store(plan, i, tile, maps);
+    }
 }
 
-size_t position_map_scratch(const dn_extractor *extractor, const positions *density, int32_t threads)
+size_t position_maps_floats(const maps_geometry *grid)
 {
-    size_t features = position_features_scratch(extractor, threads), rows, part, floats;
+    size_t maps = padded_maps(grid), smooth = mem_padded_floats(2 * (size_t)grid->rows * (size_t)grid->columns);
+
+    return maps > smooth ? maps : smooth;
+}
+
+size_t position_map_scratch(const dn_extractor *extractor, const tile_plan *plan, const positions *density,
+                            int32_t threads)
+{
+    size_t features = position_features_scratch(extractor, plan, threads), rows, part, floats;
 
     if (features == 0 || !size_mul(positions_map_scratch(density), (size_t)threads, &rows))
         return 0;
     part = features > rows ? features : rows; /* one after the other */
-    return size_add(part, maps_floats(density), &floats) ? floats : 0;
+    return size_add(part, position_maps_floats(&plan->grid), &floats) ? floats : 0;
 }
 
-position_level position_map(const dn_extractor *extractor, const positions *density, const uint16_t *canvas, float *map,
-                            float *scratch, pool *workers)
+position_level position_map(const dn_extractor *extractor, const tile_plan *plan, const positions *density,
+                            const uint16_t *canvas, const uint8_t *inside, float *map, float *scratch, pool *workers)
 {
-    float *maps = scratch, *rest = scratch + maps_floats(density);
+    float *maps = scratch, *rest = scratch + position_maps_floats(&plan->grid);
 
-    position_features(extractor, canvas, NULL, NULL, maps, rest, workers);
+    position_features(extractor, plan, canvas, NULL, NULL, maps, rest, workers);
     positions_map(density, maps, map, rest, workers);
-    position_level level = position_smooth(map, density->rows, density->columns, maps);
+    position_level level = position_smooth(map, density->rows, density->columns, inside, maps);
     position_normalise(map, positions_cells(density), level.median);
     return level;
 }
@@ -68,25 +100,51 @@ static int compare_falling(const void *a, const void *b)
 }
 
 /* copy: as many floats as the map has. */
-static position_level measure(const float *map, size_t cells, float *copy)
+static position_level measure(const float *map, size_t cells, const uint8_t *inside, float *copy)
 {
-    size_t top = (size_t)(POSITION_TOP_SHARE * (double)cells);
+    size_t count = 0;
     double sum = 0;
 
     if (!floats_finite(map, cells))
         return (position_level){(double)NAN, (double)NAN};
-    memcpy(copy, map, cells * sizeof *copy);
-    qsort(copy, cells, sizeof *copy, compare_falling);
+    for (size_t i = 0; i < cells; i++)
+        if (!inside || inside[i])
+            copy[count++] = map[i];
+    if (count == 0)
+        return (position_level){0, 0};
+    qsort(copy, count, sizeof *copy, compare_falling);
+    size_t top = (size_t)(POSITION_TOP_SHARE * (double)count);
     top = top > 1 ? top : 1;
     for (size_t i = 0; i < top; i++)
         sum += (double)copy[i];
-    return (position_level){sum / (double)top, (double)copy[cells / 2]};
+    return (position_level){sum / (double)top, (double)copy[count / 2]};
 }
 
-position_level position_smooth(float *map, int32_t rows, int32_t columns, float *scratch)
+/* The smoothed map of the cells inside alone: each divided by the weight that they have in it.
+ * scratch: 2 * rows * columns floats. */
+static void smooth_inside(float *map, int32_t rows, int32_t columns, const uint8_t *inside, float *scratch)
 {
+    size_t cells = (size_t)rows * (size_t)columns;
+    float *weights = scratch + cells;
+
+    for (size_t i = 0; i < cells; i++) {
+        weights[i] = inside[i];
+        if (!inside[i])
+            map[i] = 0; /* NaN as well */
+    }
     map_blur(map, rows, columns, 1, POSITION_MAP_SIGMA, scratch);
-    return measure(map, (size_t)rows * (size_t)columns, scratch);
+    map_blur(weights, rows, columns, 1, POSITION_MAP_SIGMA, scratch);
+    for (size_t i = 0; i < cells; i++)
+        map[i] = inside[i] ? map[i] / weights[i] : 0;
+}
+
+position_level position_smooth(float *map, int32_t rows, int32_t columns, const uint8_t *inside, float *scratch)
+{
+    if (inside)
+        smooth_inside(map, rows, columns, inside, scratch);
+    else
+        map_blur(map, rows, columns, 1, POSITION_MAP_SIGMA, scratch);
+    return measure(map, (size_t)rows * (size_t)columns, inside, scratch);
 }
 
 /* Where everything is as in all good images a distance can be 0. */
@@ -138,16 +196,17 @@ double position_peak(const float *map, size_t cells)
     return (double)most;
 }
 
-/* Between which two of `cells` cells the pixel `at` of `pixels` lies, and the second one's share. */
+/* Between which two of `cells` cells the pixel `at` of `pixels` lies, and the second one's share.  The pixels cover
+ * `size` pixels of the canvas from `from` on. */
 struct between {
     int32_t first, second;
     float share;
 };
 
-static struct between between_cells(int32_t at, int32_t pixels, int32_t size, double offset, double stride,
-                                    int32_t cells)
+static struct between between_cells(int32_t at, int32_t pixels, int32_t from, int32_t size, double offset,
+                                    double stride, int32_t cells)
 {
-    double cell = ((at + 0.5) * size / pixels - offset) / stride;
+    double cell = (from + (at + 0.5) * size / pixels - offset) / stride;
 
     if (!(cell > 0))
         return (struct between){0, 0, 0};
@@ -157,15 +216,39 @@ static struct between between_cells(int32_t at, int32_t pixels, int32_t size, do
     return (struct between){first, first + 1, (float)(cell - first)};
 }
 
-void position_to_image(const float *map, const maps_geometry *geometry, int32_t size, float factor, float *target,
-                       int32_t height, int32_t width)
+/* Between the cells inside; 0 where none is. */
+static float between_inside(const float *map, const uint8_t *inside, int32_t columns, const struct between *v,
+                            const struct between *u)
+{
+    const int32_t rows[2] = {v->first, v->second}, cells[2] = {u->first, u->second};
+    const float down[2] = {1 - v->share, v->share}, across[2] = {1 - u->share, u->share};
+    float sum = 0, weights = 0;
+
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 2; j++) {
+            size_t cell = (size_t)rows[i] * (size_t)columns + (size_t)cells[j];
+            float weight = inside[cell] ? down[i] * across[j] : 0;
+            sum += weight * map[cell];
+            weights += weight;
+        }
+    return weights > 0 ? sum / weights : 0;
+}
+
+void position_to_image(const float *map, const maps_geometry *geometry, const uint8_t *inside,
+                       const canvas_place *place, float factor, float *target, int32_t height, int32_t width)
 {
     for (int32_t y = 0; y < height; y++) {
-        struct between v = between_cells(y, height, size, geometry->offset_y, geometry->stride_y, geometry->rows);
+        struct between v = between_cells(y, height, place->y, place->height, geometry->offset_y, geometry->stride_y,
+                                         geometry->rows);
         const float *above = map + (size_t)v.first * (size_t)geometry->columns;
         const float *below = map + (size_t)v.second * (size_t)geometry->columns;
         for (int32_t x = 0; x < width; x++) {
-            struct between u = between_cells(x, width, size, geometry->offset_x, geometry->stride_x, geometry->columns);
+            struct between u = between_cells(x, width, place->x, place->width, geometry->offset_x, geometry->stride_x,
+                                             geometry->columns);
+            if (inside) {
+                *target++ = factor * between_inside(map, inside, geometry->columns, &v, &u);
+                continue;
+            }
             float first = above[u.first] + v.share * (below[u.first] - above[u.first]);
             float second = above[u.second] + v.share * (below[u.second] - above[u.second]);
             *target++ = factor * (first + u.share * (second - first));
@@ -173,11 +256,11 @@ void position_to_image(const float *map, const maps_geometry *geometry, int32_t 
     }
 }
 
-dn_status position_image_map(const dn_model *model, const float *cells, float *map, int32_t height, int32_t width,
-                             dn_error *error)
+dn_status position_image_map(const dn_model *model, const float *cells, const uint8_t *inside, float *map,
+                             int32_t height, int32_t width, dn_error *error)
 {
     double scale = model->facts.positions_scale;
-    maps_geometry geometry = maps_of(model->extractor);
+    canvas_place place = canvas_place_of(&model->plan.canvas, width, height);
     float factor = scale > 0 ? (float)(1 / scale) : 1;
 
     for (size_t i = 0; i < positions_cells(model->positions); i++)
@@ -185,6 +268,6 @@ dn_status position_image_map(const dn_model *model, const float *cells, float *m
             return fail(error, DN_E_NUMERIC,
                         "the image's map is not finite: the model's numbers overflow; train it "
                         "anew");
-    position_to_image(cells, &geometry, model->extractor->input_size, factor, map, height, width);
+    position_to_image(cells, &model->plan.grid, inside, &place, factor, map, height, width);
     return DN_OK;
 }

@@ -107,6 +107,12 @@ static dn_status judge(const dn_scorer *scorer, const score_sum *sum, int32_t im
     return DN_OK;
 }
 
+/* The cells that count, NULL: all. */
+static const uint8_t *image_inside(const struct score_image *image)
+{
+    return image->partly ? image->inside : NULL;
+}
+
 /* The map of each of the first `images` loaded images. */
 static void compute_maps(dn_scorer *scorer, int32_t images)
 {
@@ -115,8 +121,9 @@ static void compute_maps(dn_scorer *scorer, int32_t images)
     for (int32_t i = 0; model->positions && i < images; i++) {
         size_t cells = positions_cells(model->positions);
         float *map = scorer->maps + (size_t)i * cells;
-        scorer->levels[i] = position_map(model->extractor, model->positions, scorer->canvases[i], map,
-                                         scorer->map_scratch, scorer->workers);
+        const struct score_image *image = &scorer->images[scorer->loaded[i]];
+        scorer->levels[i] = position_map(model->extractor, &model->plan, model->positions, image->tiles,
+                                         image_inside(image), map, scorer->map_scratch, scorer->workers);
     }
 }
 
@@ -267,5 +274,6 @@ dn_status scorer_inspect(dn_scorer *scorer, const scorer_input *image, float *ma
                     "the model holds no density at every position: use dn_localizer_map, or train it "
                     "with another preset");
     TRY(scorer_score(scorer, image, score, error));
-    return position_image_map(model, scorer->maps, map, image->view->height, image->view->width, error);
+    return position_image_map(model, scorer->maps, image_inside(&scorer->images[0]), map, image->view->height,
+                              image->view->width, error);
 }

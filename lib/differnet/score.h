@@ -30,9 +30,12 @@ typedef struct scorer_input {
     const dn_pixels *view;
 } scorer_input;
 
-/* An image as the views are cut from it. */
+/* An image as the network's views are cut from it. */
 struct score_image {
-    uint16_t *canvas;  /* (size, size, 3) */
+    uint16_t *canvas;  /* (size, size, 3): for the flow */
+    uint16_t *tiles;   /* (height, width, 3) of the model's plan: for the positions; with one tile it is `canvas` */
+    uint8_t *inside;   /* (rows, columns) of the positions' grid: cells that count */
+    _Bool partly;      /* some do not */
     uint32_t warnings; /* DN_WARN_... */
     mem_scratch resampling;
 };

@@ -7,6 +7,7 @@
 #include "base/option.h"
 #include "base/rng.h"
 #include "base/status.h"
+#include "differnet/inside.h"
 #include "image/canvas.h"
 #include "image/codec.h"
 #include "image/pixels.h"
@@ -68,14 +69,26 @@ dn_status scorer_set_threshold(dn_scorer *scorer, double threshold, dn_error *er
 
 /* ---- memory ---- */
 
+/* Whether the positions look at a canvas of their own. */
+static _Bool has_tiles(const dn_scorer *scorer)
+{
+    return scorer->model->positions && !tiles_one(&scorer->model->plan);
+}
+
 static size_t canvas_samples(const dn_scorer *scorer)
 {
     return view_floats(scorer->model->extractor->input_size);
 }
 
+static size_t tile_samples(const dn_scorer *scorer)
+{
+    return has_tiles(scorer) ? tile_canvas_samples(&scorer->model->plan) : 0;
+}
+
 static int32_t batch_images(const dn_scorer *scorer)
 {
-    size_t canvases = SCORE_CANVASES / (canvas_samples(scorer) * sizeof(uint16_t));
+    size_t samples = canvas_samples(scorer) + tile_samples(scorer);
+    size_t canvases = SCORE_CANVASES / (samples * sizeof(uint16_t));
     int32_t images = SCORE_ROWS / scorer->views < SCORE_IMAGES ? SCORE_ROWS / scorer->views : SCORE_IMAGES;
 
     if (canvases < (size_t)images)
@@ -88,7 +101,10 @@ static void release_images(dn_scorer *scorer)
     const dn_allocator *allocator = &scorer->allocator;
 
     for (int32_t i = 0; scorer->images && i < scorer->capacity; i++) {
+        if (scorer->images[i].tiles != scorer->images[i].canvas)
+            mem_free(allocator, scorer->images[i].tiles);
         mem_free(allocator, scorer->images[i].canvas);
+        mem_free(allocator, scorer->images[i].inside);
         mem_release(&scorer->images[i].resampling);
     }
     mem_free(allocator, scorer->images);
@@ -131,6 +147,22 @@ static _Bool allocate_maps(dn_scorer *scorer, size_t images)
     return scorer->maps && scorer->levels;
 }
 
+static _Bool allocate_image(const dn_scorer *scorer, struct score_image *image)
+{
+    const dn_allocator *allocator = &scorer->allocator;
+    size_t tiles = tile_samples(scorer);
+
+    image->resampling.allocator = *allocator;
+    image->canvas = mem_alloc(allocator, canvas_samples(scorer), sizeof *image->canvas);
+    image->tiles = tiles > 0 ? mem_alloc(allocator, tiles, sizeof *image->tiles) : image->canvas;
+    if (!image->canvas || !image->tiles)
+        return 0;
+    if (!scorer->model->positions)
+        return 1;
+    image->inside = mem_alloc(allocator, positions_cells(scorer->model->positions), sizeof *image->inside);
+    return image->inside != NULL;
+}
+
 static _Bool allocate_images(dn_scorer *scorer)
 {
     const dn_allocator *allocator = &scorer->allocator;
@@ -143,13 +175,9 @@ static _Bool allocate_images(dn_scorer *scorer)
         (scorer->model->flow && !allocate_rows(scorer, images)) ||
         (scorer->model->positions && !allocate_maps(scorer, images)))
         return 0;
-    for (size_t i = 0; i < images; i++) {
-        struct score_image *image = &scorer->images[i];
-        image->resampling.allocator = *allocator;
-        image->canvas = mem_alloc(allocator, canvas_samples(scorer), sizeof *image->canvas);
-        if (!image->canvas)
+    for (size_t i = 0; i < images; i++)
+        if (!allocate_image(scorer, &scorer->images[i]))
             return 0;
-    }
     return 1;
 }
 
@@ -168,7 +196,8 @@ dn_status scorer_reserve(dn_scorer *scorer, int32_t images, dn_error *error)
 
 static dn_status allocate_map_scratch(dn_scorer *scorer, int32_t threads, dn_error *error)
 {
-    size_t floats = position_map_scratch(scorer->model->extractor, scorer->model->positions, threads);
+    size_t floats = position_map_scratch(scorer->model->extractor, &scorer->model->plan, scorer->model->positions,
+                                         threads);
 
     scorer->map_scratch = floats ? mem_alloc(&scorer->allocator, floats, sizeof *scorer->map_scratch) : NULL;
     return scorer->map_scratch ? DN_OK : fail_memory(error, "the scorer");
@@ -269,17 +298,21 @@ void scorer_free(dn_scorer *scorer)
 static dn_status fill_image(const dn_scorer *scorer, const dn_pixels *view, struct score_image *image, dn_error *error)
 {
     const dn_model *model = scorer->model;
-    int32_t size = model->extractor->input_size;
+    const canvas_shape *whole = &model->plan.whole;
     double traits[DN_TRAITS];
 
     TRY(pixels_check(view, DN_MIN_SIDE, error));
-    TRY(canvas_refill(view, size, image->canvas, &image->resampling, error));
+    TRY(canvas_refill(view, whole, image->canvas, &image->resampling, error));
+    if (image->tiles != image->canvas)
+        TRY(canvas_refill(view, &model->plan.canvas, image->tiles, &image->resampling, error));
     image->warnings = 0;
     if (model->seen.images > 0) {
-        image_traits(view, image->canvas, size, size, traits);
+        image_traits(view, image->canvas, whole->width, whole->height, traits);
         image->warnings = seen_warnings(&model->seen, traits);
     }
-    return DN_OK;
+    if (!image->inside)
+        return DN_OK;
+    return inside_find(&model->plan, view->width, view->height, image->inside, &image->partly, error);
 }
 
 /* Likewise of a file; errors name it. */

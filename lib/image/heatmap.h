@@ -3,6 +3,7 @@
 #define DN_IMAGE_HEATMAP_H
 
 #include "base/memory.h"
+#include "image/canvas.h"
 
 /* Rotates (size, size, channels) by `angle` degrees (finite) counter-clockwise, bilinear, 0 outside. */
 void map_rotate(const float *source, int32_t size, int32_t channels, double angle, float *target);
@@ -13,9 +14,9 @@ void map_rotate(const float *source, int32_t size, int32_t channels, double angl
  * sigma: 0 (nothing happens) .. BLUR_MAX_SIGMA. */
 void map_blur(float *map, int32_t height, int32_t width, int32_t channels, double sigma, float *scratch);
 
-/* Resamples (size, size) to (height, width): the inverse of canvas_fill's stretch, bilinear with half-pixel centres,
- * antialiased when shrinking. */
-dn_status map_resize(const float *source, int32_t size, float *target, int32_t height, int32_t width,
-                     mem_scratch *scratch, dn_error *error);
+/* Resamples the part `place` of (size, size) to (height, width): the inverse of canvas_refill, bilinear with half-pixel
+ * centres, antialiased when shrinking. */
+dn_status map_resize(const float *source, int32_t size, const canvas_place *place, float *target, int32_t height,
+                     int32_t width, mem_scratch *scratch, dn_error *error);
 
 #endif

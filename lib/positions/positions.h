@@ -60,11 +60,12 @@ void positions_map(const positions *p, const float *maps, float *map, float *scr
 /* ---- positions_fit.c ---- */
 
 typedef struct positions_options {
-    int32_t dims;     /* at most: no more than there are channels */
-    double prior;     /* rows that the shared covariance counts as */
-    double floor;     /* added to the diagonal of each covariance */
-    double neighbour; /* weight of the rows of a cell's neighbours, > 0 */
-    int32_t views;    /* of each image, one behind the other in z: each counts as its share of an image */
+    int32_t dims;          /* at most: no more than there are channels */
+    double prior;          /* rows that the shared covariance counts as */
+    double floor;          /* added to the diagonal of each covariance */
+    double neighbour;      /* weight of the rows of a cell's neighbours, > 0 */
+    int32_t views;         /* of each image, one behind the other in z: each counts as its share of an image */
+    const uint8_t *inside; /* (cells): the others, marked 0, are not looked at, nor learned from; NULL: all count */
 } positions_options;
 positions_options positions_default_options(void);
 

@@ -37,6 +37,11 @@ struct fit {
     _Bool *failed; /* (cells) */
 };
 
+static _Bool counts(const struct fit *fit, size_t cell)
+{
+    return !fit->options->inside || fit->options->inside[cell];
+}
+
 /* Mean and scatter of one cell. */
 static void measure_cell(void *context, int32_t cell, int32_t worker)
 {
@@ -65,17 +70,18 @@ static void measure_cell(void *context, int32_t cell, int32_t worker)
 static void share_row(void *context, int32_t row, int32_t worker)
 {
     const struct fit *fit = context;
-    size_t dims = (size_t)fit->p->dims, cells = positions_cells(fit->p);
+    size_t dims = (size_t)fit->p->dims, cells = positions_cells(fit->p), counted = 0;
     double *sum = fit->shared + (size_t)row * dims;
-    double weight = 1.0 / (fit->options->views * (double)cells * (fit->images > 1 ? fit->images - 1 : 1));
 
     (void)worker;
     memset(sum, 0, dims * sizeof *sum);
     for (size_t cell = 0; cell < cells; cell++) {
         const float *scatter = fit->scatter + (cell * dims + (size_t)row) * dims;
-        for (size_t j = 0; j < dims; j++)
+        for (size_t j = 0; counts(fit, cell) && j < dims; j++)
             sum[j] += scatter[j];
+        counted += counts(fit, cell);
     }
+    double weight = 1.0 / (fit->options->views * (double)counted * (fit->images > 1 ? fit->images - 1 : 1));
     for (size_t j = 0; j < dims; j++)
         sum[j] *= weight;
 }
@@ -109,7 +115,10 @@ static void covariance_of(const struct fit *fit, int32_t cell, double *a)
     for (int32_t v = y > 0 ? y - 1 : 0; v <= y + 1 && v < fit->p->rows; v++)
         for (int32_t u = x > 0 ? x - 1 : 0; u <= x + 1 && u < columns; u++) {
             double weight = v == y && u == x ? 1 : fit->options->neighbour;
-            add_neighbour(fit, (size_t)cell, (size_t)v * (size_t)columns + (size_t)u, weight, a);
+            size_t neighbour = (size_t)v * (size_t)columns + (size_t)u;
+            if (!counts(fit, neighbour))
+                continue;
+            add_neighbour(fit, (size_t)cell, neighbour, weight, a);
             rows += weight * fit->images;
         }
     double weight = 1 / (rows + fit->options->prior);

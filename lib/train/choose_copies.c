@@ -46,21 +46,24 @@ static double log_determinant(const positions *density, int32_t cell)
     return sum;
 }
 
-/* Mean over views and cells of (distance^2 + log det) / (2 dims).  z: (views, cells, dims). */
+/* Mean over views and cells that count of (distance^2 + log det) / (2 dims).  z: (views, cells, dims). */
 static double loss_of(const struct contest *contest, const float *z, int32_t views)
 {
     const positions *density = contest->density;
     int32_t cells = (int32_t)positions_cells(density), dims = density->dims;
+    const uint8_t *inside = train_maps_inside(contest->maps);
     double sum = 0;
 
     for (int32_t cell = 0; cell < cells; cell++) {
+        if (inside && !inside[cell])
+            continue;
         double determinant = log_determinant(density, cell) / dims;
         for (int32_t view = 0; view < views; view++)
             sum += (double)positions_distance(density, cell,
                                               z + ((size_t)view * (size_t)cells + (size_t)cell) * (size_t)dims) +
                    determinant;
     }
-    return sum / (2.0 * views * cells);
+    return sum / (2.0 * views * contest->maps->counted);
 }
 
 /* Learns from the images with their copies. */
@@ -71,6 +74,7 @@ static dn_status learn(struct contest *contest, const copy_plan *plan, dn_error 
 
     options.dims = contest->density->dims;
     options.views = views.each;
+    options.inside = train_maps_inside(contest->maps);
     TRY(train_maps_project(contest->maps, &views, contest->density, &contest->progress, contest->z, error));
     return positions_fit_cells(contest->density, &options, contest->z, views.count * views.each, NULL, -1,
                                contest->maps->workers, error);

@@ -36,12 +36,14 @@ dn_status trainer_create(dn_extractor *extractor, const dn_train_options *option
                     "the backbone %s gives %d numbers per view, but the flow couples two halves: an even number is "
                     "needed; use another number of scales",
                     extractor->name, extractor->feature_dim);
+    if (options->positions && options->tile_columns > 0) /* otherwise the first image tells */
+        TRY(tile_plan_check(extractor, options->tile_columns, options->tile_rows, error));
     dn_trainer *t = mem_zalloc(&allocator, 1, sizeof *t);
     if (!t)
         return fail_memory(error, "a trainer");
     t->allocator = allocator;
     t->extractor = extractor_ref(extractor);
-    train_images_init(&t->images, extractor->input_size, options, &allocator);
+    train_images_init(&t->images, extractor, options, &allocator);
     t->options = *options;
     t->options.allocator = NULL; /* the caller's; t->allocator is the copy */
     if (options->runner)

@@ -12,10 +12,14 @@
 #include "image/codec.h"
 #include "image/pixels.h"
 
-void train_images_init(train_images *images, int32_t size, const dn_train_options *options,
+void train_images_init(train_images *images, const dn_extractor *extractor, const dn_train_options *options,
                        const dn_allocator *allocator)
 {
-    *images = (train_images){.allocator = *allocator, .size = size};
+    *images = (train_images){.allocator = *allocator,
+                             .extractor = extractor,
+                             .tile_columns = options->tile_columns,
+                             .tile_rows = options->tile_rows,
+                             .fit = options->fit};
     images->files = (dn_image_options){.struct_size = sizeof images->files,
                                        .max_pixels = options->max_pixels,
                                        .max_bytes = options->max_bytes,
@@ -28,6 +32,7 @@ void train_images_release(train_images *images)
     for (int32_t i = 0; i < images->count; i++) {
         mem_free(&images->allocator, images->list[i].path);
         mem_free(&images->allocator, images->list[i].canvas);
+        mem_free(&images->allocator, images->list[i].tiles);
     }
     mem_free(&images->allocator, images->list);
     mem_free(&images->allocator, images->split);
@@ -77,27 +82,66 @@ static dn_status reserve(train_images *images, dn_error *error)
     return DN_OK;
 }
 
-uint16_t *train_images_buffer(const train_images *images)
-{
-    size_t size = (size_t)images->size;
+#define AUTO_TILES 6 /* at most: each is a run of the network, and makes the model larger */
 
-    return mem_alloc(&images->allocator, size * size * 3, sizeof(uint16_t));
+/* The first image tells how many tiles there are, where the options leave it open. */
+static dn_status choose_plan(train_images *images, int32_t width, int32_t height, dn_error *error)
+{
+    int32_t columns = images->tile_columns, rows = images->tile_rows;
+
+    if (images->count > 0)
+        return DN_OK;
+    if (columns == 0)
+        tiles_choose(images->extractor, width, height, AUTO_TILES, &columns, &rows);
+    TRY(tile_plan_check(images->extractor, columns, rows, error));
+    images->plan = tile_plan_of(images->extractor, columns, rows, images->fit);
+    return DN_OK;
 }
 
-/* The image on a canvas of its own, and its traits. */
+static uint16_t *canvas_buffer(const train_images *images, const canvas_shape *shape)
+{
+    return mem_alloc(&images->allocator, (size_t)shape->width * (size_t)shape->height * 3, sizeof(uint16_t));
+}
+
+uint16_t *train_images_buffer(const train_images *images)
+{
+    return canvas_buffer(images, &images->plan.whole);
+}
+
+static dn_status fill_canvas(const train_images *images, const dn_pixels *pixels, const canvas_shape *shape,
+                             uint16_t *canvas, dn_error *error)
+{
+    mem_scratch scratch = {.allocator = images->allocator};
+    dn_status status = canvas_refill(pixels, shape, canvas, &scratch, error);
+
+    mem_release(&scratch);
+    return status;
+}
+
+/* An image on a canvas that is made for it. */
+static dn_status make_canvas(const train_images *images, const dn_pixels *pixels, const canvas_shape *shape,
+                             uint16_t **canvas, dn_error *error)
+{
+    *canvas = canvas_buffer(images, shape);
+    if (!*canvas)
+        return fail_memory(error, "an image");
+    dn_status status = fill_canvas(images, pixels, shape, *canvas, error);
+    if (status != DN_OK) {
+        mem_free(&images->allocator, *canvas);
+        *canvas = NULL;
+    }
+    return status;
+}
+
+/* The image on a square of its own, and its traits. */
 static dn_status measure(const train_images *images, const dn_pixels *pixels, uint16_t **canvas,
                          double traits[DN_TRAITS], dn_error *error)
 {
-    *canvas = train_images_buffer(images);
-    if (!*canvas)
-        return fail_memory(error, "an image");
-    dn_status status = canvas_fill(pixels, images->size, *canvas, &images->allocator, error);
-    if (status == DN_OK) {
-        image_traits(pixels, *canvas, images->size, images->size, traits);
-        return DN_OK;
-    }
-    mem_free(&images->allocator, *canvas);
-    return status;
+    const canvas_shape *whole = &images->plan.whole;
+
+    TRY(make_canvas(images, pixels, whole, canvas, error));
+    image_traits(pixels, *canvas, whole->width, whole->height, traits);
+    return DN_OK;
 }
 
 dn_status train_images_add_path(train_images *images, const char *path, dn_error *error)
@@ -116,14 +160,16 @@ dn_status train_images_add_path(train_images *images, const char *path, dn_error
         return fail(error, status, "%s: %s", path, cause.message);
     }
     uint32_t crc = image_crc(&view);
-    status = measure(images, &view, &canvas, traits, error);
+    status = choose_plan(images, view.width, view.height, error);
+    if (status == DN_OK)
+        status = measure(images, &view, &canvas, traits, error);
     image_free(image);
     TRY(status);
     mem_free(&images->allocator, canvas);
     char *copy = mem_strdup(&images->allocator, path);
     if (!copy)
         return fail_memory(error, "a file name");
-    images->list[images->count++] = (train_image){.path = copy, .crc = crc};
+    images->list[images->count++] = (train_image){.path = copy, .crc = crc, .width = view.width, .height = view.height};
     seen_add(&images->seen, traits);
     return DN_OK;
 }
@@ -131,12 +177,20 @@ dn_status train_images_add_path(train_images *images, const char *path, dn_error
 dn_status train_images_add_pixels(train_images *images, const dn_pixels *pixels, dn_error *error)
 {
     double traits[DN_TRAITS];
-    uint16_t *canvas;
 
     TRY(reserve(images, error));
     TRY(pixels_check(pixels, DN_MIN_SIDE, error));
-    TRY(measure(images, pixels, &canvas, traits, error));
-    images->list[images->count++] = (train_image){.canvas = canvas, .crc = image_crc(pixels)};
+    train_image added = {.crc = image_crc(pixels), .width = pixels->width, .height = pixels->height};
+    TRY(choose_plan(images, pixels->width, pixels->height, error));
+    TRY(measure(images, pixels, &added.canvas, traits, error));
+    dn_status status = tiles_one(&images->plan)
+                           ? DN_OK
+                           : make_canvas(images, pixels, &images->plan.canvas, &added.tiles, error);
+    if (status != DN_OK) {
+        mem_free(&images->allocator, added.canvas);
+        return status;
+    }
+    images->list[images->count++] = added;
     seen_add(&images->seen, traits);
     return DN_OK;
 }
@@ -145,21 +199,19 @@ uint64_t train_images_id(const train_images *images)
 {
     uint32_t crc = 0;
 
+    if (images->fit != DN_FIT_STRETCH)
+        crc = libdeflate_crc32(crc, &images->fit, sizeof images->fit);
     for (int32_t i = 0; i < images->count; i++)
         crc = libdeflate_crc32(crc, &images->list[i].crc, sizeof images->list[i].crc);
     return (uint64_t)images->count << 32 | crc;
 }
 
-dn_status train_images_canvas(const train_images *images, int32_t index, uint16_t *buffer, const uint16_t **canvas,
-                              dn_error *error)
+/* The image of a path on a canvas. */
+static dn_status load_canvas(const train_images *images, const train_image *added, const canvas_shape *shape,
+                             uint16_t *canvas, dn_error *error)
 {
-    const train_image *added = &images->list[index];
     dn_image *image;
 
-    if (added->canvas) {
-        *canvas = added->canvas;
-        return DN_OK;
-    }
     TRY(image_open(added->path, &images->files, DN_MIN_SIDE, &image, error));
     dn_pixels view = image_pixels(image);
     dn_status status = DN_OK;
@@ -167,10 +219,29 @@ dn_status train_images_canvas(const train_images *images, int32_t index, uint16_
     if (image_crc(&view) != added->crc)
         status = fail(error, DN_E_STATE, "%s: changed since it was added: make a new trainer", added->path);
     if (status == DN_OK)
-        status = canvas_fill(&view, images->size, buffer, &images->allocator, error);
+        status = fill_canvas(images, &view, shape, canvas, error);
     image_free(image);
-    *canvas = buffer;
     return status;
+}
+
+dn_status train_images_canvas(const train_images *images, int32_t index, uint16_t *buffer, const uint16_t **canvas,
+                              dn_error *error)
+{
+    const train_image *added = &images->list[index];
+
+    *canvas = added->canvas ? added->canvas : buffer;
+    return added->canvas ? DN_OK : load_canvas(images, added, &images->plan.whole, buffer, error);
+}
+
+dn_status train_images_tiles(const train_images *images, int32_t index, uint16_t *buffer, const uint16_t **canvas,
+                             dn_error *error)
+{
+    const train_image *added = &images->list[index];
+
+    if (tiles_one(&images->plan))
+        return train_images_canvas(images, index, buffer, canvas, error);
+    *canvas = added->tiles ? added->tiles : buffer;
+    return added->tiles ? DN_OK : load_canvas(images, added, &images->plan.canvas, buffer, error);
 }
 
 /* ---- held-out images ---- */

@@ -3,20 +3,25 @@
 #define DN_TRAIN_TRAIN_IMAGES_H
 
 #include "differnet/seen.h"
+#include "differnet/tiles.h"
 
 /* A good image: a path to decode when needed, or what is needed of the caller's pixels. */
 typedef struct train_image {
     char *path;       /* NULL if pixels were added */
     uint16_t *canvas; /* (size, size, 3); NULL if a path was added */
-    uint32_t crc;     /* of size, format and pixels: tells images of a checkpoint apart */
+    uint16_t *tiles;  /* (height, width, 3) of the plan's canvas; with one tile NULL, being `canvas` */
+    int32_t width, height;
+    uint32_t crc; /* of size, format and pixels: tells images of a checkpoint apart */
 } train_image;
 
 typedef struct train_images {
     dn_allocator allocator;
-    dn_image_options files; /* how they are decoded */
-    int32_t size;           /* side of a canvas */
-    train_image *list;      /* (count), in order of addition */
-    seen_images seen;       /* what they are like */
+    dn_image_options files;               /* how they are decoded */
+    const dn_extractor *extractor;        /* borrowed */
+    int32_t tile_columns, tile_rows, fit; /* as the options say; 0 x 0 tiles: the first image tells */
+    tile_plan plan;                       /* known once there is an image */
+    train_image *list;                    /* (count), in order of addition */
+    seen_images seen;                     /* what they are like */
     int32_t count, capacity;
 
     /* Made by train_images_split: no image can be added after it. */
@@ -24,8 +29,8 @@ typedef struct train_images {
     int32_t train_count, holdout_count;
 } train_images;
 
-/* options: the limits of image files. */
-void train_images_init(train_images *images, int32_t size, const dn_train_options *options,
+/* options: the limits of image files, and how they are laid before the network. */
+void train_images_init(train_images *images, const dn_extractor *extractor, const dn_train_options *options,
                        const dn_allocator *allocator);
 void train_images_release(train_images *images);
 dn_status train_images_add_path(train_images *images, const char *path, dn_error *error);
@@ -39,15 +44,18 @@ dn_status train_images_split(train_images *images, double holdout, uint64_t seed
  * of these. */
 void train_images_folds(const train_images *images, int32_t folds, uint64_t seed, int32_t *fold);
 
-/* Number and pixels of the images, in order. */
+/* Number and pixels of the images, in order, and how the square that the flow sees is made of them. */
 uint64_t train_images_id(const train_images *images);
 /* Name of an image for messages: its path, or "image N" (counted from 1) in `buffer`. */
 #define TRAIN_LABEL 32
 const char *train_images_label(const train_images *images, int32_t image, char buffer[TRAIN_LABEL]);
-/* *canvas: the image stretched to (size, size, 3), in `buffer` (as large) or kept since it was added. */
+/* *canvas: the image on the plan's square (size, size, 3), in `buffer` (as large) or kept since it was added. */
 dn_status train_images_canvas(const train_images *images, int32_t image, uint16_t *buffer, const uint16_t **canvas,
                               dn_error *error);
-/* A buffer for it; NULL if memory is out. */
+/* Likewise on the canvas (height, width, 3) that the plan's tiles are cut from. */
+dn_status train_images_tiles(const train_images *images, int32_t image, uint16_t *buffer, const uint16_t **canvas,
+                             dn_error *error);
+/* A buffer for the square; NULL if memory is out. */
 uint16_t *train_images_buffer(const train_images *images);
 
 #endif

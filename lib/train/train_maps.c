@@ -6,6 +6,7 @@
 #include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "differnet/inside.h"
 #include "differnet/position_map.h"
 
 size_t train_maps_cells(const train_maps *maps)
@@ -15,7 +16,7 @@ size_t train_maps_cells(const train_maps *maps)
 
 size_t train_maps_floats(const train_maps *maps)
 {
-    return mem_padded_floats(train_maps_cells(maps) * (size_t)maps->grid.channels);
+    return position_maps_floats(&maps->grid);
 }
 
 float *train_maps_worker(const train_maps *maps, int32_t worker)
@@ -23,28 +24,68 @@ float *train_maps_worker(const train_maps *maps, int32_t worker)
     return maps->scratch + (size_t)worker * maps->scratch_stride;
 }
 
+const uint8_t *train_maps_inside(const train_maps *maps)
+{
+    return (size_t)maps->counted < train_maps_cells(maps) ? maps->inside : NULL;
+}
+
+const uint8_t *train_maps_image_inside(const train_maps *maps, int32_t image, int32_t worker)
+{
+    const train_image *added = &maps->images->list[image];
+    uint8_t *inside = maps->inside + (size_t)(worker + 1) * train_maps_cells(maps);
+    int32_t count = inside_cells(&maps->images->plan, added->width, added->height, inside);
+
+    return (size_t)count < train_maps_cells(maps) ? inside : NULL;
+}
+
+/* Cells that count in at least one image. */
+static dn_status find_inside(train_maps *maps, dn_error *error)
+{
+    const train_images *images = maps->images;
+    size_t cells = train_maps_cells(maps);
+    uint8_t *own = maps->inside + cells;
+    _Bool partly;
+
+    for (int32_t i = 0; i < images->count; i++) {
+        const train_image *added = &images->list[i];
+        dn_error cause = {0};
+        char label[TRAIN_LABEL];
+        if (inside_find(&images->plan, added->width, added->height, own, &partly, &cause) != DN_OK)
+            return fail(error, cause.status, "%s: %s", train_images_label(images, i, label), cause.message);
+        for (size_t cell = 0; cell < cells; cell++)
+            maps->inside[cell] |= own[cell];
+    }
+    for (size_t cell = 0; cell < cells; cell++)
+        maps->counted += maps->inside[cell];
+    return DN_OK;
+}
+
 dn_status train_maps_init(train_maps *maps, const dn_extractor *extractor, const train_images *images, pool *workers,
                           const train_watch *watch, const dn_allocator *allocator, dn_error *error)
 {
-    size_t threads = (size_t)pool_threads(workers), features = position_features_scratch(extractor, 1);
+    const tile_plan *plan = &images->plan;
+    size_t threads = (size_t)pool_threads(workers), features = position_features_scratch(extractor, plan, 1);
 
     *maps = (train_maps){.allocator = *allocator,
                          .extractor = extractor,
                          .images = images,
                          .workers = workers,
                          .watch = watch,
-                         .grid = maps_of(extractor)};
-    maps->canvas_stride = mem_padded_floats(view_floats(extractor->input_size));
+                         .grid = plan->grid};
+    maps->canvas_stride = mem_padded_floats(tile_canvas_samples(plan));
     /* The second part serves rows that are projected and maps that are smoothed, too. */
     maps->scratch_stride = train_maps_floats(maps) +
                            (features > train_maps_floats(maps) ? features : train_maps_floats(maps));
     maps->errors = mem_zalloc(allocator, TRAIN_MAPS_BATCH, sizeof *maps->errors);
     maps->canvases = mem_alloc(allocator, threads, maps->canvas_stride * sizeof *maps->canvases);
     maps->scratch = mem_alloc(allocator, threads, maps->scratch_stride * sizeof *maps->scratch);
-    if (maps->errors && maps->canvases && maps->scratch)
-        return DN_OK;
-    train_maps_release(maps);
-    return fail_memory(error, "the feature maps");
+    maps->inside = mem_zalloc(allocator, threads + 1, train_maps_cells(maps) * sizeof *maps->inside);
+    dn_status status = maps->errors && maps->canvases && maps->scratch && maps->inside
+                           ? find_inside(maps, error)
+                           : fail_memory(error, "the feature maps");
+    if (status != DN_OK)
+        train_maps_release(maps);
+    return status;
 }
 
 void train_maps_release(train_maps *maps)
@@ -52,6 +93,8 @@ void train_maps_release(train_maps *maps)
     mem_free(&maps->allocator, maps->errors);
     mem_free(&maps->allocator, maps->canvases);
     mem_free(&maps->allocator, maps->scratch);
+    mem_free(&maps->allocator, maps->inside);
+    maps->inside = NULL;
     maps->errors = NULL;
     maps->canvases = NULL;
     maps->scratch = NULL;
@@ -78,8 +121,8 @@ static dn_status view_maps(const struct views_job *job, int32_t view, int32_t wo
     const uint16_t *canvas;
 
     *target = train_maps_worker(maps, worker);
-    TRY(train_images_canvas(maps->images, image, buffer, &canvas, error));
-    position_features(maps->extractor, canvas, views->plan ? copies_change : NULL, &copy, *target,
+    TRY(train_images_tiles(maps->images, image, buffer, &canvas, error));
+    position_features(maps->extractor, &maps->images->plan, canvas, views->plan ? copies_change : NULL, &copy, *target,
                       *target + train_maps_floats(maps), NULL);
     if (!floats_finite(*target, train_maps_cells(maps) * (size_t)maps->grid.channels)) {
         char label[TRAIN_LABEL];
@@ -89,18 +132,30 @@ static dn_status view_maps(const struct views_job *job, int32_t view, int32_t wo
     return DN_OK;
 }
 
+/* Cell `number` of those that are learned from. */
+static size_t counted_cell(const train_maps *maps, size_t number)
+{
+    size_t cell = 0;
+
+    if (!train_maps_inside(maps))
+        return number;
+    for (number += 1; number > 0; cell++)
+        number -= maps->inside[cell];
+    return cell - 1;
+}
+
 static void take_rows(void *context, int32_t task, int32_t worker)
 {
     const struct views_job *job = context;
     int32_t view = job->first + task;
-    size_t channels = (size_t)job->maps->grid.channels, cells = train_maps_cells(job->maps);
+    size_t channels = (size_t)job->maps->grid.channels, cells = (size_t)job->maps->counted;
     float *rows = job->target + (size_t)view * (size_t)job->cells_each * channels, *maps;
     dn_error *error = &job->maps->errors[task];
 
     error->status = view_maps(job, view, worker, &maps, error);
     for (int32_t i = 0; error->status == DN_OK && i < job->cells_each; i++) {
         size_t cell = ((size_t)i * cells / (size_t)job->cells_each + (size_t)view) % cells;
-        memcpy(rows + (size_t)i * channels, maps + cell * channels, channels * sizeof *rows);
+        memcpy(rows + (size_t)i * channels, maps + counted_cell(job->maps, cell) * channels, channels * sizeof *rows);
     }
 }
 

@@ -16,8 +16,10 @@ typedef struct train_maps {
     const train_images *images;
     pool *workers;
     const train_watch *watch;
-    maps_geometry grid;
-    uint16_t *canvases; /* per worker: (size, size, 3) */
+    maps_geometry grid; /* of the images' plan */
+    uint8_t *inside;    /* (cells): counts in at least one image; then per worker (cells) for one image */
+    int32_t counted;    /* cells that do */
+    uint16_t *canvases; /* per worker: (height, width, 3) of the images' plan */
     float *scratch;     /* per worker: maps, then what position_features needs */
     size_t canvas_stride, scratch_stride;
     dn_error *errors; /* (TRAIN_MAPS_BATCH) */
@@ -26,7 +28,7 @@ typedef struct train_maps {
 /* Views between two looks at the watcher. */
 #define TRAIN_MAPS_BATCH 16
 
-/* On failure there is nothing to release. */
+/* On failure there is nothing to release; DN_E_ARGUMENT if nothing of an image counts. */
 dn_status train_maps_init(train_maps *maps, const dn_extractor *extractor, const train_images *images, pool *workers,
                           const train_watch *watch, const dn_allocator *allocator, dn_error *error);
 void train_maps_release(train_maps *maps);
@@ -34,6 +36,10 @@ void train_maps_release(train_maps *maps);
 /* Cells of the grid; floats of an image's maps, padded. */
 size_t train_maps_cells(const train_maps *maps);
 size_t train_maps_floats(const train_maps *maps);
+/* The cells that are learned from; NULL: all. */
+const uint8_t *train_maps_inside(const train_maps *maps);
+/* The cells of one image that count, in the worker's memory; NULL: all. */
+const uint8_t *train_maps_image_inside(const train_maps *maps, int32_t image, int32_t worker);
 /* A worker's scratch: two parts of train_maps_floats() floats. */
 float *train_maps_worker(const train_maps *maps, int32_t worker);
 
@@ -51,7 +57,7 @@ typedef struct train_maps_progress {
     int64_t done, total;
 } train_maps_progress;
 
-/* Every so many cells of each view, `cells_each`, beginning at another cell in each.
+/* Every so many of the cells that are learned from, of each view, `cells_each`, beginning at another cell in each.
  * rows: (count * each * cells_each, channels). */
 dn_status train_maps_rows(train_maps *maps, const train_views *views, int32_t cells_each, train_maps_progress *progress,
                           float *rows, dn_error *error);

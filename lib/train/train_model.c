@@ -21,6 +21,9 @@ static model_facts facts_of(const dn_trainer *t)
                          .train_images = t->options.flow ? t->images.train_count : t->images.count,
                          .bank = t->options.flow ? t->options.bank : 0,
                          .seed = t->options.seed,
+                         .tile_columns = t->images.plan.columns,
+                         .tile_rows = t->images.plan.rows,
+                         .fit = t->images.plan.whole.fit,
                          .final_loss = (double)NAN};
 
     snprintf(facts.library, sizeof facts.library, "%d.%d.%d", DN_VERSION_MAJOR, DN_VERSION_MINOR, DN_VERSION_PATCH);

@@ -2,6 +2,7 @@
 
 #include "base/pool.h"
 #include "base/status.h"
+#include "differnet/tiles.h"
 #include "image/codec.h"
 #include "positions/positions.h"
 
@@ -50,6 +51,9 @@ dn_train_options train_default_options(void)
         .max_memory = 0,
         .calibration = DN_CALIBRATION_AUTO,
         .folds = 0,
+        .tile_columns = 1,
+        .tile_rows = 1,
+        .fit = DN_FIT_STRETCH,
     };
 }
 
@@ -95,6 +99,9 @@ static const option_range ranges[] = {
     INTEGER(calibration, DN_CALIBRATION_AUTO, DN_CALIBRATION_CROSS, NOTHING),
     INTEGER(folds, 0, 100, NOTHING),
     INTEGER(copies, DN_COPIES_AUTO, DN_COPIES_TURN, NOTHING),
+    INTEGER(tile_columns, 0, TILES_MAX, NOTHING),
+    INTEGER(tile_rows, 0, TILES_MAX, NOTHING),
+    INTEGER(fit, DN_FIT_STRETCH, DN_FIT_LETTERBOX, NOTHING),
 #undef REAL
 #undef INTEGER
 #undef ENTRY
@@ -112,6 +119,10 @@ dn_status train_options_check(const dn_train_options *options, dn_error *error)
             error, DN_E_ARGUMENT,
             "dn_train_options: folds is 1, but what one fold leaves out needs others to learn from: at least 2, or "
             "0 for as many as suit");
+    if ((options->tile_columns == 0) != (options->tile_rows == 0))
+        return fail(error, DN_E_ARGUMENT,
+                    "dn_train_options: %d x %d tiles: both are 0 (chosen by the first image's size), or neither",
+                    options->tile_columns, options->tile_rows);
     return DN_OK;
 }
 

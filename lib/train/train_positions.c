@@ -40,7 +40,7 @@ struct fit {
 static dn_status find_projection(struct fit *fit, dn_error *error)
 {
     const train_images *images = fit->maps.images;
-    int32_t cells = (int32_t)train_maps_cells(&fit->maps), chosen[PROJECTION_VIEWS];
+    int32_t cells = fit->maps.counted, chosen[PROJECTION_VIEWS];
     train_views views = {chosen, images->count < PROJECTION_VIEWS ? images->count : PROJECTION_VIEWS, NULL, -1, 1};
     int32_t cells_each = PROJECTION_ROWS / views.count < cells ? PROJECTION_ROWS / views.count : cells;
 
@@ -85,7 +85,15 @@ static dn_status allocate_views(struct fit *fit, dn_error *error)
 static dn_status project_views(struct fit *fit, dn_error *error)
 {
     int32_t kind = fit->options->copies;
-    _Bool choose = kind == DN_COPIES_AUTO;
+    _Bool choose = kind == DN_COPIES_AUTO && tiles_one(&fit->maps.images->plan);
+
+    if (!tiles_one(&fit->maps.images->plan)) { /* a tile moved by itself is not what a moved image shows there */
+        if (kind > DN_COPIES_NONE)
+            return fail(error, DN_E_ARGUMENT,
+                        "moved copies and several tiles do not go together: use copies none or "
+                        "auto, or one tile");
+        kind = DN_COPIES_NONE;
+    }
 
     TRY(plan_views(fit, choose ? DN_COPIES_NONE : kind, error));
     TRY(find_projection(fit, error));
@@ -123,9 +131,11 @@ static void score_image(void *context, int32_t image, int32_t worker)
 
     if (fit->fold[view] != fit->left_out)
         return;
+    const uint8_t *inside = train_maps_image_inside(&fit->maps, image, worker);
     for (size_t cell = 0; cell < cells; cell++)
         map[cell] = positions_distance(density, (int32_t)cell, z + cell * dims);
-    fit->levels[image] = position_smooth(map, density->rows, density->columns, map + train_maps_floats(&fit->maps));
+    fit->levels[image] = position_smooth(map, density->rows, density->columns, inside,
+                                         map + train_maps_floats(&fit->maps));
     position_normalise(map, cells, fit->levels[image].median);
     fit->peaks[image] = position_peak(map, cells);
 }
@@ -173,6 +183,7 @@ static dn_status run_fit(struct fit *fit, trained_positions *out, dn_error *erro
     TRY(project_views(fit, error));
     options.dims = fit->density->dims;
     options.views = fit->plan.count + 1;
+    options.inside = train_maps_inside(&fit->maps);
     fit->folds = count < 2 ? 0 : count < fit->folds ? count : fit->folds;
     out->folds = fit->folds;
     if (fit->folds > 0) {
@@ -197,7 +208,7 @@ dn_status train_positions(const dn_extractor *extractor, const dn_train_options 
 {
     struct fit fit = {
         .options = options, .allocator = *allocator, .folds = options->folds > 0 ? options->folds : FOLDS};
-    maps_geometry grid = maps_of(extractor);
+    const maps_geometry grid = images->plan.grid;
 
     *out = (trained_positions){.allocator = *allocator};
     if (grid.rows > POSITIONS_MAX_SIDE || grid.columns > POSITIONS_MAX_SIDE)
