@@ -519,6 +519,7 @@ typedef struct dn_model_info {
     int32_t tile_columns, tile_rows; /* tiles that the positions' density cuts an image into; 1, 1: the whole is one */
     int32_t fit;            /* DN_FIT_... */
     int32_t reserved2;
+    int32_t range_low, range_high; /* values of 16-bit pixels that are black and white; 0, 0: 0 and 65535 */
 } dn_model_info;
 DN_API void dn_model_info_init_size(dn_model_info *info, size_t size);
 #define dn_model_info_init(info) dn_model_info_init_size((info), sizeof *(info))
@@ -530,6 +531,9 @@ DN_API const double *dn_model_holdout_scores(const dn_model *model, int32_t *cou
  * key and sets *value (value may be NULL); NULL if there are no more.  Printable UTF-8, which lives as long as the
  * model.  Notes are no part of the model's id. */
 DN_API const char *dn_model_note(const dn_model *model, int32_t index, const char **value);
+/* Like dn_image_overlay, with 16-bit pixels shown in the model's range. */
+DN_API DN_CHECK_RESULT dn_status dn_model_overlay(const dn_model *model, const dn_pixels *image, const float *map,
+                                                  float full, uint8_t *rgb, dn_error *error);
 /* The model's parts, for use on their own.  Borrowed: they live as long as the model; ref them to keep them. */
 DN_API dn_extractor *dn_model_extractor(const dn_model *model);
 DN_API dn_flow *dn_model_flow(const dn_model *model); /* NULL: the model holds none */
@@ -876,6 +880,9 @@ typedef struct dn_train_options {
                                 DN_COPIES_NONE, which is then what DN_COPIES_AUTO means */
     int32_t fit;             /* DN_FIT_..., default DN_FIT_STRETCH */
     int32_t reserved2;
+    int32_t range_low, range_high; /* values of 16-bit pixels that are black and white, 0 .. 65535, low below high: for
+                                cameras of 12 bits in 16 (0, 4095) and thermal ones.  The model keeps them for all that
+                                it does; what is outside is black or white.  0, 0 (default): the whole range */
 } dn_train_options;
 DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
 #define dn_train_options_init(options) dn_train_options_init_size((options), sizeof *(options))
@@ -929,6 +936,10 @@ DN_API DN_CHECK_RESULT dn_status dn_trainer_run(dn_trainer *trainer, dn_progress
 /* A model from the last epoch that went well, after dn_trainer_run failed or was cancelled (DN_E_STATE if there is
  * none).  Held-out images are scored as usual. */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_model(dn_trainer *trainer, dn_model **out);
+/* Text `index` (0, 1, ...) of what should be looked at in the images added so far: 16-bit ones that use less than a
+ * quarter of their range, with the range_low and range_high that would do.  NULL: there are no more.  Lives until the
+ * next call on the trainer; NULL, too, while another call is in progress. */
+DN_API const char *dn_trainer_advice(dn_trainer *trainer, int32_t index);
 DN_API const dn_error *dn_trainer_error(const dn_trainer *trainer);
 DN_API void dn_trainer_free(dn_trainer *trainer); /* NULL is allowed */
 

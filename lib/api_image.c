@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "differnet/model.h"
 #include "image/codec.h"
 #include "image/overlay.h"
 #include "image/pixels.h"
@@ -123,14 +124,30 @@ dn_status dn_image_write_png(const dn_pixels *image, const char *path, dn_error 
     return status;
 }
 
+static dn_status overlay(const dn_pixels *image, canvas_range range, const float *map, float full, uint8_t *rgb,
+                         dn_error *error)
+{
+    TRY(pixels_check(image, 1, error));
+    if (!isfinite(full) || (full > 0 && full <= 1))
+        return fail(error, DN_E_ARGUMENT, "overlay: full is %g; it must be above 1, or 0 for the default",
+                    (double)full);
+    return overlay_render(image, range, map, full > 0 ? full : DN_OVERLAY_FULL, rgb, error);
+}
+
 dn_status dn_image_overlay(const dn_pixels *image, const float *map, float full, uint8_t *rgb, dn_error *error)
 {
     REQUIRE(image, error);
     REQUIRE(map, error);
     REQUIRE(rgb, error);
-    TRY(pixels_check(image, 1, error));
-    if (!isfinite(full) || (full > 0 && full <= 1))
-        return fail(error, DN_E_ARGUMENT, "dn_image_overlay: full is %g; it must be above 1, or 0 for the default",
-                    (double)full);
-    return overlay_render(image, map, full > 0 ? full : DN_OVERLAY_FULL, rgb, error);
+    return overlay(image, (canvas_range){0, 0}, map, full, rgb, error);
+}
+
+dn_status dn_model_overlay(const dn_model *model, const dn_pixels *image, const float *map, float full, uint8_t *rgb,
+                           dn_error *error)
+{
+    REQUIRE(model, error);
+    REQUIRE(image, error);
+    REQUIRE(map, error);
+    REQUIRE(rgb, error);
+    return overlay(image, model->facts.range, map, full, rgb, error);
 }

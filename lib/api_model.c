@@ -137,6 +137,8 @@ dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
         own.position_dims = density->dims;
         own.copies = facts->copies;
     }
+    own.range_low = facts->range.low;
+    own.range_high = facts->range.high;
     own.seen_images = (int32_t)model->seen.images;
     memcpy(own.seen_low, model->seen.low, sizeof own.seen_low);
     memcpy(own.seen_high, model->seen.high, sizeof own.seen_high);

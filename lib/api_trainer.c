@@ -110,6 +110,17 @@ dn_status dn_trainer_model(dn_trainer *trainer, dn_model **out)
     return trainer_model(trainer, out, error);
 }
 
+const char *dn_trainer_advice(dn_trainer *trainer, int32_t index)
+{
+    atomic_int *in_use = trainer ? call_begin(trainer_in_use(trainer)) : NULL;
+
+    if (!in_use)
+        return NULL;
+    const char *advice = trainer_advice(trainer, index);
+    call_end(&in_use);
+    return advice;
+}
+
 const dn_error *dn_trainer_error(const dn_trainer *trainer)
 {
     dn_trainer *own = (dn_trainer *)(uintptr_t)trainer;

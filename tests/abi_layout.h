@@ -44,7 +44,7 @@ AT(dn_flow_options, hidden, 12); AT(dn_flow_options, clamp, 16); AT(dn_flow_opti
 AT(dn_flow_options, allocator, 32);
 SIZE(dn_model_options, 16);
 AT(dn_model_options, struct_size, 0); AT(dn_model_options, verify, 4); AT(dn_model_options, allocator, 8);
-SIZE(dn_model_info, 408);
+SIZE(dn_model_info, 416);
 AT(dn_model_info, struct_size, 0); AT(dn_model_info, id, 4); AT(dn_model_info, input_size, 8);
 AT(dn_model_info, scales, 12); AT(dn_model_info, feature_dim, 16); AT(dn_model_info, blocks, 20);
 AT(dn_model_info, hidden, 24); AT(dn_model_info, views, 28); AT(dn_model_info, angles, 32);
@@ -60,6 +60,7 @@ AT(dn_model_info, seen_low, 240); AT(dn_model_info, seen_high, 312);
 AT(dn_model_info, calibration, 384); AT(dn_model_info, folds, 388);
 AT(dn_model_info, tile_columns, 392); AT(dn_model_info, tile_rows, 396); AT(dn_model_info, fit, 400);
 AT(dn_model_info, reserved2, 404);
+AT(dn_model_info, range_low, 408); AT(dn_model_info, range_high, 412);
 SIZE(dn_scorer_options, 64);
 AT(dn_scorer_options, struct_size, 0); AT(dn_scorer_options, views, 4); AT(dn_scorer_options, angles, 8);
 AT(dn_scorer_options, threads, 12); AT(dn_scorer_options, false_alarm_rate, 16); AT(dn_scorer_options, allocator, 24);
@@ -86,7 +87,7 @@ AT(dn_localizer_options, runner, 32); AT(dn_localizer_options, method, 40); AT(d
 SIZE(dn_box, 24);
 AT(dn_box, x, 0); AT(dn_box, y, 4); AT(dn_box, width, 8); AT(dn_box, height, 12); AT(dn_box, peak, 16);
 AT(dn_box, area, 20);
-SIZE(dn_train_options, 256);
+SIZE(dn_train_options, 264);
 AT(dn_train_options, struct_size, 0); AT(dn_train_options, epochs, 4); AT(dn_train_options, seed, 8);
 AT(dn_train_options, hidden, 16); AT(dn_train_options, blocks, 20); AT(dn_train_options, clamp, 24);
 AT(dn_train_options, batch_images, 32); AT(dn_train_options, batch_views, 36); AT(dn_train_options, epoch_steps, 40);
@@ -104,6 +105,7 @@ AT(dn_train_options, max_pixels, 208); AT(dn_train_options, max_bytes, 216); AT(
 AT(dn_train_options, calibration, 232); AT(dn_train_options, folds, 236);
 AT(dn_train_options, tile_columns, 240); AT(dn_train_options, tile_rows, 244); AT(dn_train_options, fit, 248);
 AT(dn_train_options, reserved2, 252);
+AT(dn_train_options, range_low, 256); AT(dn_train_options, range_high, 260);
 SIZE(dn_progress, 32);
 AT(dn_progress, struct_size, 0); AT(dn_progress, phase, 4); AT(dn_progress, done, 8); AT(dn_progress, total, 16);
 AT(dn_progress, loss, 24);

@@ -711,6 +711,25 @@ class TrainingTest(unittest.TestCase):
             self.assertEqual(again.score(differnet.Image.open(image_path)).score, expected.score)
         self.assertLess(len(model.to_bytes(differnet.STORAGE_F16)), len(model.to_bytes()))
 
+    def test_range(self):
+        gray = array.array("H", (273 * (x % 16) for x in range(64 * 64)))
+        pixels = differnet.Pixels(gray.tobytes(), 64, 64, "gray16")
+        trainer = differnet.Trainer(tiny_extractor(), preset=differnet.PRESET_FAST)
+        self.assertEqual(trainer.advice, [])
+        trainer.add(pixels)
+        self.assertEqual(len(trainer.advice), 1)
+        self.assertIn("range_high = 4095", trainer.advice[0])
+        trainer = differnet.Trainer(tiny_extractor(), preset=differnet.PRESET_FAST, range_high=4095)
+        trainer.add(pixels)
+        self.assertEqual(trainer.advice, [])
+        model = trainer.run()
+        self.assertEqual((model.info.range_low, model.info.range_high), (0, 4095))
+        heat = memoryview(bytes(4 * 64 * 64)).cast("f", (64, 64))
+        self.assertEqual(max(flat(differnet.overlay(pixels, heat))), 16)
+        self.assertEqual(max(flat(differnet.overlay(pixels, heat, model=model))), 255)
+        score = differnet.Scorer(model).score(differnet.Pixels(bytes(64 * 64 * 2), 64, 64, "gray16"))
+        self.assertIn("darker than all images learned from", score.warning_texts)
+
     def check_batch(self, model, image_path):
         with differnet.Scorer(model, false_alarm_rate=0.5, threads=2) as scorer:
             pictures = [picture(seed, spot=seed % 2 == 1) for seed in range(6)]

@@ -445,6 +445,38 @@ class Train(CommandTest):
         self.train(self.at("d"), self.at("m.dnm"), "--quiet")
         self.call("score", self.at("m.dnm"), self.at("d/0.png"), code=(0, 1))
 
+    def twelve_bits(self, folder):
+        """Images of 12 bits in 16, and the same ones in all 16."""
+        for i in range(6):
+            noise = random.Random(i)
+            values = [[(6 + noise.randrange(4) + 5 * ((x + i) // 4 % 2)) for x in range(64)] for _ in range(64)]
+            write(self.at(folder, "12", "%d.png" % i), png(64, 64, lambda x, y: 273 * values[y][x], depth=16, colour=0))
+            write(self.at(folder, "16", "%d.png" % i), png(64, 64, lambda x, y: 4369 * values[y][x], depth=16, colour=0))
+
+    def test_range(self):
+        self.twelve_bits("d")
+        result = self.train(self.at("d/12"), self.at("dark.dnm"))
+        self.assertRegex(result.err, "the 16-bit images use only the values from [0-9]+ to [0-9]+, less than a quarter of 0 "
+                                     "to 65535: --range 0:4095, which is --bits 12")
+        self.assertEqual(self.train(self.at("d/16"), self.at("16.dnm"), "--quiet").err, "")
+        for name, option in (("bits", ["--bits", "12"]), ("range", ["--range", "0:4095"])):
+            self.assertEqual(self.train(self.at("d/12"), self.at(name), "--quiet", *option).err, "")
+        self.assertEqual(read(self.at("bits")), read(self.at("range")))
+        self.assertEqual(json.loads(self.call("info", self.at("bits"), "--json").out)["range"], [0, 4095])
+        self.assertEqual(json.loads(self.call("info", self.at("16.dnm"), "--json").out)["range"], [0, 65535])
+        self.assertIn("from 0 (black) to 4095 (white)", self.call("info", self.at("bits")).out)
+        scores = [told(self.call("score", self.at(model), self.at("d", images), "--json", code=(0, 1)).out)
+                  for model, images in (("bits", "12"), ("16.dnm", "16"))]
+        self.assertEqual([score["score"] for score in scores[0]], [score["score"] for score in scores[1]])
+        for model, images in (("bits", "12"), ("16.dnm", "16")):
+            self.call("localize", self.at(model), self.at("d", images, "0.png"), "-o", self.at("maps-" + images), "--quiet")
+        for name in ("0_map.png", "0_overlay.png"):
+            self.assertEqual(read(self.at("maps-12", name)), read(self.at("maps-16", name)))
+        for wrong in ("5", "5:", ":5", "7:5", "5:5", "0:65536", "-1:5", "0:5x", "a:b"):
+            self.train_refused(self.at("d/12"), "--range", wrong, says=["--range: '%s'" % wrong, "LOW:HIGH"])
+        self.train_refused(self.at("d/12"), "--bits", "7", says=["--bits is 7"])
+        self.train_refused(self.at("d/12"), "--bits", "12", "--range", "0:4095", says=["exclude each other"])
+
     def test_wrong_backbones(self):
         small = [path("set"), "-o", self.at("m.dnm"), *SMALL]
         self.refused("train", *small, "--backbone", path("model.dnm"), says=[path("model.dnm"), "model", "backbone"])

@@ -335,6 +335,7 @@ static int evaluate_set(const eval_job *job, const test_set *set)
     if (!tools.model)
         return EXIT_FAILED;
     result.model = model_info(tools.model);
+    result.opened = tools.model;
     if (result.model.positions && job->localizing.method != DN_MAP_GRADIENT)
         result.map_views = 1;
     result.scores = need_memory(set->count, sizeof *result.scores);

@@ -140,6 +140,10 @@ static void write_model_json(const char *path, const dn_model *model)
         emit_real(&json, NULL, scores[i]);
     emit_close_array(&json);
     write_seen_json(&json, &info);
+    emit_open_array(&json, "range");
+    emit_integer(&json, NULL, info.range_low);
+    emit_integer(&json, NULL, info.range_high > 0 ? info.range_high : 65535);
+    emit_close_array(&json);
     emit_close_object(&json);
     putchar('\n');
 }
@@ -217,6 +221,8 @@ static void print_model(const char *path, const dn_model *model)
         printf(", final loss %.4f", info.final_loss);
     putchar('\n');
     print_seen(&info);
+    if (info.range_high > 0)
+        printf("range          16-bit pixels from %d (black) to %d (white)\n", info.range_low, info.range_high);
     print_holdout(model);
     double scale = info.positions ? info.positions_scale : info.heatmap_scale;
     if (scale > 0)

@@ -17,6 +17,7 @@ typedef struct localize_job {
     const char *folder;
     double threshold;
     bool as_json, quiet, trusted;
+    const dn_model *model;
     image_list stems; /* NAME of the files written for each image, with folders before it */
 } localize_job;
 
@@ -82,7 +83,7 @@ static bool write_picture(const dn_pixels *view, const char *output)
 static bool write_pictures(const localize_job *job, const char *path, const char *stem, const mapped_image *picture,
                            const dn_box *boxes, int32_t count)
 {
-    uint8_t *rgb = picture_overlay(picture, path);
+    uint8_t *rgb = picture_overlay(picture, job->model, path);
     uint16_t *gray = picture_map16(picture);
     char *overlay = need_text("%s/%s_overlay.png", job->folder, stem);
     char *map = need_text("%s/%s_map.png", job->folder, stem);
@@ -148,7 +149,7 @@ static int localize_images(const localize_job *job, dn_localizer *localizer, con
     return finish_output(failed > 0 ? EXIT_FAILED : 0);
 }
 
-static int localize_with(const char *model_path, const dn_localizer_options *options, const localize_job *job,
+static int localize_with(const char *model_path, const dn_localizer_options *options, localize_job *job,
                          const image_list *images)
 {
     dn_localizer *localizer;
@@ -157,6 +158,7 @@ static int localize_with(const char *model_path, const dn_localizer_options *opt
 
     if (!model)
         return EXIT_FAILED;
+    job->model = model;
     dn_status status = dn_localizer_create(model, options, &localizer, &error);
     if (status != DN_OK) {
         complain_refused(model_path, status, error.message);

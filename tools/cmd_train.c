@@ -192,6 +192,22 @@ static bool add_notes(dn_trainer *trainer, const text_list *notes)
     return true;
 }
 
+/* Warns of what the library noticed in the images, in the command's words. */
+static void tell_advice(dn_trainer *trainer)
+{
+    const char *text;
+
+    for (int32_t i = 0; (text = dn_trainer_advice(trainer, i)); i++) {
+        const char *remedy = strstr(text, "set range_low = ");
+        int low, high;
+        if (remedy && sscanf(remedy, "set range_low = %d and range_high = %d", &low, &high) == 2)
+            complain("%.*s--range %d:%d%s", (int)(remedy - text), text, low, high,
+                     low == 0 && high == 4095 ? ", which is --bits 12, shows them whole" : " shows them whole");
+        else
+            complain("%s", text);
+    }
+}
+
 static dn_model *run_training(const train_job *job, dn_extractor *extractor, const image_list *images)
 {
     dn_trainer *trainer;
@@ -205,6 +221,7 @@ static dn_model *run_training(const train_job *job, dn_extractor *extractor, con
         return NULL;
     }
     if (add_notes(trainer, &job->notes) && add_images(trainer, images, job->quiet)) {
+        tell_advice(trainer);
         status = dn_trainer_run(trainer, show_progress, &watch, &model);
         if (status == DN_OK)
             end_phase(&watch);
@@ -483,10 +500,33 @@ static int prepare_and_train(train_job *job, const train_given *given)
     return code;
 }
 
+/* --range LOW:HIGH or --bits N (0: not given). */
+static bool set_range(dn_train_options *training, const char *range, int32_t bits)
+{
+    int end = 0;
+
+    if (range && bits > 0) {
+        complain("--range and --bits exclude each other: --bits 12 is --range 0:4095");
+        return false;
+    }
+    if (bits > 0)
+        training->range_high = (1 << bits) - 1;
+    if (!range)
+        return true;
+    if (sscanf(range, "%" SCNd32 ":%" SCNd32 "%n", &training->range_low, &training->range_high, &end) == 2 &&
+        range[end] == '\0' && training->range_low >= 0 && training->range_low < training->range_high &&
+        training->range_high <= 65535)
+        return true;
+    complain("--range: '%s' is not LOW:HIGH with 0 <= LOW < HIGH <= 65535", range);
+    return false;
+}
+
 static int run_train(const command_verb *verb, int argc, char **argv)
 {
     train_job job = {0};
     train_given given = {.epochs = NOT_GIVEN, .hidden = NOT_GIVEN, .views = NOT_GIVEN};
+    const char *range = NULL;
+    int32_t bits = 0;
     char presets[512];
     dn_extractor_options_init(&job.extracting);
     dn_train_options_init(&job.training);
@@ -527,6 +567,9 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         {"hidden", 0, OPTION_INTEGER, &given.hidden, 0, 0, "N", "width of the flow's nets; default: the preset's"},
         {"note", 0, OPTION_TEXTS, &job.notes, 0, 0, "KEY=VALUE",
          "written into the model, for differnet info to show;\nmay be given several times"},
+        {"range", 0, OPTION_TEXT, &range, 0, 0, "LOW:HIGH",
+         "values of 16-bit images that are black and white,\nfor scoring too; default: 0:65535"},
+        {"bits", 0, OPTION_INTEGER, &bits, 8, 16, "N", "of the values in 16-bit images: 12 is --range 0:4095"},
         {"seed", 0, OPTION_SEED, &job.training.seed, 0, 0, "S", "of all that is random; default {}"},
         MAX_PIXELS_OPTION(&job.training.max_pixels, 0, 0),
         {"threads", 0, OPTION_INTEGER, &job.training.threads, 0, 0, "N",
@@ -545,6 +588,8 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         return wrong_operands(verb, argc == first ? "no folder of images given" : "more than one folder given");
     if (!job.output)
         return wrong_operands(verb, "-o MODEL is missing");
+    if (!set_range(&job.training, range, bits))
+        return EXIT_FAILED;
     job.data = argv[first];
     return prepare_and_train(&job, &given);
 }

@@ -9,6 +9,7 @@
 typedef struct evaluation {
     const char *data, *model_path;
     dn_model_info model;
+    const dn_model *opened;
     const test_set *set;
     double *scores;        /* (set->count) in the set's order */
     double *indices;       /* likewise, of dn_score.index; NaN without a threshold */

@@ -203,7 +203,7 @@ static uint8_t *shrink(const uint8_t *rgb, int32_t width, int32_t height, int32_
     return small;
 }
 
-static bool write_thumbnail(FILE *page, const char *path, dn_localizer *localizer)
+static bool write_thumbnail(FILE *page, const char *path, const dn_model *model, dn_localizer *localizer)
 {
     mapped_image picture;
     dn_blob *png = NULL;
@@ -212,7 +212,7 @@ static bool write_thumbnail(FILE *page, const char *path, dn_localizer *localize
 
     if (!picture_open(&picture, path))
         return false;
-    uint8_t *rgb = picture_localize(&picture, path, localizer) ? picture_overlay(&picture, path) : NULL;
+    uint8_t *rgb = picture_localize(&picture, path, localizer) ? picture_overlay(&picture, model, path) : NULL;
     bool drawn = rgb != NULL;
     if (rgb) {
         uint8_t *small = shrink(rgb, picture.view.width, picture.view.height, &width, &height);
@@ -263,7 +263,7 @@ static bool write_worst(FILE *page, const evaluation *result, bool good, dn_loca
         char number[SCORE_SIZE];
         const test_image *image = &set->images[order[i].index];
         fputs("<figure>", page);
-        written = write_thumbnail(page, image->path, localizer);
+        written = write_thumbnail(page, image->path, result->opened, localizer);
         fprintf(page, "<figcaption>score %s", score_text(number, score));
         if (isnan(result->threshold))
             fputs(": ", page);

@@ -192,12 +192,12 @@ void picture_draw_box(const mapped_image *picture, const dn_box *box, uint8_t *r
     }
 }
 
-uint8_t *picture_overlay(const mapped_image *picture, const char *path)
+uint8_t *picture_overlay(const mapped_image *picture, const dn_model *model, const char *path)
 {
     dn_error error;
     float peak = picture_peak(picture), full = peak > DN_OVERLAY_FULL ? peak : DN_OVERLAY_FULL;
     uint8_t *rgb = need_memory((size_t)picture->view.width * (size_t)picture->view.height, 3);
-    dn_status status = dn_image_overlay(&picture->view, picture->map, full, rgb, &error);
+    dn_status status = dn_model_overlay(model, &picture->view, picture->map, full, rgb, &error);
 
     if (status != DN_OK) {
         complain_status(path, status, error.message);

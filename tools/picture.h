@@ -25,10 +25,10 @@ bool picture_localize(mapped_image *picture, const char *path, dn_localizer *loc
 
 /* The map's largest value. */
 float picture_peak(const mapped_image *picture);
-/* The image with its map drawn over it, RGB8, as new memory.  The peak gets the hottest colour, if it is not below
+/* The image, in the model's range, with its map drawn over it, RGB8, as new memory.  The peak gets the hottest colour, if it is not below
  * DN_OVERLAY_FULL: so good parts stay clean, and a map that is far above what is usual still tells where.  NULL, with a
  * message, on failure. */
-uint8_t *picture_overlay(const mapped_image *picture, const char *path);
+uint8_t *picture_overlay(const mapped_image *picture, const dn_model *model, const char *path);
 void picture_draw_box(const mapped_image *picture, const dn_box *box, uint8_t *rgb); /* on an overlay */
 /* The map as 16-bit gray, as new memory. */
 uint16_t *picture_map16(const mapped_image *picture);

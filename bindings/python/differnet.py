@@ -123,7 +123,7 @@ _ModelInfo = _struct("dn_model_info", (_u32, "struct_size id"),
                      (ctypes.c_char * 64, "backbone"), (ctypes.c_char * 16, "library preset"),
                      (_double, "positions_scale"),
                      (_i32, "flow positions map_rows map_columns map_channels position_dims seen_images copies"),
-                     (_double * 9, "seen_low seen_high"), (_i32, "calibration folds tile_columns tile_rows fit reserved2"))
+                     (_double * 9, "seen_low seen_high"), (_i32, "calibration folds tile_columns tile_rows fit reserved2 range_low range_high"))
 _ScorerOptions = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
                          (_double, "false_alarm_rate"), (_pointer, "allocator runner"),
                          (_i64, "max_pixels max_bytes max_memory"))
@@ -145,7 +145,7 @@ _TrainOptions = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "epoch
                         (_i32, "views angles heatmap_images threads"), (_text, "checkpoint"),
                         (_i32, "checkpoint_epochs resume"), (_pointer, "allocator runner"),
                         (_i32, "preset flow positions position_dims light copies"),
-                        (_i64, "max_pixels max_bytes max_memory"), (_i32, "calibration folds tile_columns tile_rows fit reserved2"))
+                        (_i64, "max_pixels max_bytes max_memory"), (_i32, "calibration folds tile_columns tile_rows fit reserved2 range_low range_high"))
 _PRESET_FIELDS = ("epochs", "hidden", "epoch_steps", "schedule", "learning_rate", "feature_noise", "views", "preset",
                   "flow", "positions")
 _Progress = _struct("dn_progress", (_u32, "struct_size"), (_i32, "phase"), (_i64, "done total"), (_double, "loss"))
@@ -180,7 +180,7 @@ _FUNCTIONS = {
     "dn_flow_unref": "np", "dn_flow_get_info": "ipp", "dn_flow_forward": "ippippp", "dn_flow_inverse": "ippipp",
     "dn_flow_sample": "ipuipp", "dn_flow_log_likelihood": "ippipp", "dn_flow_gradient": "ippipppp",
     "dn_model_options_init_size": "npz", "dn_model_open_path": "isppp", "dn_model_open_memory": "ipzppp",
-    "dn_model_save": "ipsip", "dn_model_save_memory": "ipipp", "dn_model_ref": "pp", "dn_model_unref": "np",
+    "dn_model_save": "ipsip", "dn_model_save_memory": "ipipp", "dn_model_overlay": "ipppfpp", "dn_model_ref": "pp", "dn_model_unref": "np",
     "dn_model_info_init_size": "npz", "dn_model_get_info": "ipp", "dn_model_holdout_scores": "ppp",
     "dn_model_note": "spip", "dn_model_extractor": "pp", "dn_model_flow": "pp", "dn_model_feature_mean": "pp",
     "dn_model_feature_deviation": "pp",
@@ -197,7 +197,7 @@ _FUNCTIONS = {
     "dn_localizer_boxes": "ippiifpip", "dn_localizer_error": "pp", "dn_localizer_free": "np",
     "dn_train_options_init_size": "npz", "dn_train_options_preset": "ipi", "dn_trainer_create": "ipppp",
     "dn_trainer_add_path": "ips", "dn_trainer_add_pixels": "ipp", "dn_trainer_note": "ipss", "dn_trainer_run": "ipppp", "dn_trainer_model": "ipp",
-    "dn_trainer_error": "pp", "dn_trainer_free": "np",
+    "dn_trainer_advice": "spi", "dn_trainer_error": "pp", "dn_trainer_free": "np",
 }
 
 _library = None
@@ -840,10 +840,10 @@ def encode_png(image):
     return _blob("dn_image_encode_png", _Picture(image))
 
 
-def overlay(image, map, full=0.0):
+def overlay(image, map, full=0.0, model=None):
     """Draws a heat map of Localizer.map over its image: (height, width, 3) bytes, RGB.
 
-    full: the map value that gets the hottest colour; 0: the library's default.
+    full: the map value that gets the hottest colour; 0: the library's default.  model: shows 16-bit pixels in its range.
     """
     picture = _Picture(image)
     height, width = picture.view.height, picture.view.width
@@ -851,7 +851,12 @@ def overlay(image, map, full=0.0):
     if values.rows != height:
         raise ValueError(f"map: {values.rows} rows, the image has {height}")
     rgb = bytearray(height * width * 3)
-    _call("dn_image_overlay", picture, values, full, (ctypes.c_char * len(rgb)).from_buffer(rgb))
+    given = (picture, values, full, (ctypes.c_char * len(rgb)).from_buffer(rgb))
+    if model is None:
+        _call("dn_image_overlay", *given)
+    else:
+        _call("dn_model_overlay", _expect(Model, model), *given)
+    del given  # which keeps rgb from being looked at otherwise
     if numpy is not None:
         return numpy.frombuffer(rgb, "B").reshape(height, width, 3)
     return memoryview(rgb).cast("B", (height, width, 3))
@@ -1399,6 +1404,14 @@ class Trainer(_Worker):
         callback = _ProgressFunction(report)
         self._run("dn_trainer_run", ctypes.cast(callback, ctypes.c_void_p), None, ctypes.byref(model), job=job)
         return Model._of(model)
+
+    @property
+    def advice(self):
+        """What should be looked at in the images added so far, as texts."""
+        texts = []
+        self._alone(lambda: texts.extend(iter(lambda: _value("dn_trainer_advice", self._held(), len(texts)), None)),
+                    _Job())
+        return [text.decode("utf-8", "replace") for text in texts]
 
     def model(self):
         """A Model of the last epoch that went well, after run() failed or was cancelled."""

@@ -27,6 +27,7 @@ dn_status model_create(dn_extractor *extractor, const model_facts *facts, const 
     model->facts.tile_columns = columns;
     model->facts.tile_rows = rows;
     model->plan = tile_plan_of(extractor, columns, rows, facts->fit);
+    model->plan.whole.range = model->plan.canvas.range = facts->range;
     model_set_heatmap_scale(model, facts->heatmap_scale);
     model->storage = DN_STORAGE_F32;
     *out = model;
@@ -82,7 +83,7 @@ dn_status model_set_positions(dn_model *model, positions *density, dn_error *err
 
 _Bool model_is_plain(const dn_model *model)
 {
-    return tiles_one(&model->plan) && model->plan.whole.fit == DN_FIT_STRETCH;
+    return tiles_one(&model->plan) && model->plan.whole.fit == DN_FIT_STRETCH && model->facts.range.high == 0;
 }
 
 _Bool model_has(const dn_model *model, int density)
@@ -184,8 +185,12 @@ uint32_t model_id(const dn_model *model, uint32_t tensors)
         (uint64_t)model->plan.rows,
         (uint64_t)model->plan.whole.fit,
     };
+    _Bool shaped = !tiles_one(&model->plan) || model->plan.whole.fit != DN_FIT_STRETCH;
     size_t plain = sizeof settings - 3 * sizeof *settings;
-    return libdeflate_crc32(0, settings, model_is_plain(model) ? plain : sizeof settings);
+    uint32_t id = libdeflate_crc32(0, settings, shaped ? sizeof settings : plain);
+    const uint64_t range[2] = {(uint64_t)model->facts.range.low, (uint64_t)model->facts.range.high};
+
+    return range[1] > 0 ? libdeflate_crc32(id, range, sizeof range) : id;
 }
 
 dn_status model_seal(dn_model *model, dn_error *error)

@@ -11,10 +11,11 @@
 #include "differnet/seen.h"
 #include "differnet/tiles.h"
 #include "flow/flow.h"
+#include "image/canvas.h"
 #include "positions/positions.h"
 
 #define MODEL_FORMAT 3              /* highest version of the file format that is read */
-#define MODEL_FORMAT_PLAIN 2        /* that is written where images are simply stretched to one square */
+#define MODEL_FORMAT_PLAIN 2        /* that is written where images are stretched to one square, in their whole range */
 #define MODEL_MAX_HOLDOUT (1 << 24) /* scores of held-out images */
 #define MODEL_MAX_VIEWS 1024
 
@@ -33,6 +34,7 @@ typedef struct model_facts {
     part_standard standards[PARTS];
     double whole_share;         /* of the map's level that its highest values rise with (position_scores) */
     int32_t calibration, folds; /* DN_CALIBRATION_...: where the scores of good images come from; 0: not known */
+    canvas_range range;         /* of 16-bit pixels */
     int32_t tile_columns, tile_rows, fit; /* how images are laid before the network; 0, 0: one tile */
     char preset[16];                      /* "" in files of format 1 */
     int32_t copies;                       /* DN_COPIES_... that the positions learned, too; DN_COPIES_AUTO: not known */
@@ -69,7 +71,7 @@ dn_status model_create_with_flow(dn_extractor *extractor, dn_flow *flow, const f
                                  dn_error *error);
 /* Gives it the density at every position: takes a reference.  DN_E_ARGUMENT if it does not fit the extractor's maps. */
 dn_status model_set_positions(dn_model *model, positions *density, dn_error *error);
-/* Whether images are simply stretched to one square. */
+/* Whether images are simply stretched to one square, in their whole range: older versions read the file rightly. */
 _Bool model_is_plain(const dn_model *model);
 /* Whether it has a density (enum density). */
 _Bool model_has(const dn_model *model, int density);

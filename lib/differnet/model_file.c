@@ -58,6 +58,18 @@ static void add_shape(const dn_model *model, st_writer *writer)
     st_writer_json_end(writer, "differnet.shape");
 }
 
+/* Which values of 16-bit pixels are black and white. */
+static void add_range(canvas_range range, st_writer *writer)
+{
+    json_writer *json = st_writer_json(writer);
+
+    json_open(json, NULL, "{");
+    json_put_integer(json, "low", range.low);
+    json_put_integer(json, "high", range.high);
+    json_close(json, "}");
+    st_writer_json_end(writer, "differnet.range");
+}
+
 /* ---- writing: the densities ---- */
 
 static void add_flow(const dn_model *model, st_writer *writer)
@@ -119,6 +131,8 @@ dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *wri
     if (!model_is_plain(model))
         add_shape(model, writer);
     add_facts(model, storage, writer);
+    if (model->facts.range.high > 0)
+        add_range(model->facts.range, writer);
     add_densities(model, writer);
     model_notes_write(&model->notes, writer);
     if (model->flow)
@@ -313,6 +327,27 @@ static dn_status load_shape(const st_file *file, model_facts *facts, dn_error *e
     facts->tile_columns = (int32_t)columns;
     facts->tile_rows = (int32_t)rows;
     facts->fit = fit;
+    return DN_OK;
+}
+
+/* Files that do not tell a range use the whole one. */
+static dn_status load_range(const st_file *file, canvas_range *range, dn_error *error)
+{
+    static const char *const names[2] = {"low", "high"};
+    const char *text = st_metadata(file, "differnet.range");
+    json_value object, values[2];
+    size_t position;
+    int64_t low, high;
+
+    if (!text)
+        return DN_OK;
+    if (!json_parse(text, strlen(text), &object, &position) || !json_pick(object, names, 2, values) ||
+        !json_read_integer(values[0], &low) || !json_read_integer(values[1], &high) || low < 0 || low >= high ||
+        high > 65535)
+        return fail(error, DN_E_FORMAT,
+                    "%s: the metadata differnet.range is not \"low\" and \"high\" with 0 <= low < high <= 65535",
+                    st_label(file));
+    *range = (canvas_range){(int32_t)low, (int32_t)high};
     return DN_OK;
 }
 
@@ -597,6 +632,7 @@ static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes
     TRY(read_preset(file, &facts->model, error));
     TRY(read_copies(file, &facts->model, error));
     TRY(load_shape(file, &facts->model, error));
+    TRY(load_range(file, &facts->model.range, error));
     if (extractor_from_tensors(file, "backbone.", &options, &extractor, &problem) != DN_OK)
         return fail_part(file, &problem, error);
     dn_status status = model_create(extractor, &facts->model, allocator, out, &problem);

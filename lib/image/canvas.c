@@ -4,10 +4,10 @@
 #include "image/resample.h"
 
 typedef struct canvas_rows {
-    uint16_t *first; /* of the image's place: (height, width, 3) of the canvas */
-    size_t row;      /* samples of a canvas' row */
-    int32_t width;   /* of the place */
-    float scale;     /* from the image's samples to 0 .. 65535 */
+    uint16_t *first;  /* of the image's place: (height, width, 3) of the canvas */
+    size_t row;       /* samples of a canvas' row */
+    int32_t width;    /* of the place */
+    float low, scale; /* from the image's samples to 0 .. 65535 */
     const pixel_layout *layout;
 } canvas_rows;
 
@@ -18,7 +18,8 @@ static void store_row(void *context, int32_t y, const float *row)
 
     for (int32_t x = 0; x < rows->width; x++, row += rows->layout->channels, target += 3)
         for (int c = 0; c < 3; c++) {
-            float value = row[rows->layout->rgb[c]] * rows->scale + 0.5f;
+            float value = (row[rows->layout->rgb[c]] - rows->low) * rows->scale + 0.5f;
+            value = value > 0 ? value : 0;
             target[c] = (uint16_t)(value < 65535.0f ? value : 65535.0f);
         }
 }
@@ -62,11 +63,14 @@ dn_status canvas_refill(const dn_pixels *image, const canvas_shape *shape, uint1
     _Bool wide = layout->bytes_per_sample == 2;
     canvas_place place = canvas_place_of(shape, image->width, image->height);
     size_t row = (size_t)shape->width * 3;
-    canvas_rows rows = {canvas + (size_t)place.y * row + (size_t)place.x * 3, row, place.width, wide ? 1.0f : 257.0f,
-                        layout};
+    canvas_rows rows = {canvas + (size_t)place.y * row + (size_t)place.x * 3, row, place.width, 0, 257.0f, layout};
     resample_source source = {image->pixels, image_stride(image), image->height,
                               image->width,  layout->channels,    wide ? SAMPLE_U16 : SAMPLE_U8};
 
+    if (wide) {
+        rows.low = (float)shape->range.low;
+        rows.scale = shape->range.high > 0 ? 65535.0f / (float)(shape->range.high - shape->range.low) : 1.0f;
+    }
     if (shape->fit == DN_FIT_LETTERBOX)
         fill_free(shape, &place, canvas);
     return resample(&source, place.height, place.width, store_row, &rows, scratch, error);

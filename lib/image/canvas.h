@@ -5,10 +5,16 @@
 
 #include "base/memory.h"
 
+/* Which values of 16-bit pixels are black and white; 0, 0: 0 and 65535.  8-bit pixels always use their whole range. */
+typedef struct canvas_range {
+    int32_t low, high;
+} canvas_range;
+
 typedef struct canvas_shape {
     int32_t width, height;
     int32_t fit;      /* DN_FIT_STRETCH, or DN_FIT_LETTERBOX: the image keeps its aspect */
     uint16_t fill[3]; /* RGB of what the image leaves free */
+    canvas_range range;
 } canvas_shape;
 
 /* The part of the canvas that the image covers. */
@@ -23,7 +29,8 @@ canvas_place canvas_place_of(const canvas_shape *shape, int32_t width, int32_t h
  * must have passed pixels_check. */
 dn_status canvas_fill(const dn_pixels *image, int32_t size, uint16_t *canvas, const dn_allocator *allocator,
                       dn_error *error);
-/* Likewise to the image's place on canvas (height, width, 3), with scratch that stays for the next image. */
+/* Likewise to the image's place on canvas (height, width, 3), with scratch that stays for the next image.  16-bit pixels
+ * outside the shape's range become 0 or 65535, after the stretch. */
 dn_status canvas_refill(const dn_pixels *image, const canvas_shape *shape, uint16_t *canvas, mem_scratch *scratch,
                         dn_error *error);
 

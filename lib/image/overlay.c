@@ -12,8 +12,17 @@
 #define HOTTEST_WEIGHT 0.75f /* at `full`; the image stays visible below it */
 #define FIRST_COLOUR 0.45f   /* where the colour map begins: its darkest part would not be seen on dark parts */
 
+/* A 16-bit value as 8 bits. */
+static uint8_t narrow(uint16_t value, canvas_range range)
+{
+    uint32_t low = (uint32_t)range.low, high = range.high > range.low ? (uint32_t)range.high : 65535,
+             width = high - low;
+
+    return value <= low ? 0 : value >= high ? 255 : (uint8_t)(((value - low) * 255u + width / 2) / width);
+}
+
 /* The image's row as RGB8. */
-static void row_to_rgb(const dn_pixels *image, int32_t y, uint8_t *rgb)
+static void row_to_rgb(const dn_pixels *image, canvas_range range, int32_t y, uint8_t *rgb)
 {
     const pixel_layout *layout = image_layout(image->format);
     const uint8_t *row = image_row(image, y);
@@ -22,7 +31,7 @@ static void row_to_rgb(const dn_pixels *image, int32_t y, uint8_t *rgb)
         uint16_t wide;
         if (layout->bytes_per_sample == 2) {
             memcpy(&wide, row + 2 * (size_t)x, sizeof wide);
-            memset(rgb, (int)((wide * 255u + 32767) / 65535), 3);
+            memset(rgb, narrow(wide, range), 3);
             continue;
         }
         for (int c = 0; c < 3; c++)
@@ -45,7 +54,8 @@ static void blend_row(const float *map, int32_t width, float full, uint8_t colou
     }
 }
 
-dn_status overlay_render(const dn_pixels *image, const float *map, float full, uint8_t *rgb, dn_error *error)
+dn_status overlay_render(const dn_pixels *image, canvas_range range, const float *map, float full, uint8_t *rgb,
+                         dn_error *error)
 {
     uint8_t colours[COLOURS][3];
     size_t width = (size_t)image->width;
@@ -57,7 +67,7 @@ dn_status overlay_render(const dn_pixels *image, const float *map, float full, u
     for (int i = 0; i < COLOURS; i++)
         colormap_at((double)i / (COLOURS - 1), colours[i]);
     for (int32_t y = 0; y < image->height; y++) {
-        row_to_rgb(image, y, rgb + (size_t)y * width * 3);
+        row_to_rgb(image, range, y, rgb + (size_t)y * width * 3);
         blend_row(map + (size_t)y * width, image->width, full, colours, rgb + (size_t)y * width * 3);
     }
     return DN_OK;

@@ -11,6 +11,7 @@ void trainer_free(dn_trainer *trainer);
 dn_status trainer_add_path(dn_trainer *trainer, const char *path, dn_error *error);
 dn_status trainer_add_pixels(dn_trainer *trainer, const dn_pixels *image, dn_error *error);
 dn_status trainer_note(dn_trainer *trainer, const char *key, const char *value, dn_error *error);
+const char *trainer_advice(dn_trainer *trainer, int32_t index); /* NULL: there are no more */
 dn_status trainer_run(dn_trainer *trainer, dn_progress_fn progress, void *user, dn_model **out, dn_error *error);
 dn_status trainer_model(dn_trainer *trainer, dn_model **out, dn_error *error);
 dn_error *trainer_error(dn_trainer *trainer);

@@ -19,7 +19,8 @@ void train_images_init(train_images *images, const dn_extractor *extractor, cons
                              .extractor = extractor,
                              .tile_columns = options->tile_columns,
                              .tile_rows = options->tile_rows,
-                             .fit = options->fit};
+                             .fit = options->fit,
+                             .range = {options->range_low, options->range_high}};
     images->files = (dn_image_options){.struct_size = sizeof images->files,
                                        .max_pixels = options->max_pixels,
                                        .max_bytes = options->max_bytes,
@@ -95,6 +96,7 @@ static dn_status choose_plan(train_images *images, int32_t width, int32_t height
         tiles_choose(images->extractor, width, height, AUTO_TILES, &columns, &rows);
     TRY(tile_plan_check(images->extractor, columns, rows, error));
     images->plan = tile_plan_of(images->extractor, columns, rows, images->fit);
+    images->plan.whole.range = images->plan.canvas.range = images->range;
     return DN_OK;
 }
 
@@ -203,6 +205,8 @@ uint64_t train_images_id(const train_images *images)
         crc = libdeflate_crc32(crc, &images->fit, sizeof images->fit);
     for (int32_t i = 0; i < images->count; i++)
         crc = libdeflate_crc32(crc, &images->list[i].crc, sizeof images->list[i].crc);
+    if (images->range.high > 0) /* the same pixels in another range are other images */
+        crc = libdeflate_crc32(crc, &images->range, sizeof images->range);
     return (uint64_t)images->count << 32 | crc;
 }
 

@@ -19,6 +19,7 @@ typedef struct train_images {
     dn_image_options files;               /* how they are decoded */
     const dn_extractor *extractor;        /* borrowed */
     int32_t tile_columns, tile_rows, fit; /* as the options say; 0 x 0 tiles: the first image tells */
+    canvas_range range;                   /* of 16-bit pixels */
     tile_plan plan;                       /* known once there is an image */
     train_image *list;                    /* (count), in order of addition */
     seen_images seen;                     /* what they are like */
@@ -44,7 +45,7 @@ dn_status train_images_split(train_images *images, double holdout, uint64_t seed
  * of these. */
 void train_images_folds(const train_images *images, int32_t folds, uint64_t seed, int32_t *fold);
 
-/* Number and pixels of the images, in order, and how the square that the flow sees is made of them. */
+/* Number and pixels of the images, in order, and how the square that the flow sees is made of them, and in which range. */
 uint64_t train_images_id(const train_images *images);
 /* Name of an image for messages: its path, or "image N" (counted from 1) in `buffer`. */
 #define TRAIN_LABEL 32

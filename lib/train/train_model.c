@@ -24,6 +24,7 @@ static model_facts facts_of(const dn_trainer *t)
                          .tile_columns = t->images.plan.columns,
                          .tile_rows = t->images.plan.rows,
                          .fit = t->images.plan.whole.fit,
+                         .range = t->images.range,
                          .final_loss = (double)NAN};
 
     snprintf(facts.library, sizeof facts.library, "%d.%d.%d", DN_VERSION_MAJOR, DN_VERSION_MINOR, DN_VERSION_PATCH);

@@ -102,6 +102,8 @@ static const option_range ranges[] = {
     INTEGER(tile_columns, 0, TILES_MAX, NOTHING),
     INTEGER(tile_rows, 0, TILES_MAX, NOTHING),
     INTEGER(fit, DN_FIT_STRETCH, DN_FIT_LETTERBOX, NOTHING),
+    INTEGER(range_low, 0, 65535, NOTHING), /* they have a part in the images' checksum */
+    INTEGER(range_high, 0, 65535, NOTHING),
 #undef REAL
 #undef INTEGER
 #undef ENTRY
@@ -123,6 +125,9 @@ dn_status train_options_check(const dn_train_options *options, dn_error *error)
         return fail(error, DN_E_ARGUMENT,
                     "dn_train_options: %d x %d tiles: both are 0 (chosen by the first image's size), or neither",
                     options->tile_columns, options->tile_rows);
+    if (options->range_low >= options->range_high && (options->range_low != 0 || options->range_high != 0))
+        return fail(error, DN_E_ARGUMENT, "dn_train_options: range_low is %d, not below range_high, %d",
+                    options->range_low, options->range_high);
     return DN_OK;
 }
 

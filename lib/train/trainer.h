@@ -28,6 +28,7 @@ struct dn_trainer {
     cross_fit cross;             /* empty if the flow is not cross-fitted */
     _Bool begun;                 /* what a checkpoint holds is there */
     train_state *state; /* of the flow that is being trained: the model's, then each fold's; NULL between them */
+    char advice[252];   /* the text that trainer_advice gave last */
     dn_error error;
     atomic_int in_use; /* 1: a call is in progress */
 };

@@ -1,0 +1,40 @@
+/* What should be looked at in the images of a training. */
+#include <math.h>
+#include <stdio.h>
+
+#include "train/trainer.h"
+
+#define LEAST_USED 0.25   /* of the 16-bit range; below it features see little of the image */
+#define LEAST_BITS 8      /* of a camera's values */
+#define THERMAL_ROOM 0.25 /* of the used range, kept free at both ends for what is hotter or colder */
+
+/* The range that would do: 0 .. 2^bits - 1 for cameras of fewer bits, else the used one with room at both ends. */
+static canvas_range better_range(double darkest, double brightest)
+{
+    double used = brightest - darkest;
+    int32_t bits = LEAST_BITS;
+
+    while ((1 << bits) - 1 < brightest)
+        bits++;
+    if (used >= LEAST_USED * ((1 << bits) - 1))
+        return (canvas_range){0, (1 << bits) - 1};
+    double low = floor(darkest - THERMAL_ROOM * used), high = ceil(brightest + THERMAL_ROOM * used) + 1;
+    return (canvas_range){low > 0 ? (int32_t)low : 0, high < 65535 ? (int32_t)high : 65535};
+}
+
+const char *trainer_advice(dn_trainer *t, int32_t index)
+{
+    const train_images *images = &t->images;
+    double darkest = 65535 * images->seen.low[DN_TRAIT_DARKEST];
+    double brightest = 65535 * images->seen.high[DN_TRAIT_BRIGHTEST];
+
+    if (index != 0 || images->count == 0 || images->range.high > 0 || images->seen.low[DN_TRAIT_BITS] < 16 ||
+        brightest - darkest >= LEAST_USED * 65535)
+        return NULL;
+    canvas_range better = better_range(darkest, brightest);
+    snprintf(t->advice, sizeof t->advice,
+             "the 16-bit images use only the values from %.0f to %.0f, less than a quarter of 0 to 65535: set "
+             "range_low = %d and range_high = %d, so that little differences are seen",
+             darkest, brightest, better.low, better.high);
+    return t->advice;
+}
