@@ -769,15 +769,36 @@ DN_API DN_CHECK_RESULT dn_status dn_localizer_map(dn_localizer *localizer, const
 
 typedef struct dn_box {
     int32_t x, y, width, height; /* pixels of the image */
-    float peak;                  /* largest map value inside */
-    int32_t area;                /* pixels at or above the threshold */
+    float peak;                  /* largest map value of the region */
+    int32_t area;                /* its pixels: those at or above the threshold */
+    float mean;                  /* of its map values */
+    float centroid_x, centroid_y; /* mean place of its pixels, whose centres are at half-integers */
+    int32_t reserved;            /* 0 */
 } dn_box;
+typedef struct dn_box_options {
+    uint32_t struct_size;
+    float threshold;  /* > 0, default 1, what good images hardly exceed; see dn_localizer_threshold */
+    int32_t min_area; /* smaller regions are left out: >= 1 pixels, default 1 */
+    int32_t gap;      /* regions with so few pixels between them, in x and in y, are one: 0 .. 256, default 0 */
+} dn_box_options;
+DN_API void dn_box_options_init_size(dn_box_options *options, size_t size);
+#define dn_box_options_init(options) dn_box_options_init_size((options), sizeof *(options))
 /* Bounding boxes of the 8-connected regions of map values >= threshold (> 0; 1 is a sensible value), strongest peak
  * first.  map: (height, width), up to 2^31 - 1 values (DN_E_LIMIT above), NaN counts as below.  boxes: room for
  * `capacity` (0: may be NULL); `*count` gets the number written.  Regions beyond it (the weakest) are left out. */
 DN_API DN_CHECK_RESULT dn_status dn_localizer_boxes(dn_localizer *localizer, const float *map, int32_t width,
                                                     int32_t height, float threshold, dn_box *boxes, int32_t capacity,
                                                     int32_t *count);
+/* Like dn_localizer_boxes, with options (NULL: the defaults). */
+DN_API DN_CHECK_RESULT dn_status dn_localizer_find_boxes(dn_localizer *localizer, const float *map, int32_t width,
+                                                         int32_t height, const dn_box_options *options, dn_box *boxes,
+                                                         int32_t capacity, int32_t *count);
+/* The threshold at which a share of `false_alarm_rate` (> 0 .. 1) of good images has a box at all: from the highest map
+ * values of the good images that the model was made from, each by a density that has not seen it.  *kept (may be NULL):
+ * the rate it keeps, as dn_score.false_alarm_rate.  For maps of DN_MAP_POSITIONS; DN_E_STATE for others, and if the model
+ * does not hold those values. */
+DN_API DN_CHECK_RESULT dn_status dn_localizer_threshold(dn_localizer *localizer, double false_alarm_rate,
+                                                        float *threshold, double *kept);
 DN_API const dn_error *dn_localizer_error(const dn_localizer *localizer);
 DN_API void dn_localizer_free(dn_localizer *localizer); /* NULL is allowed */
 

@@ -395,6 +395,26 @@ START_TEST(localizer_use)
     ck_status(dn_localizer_boxes(localizer, map, 4, 4, 1, boxes, -1, &count), DN_E_ARGUMENT);
     ck_status(dn_localizer_boxes(localizer, map, 4, 4, 1, boxes, 8, NULL), DN_E_ARGUMENT);
     ck_ok(dn_localizer_boxes(localizer, map, 4, 4, 1, NULL, 0, &count));
+    for (int i = 0; i < 5; i++) {
+        dn_box_options finding;
+        dn_box_options_init(&finding);
+        ck_assert(finding.threshold == 1 && finding.min_area == 1 && finding.gap == 0);
+        finding.min_area = i == 0 ? 0 : 1;
+        finding.gap = i == 1 ? -1 : i == 2 ? 257 : 0;
+        finding.threshold = i == 3 ? 0 : 1;
+        ck_status(dn_localizer_find_boxes(localizer, map, 4, 4, &finding, boxes, 8, &count),
+                  i < 4 ? DN_E_ARGUMENT : DN_OK);
+    }
+    ck_ok(dn_localizer_find_boxes(localizer, map, 4, 4, NULL, boxes, 8, &count));
+    float threshold;
+    ck_status(dn_localizer_threshold(localizer, 0.1, &threshold, NULL), DN_E_STATE); /* a model without positions */
+    check_error(dn_localizer_error(localizer), DN_E_STATE, "give a threshold");
+    ck_status(dn_localizer_threshold(localizer, 0, &threshold, NULL), DN_E_ARGUMENT);
+    check_error(dn_localizer_error(localizer), DN_E_ARGUMENT, "false_alarm_rate is 0");
+    ck_status(dn_localizer_threshold(localizer, (double)NAN, &threshold, NULL), DN_E_ARGUMENT);
+    ck_status(dn_localizer_threshold(localizer, 0.1, NULL, NULL), DN_E_ARGUMENT);
+    ck_status(dn_localizer_threshold(NULL, 0.1, &threshold, NULL), DN_E_ARGUMENT);
+    ck_ok(dn_localizer_boxes(localizer, map, 4, 4, 1, NULL, 0, &count));
     ck_assert_int_eq(dn_localizer_error(localizer)->status, DN_OK);
     ck_assert_ptr_null(dn_localizer_error(NULL));
     dn_localizer_free(localizer);

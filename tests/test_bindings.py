@@ -774,6 +774,13 @@ class TrainingTest(unittest.TestCase):
                 self.assertLessEqual(early.score, full.score)
 
     def check_localizer(self, model):
+        finder = differnet.Localizer(model)
+        threshold, rate = finder.threshold(0.5)
+        self.assertTrue(threshold > 0 and rate == 0.5)
+        heat = finder.map(picture(0, spot=True))
+        for box in finder.boxes(heat, threshold / 2, min_area=2, gap=1):
+            self.assertGreaterEqual(box.area, 2)
+            self.assertTrue(threshold / 2 <= box.mean <= box.peak and box.x < box.centroid_x < box.x + box.width)
         localizer = differnet.Localizer(model, views=2, sigma=1)
         heat = localizer.map(picture(0, spot=True))
         self.assertEqual(shape(heat), (HEIGHT, WIDTH))

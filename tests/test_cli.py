@@ -932,6 +932,28 @@ class Fast(CommandTest):
             maps.append(read(self.at(folder, "000_map.png")))
         self.assertEqual(maps[0], maps[1])
         self.assertNotIn("heat-map scale", self.call("localize", path("fast.dnm"), bad, "-o", self.at("a")).err)
+        def boxes(*more):
+            return json.loads(self.call("localize", path("fast.dnm"), bad, "-o", self.at("a"), "--json", "--quiet",
+                                        *more).out)
+
+        half, most = boxes("--fpr", "0.5"), boxes("--fpr", "0.1")
+        self.assertLess(half["threshold"], most["threshold"])
+        few = self.call("localize", path("fast.dnm"), bad, "-o", self.at("a"), "--fpr", "0.01", "--json")
+        self.assertEqual(json.loads(few.out)["threshold"], most["threshold"])
+        self.assertIn("smallest share of good images with boxes that the model can promise is 0.0909", few.err)
+        for box in half["boxes"]:
+            self.assertEqual(list(box), ["x", "y", "width", "height", "peak", "area", "mean", "centroid"])
+            self.assertTrue(half["threshold"] <= box["mean"] <= box["peak"])
+            self.assertTrue(box["x"] < box["centroid"][0] < box["x"] + box["width"])
+            self.assertTrue(box["y"] < box["centroid"][1] < box["y"] + box["height"])
+        areas = sorted(box["area"] for box in half["boxes"])
+        self.assertEqual(sorted(box["area"] for box in boxes("--fpr", "0.5", "--min-area", str(areas[-1]))["boxes"]),
+                         areas[-1:])
+        merged = boxes("--fpr", "0.5", "--gap", "256")["boxes"]
+        self.assertEqual([box["area"] for box in merged], [sum(areas)])
+        for wrong, says in ((["--fpr", "0"], "--fpr is 0"), (["--gap", "257"], "--gap is 257"),
+                            (["--min-area", "0"], "--min-area is 0"), (["--fpr", "0.1", "--threshold", "1"], "exclude")):
+            self.refused("localize", path("fast.dnm"), bad, "-o", self.at("a"), *wrong, says=[says])
         self.refused("localize", path("fast.dnm"), bad, "-o", self.at("c"), "--map", "gradient", says=["holds no flow"])
         self.refused("localize", path("model.dnm"), bad, "-o", self.at("c"), "--map", "gradients", says=["gradients"])
         self.assertEqual(sorted(os.listdir(self.folder)), ["a", "b"])

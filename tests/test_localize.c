@@ -343,8 +343,9 @@ END_TEST
 #define SIDE 24
 
 /* The region of pixel `start` by flood fill; marks its pixels. */
-static dn_box flood(const float *map, int width, int height, float threshold, int start, _Bool *seen)
+static dn_box flood(const float *map, int width, int height, float threshold, int gap, int start, _Bool *seen)
 {
+    double sum = 0, sum_x = 0, sum_y = 0;
     static int stack[SIDE * SIDE];
     int depth = 0, x0 = width, y0 = height, x1 = 0, y1 = 0;
     dn_box box = {.peak = 0};
@@ -358,9 +359,12 @@ static dn_box flood(const float *map, int width, int height, float threshold, in
         y0 = y < y0 ? y : y0;
         y1 = y > y1 ? y : y1;
         box.area++;
+        sum += (double)map[at];
+        sum_x += x + 0.5;
+        sum_y += y + 0.5;
         box.peak = map[at] > box.peak ? map[at] : box.peak;
-        for (int ny = y - 1; ny <= y + 1; ny++)
-            for (int nx = x - 1; nx <= x + 1; nx++) {
+        for (int ny = y - 1 - gap; ny <= y + 1 + gap; ny++)
+            for (int nx = x - 1 - gap; nx <= x + 1 + gap; nx++) {
                 int next = ny * width + nx;
                 if (nx < 0 || ny < 0 || nx >= width || ny >= height || seen[next] || !(map[next] >= threshold))
                     continue;
@@ -372,29 +376,38 @@ static dn_box flood(const float *map, int width, int height, float threshold, in
     box.y = y0;
     box.width = x1 - x0 + 1;
     box.height = y1 - y0 + 1;
+    box.mean = (float)(sum / box.area);
+    box.centroid_x = (float)(sum_x / box.area);
+    box.centroid_y = (float)(sum_y / box.area);
     return box;
 }
 
 /* All values differ, so that the order by peak is unique. */
-static void check_regions(const float *map, int width, int height, float threshold)
+static void check_regions(const float *map, int width, int height, float threshold, int gap, int min_area)
 {
+    dn_box_options options = {.threshold = threshold, .gap = gap, .min_area = min_area};
     static dn_box found[SIDE * SIDE];
     _Bool seen[SIDE * SIDE] = {0};
     dn_allocator allocator = mem_allocator(NULL);
     int32_t count, expected = 0;
 
-    ck_ok(regions_find(map, width, height, threshold, found, SIDE * SIDE, &count, &allocator, NULL));
+    ck_ok(regions_find(map, width, height, &options, found, SIDE * SIDE, &count, &allocator, NULL));
     for (int i = 1; i < count; i++)
         ck_assert(found[i].peak < found[i - 1].peak);
     for (int at = 0; at < width * height; at++) {
         if (seen[at] || !(map[at] >= threshold))
             continue;
-        dn_box box = flood(map, width, height, threshold, at, seen);
+        dn_box box = flood(map, width, height, threshold, gap, at, seen);
+        if (box.area < min_area)
+            continue;
         int i = 0;
         while (i < count && found[i].peak != box.peak)
             i++;
         ck_assert_int_lt(i, count);
-        ck_assert_mem_eq(&found[i], &box, sizeof box);
+        ck_assert_mem_eq(&found[i], &box, offsetof(dn_box, mean));
+        ck_assert_float_eq_tol(found[i].mean, box.mean, 1e-5f * box.mean);
+        ck_assert_float_eq_tol(found[i].centroid_x, box.centroid_x, 1e-5f);
+        ck_assert_float_eq_tol(found[i].centroid_y, box.centroid_y, 1e-5f);
         expected++;
     }
     ck_assert_int_eq(count, expected);
@@ -411,8 +424,9 @@ START_TEST(regions_match_flood_fill)
             state = state * 1664525u + 1013904223u;
             map[i] = (float)(state >> 26) + (float)i * 0x1p-10f;
         }
-        for (float threshold = 4; threshold < 64; threshold += 12)
-            check_regions(map, width, height, threshold);
+        for (float threshold = 4; threshold < 64; threshold += 11) /* at 59 there are gaps */
+            for (int gap = 0; gap < 5; gap += 1 + gap)
+                check_regions(map, width, height, threshold, gap, 1 + round % 4 * 3);
     }
 }
 END_TEST
@@ -430,19 +444,62 @@ START_TEST(regions_of_special_maps)
 
     for (int i = 0; i < 49; i++)
         map[i] = picture[i / 7][i % 7] == '#' ? 2.0f : 0.5f;
-    ck_ok(regions_find(map, 7, 7, 1, boxes, 25, &count, &allocator, NULL));
+    ck_ok(
+        regions_find(map, 7, 7, &(dn_box_options){.threshold = 1, .min_area = 1}, boxes, 25, &count, &allocator, NULL));
     ck_assert_int_eq(count, 1);
-    ck_assert_mem_eq(&boxes[0], (&(dn_box){0, 0, 7, 7, 2.0f, 31}), sizeof(dn_box));
+    ck_assert_mem_eq(&boxes[0], (&(dn_box){0, 0, 7, 7, 2.0f, 31, 2.0f, 3.5f, 3.5f, 0}), offsetof(dn_box, centroid_x));
     for (int i = 0; i < 49; i++) /* every second column: all peaks equal, order by place */
         map[i] = i % 7 % 2 ? (float)NAN : 3.0f;
-    ck_ok(regions_find(map, 7, 7, 1, boxes, 3, &count, &allocator, NULL));
+    ck_ok(
+        regions_find(map, 7, 7, &(dn_box_options){.threshold = 1, .min_area = 1}, boxes, 3, &count, &allocator, NULL));
     ck_assert_int_eq(count, 3);
     for (int i = 0; i < 3; i++)
-        ck_assert_mem_eq(&boxes[i], (&(dn_box){2 * i, 0, 1, 7, 3.0f, 7}), sizeof(dn_box));
-    ck_ok(regions_find(map, 7, 7, 3.5f, boxes, 3, &count, &allocator, NULL));
+        ck_assert_mem_eq(&boxes[i], (&(dn_box){2 * i, 0, 1, 7, 3.0f, 7, 3.0f, 2 * i + 0.5f, 3.5f, 0}), sizeof(dn_box));
+    ck_ok(regions_find(map, 7, 7, &(dn_box_options){.threshold = 3.5f, .min_area = 1}, boxes, 3, &count, &allocator,
+                       NULL));
     ck_assert_int_eq(count, 0);
-    ck_ok(regions_find(map, 7, 7, 3, NULL, 0, &count, &allocator, NULL));
+    ck_ok(regions_find(map, 7, 7, &(dn_box_options){.threshold = 3, .min_area = 1}, NULL, 0, &count, &allocator, NULL));
     ck_assert_int_eq(count, 0);
+}
+END_TEST
+
+/* By hand: two bars with two columns between them and a pixel three rows below. */
+START_TEST(regions_within_a_gap)
+{
+    static const char *const picture[6] = {"#..##...", "#..##...", "........", "........", "........", "#......."};
+    static const struct {
+        int gap, min_area, count, area, width, height;
+        float x, y;
+    } cases[] = {{0, 1, 3, 4, 2, 2, 4, 1},
+                 {1, 1, 3, 4, 2, 2, 4, 1},
+                 {2, 1, 2, 6, 5, 2, 17 / 6.0f, 1},
+                 {3, 1, 1, 7, 5, 6, 2.5f, 11.5f / 7},
+                 {0, 2, 2, 4, 2, 2, 4, 1},
+                 {0, 3, 1, 4, 2, 2, 4, 1},
+                 {2, 2, 1, 6, 5, 2, 17 / 6.0f, 1},
+                 {0, 5, 0, 0, 0, 0, 0, 0},
+                 {256, 7, 1, 7, 5, 6, 2.5f, 11.5f / 7}};
+    dn_allocator allocator = mem_allocator(NULL);
+    float map[48];
+    dn_box boxes[4];
+    int32_t count;
+
+    for (int i = 0; i < 48; i++)
+        map[i] = picture[i / 8][i % 8] == '#' ? 2.0f : 0.5f;
+    map[3] = 4; /* the peak, of the second bar */
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dn_box_options options = {.threshold = 2, .gap = cases[i].gap, .min_area = cases[i].min_area};
+        ck_ok(regions_find(map, 8, 6, &options, boxes, 4, &count, &allocator, NULL));
+        ck_assert_int_eq(count, cases[i].count);
+        if (count == 0)
+            continue;
+        ck_assert(boxes[0].peak == 4 && boxes[0].area == cases[i].area && boxes[0].width == cases[i].width &&
+                  boxes[0].height == cases[i].height);
+        ck_assert_float_eq_tol(boxes[0].mean, 2 + 2.0f / (float)cases[i].area, 1e-6f);
+        ck_assert_float_eq_tol(boxes[0].centroid_x, cases[i].x, 1e-6f);
+        ck_assert_float_eq_tol(boxes[0].centroid_y, cases[i].y, 1e-6f);
+        ck_assert_int_eq(boxes[0].reserved, 0);
+    }
 }
 END_TEST
 
@@ -459,7 +516,8 @@ START_TEST(regions_failing_allocations)
         map[i] = i % 2 == 0 && i / 40 % 2 == 0 ? (float)(i + 2) : 0;
     for (long fail_at = 1; status != DN_OK; fail_at++) {
         memory = (failing_memory){.fail_at = fail_at};
-        status = regions_find(map, 40, 40, 1, boxes, 4, &count, &allocator, NULL);
+        status = regions_find(map, 40, 40, &(dn_box_options){.threshold = 1, .min_area = 1}, boxes, 4, &count,
+                              &allocator, NULL);
         ck_assert(status == DN_OK || (status == DN_E_MEMORY && count == 0));
         ck_assert_int_eq(memory.live, 0);
     }
@@ -488,6 +546,7 @@ static Suite *make_suite(void)
     tcase_set_timeout(regions, 60);
     tcase_add_test(regions, regions_match_flood_fill);
     tcase_add_test(regions, regions_of_special_maps);
+    tcase_add_test(regions, regions_within_a_gap);
     tcase_add_test(regions, regions_failing_allocations);
     suite_add_tcase(suite, regions);
     return suite;

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "cnn/maps.h"
+#include "differnet/localize.h"
 #include "differnet/score.h"
 #include "failing_files.h"
 #include "golden.h"
@@ -696,6 +697,54 @@ START_TEST(round_trip_of_positions)
 }
 END_TEST
 
+static const double four_peaks[4] = {4, 0.5, 2, 1};
+
+static dn_status threshold_at(dn_model *model, int32_t method, double rate, float *threshold, double *kept)
+{
+    dn_localizer_options options = localizer_default_options();
+    dn_localizer *localizer;
+    dn_error error = {0};
+
+    options.method = method;
+    options.views = 1;
+    ck_ok(localizer_create(model, &options, &localizer, NULL));
+    dn_status status = localizer_threshold(localizer, rate, threshold, kept, &error);
+    if (status != DN_OK)
+        check_error(&error, DN_E_STATE, "give a threshold");
+    localizer_free(localizer);
+    return status;
+}
+
+/* Of four good images' peaks 0.5, 1, 2 and 4, at a scale of 1.5, in the file too. */
+START_TEST(threshold_of_boxes)
+{
+    static const struct {
+        double rate, peak, kept;
+    } cases[] = {{0.05, 4, 0.2}, {0.2, 4, 0.2},   {0.39, 4, 0.39}, {0.4, 2, 0.4},
+                 {0.6, 1, 0.6},  {0.8, 0.5, 0.8}, {1, 0, 1}};
+    const char *path = path_join(test_folder(), "part.dnm");
+    dn_model *model = make_positions();
+    float threshold;
+    double kept;
+
+    ck_status(threshold_at(model, DN_MAP_POSITIONS, 0.1, &threshold, &kept), DN_E_STATE); /* as a file of old */
+    ck_ok(model_set_peaks(model, four_peaks, 4, NULL));
+    ck_ok(model_seal(model, NULL));
+    ck_ok(model_save(model, path, DN_STORAGE_F16, NULL));
+    dn_model *again = open_model(path);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int file = 0; file < 2; file++) {
+            ck_ok(threshold_at(file ? again : model, DN_MAP_POSITIONS, cases[i].rate, &threshold, &kept));
+            ck_assert_double_eq(kept, cases[i].kept);
+            ck_assert(threshold == nextafterf((float)cases[i].peak * (float)(1 / 1.5), INFINITY));
+        }
+    ck_ok(threshold_at(model, DN_MAP_POSITIONS, 0.4, &threshold, NULL));
+    ck_status(threshold_at(model, DN_MAP_GRADIENT, 0.4, &threshold, &kept), DN_E_STATE);
+    model_unref(again);
+    model_unref(model);
+}
+END_TEST
+
 /* Metadata and names of tensors. */
 START_TEST(changed_header_of_positions)
 {
@@ -878,6 +927,12 @@ START_TEST(impossible_numbers_of_positions)
     model = make_positions();
     model->facts.whole_share = (double)INFINITY;
     check_spoilt(model, DN_E_NUMERIC, "positions.whole_share");
+    for (int i = 0; i < 3; i++) {
+        model = make_positions();
+        ck_ok(model_set_peaks(model, four_peaks, 4, NULL));
+        model->peaks[i] = (double[]){-0.1, 0.4, (double)NAN}[i];
+        check_spoilt(model, i < 2 ? DN_E_FORMAT : DN_E_NUMERIC, "positions.peaks");
+    }
     model = make_positions();
     model->facts.positions_scale = -1;
     check_spoilt(model, DN_E_FORMAT, "positions.scale: a scale below 0");
@@ -1266,6 +1321,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, positions_twice);
     tcase_add_test(tests, positions_of_other_shapes);
     tcase_add_test(tests, impossible_numbers_of_positions);
+    tcase_add_test(tests, threshold_of_boxes);
     tcase_add_test(tests, spreads_next_to_nothing);
     tcase_add_test(tests, not_verified);
     tcase_add_test(tests, foreign_files);

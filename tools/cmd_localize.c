@@ -1,4 +1,5 @@
 /* differnet localize: heat maps, overlays and boxes of defects. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@
 
 typedef struct localize_job {
     const char *folder;
-    double threshold;
+    double threshold, rate; /* of the map, or of false alarms; NaN: not given */
+    dn_box_options boxes;
     bool as_json, quiet, trusted;
     const dn_model *model;
     image_list stems; /* NAME of the files written for each image, with folders before it */
@@ -41,6 +43,11 @@ static void write_boxes(FILE *file, const char *path, const mapped_image *pictur
         emit_integer(&json, "height", boxes[i].height);
         emit_single(&json, "peak", boxes[i].peak);
         emit_integer(&json, "area", boxes[i].area);
+        emit_single(&json, "mean", boxes[i].mean);
+        emit_open_array(&json, "centroid");
+        emit_single(&json, NULL, boxes[i].centroid_x);
+        emit_single(&json, NULL, boxes[i].centroid_y);
+        emit_close_array(&json);
         emit_close_object(&json);
     }
     emit_close_array(&json);
@@ -111,8 +118,8 @@ static bool localize_one(const localize_job *job, dn_localizer *localizer, const
         return false;
     bool done = picture_localize(&picture, path, localizer);
     if (done) {
-        dn_status status = dn_localizer_boxes(localizer, picture.map, picture.view.width, picture.view.height,
-                                              (float)job->threshold, boxes, MAX_BOXES, &count);
+        dn_status status = dn_localizer_find_boxes(localizer, picture.map, picture.view.width, picture.view.height,
+                                                   &job->boxes, boxes, MAX_BOXES, &count);
         if (status != DN_OK)
             complain_status(path, status, dn_localizer_error(localizer)->message);
         done = status == DN_OK;
@@ -149,6 +156,26 @@ static int localize_images(const localize_job *job, dn_localizer *localizer, con
     return finish_output(failed > 0 ? EXIT_FAILED : 0);
 }
 
+/* The threshold of boxes: given, or the one that keeps a rate of false alarms. */
+static bool set_box_threshold(localize_job *job, dn_localizer *localizer, const char *model_path)
+{
+    double kept = job->rate;
+    dn_status status = DN_OK;
+
+    job->boxes.threshold = (float)job->threshold;
+    if (!isnan(job->rate))
+        status = dn_localizer_threshold(localizer, job->rate, &job->boxes.threshold, &kept);
+    job->threshold = (double)job->boxes.threshold;
+    if (status != DN_OK)
+        complain_refused(model_path, status, dn_localizer_error(localizer)->message);
+    else if (kept > job->rate)
+        complain(
+            "the smallest share of good images with boxes that the model can promise is %.3g: boxes keep that one, "
+            "not %g",
+            kept, job->rate);
+    return status == DN_OK;
+}
+
 static int localize_with(const char *model_path, const dn_localizer_options *options, localize_job *job,
                          const image_list *images)
 {
@@ -172,7 +199,7 @@ static int localize_with(const char *model_path, const dn_localizer_options *opt
                  model_path, job->threshold);
     static const char *const ends[] = {"_overlay.png", "_boxes.json", "_map.png", NULL};
     int code = EXIT_FAILED;
-    if (prepare_folders(job->folder, &job->stems, ends))
+    if (set_box_threshold(job, localizer, model_path) && prepare_folders(job->folder, &job->stems, ends))
         code = localize_images(job, localizer, images);
     dn_localizer_free(localizer);
     dn_model_unref(model);
@@ -181,12 +208,13 @@ static int localize_with(const char *model_path, const dn_localizer_options *opt
 
 static int run_localize(const command_verb *verb, int argc, char **argv)
 {
-    localize_job job = {.threshold = 1};
+    localize_job job = {.threshold = 1, .rate = (double)NAN};
     const char *method = NULL;
     int64_t max_pixels = picture_limit();
     dn_localizer_options localizing;
     dn_localizer_options_init(&localizing);
     localizing.threads = usable_processors();
+    dn_box_options_init(&job.boxes);
     const command_option options[] = {
         {"output", 'o', OPTION_TEXT, &job.folder, 0, 0, "DIR",
          "folder for the results (required);\nmade if it is not there"},
@@ -197,6 +225,11 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
          "default: the former where the model has it"},
         {"threshold", 0, OPTION_REAL, &job.threshold, 1e-6, 1e6, "T",
          "map value from which on a region counts; default {},\nthe most that good images show"},
+        {"fpr", 0, OPTION_REAL, &job.rate, 0, 0, "P",
+         "instead: the map value at which such a share of good\nimages has a box at all"},
+        {"min-area", 0, OPTION_INTEGER, &job.boxes.min_area, 0, 0, "PIXELS", "leave smaller regions out; default {}"},
+        {"gap", 0, OPTION_INTEGER, &job.boxes.gap, 0, 0, "PIXELS",
+         "regions with so few pixels between them are one;\ndefault {}"},
         {"json", 0, OPTION_FLAG, &job.as_json, 0, 0, NULL, "print each image's boxes, one JSON object per line"},
         {"no-verify", 0, OPTION_FLAG, &job.trusted, 0, 0, NULL,
          "trust the model: skip its checksum, which takes as\nlong as reading the file"},
@@ -214,6 +247,8 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
         return wrong_operands(verb, argc == first ? "no model given" : "no images given");
     if (!job.folder)
         return wrong_operands(verb, "-o DIR is missing");
+    if (option_given("fpr") && option_given("threshold"))
+        return wrong_operands(verb, "--fpr and --threshold exclude each other");
     if (!set_map_method(method, &localizing.method))
         return EXIT_FAILED;
     picture_set_limit(max_pixels);

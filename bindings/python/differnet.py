@@ -136,7 +136,9 @@ _MonitorState = _struct("dn_monitor_state", (_u32, "struct_size"), (_i32, "moved
                         (_double, "evidence recent_mean"), (_i32, "recent_images reserved"))
 _LocalizerOptions = _struct("dn_localizer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
                             (_double, "sigma"), (_pointer, "allocator runner"), (_i32, "method reserved"))
-_Box = _struct("dn_box", (_i32, "x y width height"), (_float, "peak"), (_i32, "area"))
+_Box = _struct("dn_box", (_i32, "x y width height"), (_float, "peak"), (_i32, "area"),
+               (_float, "mean centroid_x centroid_y"), (_i32, "reserved"))
+_BoxOptions = _struct("dn_box_options", (_u32, "struct_size"), (_float, "threshold"), (_i32, "min_area gap"))
 _TrainOptions = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "epochs"), (_u64, "seed"),
                         (_i32, "hidden blocks"), (_double, "clamp"),
                         (_i32, "batch_images batch_views epoch_steps bank standardize schedule"),
@@ -194,7 +196,8 @@ _FUNCTIONS = {
     "dn_monitor_add": "ipd", "dn_monitor_get_state": "ipp", "dn_monitor_reset": "ip", "dn_monitor_error": "pp",
     "dn_monitor_free": "np",
     "dn_localizer_options_init_size": "npz", "dn_localizer_create": "ipppp", "dn_localizer_map": "ippp",
-    "dn_localizer_boxes": "ippiifpip", "dn_localizer_error": "pp", "dn_localizer_free": "np",
+    "dn_localizer_boxes": "ippiifpip", "dn_box_options_init_size": "npz", "dn_localizer_find_boxes": "ippiippip",
+    "dn_localizer_threshold": "ipdpp", "dn_localizer_error": "pp", "dn_localizer_free": "np",
     "dn_train_options_init_size": "npz", "dn_train_options_preset": "ipi", "dn_trainer_create": "ipppp",
     "dn_trainer_add_path": "ips", "dn_trainer_add_pixels": "ipp", "dn_trainer_note": "ipss", "dn_trainer_run": "ipppp", "dn_trainer_model": "ipp",
     "dn_trainer_advice": "spi", "dn_trainer_error": "pp", "dn_trainer_free": "np",
@@ -419,7 +422,7 @@ def _field(kind, value, name):
     """The value of an option, checked: a ctypes structure takes True for an address and drops bits of an integer."""
     if kind is _text:
         return None if value is None else _path(value)
-    return _real(value, kind, name) if kind is _double else _integer(value, kind, name)
+    return _real(value, kind, name) if kind in (_double, _float) else _integer(value, kind, name)
 
 
 def _namespace(struct):
@@ -1344,11 +1347,20 @@ class Localizer(_Worker):
         self._run("dn_localizer_map", picture, out)
         return out.result()
 
-    def boxes(self, map, threshold=1.0, capacity=1024):
-        """Boxes (x, y, width, height, peak, area) of the regions of a map >= threshold, strongest peak first."""
+    def threshold(self, false_alarm_rate):
+        """(threshold, rate): where such a share of good images has a box at all, and the rate that it keeps."""
+        threshold, kept = _float(), _double()
+        self._run("dn_localizer_threshold", false_alarm_rate, ctypes.byref(threshold), ctypes.byref(kept))
+        return threshold.value, kept.value
+
+    def boxes(self, map, threshold=1.0, capacity=1024, min_area=1, gap=0):
+        """Boxes (x, y, width, height, peak, area, mean, centroid_x, centroid_y) of the regions of a map >= threshold of
+        at least min_area pixels, strongest peak first.  Regions with at most `gap` pixels between them are one."""
+        options = _options(_BoxOptions, "dn_box_options_init_size",
+                           {"threshold": threshold, "min_area": min_area, "gap": gap})
         given = _Given(map, "f", "map", None)
         boxes, count = (_Box * _integer(capacity, _i32, "capacity"))(), _i32()
-        self._run("dn_localizer_boxes", given, given.shape[1], given.rows, threshold, boxes, capacity,
+        self._run("dn_localizer_find_boxes", given, given.shape[1], given.rows, ctypes.byref(options), boxes, capacity,
                   ctypes.byref(count))
         return [_namespace(box) for box in boxes[:count.value]]
 

@@ -7,6 +7,7 @@
 #include "base/option.h"
 #include "base/product.h"
 #include "base/status.h"
+#include "differnet/calibrate.h"
 #include "differnet/gradient_map.h"
 #include "differnet/inside.h"
 #include "differnet/position_map.h"
@@ -198,8 +199,32 @@ dn_status localizer_map(dn_localizer *self, const dn_pixels *image, float *map, 
                                             : map_gradient(self, image, map, error);
 }
 
-dn_status localizer_boxes(dn_localizer *self, const float *map, int32_t width, int32_t height, float threshold,
-                          dn_box *boxes, int32_t capacity, int32_t *count)
+/* ---- boxes ---- */
+
+dn_status localizer_boxes(dn_localizer *localizer, const float *map, int32_t width, int32_t height,
+                          const dn_box_options *options, dn_box *boxes, int32_t capacity, int32_t *count)
 {
-    return regions_find(map, width, height, threshold, boxes, capacity, count, &self->allocator, &self->error);
+    return regions_find(map, width, height, options, boxes, capacity, count, &localizer->allocator, &localizer->error);
+}
+
+/* A map between the cells' centres is nowhere above its highest cell, which is what the stored peaks are: so a good
+ * image has a box with the probability that its peak is above the chosen one. */
+dn_status localizer_threshold(dn_localizer *localizer, double false_alarm_rate, float *threshold, double *kept,
+                              dn_error *error)
+{
+    const dn_model *model = localizer->model;
+    double scale = model->facts.positions_scale;
+    dn_score peak = {.score = 0};
+
+    if (localizer->method != DN_MAP_POSITIONS || model->peak_count == 0 || !(scale > 0))
+        return fail(error, DN_E_STATE,
+                    "the model does not hold how high the maps of good images are, or not of this kind of map: give a "
+                    "threshold, or train it anew with the positions' density");
+    calibrate_verdict(model->peaks, model->peak_count, false_alarm_rate, &peak);
+    /* peaks[i] * factor is what position_image_map makes of it; a box begins at the threshold, not above it */
+    float least = peak.threshold < 0 ? 0 : (float)peak.threshold * (float)(1 / scale);
+    *threshold = nextafterf(least, INFINITY);
+    if (kept)
+        *kept = peak.false_alarm_rate;
+    return DN_OK;
 }

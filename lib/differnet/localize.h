@@ -21,8 +21,11 @@ dn_status localizer_raw_map(dn_localizer *localizer, const dn_pixels *image, con
 /* Like localizer_raw_map, of an image that canvas_fill has stretched already: canvas (size, size, 3). */
 dn_status localizer_raw_map_canvas(dn_localizer *localizer, const uint16_t *canvas, const float **map, dn_error *error);
 /* regions_find with the localizer's allocator and error. */
-dn_status localizer_boxes(dn_localizer *localizer, const float *map, int32_t width, int32_t height, float threshold,
-                          dn_box *boxes, int32_t capacity, int32_t *count);
+dn_status localizer_boxes(dn_localizer *localizer, const float *map, int32_t width, int32_t height,
+                          const dn_box_options *options, dn_box *boxes, int32_t capacity, int32_t *count);
+/* See dn_localizer_threshold. */
+dn_status localizer_threshold(dn_localizer *localizer, double false_alarm_rate, float *threshold, double *kept,
+                              dn_error *error);
 dn_error *localizer_error(dn_localizer *localizer);
 atomic_int *localizer_in_use(dn_localizer *localizer); /* 1: a call is in progress */
 

@@ -98,20 +98,41 @@ static int compare_scores(const void *a, const void *b)
     return (first > second) - (first < second);
 }
 
-dn_status model_set_holdout(dn_model *model, const double *scores, int32_t count, dn_error *error)
+/* An ascending copy of `count` numbers, which must be finite and >= 0.  what: for messages, "held-out score". */
+static dn_status copy_sorted(const dn_model *model, const double *numbers, int32_t count, const char *what,
+                             double **sorted, dn_error *error)
 {
     if (count < 0 || count > MODEL_MAX_HOLDOUT)
-        return fail(error, DN_E_ARGUMENT, "%d held-out scores, allowed are 0 to %d", count, MODEL_MAX_HOLDOUT);
+        return fail(error, DN_E_ARGUMENT, "%d %ss, allowed are 0 to %d", count, what, MODEL_MAX_HOLDOUT);
     for (int32_t i = 0; i < count; i++)
-        if (!isfinite(scores[i]) || scores[i] < 0)
-            return fail(error, DN_E_NUMERIC, "held-out score %d is %g, not a number >= 0", i, scores[i]);
-    double *sorted = mem_alloc(&model->allocator, (size_t)count, sizeof *sorted);
-    if (!sorted)
-        return fail_memory(error, "the held-out scores");
+        if (!isfinite(numbers[i]) || numbers[i] < 0)
+            return fail(error, DN_E_NUMERIC, "%s %d is %g, not a number >= 0", what, i, numbers[i]);
+    *sorted = mem_alloc(&model->allocator, (size_t)count, sizeof **sorted);
+    if (!*sorted)
+        return fail_memory(error, "the scores of good images");
     if (count > 0) {
-        memcpy(sorted, scores, (size_t)count * sizeof *sorted);
-        qsort(sorted, (size_t)count, sizeof *sorted, compare_scores);
+        memcpy(*sorted, numbers, (size_t)count * sizeof **sorted);
+        qsort(*sorted, (size_t)count, sizeof **sorted, compare_scores);
     }
+    return DN_OK;
+}
+
+dn_status model_set_peaks(dn_model *model, const double *peaks, int32_t count, dn_error *error)
+{
+    double *sorted;
+
+    TRY(copy_sorted(model, peaks, count, "map's peak", &sorted, error));
+    mem_free(&model->allocator, model->peaks);
+    model->peaks = sorted;
+    model->peak_count = count;
+    return DN_OK;
+}
+
+dn_status model_set_holdout(dn_model *model, const double *scores, int32_t count, dn_error *error)
+{
+    double *sorted;
+
+    TRY(copy_sorted(model, scores, count, "held-out score", &sorted, error));
     mem_free(&model->allocator, model->holdout_scores);
     calibration_free(model->calibration);
     model->calibration = NULL;
@@ -227,6 +248,7 @@ void model_unref(dn_model *model)
     mem_free(&allocator, model->mean);
     mem_free(&allocator, model->deviation);
     mem_free(&allocator, model->holdout_scores);
+    mem_free(&allocator, model->peaks);
     calibration_free(model->calibration);
     model_notes_release(&model->notes, &allocator);
     mem_free(&allocator, model);

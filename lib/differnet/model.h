@@ -56,6 +56,8 @@ struct dn_model {
     uint32_t id;              /* see model_seal */
     model_facts facts;
     model_notes notes;
+    double *peaks; /* (peak_count), ascending: highest values of the positions' maps of good images; NULL: not known */
+    int32_t peak_count;
     seen_images seen; /* what the good images were like */
 };
 
@@ -83,6 +85,8 @@ dn_status model_set_calibration(dn_model *model, calibration *rows, dn_error *er
 /* The scores of a calibration's rows in ascending order, as a scorer of so many views gives them.  scores: (count). */
 void model_calibrated_scores(const dn_model *model, const calibration *rows, int32_t views, double *scores);
 void model_set_heatmap_scale(dn_model *model, double scale);
+/* Copies and sorts the highest values of good images' maps; DN_E_NUMERIC if one is negative or not finite. */
+dn_status model_set_peaks(dn_model *model, const double *peaks, int32_t count, dn_error *error);
 /* Computes model->id as that of the file that a save with DN_STORAGE_F32 writes.  Called when the model is complete.
  * An opened model's id is that of its file: the same as the saved model's for F32 storage; a F16 file has rounded
  * weights, and so an id of its own. */

@@ -82,10 +82,12 @@ static void add_flow(const dn_model *model, st_writer *writer)
 
 static void add_positions(const dn_model *model, enum st_type stored, st_writer *writer)
 {
-    const int64_t one = 1;
+    const int64_t one = 1, peaks = model->peak_count;
 
     positions_to_tensors(model->positions, "positions.", stored, writer);
     st_writer_tensor(writer, "positions.scale", ST_F64, ST_F64, 1, &one, &model->facts.positions_scale);
+    if (peaks > 0)
+        st_writer_tensor(writer, "positions.peaks", ST_F64, ST_F64, 1, &peaks, model->peaks);
 }
 
 /* What the held-out scores come from, row by row. */
@@ -530,26 +532,53 @@ static dn_status read_densities(const struct reading *r, dn_error *error)
     return DN_OK;
 }
 
-static dn_status load_holdout(const st_file *file, dn_model *model, dn_error *error)
+/* Numbers >= 0 in ascending order, as new memory (NULL if there are none, or it fails). */
+static dn_status read_ascending(const st_file *file, const char *name, const dn_allocator *allocator, double **numbers,
+                                int32_t *count, dn_error *error)
 {
     const int64_t any = -1;
     const st_tensor *tensor;
 
-    TRY(st_require(file, "holdout.scores", 1, &any, &tensor, error));
+    *numbers = NULL;
+    TRY(st_require(file, name, 1, &any, &tensor, error));
     if (tensor->elements > MODEL_MAX_HOLDOUT)
-        return fail(error, DN_E_FORMAT, "%s: tensor holdout.scores: more than %d scores", st_label(file),
-                    MODEL_MAX_HOLDOUT);
-    double *scores = mem_alloc(&model->allocator, (size_t)tensor->elements, sizeof *scores);
-    if (!scores)
+        return fail(error, DN_E_FORMAT, "%s: tensor %s: more than %d scores", st_label(file), name, MODEL_MAX_HOLDOUT);
+    *count = (int32_t)tensor->elements;
+    *numbers = mem_alloc(allocator, (size_t)tensor->elements, sizeof **numbers);
+    if (!*numbers)
         return fail_memory(error, st_label(file));
-    dn_status status = st_read_f64(file, tensor, scores, error);
-    for (int64_t i = 0; status == DN_OK && i < tensor->elements; i++)
-        if (scores[i] < 0 || (i > 0 && scores[i] < scores[i - 1]))
-            status = fail(error, DN_E_FORMAT, "%s: tensor holdout.scores: entry %lld is negative or out of order",
-                          st_label(file), (long long)i);
+    dn_status status = st_read_f64(file, tensor, *numbers, error);
+    for (int32_t i = 0; status == DN_OK && i < *count; i++)
+        if ((*numbers)[i] < 0 || (i > 0 && (*numbers)[i] < (*numbers)[i - 1]))
+            status = fail(error, DN_E_FORMAT, "%s: tensor %s: entry %d is negative or out of order", st_label(file),
+                          name, i);
+    return status;
+}
+
+static dn_status load_holdout(const st_file *file, dn_model *model, dn_error *error)
+{
+    double *scores;
+    int32_t count;
+    dn_status status = read_ascending(file, "holdout.scores", &model->allocator, &scores, &count, error);
+
     if (status == DN_OK)
-        status = model_set_holdout(model, scores, (int32_t)tensor->elements, error);
+        status = model_set_holdout(model, scores, count, error);
     mem_free(&model->allocator, scores);
+    return status;
+}
+
+/* Files of old do not hold them. */
+static dn_status load_peaks(const st_file *file, dn_model *model, dn_error *error)
+{
+    double *peaks;
+    int32_t count;
+
+    if (!model->positions || !st_find(file, "positions.peaks"))
+        return DN_OK;
+    dn_status status = read_ascending(file, "positions.peaks", &model->allocator, &peaks, &count, error);
+    if (status == DN_OK)
+        status = model_set_peaks(model, peaks, count, error);
+    mem_free(&model->allocator, peaks);
     return status;
 }
 
@@ -643,6 +672,8 @@ static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes
         status = read_densities(&(struct reading){file, bytes, verify, *out}, error);
         if (status == DN_OK)
             status = load_holdout(file, *out, error);
+        if (status == DN_OK)
+            status = load_peaks(file, *out, error);
         if (status == DN_OK)
             status = load_calibration(file, *out, error);
         if (status == DN_OK)

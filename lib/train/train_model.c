@@ -245,6 +245,8 @@ static dn_status add_densities(dn_trainer *t, dn_model *model, const train_watch
         return DN_OK;
     model->facts.positions_scale = t->positions.scale;
     model->facts.copies = t->positions.copies;
+    if (t->positions.peaks)
+        TRY(model_set_peaks(model, t->positions.peaks, t->images.count, error));
     return model_set_positions(model, t->positions.density, error);
 }
 

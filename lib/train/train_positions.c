@@ -191,7 +191,9 @@ static dn_status run_fit(struct fit *fit, trained_positions *out, dn_error *erro
         TRY(cross_fit(fit, &options, error));
         out->scale = quantile(fit->peaks, count, MAP_SHARE);
         out->levels = fit->levels;
+        out->peaks = fit->peaks;
         fit->levels = NULL;
+        fit->peaks = NULL;
     }
     TRY(positions_fit_cells(fit->density, &options, fit->z, fit->views, fit->fold, -1, fit->maps.workers, error));
     TRY(train_report(fit->maps.watch, DN_PHASE_POSITIONS, fit->folds + 1, fit->folds + 1, (double)NAN, error));
@@ -231,6 +233,8 @@ void trained_positions_release(trained_positions *trained)
 {
     positions_unref(trained->density);
     mem_free(&trained->allocator, trained->levels);
+    mem_free(&trained->allocator, trained->peaks);
     trained->density = NULL;
     trained->levels = NULL;
+    trained->peaks = NULL;
 }

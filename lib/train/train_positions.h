@@ -14,6 +14,7 @@ typedef struct trained_positions {
     positions *density;
     position_level *levels; /* (images.count), in order of addition: of the density that has not seen the image; NULL
                                with fewer than two images */
+    double *peaks;          /* (images.count), sorted: highest values of the maps by these densities; NULL likewise */
     double scale;           /* of the map; 0: not known */
     int32_t folds;
     int32_t copies; /* DN_COPIES_... that were learned, too */
