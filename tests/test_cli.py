@@ -458,9 +458,9 @@ class Train(CommandTest):
         result = self.train(self.at("d/12"), self.at("dark.dnm"))
         self.assertRegex(result.err, "the 16-bit images use only the values from [0-9]+ to [0-9]+, less than a quarter of 0 "
                                      "to 65535: --range 0:4095, which is --bits 12")
-        self.assertEqual(self.train(self.at("d/16"), self.at("16.dnm"), "--quiet").err, "")
+        self.assertNotIn("16-bit", self.train(self.at("d/16"), self.at("16.dnm"), "--quiet").err)
         for name, option in (("bits", ["--bits", "12"]), ("range", ["--range", "0:4095"])):
-            self.assertEqual(self.train(self.at("d/12"), self.at(name), "--quiet", *option).err, "")
+            self.assertNotIn("16-bit", self.train(self.at("d/12"), self.at(name), "--quiet", *option).err)
         self.assertEqual(read(self.at("bits")), read(self.at("range")))
         self.assertEqual(json.loads(self.call("info", self.at("bits"), "--json").out)["range"], [0, 4095])
         self.assertEqual(json.loads(self.call("info", self.at("16.dnm"), "--json").out)["range"], [0, 65535])
@@ -820,7 +820,7 @@ class Localize(CommandTest):
             self.assertEqual(list(told), ["path", "width", "height", "threshold", "peak", "boxes"])
             self.assertEqual((told["width"], told["height"], told["threshold"]), (40, 40, 0.5))
             for box in told["boxes"]:
-                self.assertEqual(list(box), ["x", "y", "width", "height", "peak", "area"])
+                self.assertEqual(list(box), ["x", "y", "width", "height", "peak", "area", "mean", "centroid"])
                 self.assertLessEqual(box["x"] + box["width"], 40)
                 self.assertGreaterEqual(box["peak"], 0.5)
         ihdr = struct.unpack(">IIBB", read(self.at("maps/good/0_map.png"))[16:26])

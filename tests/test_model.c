@@ -805,7 +805,12 @@ START_TEST(round_trip_of_shapes)
         free(bytes);
         ck_assert_mem_eq(&score, &other, sizeof score);
         ck_assert_mem_eq(&again->facts, &model->facts, sizeof model->facts);
-        ck_assert_mem_eq(&again->plan, &model->plan, sizeof model->plan);
+        const tile_plan *a = &again->plan, *b = &model->plan; /* not their bytes: they have gaps */
+        ck_assert(a->columns == b->columns && a->rows == b->rows && a->whole.fit == b->whole.fit &&
+                  a->canvas.fit == b->canvas.fit && a->canvas.width == b->canvas.width &&
+                  a->canvas.height == b->canvas.height && a->step_columns == b->step_columns &&
+                  a->step_rows == b->step_rows && a->grid.columns == b->grid.columns && a->grid.rows == b->grid.rows);
+        ck_assert_mem_eq(a->whole.fill, b->whole.fill, sizeof a->whole.fill);
         ck_assert_uint_eq(again->id, model->id);
         ids[i] = model->id;
         for (int j = 0; j < i; j++)

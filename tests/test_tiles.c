@@ -195,7 +195,7 @@ START_TEST(place_of_an_image)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const canvas_shape shape = {96, 64, cases[i].fit, {0, 0, 0}};
+        const canvas_shape shape = {96, 64, {0, 0}, cases[i].fit, {0, 0, 0}};
         canvas_place place = canvas_place_of(&shape, cases[i].width, cases[i].height);
         ck_assert_msg(place.x == cases[i].x && place.y == cases[i].y && place.width == cases[i].w &&
                           place.height == cases[i].h,
@@ -209,7 +209,8 @@ START_TEST(letterboxed_canvas)
     static uint8_t rgb[40 * 10 * 3];
     dn_allocator allocator = mem_allocator(NULL);
     mem_scratch scratch = {.allocator = allocator};
-    const canvas_shape shape = {32, 20, DN_FIT_LETTERBOX, {100, 200, 300}}, small = {32, 8, DN_FIT_STRETCH, {0, 0, 0}};
+    const canvas_shape shape = {32, 20, {0, 0}, DN_FIT_LETTERBOX, {100, 200, 300}},
+                       small = {32, 8, {0, 0}, DN_FIT_STRETCH, {0, 0, 0}};
     uint16_t canvas[20][32][3], stretched[8][32][3];
 
     draw_texture(rgb, 40, 10, 1);

@@ -12,9 +12,9 @@ typedef struct canvas_range {
 
 typedef struct canvas_shape {
     int32_t width, height;
+    canvas_range range;
     int32_t fit;      /* DN_FIT_STRETCH, or DN_FIT_LETTERBOX: the image keeps its aspect */
     uint16_t fill[3]; /* RGB of what the image leaves free */
-    canvas_range range;
 } canvas_shape;
 
 /* The part of the canvas that the image covers. */
