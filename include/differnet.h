@@ -832,7 +832,7 @@ typedef struct dn_trainer dn_trainer;
 
 /* Moved copies of good images, of which an image gets 2 to 16, fewer the more images there are.  They count as their
  * share of one image. */
-#define DN_COPIES_AUTO   0 /* chosen by the likelihood of good images that were kept out */
+#define DN_COPIES_AUTO   0 /* of 6 to 128 images: chosen by the likelihood of good ones that were kept out; else none */
 #define DN_COPIES_NONE   1
 #define DN_COPIES_SMALL  2 /* turned by 4 degrees and shifted by 1.5 % of the side at most */
 #define DN_COPIES_MIRROR 3 /* left and right, above and below, or both exchanged */

@@ -9,7 +9,9 @@
 #include "base/rng.h"
 #include "base/status.h"
 
+/* Images with which there is a contest: fewer cannot tell, more do without (docs/accuracy.md, "Copies of few images"). */
 #define LEAST_IMAGES 6
+#define MOST_IMAGES 128
 #define LEARNED 64 /* images that are learned from, at most */
 #define HELD 16    /* likewise that tell */
 
@@ -141,7 +143,7 @@ dn_status choose_copies(train_maps *maps, positions *density, uint64_t seed, int
     rng generator;
 
     *kind = DN_COPIES_NONE;
-    if (count < LEAST_IMAGES)
+    if (count < LEAST_IMAGES || count > MOST_IMAGES)
         return DN_OK;
     for (int32_t k = DN_COPIES_NONE; k <= DN_COPIES_TURN; k++) {
         copy_plan plan = plan_of(&contest, k);
