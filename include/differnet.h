@@ -900,7 +900,8 @@ typedef struct dn_train_options {
                                 the first image added asks for, 6 at most.  With several tiles `copies` can only be
                                 DN_COPIES_NONE, which is then what DN_COPIES_AUTO means */
     int32_t fit;             /* DN_FIT_..., default DN_FIT_STRETCH */
-    int32_t reserved2;
+    int32_t duplicates;      /* 1 (default): images of equal pixels, or nearly so, count as one part
+                                (dn_trainer_duplicate_of); 0: they are not looked for */
     int32_t range_low, range_high; /* values of 16-bit pixels that are black and white, 0 .. 65535, low below high: for
                                 cameras of 12 bits in 16 (0, 4095) and thermal ones.  The model keeps them for all that
                                 it does; what is outside is black or white.  0, 0 (default): the whole range */
@@ -942,6 +943,31 @@ DN_API DN_CHECK_RESULT dn_status dn_trainer_create(dn_extractor *extractor, cons
 DN_API DN_CHECK_RESULT dn_status dn_trainer_add_path(dn_trainer *trainer, const char *path);
 /* Likewise from memory; what is needed of the pixels is copied. */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_add_pixels(dn_trainer *trainer, const dn_pixels *image);
+/* Images that are added from now on show the part of this name (UTF-8, not empty, copied): a burst of one camera, the
+ * views of one piece.  A name may come back later.  NULL: each its own part, as at the beginning.  Images of one part are
+ * on one side of every split and fold, and count once where p-values are told from: otherwise a part that is learned from
+ * would vouch for itself.  DN_E_STATE after the first dn_trainer_run. */
+DN_API DN_CHECK_RESULT dn_status dn_trainer_set_group(dn_trainer *trainer, const char *name);
+/* Which earlier image the image number `image` (0, 1, ... in order of addition) is a duplicate of, and so of the same part as;
+ * -1: of none, or dn_trainer_run was not called yet.  kind (may be NULL): DN_DUPLICATE_EQUAL (equal pixels) or DN_DUPLICATE_NEAR (equal
+ * but for noise, light and compression; docs/training.md), 0 without one. */
+#define DN_DUPLICATE_EQUAL 1
+#define DN_DUPLICATE_NEAR  2
+DN_API int32_t dn_trainer_duplicate_of(const dn_trainer *trainer, int32_t image, int32_t *kind);
+
+typedef struct dn_trainer_info {
+    uint32_t struct_size;
+    int32_t images;   /* that were added */
+    int32_t parts;    /* that they show; these three are 0 before the first dn_trainer_run */
+    int32_t duplicates; /* images that are duplicates of earlier ones */
+    int32_t adjacent; /* images whose nearest one, by their thumbnails, was added right before or after them; by chance that is
+                         about 2.  Many more: neighbours show the same part (dn_trainer_set_group), or they were taken in an
+                         order that says what is alike */
+    int32_t reserved;
+} dn_trainer_info;
+DN_API void dn_trainer_info_init_size(dn_trainer_info *info, size_t size);
+#define dn_trainer_info_init(info) dn_trainer_info_init_size((info), sizeof *(info))
+DN_API DN_CHECK_RESULT dn_status dn_trainer_get_info(const dn_trainer *trainer, dn_trainer_info *info);
 /* A note for the models that the trainer makes, such as the part, the camera, the operator (dn_model_note).  One of the
  * same key is replaced.  Printable UTF-8 without control characters; key: 1 .. DN_NOTE_KEY_BYTES bytes, no "="; value: up
  * to DN_NOTE_VALUE_BYTES bytes; up to DN_NOTES of them: else DN_E_ARGUMENT, and the notes stay as they were. */

@@ -907,6 +907,10 @@ public:
     {
         finish(dn_trainer_add_pixels(get(), &view));
     }
+    void set_group(const char *name) // images added from now on show this part; nullptr: each its own
+    {
+        finish(dn_trainer_set_group(get(), name));
+    }
     void note(const char *key, const char *value) // for the models it makes
     {
         finish(dn_trainer_note(get(), key, value));

@@ -81,6 +81,51 @@ dn_status dn_trainer_add_pixels(dn_trainer *trainer, const dn_pixels *image)
     return trainer_add_pixels(trainer, image, error);
 }
 
+dn_status dn_trainer_set_group(dn_trainer *trainer, const char *name)
+{
+    REQUIRE(trainer, NULL);
+    BEGIN_CALL(trainer_in_use(trainer), trainer_error(trainer));
+    if (name && !*name)
+        return fail(error, DN_E_ARGUMENT, "a group's name is empty: NULL stands for no group");
+    return trainer_set_group(trainer, name, error);
+}
+
+/* What is told of a trainer that another call is using is nothing. */
+static dn_trainer *at_rest(const dn_trainer *trainer)
+{
+    dn_trainer *own = (dn_trainer *)(uintptr_t)trainer;
+
+    return own && !call_in_progress(trainer_in_use(own)) ? own : NULL;
+}
+
+int32_t dn_trainer_duplicate_of(const dn_trainer *trainer, int32_t image, int32_t *kind)
+{
+    const dn_trainer *own = at_rest(trainer);
+    int32_t own_kind = 0, first = own ? trainer_duplicate_of(own, image, &own_kind) : -1;
+
+    if (kind)
+        *kind = own_kind;
+    return first;
+}
+
+void dn_trainer_info_init_size(dn_trainer_info *info, size_t size)
+{
+    static const dn_trainer_info empty = {.struct_size = sizeof empty};
+
+    options_init(info, size, &empty, sizeof empty);
+}
+
+dn_status dn_trainer_get_info(const dn_trainer *trainer, dn_trainer_info *info)
+{
+    REQUIRE(trainer, NULL);
+    REQUIRE(info, NULL);
+    const dn_trainer *own = at_rest(trainer);
+    if (!own)
+        return DN_E_STATE;
+    dn_trainer_info told = trainer_info(own);
+    return output_write(info, &told, sizeof told, "dn_trainer_info", NULL);
+}
+
 dn_status dn_trainer_note(dn_trainer *trainer, const char *key, const char *value)
 {
     REQUIRE(trainer, NULL);

@@ -108,8 +108,11 @@ AT(dn_train_options, light, 200); AT(dn_train_options, copies, 204);
 AT(dn_train_options, max_pixels, 208); AT(dn_train_options, max_bytes, 216); AT(dn_train_options, max_memory, 224);
 AT(dn_train_options, calibration, 232); AT(dn_train_options, folds, 236);
 AT(dn_train_options, tile_columns, 240); AT(dn_train_options, tile_rows, 244); AT(dn_train_options, fit, 248);
-AT(dn_train_options, reserved2, 252);
+AT(dn_train_options, duplicates, 252);
 AT(dn_train_options, range_low, 256); AT(dn_train_options, range_high, 260);
+SIZE(dn_trainer_info, 24);
+AT(dn_trainer_info, struct_size, 0); AT(dn_trainer_info, images, 4); AT(dn_trainer_info, parts, 8);
+AT(dn_trainer_info, duplicates, 12); AT(dn_trainer_info, adjacent, 16); AT(dn_trainer_info, reserved, 20);
 SIZE(dn_progress, 32);
 AT(dn_progress, struct_size, 0); AT(dn_progress, phase, 4); AT(dn_progress, done, 8); AT(dn_progress, total, 16);
 AT(dn_progress, loss, 24);
@@ -143,6 +146,7 @@ _Static_assert(DN_WARN_GRAY == 1 && DN_WARN_COLOUR == 2 && DN_WARN_8_BIT == 4 &&
                    DN_WARN_BLURRED == 256 && DN_WARN_SHARP == 512 && DN_WARN_SMALL == 1024 && DN_WARN_LARGE == 2048 &&
                    DN_WARN_NARROW == 4096 && DN_WARN_WIDE == 8192,
                "warnings");
+_Static_assert(DN_DUPLICATE_EQUAL == 1 && DN_DUPLICATE_NEAR == 2, "duplicates");
 _Static_assert(DN_CALIBRATION_AUTO == 0 && DN_CALIBRATION_SPLIT == 1 && DN_CALIBRATION_CROSS == 2, "calibrations");
 _Static_assert(DN_MAP_DEFAULT == 0 && DN_MAP_POSITIONS == 1 && DN_MAP_GRADIENT == 2, "maps");
 

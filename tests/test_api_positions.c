@@ -778,6 +778,7 @@ START_TEST(few_images_and_dull_ones)
         dn_model *model;
         int32_t holdout;
         options.light = light;
+        options.duplicates = 0; /* dull images all are */
         dn_trainer *trainer = tiny_trainer(&options, 0);
         for (int i = 0; i < count; i++) {
             draw_content(rgb, content, (uint32_t)i + 1);

@@ -20,7 +20,7 @@ START_TEST(defaults_are_documented)
     ck_assert(o.learning_rate == 1e-3 && o.beta1 == 0.8 && o.beta2 == 0.8 && o.epsilon == 1e-4);
     ck_assert(o.weight_decay == 1e-5 && o.brightness == 0 && o.contrast == 0 && o.saturation == 0);
     ck_assert(o.holdout == 0.1 && o.views == 16 && o.angles == DN_ANGLES_STRATIFIED && o.heatmap_images == 16);
-    ck_assert(o.calibration == DN_CALIBRATION_AUTO && o.folds == 0);
+    ck_assert(o.calibration == DN_CALIBRATION_AUTO && o.folds == 0 && o.duplicates == 1);
     ck_assert(o.threads == 1 && !o.checkpoint && o.checkpoint_epochs == 16 && o.resume == 0 && !o.allocator);
 }
 END_TEST
@@ -95,6 +95,7 @@ START_TEST(integers_out_of_range)
     CHECK(threads, 1, 256);
     CHECK(checkpoint_epochs, 1, 1000000);
     CHECK(calibration, 0, 2);
+    CHECK(duplicates, 0, 1);
 #undef CHECK
     dn_train_options o = tiny_options();
     o.checkpoint = "x";

@@ -50,12 +50,13 @@ EMBED_BACKBONE = os.environ.get("EMBED_BACKBONE", "1") == "1"
 
 
 def picture(seed, spot=False):
-    """A smooth RGB picture; spot: with a white square."""
+    """A smooth RGB picture, another one for each seed; spot: with a white square."""
     data = bytearray()
     for y in range(HEIGHT):
         for x in range(WIDTH):
             white = spot and 10 <= x < 20 and 10 <= y < 20
-            data += bytes(255 if white else (seed * 3 + 2 * x + y * (c + 1)) % 200 for c in range(3))
+            data += bytes(255 if white else (seed * 3 + (2 + seed % 5) * x + (seed % 3 + c + 1) * y) % 200
+                          for c in range(3))
     return differnet.Pixels(data, WIDTH, HEIGHT)
 
 
@@ -135,7 +136,7 @@ class HeaderTest(unittest.TestCase):
             self.assertEqual(known[name]._fields_, expected, name)
 
     def test_constants(self):
-        constants = re.findall(r"#define DN_((?:E|MAP|PRESET|SCHEDULE|CALIBRATION|PHASE|STORAGE|ANGLES|TRAIT|WARN)_\w+|OK|"
+        constants = re.findall(r"#define DN_((?:E|MAP|PRESET|SCHEDULE|CALIBRATION|DUPLICATE|PHASE|STORAGE|ANGLES|TRAIT|WARN)_\w+|OK|"
                                r"(?:GRAY|RGB|BGR)A?\d+)\s+\(?(-?(?:0x)?\d+)u?\)?", self.text)
         self.assertGreater(len(constants), 50)
         for name, value in constants:
@@ -678,6 +679,20 @@ class TrainingTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             self.check_files(model, folder)
         self.check_localizer(model)
+
+    def test_parts(self):
+        trainer = tiny_trainer()
+        trainer.add(picture(2))
+        trainer.set_group("burst")
+        trainer.add(picture(20))
+        trainer.add(picture(21))
+        trainer.set_group(None)
+        self.assertIsNone(trainer.duplicate_of(6))
+        self.assertEqual((trainer.info.images, trainer.info.parts), (9, 0))
+        trainer.run()
+        self.assertEqual((trainer.info.images, trainer.info.parts, trainer.info.duplicates), (9, 7, 1))
+        self.assertEqual(trainer.duplicate_of(6), (2, differnet.DUPLICATE_EQUAL))
+        self.assertIsNone(trainer.duplicate_of(8))
 
     def test_cross_fitted(self):
         phases = []

@@ -342,6 +342,26 @@ class Train(CommandTest):
         self.refused("train", path("set"), "-o", self.at("x"), "--calibration", "half", says=["half", "auto", "cross"])
         self.refused("train", path("set"), "-o", self.at("x"), "--folds", "1", says=["folds"])
 
+    def test_copies_and_bursts(self):
+        """Copies are named and count once; a camera's bursts are told by folder or prefix."""
+        for i in range(6):
+            for shot in range(2):
+                write(self.at("a/%d/bolt%d_%d.png" % (i, i, shot)), part(10 * i + shot))
+        shutil.copy(self.at("a/0/bolt0_0.png"), self.at("a/5/copy.png"))
+        def calibrating(*more):
+            result = self.train(self.at("a"), self.at("m.dnm"), "--recursive", "--calibration", "cross", *more)
+            return result.err, json.loads(self.call("info", "--json", self.at("m.dnm")).out)["holdout_images"]
+        err, count = calibrating()
+        self.assertEqual(count, 12)
+        self.assertIn("1 of 13 images are duplicates of others", err)
+        self.assertIn(self.at("a/5/copy.png") + ": the pixels of " + self.at("a/0/bolt0_0.png"), err)
+        err, count = calibrating("--group-by", "prefix")
+        self.assertEqual(count, 6)
+        self.assertIn("6 parts in 13 images", err)
+        err, count = calibrating("--group-by", "folder")
+        self.assertEqual(count, 5)  # the copy makes one of the first and the last folder
+        self.refused("train", self.at("a"), "-o", self.at("x"), "--group-by", "name", says=["name", "prefix"])
+
     def test_half_precision(self):
         self.train(path("set"), self.at("half.dnm"), "--f16", "--quiet")
         self.assertLess(os.path.getsize(self.at("half.dnm")), 0.7 * os.path.getsize(path("model.dnm")))

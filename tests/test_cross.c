@@ -58,6 +58,7 @@ START_TEST(folds_are_even)
     dn_trainer *t = trainer_with(&o, -1);
     int32_t fold[IMAGES], finer[IMAGES];
 
+    ck_ok(train_images_find_groups(&t->images, 1, NULL));
     for (int32_t folds = 2; folds <= IMAGES; folds++) {
         int in[IMAGES] = {0};
         train_images_folds(&t->images, folds, 5, fold);

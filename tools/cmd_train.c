@@ -12,6 +12,7 @@
 #include "json_writer.h"
 #include "layout.h"
 #include "output.h"
+#include "part_names.h"
 #include "processors.h"
 #include "progress.h"
 
@@ -19,6 +20,7 @@ typedef struct train_job {
     const char *data, *output, *backbone;
     char *checkpoint, *bank; /* OUTPUT.ckpt, OUTPUT.ckpt.bank */
     int32_t images;          /* 0: all */
+    enum part_rule parts;
     bool half, quiet, as_json, recursive;
     text_list notes; /* KEY=VALUE */
     dn_extractor_options extracting;
@@ -125,18 +127,22 @@ static dn_extractor *open_backbone(const train_job *job)
 
 /* Adds all images; names every one that cannot be read.  False as well if it was interrupted: what was added so far is
  * not what was asked for, and no checkpoint would fit it. */
-static bool add_images(dn_trainer *trainer, const image_list *images, bool quiet)
+static bool add_images(dn_trainer *trainer, const train_job *job, const image_list *images)
 {
     size_t failed = 0;
     progress_bar bar;
 
-    progress_begin(&bar, quiet, "reading images", "images", 0);
+    progress_begin(&bar, job->quiet, "reading images", "images", 0);
     for (size_t i = 0; i < images->count; i++) {
         if (interrupted) {
             complain("interrupted before anything was learned");
             return false;
         }
-        dn_status status = dn_trainer_add_path(trainer, images->paths[i]);
+        char *part = part_name(images->paths[i], job->parts);
+        dn_status status = dn_trainer_set_group(trainer, part);
+        free(part);
+        if (status == DN_OK)
+            status = dn_trainer_add_path(trainer, images->paths[i]);
         if (status != DN_OK) {
             complain_status(images->paths[i], status, dn_trainer_error(trainer)->message);
             failed++;
@@ -208,6 +214,36 @@ static void tell_advice(dn_trainer *trainer)
     }
 }
 
+#define MOST_NAMED 10 /* duplicates */
+
+/* Names the duplicates that were found, and warns where images next to each other in the list show the same. */
+static void report_parts(const dn_trainer *trainer, const train_job *job, const image_list *images)
+{
+    dn_trainer_info info;
+    int32_t named = 0, kind, first;
+
+    dn_trainer_info_init(&info);
+    if (dn_trainer_get_info(trainer, &info) != DN_OK)
+        return;
+    if (info.duplicates > 0 && !job->quiet)
+        complain("%d of %d images are duplicates of others and count once:", info.duplicates, info.images);
+    for (int32_t i = 0; !job->quiet && i < info.images && named < MOST_NAMED; i++)
+        if ((first = dn_trainer_duplicate_of(trainer, i, &kind)) >= 0) {
+            complain("  %s: %s %s", images->paths[i],
+                     kind == DN_DUPLICATE_EQUAL ? "the pixels of" : "hardly differs from", images->paths[first]);
+            named++;
+        }
+    if (!job->quiet && info.duplicates > named)
+        complain("  and %d more", info.duplicates - named);
+    if (job->parts != PARTS_NONE && !job->quiet)
+        complain("%d parts in %d images", info.parts, info.images);
+    if (job->parts == PARTS_NONE && info.adjacent >= 8 && info.adjacent >= info.images / 5)
+        complain("WARNING: %d of %d images look most like the one right before or after them (by chance 2): where a "
+                 "camera took "
+                 "several of one part, say so (--group-by), or there will be more false alarms than promised",
+                 info.adjacent, info.images);
+}
+
 static dn_model *run_training(const train_job *job, dn_extractor *extractor, const image_list *images)
 {
     dn_trainer *trainer;
@@ -220,12 +256,13 @@ static dn_model *run_training(const train_job *job, dn_extractor *extractor, con
         complain_refused(NULL, status, error.message);
         return NULL;
     }
-    if (add_notes(trainer, &job->notes) && add_images(trainer, images, job->quiet)) {
+    if (add_notes(trainer, &job->notes) && add_images(trainer, job, images)) {
         tell_advice(trainer);
         status = dn_trainer_run(trainer, show_progress, &watch, &model);
-        if (status == DN_OK)
+        if (status == DN_OK) {
             end_phase(&watch);
-        else
+            report_parts(trainer, job, images);
+        } else
             explain_failure(job, images, status, dn_trainer_error(trainer)->message);
     }
     dn_trainer_free(trainer);
@@ -354,7 +391,7 @@ static void announce_checkpoint(const train_job *job)
 
 /* What was given on the command line; NOT_GIVEN or NULL: the preset's or the library's default holds. */
 typedef struct train_given {
-    const char *preset, *calibration, *copies, *tiles, *fit;
+    const char *preset, *calibration, *copies, *tiles, *fit, *group_by;
     int32_t epochs, hidden, views;
     bool resume;
 } train_given;
@@ -445,6 +482,8 @@ static bool apply_options(train_job *job, const train_given *given)
         complain("--preset: %s", dn_status_string(status));
         return false;
     }
+    if (given->group_by && !read_part_rule(given->group_by, &job->parts))
+        return false;
     if (given->calibration && !read_calibration(given->calibration, &job->training.calibration))
         return false;
     job->training.copies = copied;
@@ -557,6 +596,9 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         {"copies", 0, OPTION_TEXT, &given.copies, 0, 0, "NAME",
          "moved copies of the images that the positions learn:\nnone, small (a few degrees, a small shift), mirror,\n"
          "turn (any angle); default: auto, what makes images\nthat were kept out likeliest"},
+        {"group-by", 0, OPTION_TEXT, &given.group_by, 0, 0, "RULE",
+         "images that show one part: those of a folder, those\nwhose names have the same prefix before a number, or\n"
+         "none, the default; duplicates are found in any case"},
         {"input-size", 0, OPTION_INTEGER, &job.extracting.input_size, 0, 0, "PIXELS",
          "side of a view, a multiple of 32; default {}"},
         {"tiles", 0, OPTION_TEXT, &given.tiles, 0, 0, "TILES",

@@ -72,6 +72,7 @@ ANGLES_STRATIFIED, ANGLES_GRID = 0, 1
 MAP_DEFAULT, MAP_POSITIONS, MAP_GRADIENT = 0, 1, 2
 PRESET_COMPACT, PRESET_PAPER, PRESET_FAST = 0, 1, 2
 SCHEDULE_CONSTANT, SCHEDULE_COSINE = 0, 1
+DUPLICATE_EQUAL, DUPLICATE_NEAR = 1, 2
 CALIBRATION_AUTO, CALIBRATION_SPLIT, CALIBRATION_CROSS = 0, 1, 2
 PHASE_FEATURES, PHASE_TRAIN, PHASE_HOLDOUT, PHASE_HEATMAP, PHASE_MAPS, PHASE_POSITIONS, PHASE_FOLDS, PHASE_COPIES = \
     range(1, 9)
@@ -147,7 +148,10 @@ _TrainOptions = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "epoch
                         (_i32, "views angles heatmap_images threads"), (_text, "checkpoint"),
                         (_i32, "checkpoint_epochs resume"), (_pointer, "allocator runner"),
                         (_i32, "preset flow positions position_dims light copies"),
-                        (_i64, "max_pixels max_bytes max_memory"), (_i32, "calibration folds tile_columns tile_rows fit reserved2 range_low range_high"))
+                        (_i64, "max_pixels max_bytes max_memory"), (_i32, "calibration folds tile_columns tile_rows fit duplicates range_low "
+                                                           "range_high"))
+_TrainerInfo = _struct("dn_trainer_info", (_u32, "struct_size"),
+                       (_i32, "images parts duplicates adjacent reserved"))
 _PRESET_FIELDS = ("epochs", "hidden", "epoch_steps", "schedule", "learning_rate", "feature_noise", "views", "preset",
                   "flow", "positions")
 _Progress = _struct("dn_progress", (_u32, "struct_size"), (_i32, "phase"), (_i64, "done total"), (_double, "loss"))
@@ -199,7 +203,8 @@ _FUNCTIONS = {
     "dn_localizer_boxes": "ippiifpip", "dn_box_options_init_size": "npz", "dn_localizer_find_boxes": "ippiippip",
     "dn_localizer_threshold": "ipdpp", "dn_localizer_error": "pp", "dn_localizer_free": "np",
     "dn_train_options_init_size": "npz", "dn_train_options_preset": "ipi", "dn_trainer_create": "ipppp",
-    "dn_trainer_add_path": "ips", "dn_trainer_add_pixels": "ipp", "dn_trainer_note": "ipss", "dn_trainer_run": "ipppp", "dn_trainer_model": "ipp",
+    "dn_trainer_add_path": "ips", "dn_trainer_add_pixels": "ipp", "dn_trainer_note": "ipss", "dn_trainer_set_group": "ips",
+    "dn_trainer_duplicate_of": "ipip", "dn_trainer_info_init_size": "npz", "dn_trainer_get_info": "ipp", "dn_trainer_run": "ipppp", "dn_trainer_model": "ipp",
     "dn_trainer_advice": "spi", "dn_trainer_error": "pp", "dn_trainer_free": "np",
 }
 
@@ -1394,6 +1399,24 @@ class Trainer(_Worker):
             self._run("dn_trainer_add_path", _path(image))
         else:
             self._run("dn_trainer_add_pixels", _Picture(image))
+
+    def set_group(self, name):
+        """Images that are added from now on show the part of this name; None: each its own."""
+        self._run("dn_trainer_set_group", None if name is None else _utf8(name))
+
+    def duplicate_of(self, image):
+        """(number of the earlier image that image number `image` is a duplicate of, DUPLICATE_EQUAL or DUPLICATE_NEAR), or None; known
+        after the first run()."""
+        kind = ctypes.c_int32()
+        first = _value("dn_trainer_duplicate_of", self._held(), image, ctypes.byref(kind))
+        return None if first < 0 else (first, kind.value)
+
+    @property
+    def info(self):
+        """The fields of dn_trainer_info."""
+        info = _initialised(_TrainerInfo, "dn_trainer_info_init_size")
+        _check(_value("dn_trainer_get_info", self._held(), ctypes.byref(info)))
+        return _namespace(info)
 
     def note(self, key, value):
         """Writes a note, such as the part or the camera, into the models that this trainer makes."""

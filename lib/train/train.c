@@ -103,6 +103,32 @@ dn_status trainer_add_pixels(dn_trainer *t, const dn_pixels *image, dn_error *er
     return train_images_add_pixels(&t->images, image, error);
 }
 
+dn_status trainer_set_group(dn_trainer *t, const char *name, dn_error *error)
+{
+    return train_images_set_group(&t->images, name, error);
+}
+
+int32_t trainer_duplicate_of(const dn_trainer *t, int32_t image, int32_t *kind)
+{
+    const image_groups *groups = &t->images.groups;
+
+    if (groups->count == 0 || image < 0 || image >= t->images.count || groups->copy_of[image] < 0)
+        return -1;
+    *kind = groups->kind[image];
+    return groups->copy_of[image];
+}
+
+dn_trainer_info trainer_info(const dn_trainer *t)
+{
+    const image_groups *groups = &t->images.groups;
+    dn_trainer_info info = {
+        .struct_size = sizeof info, .images = t->images.count, .parts = groups->count, .adjacent = groups->adjacent};
+
+    for (int32_t i = 0; groups->count > 0 && i < t->images.count; i++)
+        info.duplicates += groups->copy_of[i] >= 0;
+    return info;
+}
+
 /* ---- beginning ---- */
 
 /* Whether a share of the images is kept out, or the flow is cross-fitted (dn_train_options.calibration).  With a share
@@ -121,7 +147,7 @@ static void decide_calibration(dn_trainer *t)
 
 static dn_status divide(dn_trainer *t, dn_error *error)
 {
-    int32_t most = t->options.folds > 0 ? t->options.folds : CROSS_FOLDS, count = t->images.count;
+    int32_t most = t->options.folds > 0 ? t->options.folds : CROSS_FOLDS, count = t->images.groups.count;
 
     if (t->options.calibration != DN_CALIBRATION_CROSS || count < 2)
         return DN_OK;
@@ -131,6 +157,7 @@ static dn_status divide(dn_trainer *t, dn_error *error)
 
 dn_status trainer_prepare(dn_trainer *t, dn_error *error)
 {
+    TRY(train_images_find_groups(&t->images, t->options.duplicates, error));
     decide_calibration(t);
     TRY(train_images_split(&t->images, t->options.holdout, t->options.seed, error));
     if (t->bank || !t->options.flow)

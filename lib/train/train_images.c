@@ -20,7 +20,8 @@ void train_images_init(train_images *images, const dn_extractor *extractor, cons
                              .tile_columns = options->tile_columns,
                              .tile_rows = options->tile_rows,
                              .fit = options->fit,
-                             .range = {options->range_low, options->range_high}};
+                             .range = {options->range_low, options->range_high},
+                             .name = -1};
     images->files = (dn_image_options){.struct_size = sizeof images->files,
                                        .max_pixels = options->max_pixels,
                                        .max_bytes = options->max_bytes,
@@ -34,7 +35,12 @@ void train_images_release(train_images *images)
         mem_free(&images->allocator, images->list[i].path);
         mem_free(&images->allocator, images->list[i].canvas);
         mem_free(&images->allocator, images->list[i].tiles);
+        mem_free(&images->allocator, images->list[i].thumb);
     }
+    for (int32_t i = 0; i < images->name_count; i++)
+        mem_free(&images->allocator, images->names[i]);
+    mem_free(&images->allocator, images->names);
+    groups_release(&images->groups, &images->allocator);
     mem_free(&images->allocator, images->list);
     mem_free(&images->allocator, images->split);
 }
@@ -65,7 +71,7 @@ static uint32_t image_crc(const dn_pixels *image)
 /* Makes room for one image more. */
 static dn_status reserve(train_images *images, dn_error *error)
 {
-    if (images->split)
+    if (images->groups.count > 0)
         return fail(error, DN_E_STATE, "images cannot be added once training has begun: make a new trainer");
     if (images->count < images->capacity)
         return DN_OK;
@@ -135,21 +141,29 @@ static dn_status make_canvas(const train_images *images, const dn_pixels *pixels
     return status;
 }
 
-/* The image on a square of its own, and its traits. */
-static dn_status measure(const train_images *images, const dn_pixels *pixels, uint16_t **canvas,
+/* The image on a square of its own, its traits and its thumbnail.  After a failure it has neither. */
+static dn_status measure(const train_images *images, const dn_pixels *pixels, train_image *image,
                          double traits[DN_TRAITS], dn_error *error)
 {
     const canvas_shape *whole = &images->plan.whole;
 
-    TRY(make_canvas(images, pixels, whole, canvas, error));
-    image_traits(pixels, *canvas, whole->width, whole->height, traits);
+    *image = (train_image){
+        .crc = image_crc(pixels), .width = pixels->width, .height = pixels->height, .name = images->name};
+    TRY(make_canvas(images, pixels, whole, &image->canvas, error));
+    image->thumb = mem_alloc(&images->allocator, THUMB_SIZE, sizeof *image->thumb);
+    if (!image->thumb) {
+        mem_free(&images->allocator, image->canvas);
+        return fail_memory(error, "an image");
+    }
+    image_traits(pixels, image->canvas, whole->width, whole->height, traits);
+    group_thumb(image->canvas, whole->width, image->thumb);
     return DN_OK;
 }
 
 dn_status train_images_add_path(train_images *images, const char *path, dn_error *error)
 {
     double traits[DN_TRAITS];
-    uint16_t *canvas;
+    train_image added = {0};
     dn_image *image;
     dn_error cause = {0};
 
@@ -161,17 +175,19 @@ dn_status train_images_add_path(train_images *images, const char *path, dn_error
         image_free(image);
         return fail(error, status, "%s: %s", path, cause.message);
     }
-    uint32_t crc = image_crc(&view);
     status = choose_plan(images, view.width, view.height, error);
     if (status == DN_OK)
-        status = measure(images, &view, &canvas, traits, error);
+        status = measure(images, &view, &added, traits, error);
     image_free(image);
     TRY(status);
-    mem_free(&images->allocator, canvas);
-    char *copy = mem_strdup(&images->allocator, path);
-    if (!copy)
+    mem_free(&images->allocator, added.canvas);
+    added.canvas = NULL;
+    added.path = mem_strdup(&images->allocator, path);
+    if (!added.path) {
+        mem_free(&images->allocator, added.thumb);
         return fail_memory(error, "a file name");
-    images->list[images->count++] = (train_image){.path = copy, .crc = crc, .width = view.width, .height = view.height};
+    }
+    images->list[images->count++] = added;
     seen_add(&images->seen, traits);
     return DN_OK;
 }
@@ -182,19 +198,82 @@ dn_status train_images_add_pixels(train_images *images, const dn_pixels *pixels,
 
     TRY(reserve(images, error));
     TRY(pixels_check(pixels, DN_MIN_SIDE, error));
-    train_image added = {.crc = image_crc(pixels), .width = pixels->width, .height = pixels->height};
+    train_image added = {0};
     TRY(choose_plan(images, pixels->width, pixels->height, error));
-    TRY(measure(images, pixels, &added.canvas, traits, error));
+    TRY(measure(images, pixels, &added, traits, error));
     dn_status status = tiles_one(&images->plan)
                            ? DN_OK
                            : make_canvas(images, pixels, &images->plan.canvas, &added.tiles, error);
     if (status != DN_OK) {
         mem_free(&images->allocator, added.canvas);
+        mem_free(&images->allocator, added.thumb);
         return status;
     }
     images->list[images->count++] = added;
     seen_add(&images->seen, traits);
     return DN_OK;
+}
+
+/* ---- groups ---- */
+
+static dn_status add_name(train_images *images, const char *name, dn_error *error)
+{
+    if (images->name_count == images->name_capacity) {
+        int32_t capacity = images->name_capacity ? 2 * images->name_capacity : 64;
+        char **names = mem_alloc(&images->allocator, (size_t)capacity, sizeof *names);
+        if (!names)
+            return fail_memory(error, "the names of groups");
+        if (images->name_count > 0)
+            memcpy(names, images->names, (size_t)images->name_count * sizeof *names);
+        mem_free(&images->allocator, images->names);
+        images->names = names;
+        images->name_capacity = capacity;
+    }
+    char *copy = mem_strdup(&images->allocator, name);
+    if (!copy)
+        return fail_memory(error, "a group's name");
+    images->names[images->name_count++] = copy;
+    return DN_OK;
+}
+
+dn_status train_images_set_group(train_images *images, const char *name, dn_error *error)
+{
+    TRY(reserve(images, error)); /* so that there are no more names than images, but for one */
+    if (!name) {
+        images->name = -1;
+        return DN_OK;
+    }
+    /* The last ones first: a burst's images come one behind the other. */
+    int32_t found = images->name_count - 1;
+    while (found >= 0 && strcmp(images->names[found], name) != 0)
+        found--;
+    if (found < 0) {
+        TRY(add_name(images, name, error));
+        found = images->name_count - 1;
+    }
+    images->name = found;
+    return DN_OK;
+}
+
+dn_status train_images_find_groups(train_images *images, _Bool copies, dn_error *error)
+{
+    int32_t room = images->count > images->name_count ? images->count : images->name_count;
+
+    if (images->groups.count > 0)
+        return DN_OK;
+    group_image *list = mem_alloc(&images->allocator, (size_t)images->count, sizeof *list);
+    if (!list)
+        return fail_memory(error, "the groups of images");
+    for (int32_t i = 0; i < images->count; i++)
+        list[i] = (group_image){images->list[i].thumb, images->list[i].crc, images->list[i].name};
+    dn_status status = groups_find(list, images->count, room, copies, &images->allocator, &images->groups, error);
+    mem_free(&images->allocator, list);
+    return status;
+}
+
+_Bool train_images_first(const train_images *images, int32_t image)
+{
+    return images->groups.first[images->groups.group[image]] == image;
 }
 
 uint64_t train_images_id(const train_images *images)
@@ -207,6 +286,8 @@ uint64_t train_images_id(const train_images *images)
         crc = libdeflate_crc32(crc, &images->list[i].crc, sizeof images->list[i].crc);
     if (images->range.high > 0) /* the same pixels in another range are other images */
         crc = libdeflate_crc32(crc, &images->range, sizeof images->range);
+    if (images->groups.count < images->count)
+        crc = libdeflate_crc32(crc, images->groups.group, (size_t)images->count * sizeof *images->groups.group);
     return (uint64_t)images->count << 32 | crc;
 }
 
@@ -252,34 +333,39 @@ dn_status train_images_tiles(const train_images *images, int32_t index, uint16_t
 
 int32_t train_images_held(const train_images *images, double holdout)
 {
-    if (holdout <= 0 || images->count < 3)
+    int32_t groups = images->groups.count;
+
+    if (holdout <= 0 || groups < 3)
         return 0;
-    int32_t wanted = (int32_t)floor(holdout * images->count + 0.5);
+    int32_t wanted = (int32_t)floor(holdout * groups + 0.5);
     return wanted < 1 ? 1 : wanted;
 }
 
 dn_status train_images_split(train_images *images, double holdout, uint64_t seed, dn_error *error)
 {
     rng generator;
-    int32_t held = train_images_held(images, holdout), trained = images->count - held;
+    int32_t held = train_images_held(images, holdout), groups = images->groups.count;
+    const int32_t *group = images->groups.group;
 
     if (images->split)
         return DN_OK;
     int32_t *split = mem_alloc(&images->allocator, (size_t)images->count, sizeof *split);
-    uint32_t *shuffled = mem_alloc(&images->allocator, (size_t)images->count, sizeof *shuffled);
-    uint8_t *out = mem_zalloc(&images->allocator, (size_t)images->count, 1);
+    uint32_t *shuffled = mem_alloc(&images->allocator, (size_t)groups, sizeof *shuffled);
+    uint8_t *out = mem_zalloc(&images->allocator, (size_t)groups, 1);
     _Bool made = split && shuffled && out;
 
     if (made) {
         rng_seed(&generator, seed, RNG_HOLDOUT);
-        rng_permutation(&generator, shuffled, (uint32_t)images->count);
+        rng_permutation(&generator, shuffled, (uint32_t)groups);
         for (int32_t i = 0; i < held; i++)
             out[shuffled[i]] = 1;
-        for (int32_t i = 0, train = 0, hold = trained; i < images->count; i++)
-            split[out[i] ? hold++ : train++] = i;
+        images->train_count = 0;
+        for (int32_t i = 0; i < images->count; i++)
+            images->train_count += !out[group[i]];
+        for (int32_t i = 0, train = 0, hold = images->train_count; i < images->count; i++)
+            split[out[group[i]] ? hold++ : train++] = i;
         images->split = split;
-        images->train_count = trained;
-        images->holdout_count = held;
+        images->holdout_count = images->count - images->train_count;
     } else {
         mem_free(&images->allocator, split);
     }
@@ -293,13 +379,16 @@ dn_status train_images_split(train_images *images, double holdout, uint64_t seed
 void train_images_folds(const train_images *images, int32_t folds, uint64_t seed, int32_t *fold)
 {
     rng generator;
+    int32_t groups = images->groups.count;
 
     rng_seed(&generator, seed, RNG_FOLDS);
-    for (int32_t i = 0; i < images->count; i++)
+    for (int32_t i = 0; i < groups; i++)
         fold[i] = i % folds;
-    for (int32_t i = images->count - 1; i > 0; i--) {
+    for (int32_t i = groups - 1; i > 0; i--) {
         int32_t j = (int32_t)rng_below(&generator, (uint64_t)i + 1), kept = fold[i];
         fold[i] = fold[j];
         fold[j] = kept;
     }
+    for (int32_t i = images->count - 1; i >= 0; i--) /* an image's group has no higher number than the image */
+        fold[i] = fold[images->groups.group[i]];
 }

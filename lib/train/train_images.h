@@ -4,6 +4,7 @@
 
 #include "differnet/seen.h"
 #include "differnet/tiles.h"
+#include "train/groups.h"
 
 /* A good image: a path to decode when needed, or what is needed of the caller's pixels. */
 typedef struct train_image {
@@ -12,6 +13,8 @@ typedef struct train_image {
     uint16_t *tiles;  /* (height, width, 3) of the plan's canvas; with one tile NULL, being `canvas` */
     int32_t width, height;
     uint32_t crc; /* of size, format and pixels: tells images of a checkpoint apart */
+    int32_t name; /* of its group; -1: none */
+    float *thumb; /* (THUMB_SIZE) */
 } train_image;
 
 typedef struct train_images {
@@ -25,7 +28,15 @@ typedef struct train_images {
     seen_images seen;                     /* what they are like */
     int32_t count, capacity;
 
-    /* Made by train_images_split: no image can be added after it. */
+    char **names; /* (name_count): of groups */
+    int32_t name_count, name_capacity;
+    int32_t name; /* of the group of images that are added now; -1: none */
+
+    /* Made by train_images_find_groups: no image can be added after it. */
+    image_groups
+        groups; /* images of one part are on one side of every split and fold, and their first one calibrates */
+
+    /* Made by train_images_split. */
     int32_t *split; /* (count): training images first, then held-out ones, each in order of addition */
     int32_t train_count, holdout_count;
 } train_images;
@@ -36,13 +47,19 @@ void train_images_init(train_images *images, const dn_extractor *extractor, cons
 void train_images_release(train_images *images);
 dn_status train_images_add_path(train_images *images, const char *path, dn_error *error);
 dn_status train_images_add_pixels(train_images *images, const dn_pixels *pixels, dn_error *error);
-/* How many images are kept out: the share asked for, at least one if there are three or more, none otherwise. */
+/* Images that are added from now on belong to the group of this name; NULL: to none. */
+dn_status train_images_set_group(train_images *images, const char *name, dn_error *error);
+/* Finds out which images belong together; copies: also copies.  Nothing if that was done. */
+dn_status train_images_find_groups(train_images *images, _Bool copies, dn_error *error);
+/* Whether an image is the first one of its group. */
+_Bool train_images_first(const train_images *images, int32_t image);
+/* How many groups are kept out: the share asked for, at least one if there are three or more, none otherwise. */
 int32_t train_images_held(const train_images *images, double holdout);
 /* Chooses the held-out images, a share of `holdout`; nothing if that was done. */
 dn_status train_images_split(train_images *images, double holdout, uint64_t seed, dn_error *error);
 
-/* Divides the images into folds of about equal size, by a seeded permutation; fold: (count).  Twice the folds are halves
- * of these. */
+/* Divides the groups into folds of about equal size, by a seeded permutation; fold: (count), of each image.  Twice the folds
+ * are halves of these. */
 void train_images_folds(const train_images *images, int32_t folds, uint64_t seed, int32_t *fold);
 
 /* Number and pixels of the images, in order, and how the square that the flow sees is made of them, and in which range. */

@@ -109,7 +109,7 @@ static dn_status score_chosen(dn_trainer *t, dn_scorer *scorer, uint16_t *buffer
 
     for (int32_t i = 0; i < total; i++) {
         int32_t image = chosen->images ? chosen->images[i] : i;
-        if (!chosen->images && t->cross.fold[i] != chosen->fold)
+        if (!chosen->images && (t->cross.fold[i] != chosen->fold || !train_images_first(&t->images, i)))
             continue;
         TRY(train_report(watch, DN_PHASE_HOLDOUT, done++, chosen->count, loss_of(t), error));
         TRY(score_image(t, scorer, image, buffer, chosen->scores + (size_t)i * (size_t)scorer->views, error));
@@ -154,7 +154,7 @@ static void standardise_positions(const dn_trainer *t, dn_model *model, double *
     }
 }
 
-/* The images whose scores the model compares with: good ones that were not learned from.  By the flow, these are the
+/* The images whose scores the model compares with: good ones that were not learned from, of each group the first.  By the flow, these are the
  * held-out ones, or those of the folds that are done; by the positions' density all, each judged by the one that has not
  * seen it.  With a flow only images that it has not seen tell how the whole score of good images lies.  images: room for
  * all; returns their number. */
@@ -164,12 +164,14 @@ static int32_t list_images(const dn_trainer *t, int32_t *images)
     int32_t count = 0;
 
     if (t->options.flow && cross->folds == 0) {
-        for (; count < t->images.holdout_count; count++)
-            images[count] = t->images.split[t->images.train_count + count];
+        for (int32_t i = t->images.train_count; i < t->images.count; i++)
+            if (train_images_first(&t->images, t->images.split[i]))
+                images[count++] = t->images.split[i];
         return count;
     }
     for (int32_t i = 0; i < t->images.count; i++)
-        if (t->options.flow ? cross->fold[i] < cross->done : t->positions.levels != NULL)
+        if (train_images_first(&t->images, i) &&
+            (t->options.flow ? cross->fold[i] < cross->done : t->positions.levels != NULL))
             images[count++] = i;
     return count;
 }
@@ -390,7 +392,7 @@ dn_status train_score_fold(dn_trainer *t, int32_t fold, const train_watch *watch
     dn_model *model;
 
     for (int32_t i = 0; i < cross->count; i++)
-        chosen.count += cross->fold[i] == fold;
+        chosen.count += cross->fold[i] == fold && train_images_first(&t->images, i);
     TRY(model_of_state(t, &model, error));
     dn_status status = score_with(t, model, &chosen, watch, error);
     if (status == DN_OK && job.images > 0)

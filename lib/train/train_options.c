@@ -54,6 +54,7 @@ dn_train_options train_default_options(void)
         .tile_columns = 1,
         .tile_rows = 1,
         .fit = DN_FIT_STRETCH,
+        .duplicates = 1,
     };
 }
 
@@ -104,6 +105,7 @@ static const option_range ranges[] = {
     INTEGER(fit, DN_FIT_STRETCH, DN_FIT_LETTERBOX, NOTHING),
     INTEGER(range_low, 0, 65535, NOTHING), /* they have a part in the images' checksum */
     INTEGER(range_high, 0, 65535, NOTHING),
+    INTEGER(duplicates, 0, 1, NOTHING),
 #undef REAL
 #undef INTEGER
 #undef ENTRY

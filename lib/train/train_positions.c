@@ -184,7 +184,8 @@ static dn_status run_fit(struct fit *fit, trained_positions *out, dn_error *erro
     options.dims = fit->density->dims;
     options.views = fit->plan.count + 1;
     options.inside = train_maps_inside(&fit->maps);
-    fit->folds = count < 2 ? 0 : count < fit->folds ? count : fit->folds;
+    int32_t groups = fit->maps.images->groups.count;
+    fit->folds = groups < 2 ? 0 : groups < fit->folds ? groups : fit->folds;
     out->folds = fit->folds;
     if (fit->folds > 0) {
         choose_folds(fit);
