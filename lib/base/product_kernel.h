@@ -6,6 +6,7 @@
  *   WIDEST         vectors of a panel, 2 or 4
  *   LOAD_SOME(from, n)  vector of the n < LANES floats at `from`, and zeros; touches nothing behind them
  *   STORE_SOME(to, n, vector)  likewise
+ *   FUSED(factor, row, sum)  sum + factor * row, of a number and two vectors
  *
  * A tile is a few rows of C by a few vectors.  Its sums stay in registers; each step of k takes one row of B's panel
  * and multiplies it by one number of each of A's rows; with `ahead`, it asks for one line of that. */
@@ -48,7 +49,7 @@ TARGET SIMD_INLINE void KERNEL(tile)(const int rows, const int vectors, const in
             float factor = a[r * a_row];
             UNROLL
             for (int v = 0; v < vectors; v++)
-                sums[r][v] += factor * row[v];
+                sums[r][v] = MULTIPLY_ADD(factor, row[v], sums[r][v]);
         }
     }
     UNROLL

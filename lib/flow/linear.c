@@ -185,7 +185,7 @@ static void backward_input(const struct backward *job, const struct part *part, 
     const float *dy = job->dy + (size_t)part->output * (size_t)job->rows;
     float *dx = job->dx + (size_t)part->feature * (size_t)job->rows;
     struct part next = below(job->layer, part);
-    product_ahead ahead = {NULL};
+    product_ahead ahead = {0};
 
     if (job->sink && next.outputs > 0)
         ahead = (product_ahead){weight_of(job->layer, &next), lines->weight,
@@ -199,7 +199,7 @@ static void backward_weight(const struct backward *job, const struct part *part,
                             const struct lines *lines, float *gradient)
 {
     const float *dy = job->dy + (size_t)part->output * (size_t)job->rows;
-    product_ahead ahead = {NULL};
+    product_ahead ahead = {0};
 
     if (job->sink->arrays)
         ahead = (product_ahead){job->sink->arrays + place_of(job, part), lines->arrays,
