@@ -82,7 +82,8 @@ static toff_t job_size(thandle_t handle)
 }
 
 /* Both handlers return 1: nothing is left for libtiff's own, which print. */
-static int job_complain(TIFF *tiff, void *user, const char *module, const char *format, va_list arguments)
+__attribute__((format(printf, 4, 0))) static int job_complain(TIFF *tiff, void *user, const char *module,
+                                                              const char *format, va_list arguments)
 {
     tiff_job *job = user;
 
@@ -123,13 +124,16 @@ static int job_warn(TIFF *tiff, void *user, const char *module, const char *form
 /* libtiff has no error numbers: what its text is about decides. */
 static dn_status damaged(tiff_job *job)
 {
+    /* The last one is of a table that grows. */
+    static const char *const no_memory[] = {"emory", "No space", "alloc", "Insertion in"};
     const char *text = job->complaint[0] ? job->complaint : "no reason is known";
 
-    if (strstr(text, "byte limit"))
+    if (strstr(text, "byte limit") || strstr(text, "require libjpeg to"))
         return fail(job->error, DN_E_LIMIT, "%s: large TIFF file: %s; raise max_memory to read it", job->input->label,
                     text);
-    if (strstr(text, "emory") || strstr(text, "No space"))
-        return fail_memory(job->error, job->input->label);
+    for (size_t i = 0; i < sizeof no_memory / sizeof *no_memory; i++)
+        if (strstr(text, no_memory[i]))
+            return fail_memory(job->error, job->input->label);
     return fail(job->error, DN_E_FORMAT, "%s: damaged TIFF file: %s", job->input->label, text);
 }
 
