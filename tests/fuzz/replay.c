@@ -1,15 +1,18 @@
-/* A main() for a fuzz target, where there is no fuzzer.  usage: TARGET [-n ROUNDS] [-w FOLDER] [FILE | FOLDER]...
- * Runs the target on each file and on its own seeds; with -n then on ROUNDS mutations of them, the same on every run.
- * -w: writes all of these seeds to FOLDER, to start a fuzzer from. */
+/* A main() for a fuzz target, where there is no fuzzer.
+ * usage: TARGET [-n ROUNDS] [-w FOLDER] [-p PACKED.gz] [FILE | FOLDER | PACKED.gz]...
+ * Runs the target on each input given and on its own seeds; with -n then on ROUNDS mutations of them, the same on every
+ * run.  -w: only writes all of these to FOLDER, to start a fuzzer from.  -p: only writes them to one packed file, without
+ * the target's own seeds.  A packed file is gzip's; inside each input follows its length, 4 bytes, lowest first. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
 #include "fuzz.h"
 
-#define MAX_SEEDS 256
+#define MAX_SEEDS 8192
 #define MAX_SIZE (1u << 20)
 
 typedef struct input {
@@ -27,10 +30,45 @@ static void add_seed(uint8_t *data, size_t size)
     seeds[seed_count++] = (input){data, size};
 }
 
+/* The inputs of a packed file. */
+static void add_packed(const char *path)
+{
+    gzFile file = gzopen(path, "rb");
+    uint8_t head[4];
+    int got;
+
+    fuzz_require(file != NULL, path);
+    while ((got = gzread(file, head, 4)) == 4) {
+        size_t size = head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
+        uint8_t *data = malloc(size < MAX_SIZE ? size + 1 : 1);
+        fuzz_require(data && size <= MAX_SIZE && gzread(file, data, (unsigned)size) == (int)size, path);
+        add_seed(data, size);
+    }
+    fuzz_require(got == 0 && gzclose(file) == Z_OK, path);
+}
+
+static void write_packed(const char *path, int first)
+{
+    gzFile file = gzopen(path, "wb9");
+
+    fuzz_require(file != NULL, path);
+    for (int i = first; i < seed_count; i++) {
+        size_t size = seeds[i].size;
+        const uint8_t head[4] = {(uint8_t)size, (uint8_t)(size >> 8), (uint8_t)(size >> 16), (uint8_t)(size >> 24)};
+        fuzz_require(gzwrite(file, head, 4) == 4 && gzwrite(file, seeds[i].data, (unsigned)size) == (int)size, path);
+    }
+    fuzz_require(gzclose(file) == Z_OK, path);
+}
+
 static void add_file(const char *path)
 {
-    FILE *file = fopen(path, "rb");
+    size_t length = strlen(path);
 
+    if (length > 3 && !strcmp(path + length - 3, ".gz")) {
+        add_packed(path);
+        return;
+    }
+    FILE *file = fopen(path, "rb");
     fuzz_require(file != NULL, path);
     uint8_t *data = malloc(MAX_SIZE);
     fuzz_require(data != NULL, "memory");
@@ -165,29 +203,14 @@ static void write_seeds(const char *folder)
     }
 }
 
-int main(int argc, char **argv)
+/* The inputs, and mutations of them. */
+static void run_all(long rounds)
 {
-    long rounds = 0;
-    const char *folder = NULL;
-    size_t size;
-    uint8_t *data;
+    uint8_t *work = malloc(MAX_SIZE);
 
-    for (int i = 0; (data = fuzz_seed(i, &size)); i++)
-        add_seed(data, size);
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "-n") && i + 1 < argc)
-            rounds = atol(argv[++i]);
-        else if (!strcmp(argv[i], "-w") && i + 1 < argc)
-            folder = argv[++i];
-        else
-            add_path(argv[i]);
-    }
-    if (folder)
-        write_seeds(folder);
+    fuzz_require(work != NULL, "memory");
     for (int i = 0; i < seed_count; i++)
         run(seeds[i].data, seeds[i].size);
-    uint8_t *work = malloc(MAX_SIZE);
-    fuzz_require(work != NULL, "memory");
     for (long round = 0; round < rounds && seed_count > 0; round++) {
         input in = {work, seeds[round % seed_count].size};
         memcpy(work, seeds[round % seed_count].data, in.size);
@@ -195,6 +218,34 @@ int main(int argc, char **argv)
         run(in.data, in.size);
     }
     free(work);
+}
+
+int main(int argc, char **argv)
+{
+    long rounds = 0;
+    const char *folder = NULL, *packed = NULL;
+    size_t size;
+    uint8_t *data;
+
+    for (int i = 0; (data = fuzz_seed(i, &size)); i++)
+        add_seed(data, size);
+    int own = seed_count;
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "-n") && i + 1 < argc)
+            rounds = atol(argv[++i]);
+        else if (!strcmp(argv[i], "-w") && i + 1 < argc)
+            folder = argv[++i];
+        else if (!strcmp(argv[i], "-p") && i + 1 < argc)
+            packed = argv[++i];
+        else
+            add_path(argv[i]);
+    }
+    if (folder)
+        write_seeds(folder);
+    if (packed)
+        write_packed(packed, own);
+    if (!folder && !packed)
+        run_all(rounds);
     for (int i = 0; i < seed_count; i++)
         free(seeds[i].data);
     printf("%d seeds, %ld mutations\n", seed_count, rounds);
