@@ -204,14 +204,16 @@ static _Bool close_file(int fd)
 
 /* ---- committing ---- */
 
-/* Makes the rename durable.  A file system that cannot sync directories has nothing more to offer: not an error. */
-static void sync_directory(const char *path, char *buffer)
+/* Makes the names in a file's folder durable.  A file system that cannot sync directories has nothing more to offer: not
+ * an error.  The path is as before. */
+static void sync_directory(char *path)
 {
     size_t folder = folder_length(path);
+    char kept = path[folder];
 
-    memcpy(buffer, path, folder);
-    strcpy(buffer + folder, folder ? "" : ".");
-    int fd = file_open(buffer, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    path[folder] = '\0';
+    int fd = file_open(folder ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    path[folder] = kept;
     if (fd < 0)
         return;
     (void)file_table.fsync(fd);
@@ -259,6 +261,7 @@ static dn_status replace_in_place(file_writer *writer, int reason, dn_error *err
         return file_fail(error, writer->path, "replace");
     }
     (void)flock(from, LOCK_EX | LOCK_NB); /* as lock_temporary did */
+    sync_directory(writer->temporary);    /* should the power go, its name is there */
     _Bool copied = copy_over(from, to);
     reason = errno;
     if (!close_file(to) && copied) {
@@ -293,7 +296,7 @@ dn_status file_writer_commit(file_writer *writer, dn_error *error)
         file_writer_abort(writer);
         return status;
     }
-    sync_directory(writer->target, writer->temporary); /* its name is free to be overwritten now, and longer */
+    sync_directory(writer->target);
     release(writer);
     return DN_OK;
 }
