@@ -1,14 +1,20 @@
 /* What the library asks of the process it is loaded into: little of a thread's stack, nothing of fork(), and OpenBLAS
  * only where it multiplies.  Through the shared library. */
 #define _GNU_SOURCE /* RTLD_NEXT */
+#include <dirent.h>
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <fenv.h>
+#include <locale.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -503,6 +509,144 @@ START_TEST(little_stack)
 }
 END_TEST
 
+/* ---- the process as it was ---- */
+
+#define SIGNALS 32
+typedef struct process {
+    char locale[256], folder[1024];
+    int rounding, descriptors, tasks, blas_threads;
+    mode_t mask;
+    sigset_t blocked;
+    void (*handlers[SIGNALS])(int);
+    uint64_t environment;
+} process;
+
+static int entries(const char *name)
+{
+    DIR *stream = opendir(name);
+    int count = 0;
+
+    ck_assert_ptr_nonnull(stream);
+    while (readdir(stream))
+        count++;
+    closedir(stream);
+    return count;
+}
+
+extern char **environ;
+
+static process process_now(void)
+{
+    process now;
+
+    memset(&now, 0, sizeof now);
+    snprintf(now.locale, sizeof now.locale, "%s", setlocale(LC_ALL, NULL));
+    ck_assert_ptr_nonnull(getcwd(now.folder, sizeof now.folder));
+    now.rounding = fegetround();
+    now.descriptors = entries("/proc/self/fd");
+    now.tasks = entries("/proc/self/task");
+    now.blas_threads = dn_blas_threads();
+    now.mask = umask(0);
+    umask(now.mask);
+    pthread_sigmask(SIG_SETMASK, NULL, &now.blocked);
+    for (int i = 1; i < SIGNALS; i++) {
+        struct sigaction action;
+        if (sigaction(i, NULL, &action) == 0)
+            now.handlers[i] = action.sa_handler;
+    }
+    for (char **entry = environ; *entry; entry++)
+        for (const char *c = *entry; *c; c++)
+            now.environment = (now.environment ^ (uint8_t)*c) * 0x100000001B3u;
+    return now;
+}
+
+/* What a use may not change, and may not print. */
+START_TEST(host_is_as_it_was)
+{
+    const char *printed = path_join(test_folder(), "printed");
+    struct stat status;
+
+    shared.folder = test_folder();
+    shared.png = path_join(shared.folder, "picture.png");
+    shared.model_path = path_join(shared.folder, "model.dnm");
+    shared.model = golden_model();
+    use_images();
+    uses[_i].use(); /* what the C library sets up once, it has now */
+    int out = dup(1), err = dup(2), file = open(printed, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ck_assert(out >= 0 && err >= 0 && file >= 0 && dup2(file, 1) == 1 && dup2(file, 2) == 2);
+    fesetround(FE_DOWNWARD);
+    process before = process_now();
+    uses[_i].use();
+    process after = process_now();
+    fesetround(FE_TONEAREST);
+    dup2(out, 1);
+    dup2(err, 2);
+    ck_assert_int_eq(stat(printed, &status), 0);
+    ck_assert_msg(status.st_size == 0, "%s prints", uses[_i].what);
+    ck_assert_str_eq(after.locale, before.locale);
+    ck_assert_str_eq(after.folder, before.folder);
+    ck_assert_int_eq(after.descriptors, before.descriptors);
+    ck_assert_msg(SANITIZED || after.tasks <= before.tasks, "%s leaves a thread", uses[_i].what);
+    ck_assert_msg(!memcmp(&after.rounding, &before.rounding, sizeof after.rounding), "rounding");
+    ck_assert_int_eq(after.blas_threads, before.blas_threads);
+    ck_assert_int_eq((int)after.mask, (int)before.mask);
+    ck_assert_msg(!memcmp(&after.blocked, &before.blocked, sizeof after.blocked), "blocked signals");
+    ck_assert_msg(!memcmp(after.handlers, before.handlers, sizeof after.handlers), "handlers of signals");
+    ck_assert_msg(after.environment == before.environment, "the environment");
+    dn_model_unref(shared.model);
+}
+END_TEST
+
+/* ---- fork() at any moment ---- */
+
+static atomic_int working;
+
+static void *work_on(void *argument)
+{
+    while (atomic_load(&working)) {
+        dn_scorer *scorer = make_scorer(argument, 3);
+        for (int i = 0; i < 5; i++)
+            (void)score_of(scorer);
+        dn_scorer_free(scorer);
+    }
+    return NULL;
+}
+
+/* While other threads make, use and free handles.  The child uses one of its own and one that was idle. */
+START_TEST(fork_at_any_moment)
+{
+    dn_model *model = golden_model();
+    dn_scorer *idle = make_scorer(model, 3);
+    int rounds = getenv("FORKS") ? atoi(getenv("FORKS")) : 40;
+    pthread_t threads[2];
+
+    (void)golden_view(); /* drawn before the threads read it */
+    double expected = score_of(idle);
+    atomic_store(&working, 1);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, work_on, model), 0);
+    for (int round = 0; round < rounds; round++) {
+        usleep((useconds_t)(round * 7919 % 3000));
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(SECONDS);
+            dn_scorer *own = make_scorer(model, 1 + round % 2);
+            int wrong = score_of(own) != expected || score_of(idle) != expected;
+            dn_scorer_free(own);
+            dn_scorer_free(idle);
+            dn_model_unref(model);
+            _exit(wrong);
+        }
+        expect_success(child);
+    }
+    atomic_store(&working, 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    dn_scorer_free(idle);
+    dn_model_unref(model);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("host");
@@ -514,6 +658,9 @@ static Suite *make_suite(void)
     tcase_add_test(tests, fork_right_after_creation);
     tcase_add_test(tests, little_address_space);
     tcase_add_loop_test(tests, little_stack, 0, USES);
+    tcase_add_loop_test(tests, host_is_as_it_was, 0, USES);
+    if (!SANITIZED) /* their runtimes do not survive a fork beside other threads */
+        tcase_add_test(tests, fork_at_any_moment);
     tcase_set_timeout(tests, 300);
     suite_add_tcase(suite, tests);
     return suite;
