@@ -17,7 +17,7 @@
  *   library knows is accepted if the bytes it does not know are all zero (else DN_E_ARGUMENT).
  * - Output structs start with `struct_size` too and are set up by their init macro before the call.
  * - Immutable handles (extractor, flow, model) are reference counted and may be used by any number of
- *   threads at once.  Mutable handles (scorer, localizer, trainer, monitor) serve one call at a time: one that finds another in
+ *   threads at once.  Mutable handles (scorer, localizer, trainer, monitor, calibrator) serve one call at a time: one that finds another in
  *   progress, of another thread or the one whose callback makes it, returns DN_E_STATE, writes nothing of the handle's
  *   (so that dn_scorer_error() and its siblings say so only while the other call lasts) and nothing of the caller's but
  *   a batch's errors.  Freeing a handle must not meet a call on it.
@@ -423,6 +423,10 @@ typedef struct dn_model dn_model;
 #define DN_NOTE_KEY_BYTES   64
 #define DN_NOTE_VALUE_BYTES 1024
 
+/* Operating points in a model, and the bytes of a name, at most. */
+#define DN_POINTS           16
+#define DN_POINT_NAME_BYTES 32
+
 /* Which angles the views have (degrees, counter-clockwise). */
 #define DN_ANGLES_STRATIFIED 0 /* one seeded random angle from each N-th of the circle: like training's (default) */
 #define DN_ANGLES_GRID       1 /* i * 360 / N, as the reference implementation's evaluation */
@@ -534,6 +538,9 @@ DN_API const char *dn_model_note(const dn_model *model, int32_t index, const cha
 /* Like dn_image_overlay, with 16-bit pixels shown in the model's range. */
 DN_API DN_CHECK_RESULT dn_status dn_model_overlay(const dn_model *model, const dn_pixels *image, const float *map,
                                                   float full, uint8_t *rgb, dn_error *error);
+/* Operating point 0, 1, ... of the model: its name, and *threshold (may be NULL) that dn_scorer_set_operating_point
+ * sets; NULL if there are no more.  Set by dn_calibrator_set_point. */
+DN_API const char *dn_model_operating_point(const dn_model *model, int32_t index, double *threshold);
 /* The model's parts, for use on their own.  Borrowed: they live as long as the model; ref them to keep them. */
 DN_API dn_extractor *dn_model_extractor(const dn_model *model);
 DN_API dn_flow *dn_model_flow(const dn_model *model); /* NULL: the model holds none */
@@ -629,6 +636,9 @@ DN_API DN_CHECK_RESULT dn_status dn_scorer_create(dn_model *model, const dn_scor
  * the model holds no scores of good images.  DN_E_ARGUMENT for other numbers: what was in force stays. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_set_false_alarm_rate(dn_scorer *scorer, double false_alarm_rate);
 DN_API DN_CHECK_RESULT dn_status dn_scorer_set_threshold(dn_scorer *scorer, double threshold);
+/* Likewise by the threshold that the model holds under a name (dn_model_operating_point).  Thresholds are of scores under
+ * the model's own number of views.  DN_E_ARGUMENT, with the names there are, if it has none of this name. */
+DN_API DN_CHECK_RESULT dn_status dn_scorer_set_operating_point(dn_scorer *scorer, const char *name);
 /* Scores an image of at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite.  *score is
  * written on success only. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score(dn_scorer *scorer, const dn_pixels *image, dn_score *score);
@@ -725,6 +735,68 @@ DN_API DN_CHECK_RESULT dn_status dn_monitor_get_state(dn_monitor *monitor, dn_mo
 DN_API DN_CHECK_RESULT dn_status dn_monitor_reset(dn_monitor *monitor);
 DN_API const dn_error *dn_monitor_error(const dn_monitor *monitor);
 DN_API void dn_monitor_free(dn_monitor *monitor); /* NULL is allowed */
+
+/* ------------------------------------------------------------------------------------------------
+ * Calibrator: other verdicts without training
+ *
+ * Takes good images that the model has not learned from, and makes a new model whose p-values and thresholds go by
+ * them.  What the densities learned stays, and so do all scores, bit for bit (the standards of the parts are those of
+ * training).  The model it was made from stays as it is.
+ */
+
+typedef struct dn_calibrator dn_calibrator;
+
+typedef struct dn_calibrator_options {
+    uint32_t struct_size;
+    int32_t keep;            /* 1: the good images whose scores the model holds count beside the new ones: more images;
+                                0 (default): the new ones alone: other images */
+    int32_t accept_suspects; /* 1: images that score like defects count as well; 0 (default): they are refused */
+    int32_t threads;         /* 1 .. 256, default 1.  The result has the same bits for any value */
+    const dn_allocator *allocator; /* default NULL: malloc */
+    const dn_runner *runner; /* what the `threads` jobs run on; default NULL: the library's own threads */
+    int64_t max_pixels;      /* of files, as in dn_image_options: >= 1, default 64 x 2^20 */
+    int64_t max_bytes;       /* likewise: >= 1, default 2^30 */
+    int64_t max_memory;      /* likewise: >= 0, default 0 */
+} dn_calibrator_options;
+DN_API void dn_calibrator_options_init_size(dn_calibrator_options *options, size_t size);
+#define dn_calibrator_options_init(options) dn_calibrator_options_init_size((options), sizeof *(options))
+
+typedef struct dn_calibrator_info {
+    uint32_t struct_size;
+    int32_t added;       /* images */
+    int32_t counted;     /* of them, without those that repeat another one */
+    int32_t good_scores; /* that the new model would hold: it can promise a false-alarm rate of 1 / (good_scores + 1) */
+    int32_t suspects;    /* counted images that score like defects: above `limit` */
+    int32_t moved;       /* 1: most images score higher than all that the model holds, which chance would not do: the line
+                            has changed, or these images are not good ones */
+    double limit;        /* docs/numerics.md, "Calibrating anew"; infinity: there are too few images to tell */
+} dn_calibrator_info;
+DN_API void dn_calibrator_info_init_size(dn_calibrator_info *info, size_t size);
+#define dn_calibrator_info_init(info) dn_calibrator_info_init_size((info), sizeof *(info))
+
+/* DN_E_STATE where `keep` is 1 and the model, of an earlier version, does not tell what its scores come from. */
+DN_API DN_CHECK_RESULT dn_status dn_calibrator_create(dn_model *model, const dn_calibrator_options *options,
+                                                      dn_calibrator **out, dn_error *error);
+/* Adds a good image that was not learned from; errors as of dn_scorer_score_path, after which all is as before.  score:
+ * what the model says of it, set up by dn_score_init(), or NULL. */
+DN_API DN_CHECK_RESULT dn_status dn_calibrator_add_path(dn_calibrator *calibrator, const char *path, dn_score *score);
+DN_API DN_CHECK_RESULT dn_status dn_calibrator_add_pixels(dn_calibrator *calibrator, const dn_pixels *image,
+                                                          dn_score *score);
+/* An operating point for the new model, beside those of the old one: a threshold >= 0 of the score (anomalous means score
+ * > threshold) under a name of 1 .. DN_POINT_NAME_BYTES letters a-z, A-Z, digits, ".", "_", "-".  One of the same name is
+ * replaced.  DN_E_ARGUMENT: another name or threshold, or more than DN_POINTS of them. */
+DN_API DN_CHECK_RESULT dn_status dn_calibrator_set_point(dn_calibrator *calibrator, const char *name, double threshold);
+/* A note for the new model, beside those of the old one, as dn_trainer_note. */
+DN_API DN_CHECK_RESULT dn_status dn_calibrator_note(dn_calibrator *calibrator, const char *key, const char *value);
+/* How things stand.  suspects: room for `capacity` numbers of images in the order of addition, 0, 1, ...; gets those of the
+ * first of the suspects (capacity 0: may be NULL). */
+DN_API DN_CHECK_RESULT dn_status dn_calibrator_get_info(dn_calibrator *calibrator, dn_calibrator_info *info,
+                                                        int32_t *suspects, int32_t capacity);
+/* Makes the new model.  Without images it has the old one's scores of good images; more images may be added, and other
+ * models made, afterwards.  DN_E_STATE: there are suspects, and accept_suspects is 0. */
+DN_API DN_CHECK_RESULT dn_status dn_calibrator_model(dn_calibrator *calibrator, dn_model **out);
+DN_API const dn_error *dn_calibrator_error(const dn_calibrator *calibrator);
+DN_API void dn_calibrator_free(dn_calibrator *calibrator); /* NULL is allowed */
 
 /* ------------------------------------------------------------------------------------------------
  * Localizer: where the anomaly is

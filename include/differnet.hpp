@@ -164,6 +164,8 @@ using scorer_options = initialised<dn_scorer_options, dn_scorer_options_init_siz
 using score = initialised<dn_score, dn_score_init_size>;
 using monitor_options = initialised<dn_monitor_options, dn_monitor_options_init_size>;
 using monitor_state = initialised<dn_monitor_state, dn_monitor_state_init_size>;
+using calibrator_options = initialised<dn_calibrator_options, dn_calibrator_options_init_size>;
+using calibrator_info = initialised<dn_calibrator_info, dn_calibrator_info_init_size>;
 using localizer_options = initialised<dn_localizer_options, dn_localizer_options_init_size>;
 using progress = dn_progress;
 using box = dn_box;
@@ -690,6 +692,13 @@ public:
         const char *value = nullptr, *key = dn_model_note(get(), index, &value);
         return {key, value};
     }
+    // Name and threshold of operating point 0, 1, ...; null if there are no more.
+    std::pair<const char *, double> operating_point(std::int32_t index) const noexcept
+    {
+        double threshold = 0;
+        const char *name = dn_model_operating_point(get(), index, &threshold);
+        return {name, threshold};
+    }
     span<const float> feature_mean() const // empty without a flow
     {
         return features(dn_model_feature_mean(get()));
@@ -737,6 +746,10 @@ public:
         differnet::score out;
         finish(dn_scorer_score_path(get(), path.c_str(), &out));
         return out;
+    }
+    void set_operating_point(const char *name) // dn_model_operating_point
+    {
+        finish(dn_scorer_set_operating_point(get(), name));
     }
     // Ends as soon as the verdict is certain.
     differnet::score decide(const pixel_view &view)
@@ -845,6 +858,57 @@ private:
     void finish(dn_status status) const
     {
         detail::check(status, dn_monitor_error(get()));
+    }
+};
+
+// Good images -> a model with other verdicts.  One call at a time.
+class calibrator : public detail::owner<dn_calibrator, dn_calibrator_free> {
+public:
+    using owner::owner;
+    explicit calibrator(const model &of, const calibrator_options &options = {})
+    {
+        dn_calibrator *out = nullptr;
+        dn_error cause;
+        detail::finish(dn_calibrator_create(of.get(), &options, &out, &cause), &cause);
+        reset(out);
+    }
+    differnet::score add(const pixel_view &view)
+    {
+        differnet::score out;
+        finish(dn_calibrator_add_pixels(get(), &view, &out));
+        return out;
+    }
+    differnet::score add(path_view path)
+    {
+        differnet::score out;
+        finish(dn_calibrator_add_path(get(), path.c_str(), &out));
+        return out;
+    }
+    void set_point(const char *name, double threshold)
+    {
+        finish(dn_calibrator_set_point(get(), name, threshold));
+    }
+    void note(const char *key, const char *value)
+    {
+        finish(dn_calibrator_note(get(), key, value));
+    }
+    calibrator_info info(span<std::int32_t> suspects = {}) // the first of them
+    {
+        calibrator_info out;
+        finish(dn_calibrator_get_info(get(), &out, suspects.data(), detail::count(suspects.size())));
+        return out;
+    }
+    differnet::model model()
+    {
+        dn_model *out = nullptr;
+        finish(dn_calibrator_model(get(), &out));
+        return differnet::model(out);
+    }
+
+private:
+    void finish(dn_status status) const
+    {
+        detail::finish(status, dn_calibrator_error(get()));
     }
 };
 

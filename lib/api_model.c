@@ -167,6 +167,15 @@ const char *dn_model_note(const dn_model *model, int32_t index, const char **val
     return there ? model->notes.notes[index].key : NULL;
 }
 
+const char *dn_model_operating_point(const dn_model *model, int32_t index, double *threshold)
+{
+    _Bool there = model && index >= 0 && index < model->points.count;
+
+    if (threshold)
+        *threshold = there ? model->points.thresholds[index] : (double)NAN;
+    return there ? model->points.names[index] : NULL;
+}
+
 dn_extractor *dn_model_extractor(const dn_model *model)
 {
     return model ? model->extractor : NULL;

@@ -48,6 +48,17 @@ dn_status dn_scorer_set_threshold(dn_scorer *scorer, double threshold)
     return scorer_set_threshold(scorer, threshold, error);
 }
 
+dn_status dn_scorer_set_operating_point(dn_scorer *scorer, const char *name)
+{
+    double threshold;
+
+    REQUIRE(scorer, NULL);
+    BEGIN_CALL(&scorer->in_use, &scorer->error);
+    REQUIRE(name, error);
+    TRY(model_points_find(&scorer->model->points, name, &threshold, error));
+    return scorer_set_threshold(scorer, threshold, error);
+}
+
 /* ---- one image ---- */
 
 typedef dn_status (*scorer_function)(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error);

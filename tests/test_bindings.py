@@ -391,7 +391,7 @@ class DocumentationTest(unittest.TestCase):
                 self.assertTrue(os.path.exists("overlay.png"))
             finally:
                 os.chdir(before)
-        self.assertLessEqual({"differnet", "Scorer", "Localizer", "Monitor", "Trainer", "Model", "Flow", "Pixels"}, set(seen))
+        self.assertLessEqual({"differnet", "Scorer", "Localizer", "Monitor", "Calibrator", "Trainer", "Model", "Flow", "Pixels"}, set(seen))
         self.assertIn("absent.png cannot be scored", printed.getvalue())
 
     @unittest.skipIf(PLAIN, "the example does not depend on what is installed")
@@ -644,6 +644,34 @@ class MonitorTest(unittest.TestCase):
         with self.assertRaisesRegex(differnet.Error, "window is 0"):
             differnet.Monitor(window=0)
         monitor.close()
+
+
+class CalibratorTest(unittest.TestCase):
+    def test_all(self):
+        model = tiny_trainer().run()
+        calibrator = differnet.Calibrator(model, keep=1, accept_suspects=1)
+        scores = [calibrator.add(picture(20 + i)).score for i in range(5)]
+        calibrator.add(picture(20))  # again
+        self.assertEqual(scores[0], differnet.Scorer(model).score(picture(20)).score)
+        info = calibrator.info
+        self.assertEqual((info.added, info.counted, info.good_scores, info.suspects),
+                         (6, 5, len(model.holdout_scores) + 5, len(calibrator.suspects)))
+        self.assertIsInstance(info.moved, bool)
+        calibrator.set_point("strict", 0.5)
+        calibrator.note("camera", "2")
+        made = calibrator.model()
+        self.assertEqual(list(made.holdout_scores), sorted(list(model.holdout_scores) + scores))
+        self.assertEqual((made.operating_points, made.notes, model.operating_points), ({"strict": 0.5},
+                                                                                        {"camera": "2"}, {}))
+        scorer = differnet.Scorer(made)
+        scorer.set_operating_point("strict")
+        self.assertEqual(scorer.score(picture(1)).threshold, 0.5)
+        with self.assertRaisesRegex(differnet.Error, "there are strict"):
+            scorer.set_operating_point("loose")
+        with self.assertRaisesRegex(differnet.Error, "absent.png"):
+            calibrator.add("absent.png")
+        with self.assertRaises(TypeError):
+            differnet.Calibrator("part.dnm")
 
 
 class TrainingTest(unittest.TestCase):

@@ -221,7 +221,7 @@ class Usage(CommandTest):
     def test_help(self):
         self.assertIn("verbs:", self.call("--help").out)
         self.assertRegex(self.call("--version").out, r"^differnet \d+\.\d+\.\d+ \(library \d+\.\d+\.\d+")
-        for verb in ("train", "score", "localize", "eval", "compare", "info"):
+        for verb in ("train", "score", "localize", "eval", "calibrate", "compare", "info"):
             text = self.call(verb, "--help").out
             self.assertIn("usage: differnet %s" % verb, text)
             self.assertIn("examples:\n  differnet %s" % verb, text)
@@ -229,7 +229,7 @@ class Usage(CommandTest):
 
     def test_options_are_documented(self):
         defaults = 0
-        for verb in ("train", "score", "localize", "eval", "compare", "convert"):
+        for verb in ("train", "score", "localize", "eval", "calibrate", "compare", "convert"):
             told, documented = options_in_help(self.call(verb, "--help").out), options_in_docs(verb)
             self.assertEqual(set(told) - {"--help"}, set(documented), verb)
             for option, text in told.items():
@@ -1177,6 +1177,111 @@ class Eval(CommandTest):
         shutil.copytree(path("set"), self.at("d"))
         write(self.at("d/test/good/1.png"), b"text")
         self.refused("eval", path("model.dnm"), self.at("d"), says=[self.at("d/test/good/1.png"), "no figures"])
+
+
+class Calibrate(CommandTest):
+    def setUp(self):
+        super().setUp()
+        for i in range(25):
+            write(self.at("good/%d.png" % i), part(500 + i))
+        self.new = self.at("new.dnm")
+
+    def calibrate(self, *arguments, **options):
+        return json.loads(self.call("calibrate", *arguments, "-o", self.new, "--json", **options).out)
+
+    def scores(self, model, *arguments):
+        lines = self.call("score", model, *arguments, "--json", code=(0, 1)).out.splitlines()
+        return [json.loads(line) for line in lines]
+
+    def info(self, model):
+        return json.loads(self.call("info", model, "--json").out)
+
+    def test_other_and_more_images(self):
+        before = read(path("model.dnm"))
+        told = self.calibrate(path("model.dnm"), self.at("good"))
+        self.assertEqual((told["model"], told["images"], told["good_scores"], told["suspects"]),
+                         (self.new, 25, 25, []))
+        self.assertEqual(read(path("model.dnm")), before)
+        info, good = self.info(self.new), self.scores(path("model.dnm"), self.at("good"))
+        self.assertEqual(info["holdout_scores"], sorted(row["score"] for row in good))
+        self.assertEqual((info["id"], info["bytes"] > 0), (told["model_id"], True))
+        for old, new in zip(self.scores(path("model.dnm"), path("set/test")), self.scores(self.new, path("set/test"))):
+            self.assertEqual(old["score"], new["score"])
+            self.assertEqual(new["p_value"], (1 + sum(s >= new["score"] for s in info["holdout_scores"])) / 26)
+        held = self.info(path("model.dnm"))["holdout_scores"]
+        write(self.at("good/again.png"), part(500))
+        told = self.calibrate(path("model.dnm"), self.at("good"), "--keep")
+        self.assertEqual((told["images"], told["counted"], told["good_scores"]), (26, 25, 25 + len(held)))
+        self.assertEqual(self.info(self.new)["holdout_scores"], sorted(held + info["holdout_scores"]))
+        text = self.call("calibrate", path("model.dnm"), self.at("good"), "-o", self.new)
+        self.assertIn("25 good scores for verdicts (before: 1); the smallest false-alarm rate it can promise is 1/26",
+                      text.out)
+        self.assertIn("1 of 26 images repeat another one", text.err)
+        shutil.copy(path("model.dnm"), self.new)
+        self.calibrate(self.new, self.at("good"))  # in its place
+        self.assertEqual(self.info(self.new)["holdout_images"], 25)
+
+    def test_defects_among_the_good(self):
+        for i in range(3):
+            write(self.at("good/bad%d.png" % i), part(600 + i, defect=True))
+        refused = self.refused("calibrate", path("model.dnm"), self.at("good"), "-o", self.new,
+                               says=["bad%d.png: scores like a defect" % i for i in range(3)] + ["--accept", "3 of 28"])
+        self.assertNotRegex(refused.err, r"good/\d+\.png: scores")
+        self.assertFalse(os.path.exists(self.new))
+        told = self.calibrate(path("model.dnm"), self.at("good"), "--accept")
+        self.assertEqual(sorted(map(os.path.basename, told["suspects"])), ["bad0.png", "bad1.png", "bad2.png"])
+        self.assertEqual(told["good_scores"], 28)
+
+    def test_operating_points(self):
+        told = self.calibrate(path("model.dnm"), "--data", path("set"), "--point", "mine=0.125", "--note", "line=4")
+        self.assertEqual(list(told["operating_points"]), ["mine", "best-f1", "balanced", "max-misses"])
+        info, points = self.info(self.new), told["operating_points"]
+        self.assertEqual((info["operating_points"], info["notes"]), (points, {"line": "4"}))
+        self.assertEqual(info["holdout_scores"], self.info(path("model.dnm"))["holdout_scores"])
+        rows = self.scores(path("model.dnm"), *(path("set/test", n) for n in ("good", "other", "spot")))
+        good = [row["score"] for row in rows if "/good/" in row["path"]]
+        bad = [row["score"] for row in rows if "/good/" not in row["path"]]
+        for name, chosen in told["chosen"].items():
+            self.assertEqual(chosen["threshold"], points[name])
+            self.assertEqual(chosen["false_alarms"], sum(s > points[name] for s in good))
+            self.assertEqual(chosen["missed"], sum(s <= points[name] for s in bad))
+        self.assertEqual(told["chosen"]["max-misses"]["missed"], 0)
+        for name, threshold in points.items():
+            for row in self.scores(self.new, path("set/test"), "--operating-point", name):
+                self.assertEqual((row["threshold"], row["anomalous"]), (threshold, row["score"] > threshold))
+        verdicts = json.loads(self.call("eval", self.new, path("set"), "--no-maps", "--json", "--operating-point",
+                                        "best-f1").out)["verdicts"]
+        self.assertEqual((verdicts["threshold"], verdicts["missed"]), (points["best-f1"],
+                                                                       told["chosen"]["best-f1"]["missed"]))
+        self.assertIn("best-f1: score above", self.call("info", self.new).out)
+        picture = path("set/test/good/0.png")
+        self.refused("score", self.new, picture, "--operating-point", "none",
+                     says=["no operating point 'none'; there are mine, best-f1, balanced, max-misses"])
+        self.refused("score", path("model.dnm"), picture, "--operating-point", "none", says=["has no operating points"])
+        self.refused("eval", path("model.dnm"), path("set"), "--operating-point", "none",
+                     says=["has no operating points"])
+        self.refused("score", self.new, picture, "--operating-point", "mine", "--fpr", "0.1", says=["--fpr and --op"])
+
+    def test_refused(self):
+        before = set(os.listdir(self.folder))
+        for arguments, says in (([path("model.dnm"), self.at("good")], "-o NEW"),
+                                ([path("model.dnm"), "-o", self.new], "no good images"),
+                                (["-o", self.new], "no model"),
+                                ([path("model.dnm"), self.at("none"), "-o", self.new], "none"),
+                                ([path("model.dnm"), "--point", "a", "-o", self.new], "NAME=THRESHOLD"),
+                                ([path("model.dnm"), "--point", "a=-1", "-o", self.new], "its threshold is -1"),
+                                ([path("model.dnm"), "--point", "a b=1", "-o", self.new], "name has 1 to 32"),
+                                ([path("model.dnm"), "--note", "a", "-o", self.new], "KEY=VALUE"),
+                                ([path("model.dnm"), "--data", path("set/train"), "-o", self.new], "defective images"),
+                                ([path("backbone.safetensors"), self.at("good"), "-o", self.new], "differnet info"),
+                                ([path("model.dnm"), self.at("good"), "-o", self.at("no/new.dnm")], "folder must exist"),
+                                ([path("model.dnm"), "--data", path("set"), "--max-misses", "2", "-o", self.new],
+                                 "--max-misses is 2")):
+            self.refused("calibrate", *arguments, says=[says])
+        write(self.at("good/broken.png"), b"no picture")
+        self.refused("calibrate", path("model.dnm"), self.at("good"), "-o", self.new,
+                     says=["broken.png", "1 of 26 images cannot be used"])
+        self.assertEqual(set(os.listdir(self.folder)), before)
 
 
 class Compare(CommandTest):

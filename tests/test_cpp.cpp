@@ -41,7 +41,8 @@
 // What C++ allocates, to be sure that nothing is hidden in a score.
 static std::size_t news;
 
-void *operator new(std::size_t size)
+// Not inlined: gcc would take free() in one for a mistake, having seen new in the other.
+[[gnu::noinline]] void *operator new(std::size_t size)
 {
     news++;
     if (void *memory = std::malloc(size ? size : 1))
@@ -49,12 +50,12 @@ void *operator new(std::size_t size)
     throw std::bad_alloc();
 }
 
-void operator delete(void *memory) noexcept
+[[gnu::noinline]] void operator delete(void *memory) noexcept
 {
     std::free(memory);
 }
 
-void operator delete(void *memory, std::size_t) noexcept
+[[gnu::noinline]] void operator delete(void *memory, std::size_t) noexcept
 {
     std::free(memory);
 }
@@ -273,6 +274,26 @@ static void check_flow()
     differnet::flow file = differnet::flow::open(scratch + "/flow.safetensors");
     differnet::flow memory = differnet::flow::open_memory(flow.save_memory(), &counting);
     REQUIRE(file.info().dimension == 4 && memory.info().hidden == 8);
+}
+
+static void check_calibrator(const differnet::model &model)
+{
+    differnet::calibrator_options options;
+    options.accept_suspects = 1;
+    differnet::calibrator calibrator(model, options);
+    calibrator.add(view_of(draw(70)));
+    calibrator.add(view_of(draw(71)));
+    calibrator.set_point("strict", 0.5);
+    calibrator.note("camera", "2");
+    REQUIRE(calibrator.info().counted == 2);
+    differnet::model made = calibrator.model();
+    REQUIRE(made.holdout_scores().size() == 2 && std::strcmp(made.operating_point(0).first, "strict") == 0);
+    REQUIRE(made.operating_point(0).second == 0.5 && !made.operating_point(1).first);
+    differnet::scorer scorer(made);
+    scorer.set_operating_point("strict");
+    REQUIRE(scorer.score(view_of(draw(72))).threshold == 0.5);
+    REQUIRE_ERROR(DN_E_ARGUMENT, scorer.set_operating_point("loose"));
+    REQUIRE_ERROR(DN_E_IO, calibrator.add("/nowhere/absent.png"));
 }
 
 static void check_monitor()
@@ -498,6 +519,7 @@ int main()
     check_flow();
     check_monitor();
     differnet::model model = check_trainer();
+    check_calibrator(model);
     check_model(model);
     check_scorer(model);
     check_localizer(model);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../tools/metrics.h"
+#include "../tools/operating_points.h"
 #include "support.h"
 
 #define CLOSE 1e-12
@@ -270,6 +271,47 @@ START_TEST(good_images_count_as_normal)
 }
 END_TEST
 
+START_TEST(points_by_hand)
+{
+    /* good 1, 2, 5, 6; defective 4, 4, 7, 9 */
+    ranked_score scores[] = {{1, 0}, {4, 1}, {2, 0}, {7, 1}, {5, 0}, {9, 1}, {4, 1}, {6, 0}};
+    operating_point points[POINT_CHOICES];
+
+    metrics_rank(scores, 8);
+    choose_points(scores, 8, 0, points);
+    /* F1: 9: 2/5; 9, 7: 4/6; down to 4: 8/10, the best.  Balanced: 0.75 for both; the first one has fewer alarms. */
+    ck_assert_str_eq(points[POINT_BEST_F1].name, "best-f1");
+    ck_assert_double_eq_tol(points[POINT_BEST_F1].f1, 0.8, CLOSE);
+    ck_assert_double_eq_tol(points[POINT_BEST_F1].threshold, sqrt(2 * 4), CLOSE);
+    ck_assert(points[POINT_BEST_F1].false_alarms == 2 && points[POINT_BEST_F1].missed == 0);
+    ck_assert_str_eq(points[POINT_BALANCED].name, "balanced");
+    ck_assert_double_eq_tol(points[POINT_BALANCED].balanced_accuracy, 0.75, CLOSE);
+    ck_assert_double_eq_tol(points[POINT_BALANCED].threshold, sqrt(6 * 7), CLOSE);
+    ck_assert(points[POINT_BALANCED].false_alarms == 0 && points[POINT_BALANCED].missed == 2);
+    ck_assert_str_eq(points[POINT_MAX_MISSES].name, "max-misses");
+    ck_assert_double_eq_tol(points[POINT_MAX_MISSES].threshold, sqrt(2 * 4), CLOSE);
+    /* A quarter may be missed: one, but 4 and 4 cannot be divided.  Half: two. */
+    choose_points(scores, 8, 0.49, points);
+    ck_assert(points[POINT_MAX_MISSES].missed == 0);
+    choose_points(scores, 8, 0.5, points);
+    ck_assert(points[POINT_MAX_MISSES].missed == 2 && points[POINT_MAX_MISSES].false_alarms == 0);
+    choose_points(scores, 8, 1, points); /* all may be missed: above the highest */
+    ck_assert(points[POINT_MAX_MISSES].missed == 4 && points[POINT_MAX_MISSES].threshold == 9);
+    /* The lowest is defective: below all of them. */
+    ranked_score odd[] = {{0.5, 1}, {3, 0}};
+    metrics_rank(odd, 2);
+    choose_points(odd, 2, 0, points);
+    ck_assert(points[POINT_MAX_MISSES].missed == 0 && points[POINT_MAX_MISSES].threshold == 0.25);
+    ck_assert(points[POINT_MAX_MISSES].false_alarms == 1);
+    /* Of zeros and huge numbers. */
+    ranked_score wide[] = {{0, 0}, {1e300, 1}, {1e-300, 0}};
+    metrics_rank(wide, 3);
+    choose_points(wide, 3, 0, points);
+    ck_assert_double_eq_tol(points[POINT_BEST_F1].threshold, 1, 1e-9);
+    ck_assert(points[POINT_BEST_F1].f1 == 1);
+}
+END_TEST
+
 START_TEST(correlations)
 {
     const double a[] = {1, 2, 3, 4}, b[] = {1, 3, 2, 5}, ties[] = {2, 1, 2, 9}, same[] = {0.1, 0.1, 0.1, 0.1};
@@ -294,6 +336,7 @@ static Suite *make_suite(void)
     tcase_add_test(all, ties_count_half);
     tcase_add_test(all, bootstrap_interval);
     tcase_add_test(all, correlations);
+    tcase_add_test(all, points_by_hand);
     tcase_add_test(all, regions_weigh_the_same);
     tcase_add_test(all, aupro_stops_at_the_limit);
     tcase_add_test(all, regions_touch_at_corners);

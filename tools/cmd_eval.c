@@ -19,7 +19,8 @@
 typedef struct eval_job {
     const char *model_path, *data, *report;
     bool as_json, quiet, no_maps, strict;
-    double threshold; /* NaN: by the rate */
+    double threshold;  /* NaN: by the rate */
+    const char *point; /* NULL: none */
     dn_scorer_options scoring;
     dn_localizer_options localizing;
 } eval_job;
@@ -299,7 +300,9 @@ static bool make_tools(const eval_job *job, evaluation *result, eval_tools *tool
     dn_error error;
     dn_status status = dn_scorer_create(tools->model, &job->scoring, &tools->scorer, &error);
 
-    if (status == DN_OK && !apply_threshold(tools->scorer, job->threshold))
+    double threshold = job->threshold;
+    if (status == DN_OK && (!find_operating_point(job->model_path, tools->model, job->point, &threshold) ||
+                            !apply_threshold(tools->scorer, threshold)))
         return false;
     if (status == DN_OK && (result->pixels || job->report))
         status = dn_localizer_create(tools->model, &job->localizing, &tools->localizer, &error);
@@ -376,7 +379,7 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
         {"map", 0, OPTION_TEXT, &method, 0, 0, "METHOD", "positions or gradient, as in localize"},
         {"no-maps", 0, OPTION_FLAG, &job.no_maps, 0, 0, NULL,
          "no pixel figures: masks are not read and no maps\nmade for them, which saves half of the time or more"},
-        VERDICT_OPTIONS(&job.scoring.false_alarm_rate, &job.threshold),
+        VERDICT_OPTIONS(&job.scoring.false_alarm_rate, &job.threshold, &job.point),
         STRICT_OPTION(&job.strict),
         MAX_PIXELS_OPTION(&job.scoring.max_pixels, 0, 0),
         {"threads", 0, OPTION_INTEGER, &job.scoring.threads, 0, 0, "N", "default: usable processors: {}"},

@@ -53,6 +53,26 @@ static void write_notes_json(json_writer *json, const dn_model *model)
     emit_close_object(json);
 }
 
+static void write_points_json(json_writer *json, const dn_model *model)
+{
+    const char *name;
+    double threshold;
+
+    emit_open_object(json, "operating_points");
+    for (int32_t i = 0; (name = dn_model_operating_point(model, i, &threshold)); i++)
+        emit_real(json, name, threshold);
+    emit_close_object(json);
+}
+
+static void print_points(const dn_model *model)
+{
+    const char *name;
+    double threshold;
+
+    for (int32_t i = 0; (name = dn_model_operating_point(model, i, &threshold)); i++)
+        printf("%-15s%s: score above %.6g\n", i == 0 ? "op. points" : "", name, threshold);
+}
+
 static void print_notes(const dn_model *model)
 {
     const char *key, *value;
@@ -129,6 +149,7 @@ static void write_model_json(const char *path, const dn_model *model)
     emit_text(&json, "fit", fit_name(info.fit));
     emit_real(&json, "positions_scale", info.positions_scale > 0 ? info.positions_scale : NAN);
     write_notes_json(&json, model);
+    write_points_json(&json, model);
     emit_integer(&json, "holdout_images", info.holdout_images);
     if (info.calibration)
         emit_text(&json, "calibration", calibration_name(info.calibration));
@@ -229,6 +250,7 @@ static void print_model(const char *path, const dn_model *model)
         printf("heat map       scale %.4g\n", scale);
     else
         printf("heat map       no scale: maps are not comparable between images\n");
+    print_points(model);
     print_notes(model);
 }
 

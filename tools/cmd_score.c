@@ -26,6 +26,7 @@ typedef struct score_job {
     dn_scorer *scorer;
     dn_model_info model;
     line_monitor line;
+    const char *point; /* operating point; NULL: none */
     enum score_format format;
     bool decide; /* end with an image once its verdict is certain */
     bool strict; /* an image unlike those learned from is an error */
@@ -366,8 +367,10 @@ static int score_with(const char *model_path, bool trusted, const dn_scorer_opti
         dn_model_unref(model);
         return EXIT_FAILED;
     }
-    announce_rate(model, options->false_alarm_rate, threshold);
-    bool ready = apply_threshold(job->scorer, threshold) && line_monitor_begin(&job->line, model_path, model);
+    bool known = find_operating_point(model_path, model, job->point, &threshold);
+    if (known)
+        announce_rate(model, options->false_alarm_rate, threshold);
+    bool ready = known && apply_threshold(job->scorer, threshold) && line_monitor_begin(&job->line, model_path, model);
     int code = ready ? score_all(job, source) : EXIT_FAILED;
     line_monitor_end(&job->line, job->quiet);
     dn_scorer_free(job->scorer);
@@ -399,7 +402,7 @@ static int run_score(const command_verb *verb, int argc, char **argv)
     scoring.threads = usable_processors();
     const command_option options[] = {
         {"views", 0, OPTION_INTEGER, &scoring.views, 0, 0, "N", "rotated views per image; default: the model's"},
-        VERDICT_OPTIONS(&scoring.false_alarm_rate, &threshold),
+        VERDICT_OPTIONS(&scoring.false_alarm_rate, &threshold, &job.point),
         {"decide", 0, OPTION_FLAG, &job.decide, 0, 0, NULL,
          "be done with an image once it is certainly anomalous:\nthe same verdicts, scores that are lower bounds"},
         STRICT_OPTION(&job.strict),

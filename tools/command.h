@@ -104,14 +104,20 @@ void complain_refused(const char *path, dn_status status, const char *message);
 /* Complains about operands that are missing or too many; returns EXIT_FAILED. */
 int wrong_operands(const command_verb *verb, const char *what);
 
-extern const command_verb verb_train, verb_score, verb_localize, verb_eval, verb_compare, verb_info, verb_convert;
+extern const command_verb verb_train, verb_score, verb_localize, verb_eval, verb_calibrate, verb_compare, verb_info,
+    verb_convert;
 
-/* --fpr and --threshold of verbs that judge images.  rate, threshold: double; threshold holds NaN before. */
-#define VERDICT_OPTIONS(rate, threshold)                                                                          \
-    {"fpr", 0, OPTION_REAL, (rate), 0, 0, "P", "share of good images that may be called anomalous;\ndefault {}"}, \
-    {                                                                                                             \
-        "threshold", 0, OPTION_REAL, (threshold), 0, 0, "T",                                                      \
-            "call anomalous what scores above T, instead of --fpr;\nalso where the model gives no verdicts"       \
+/* --fpr, --threshold and --operating-point of verbs that judge images.  rate, threshold: double, which holds NaN before;
+ * point: const char * */
+#define VERDICT_OPTIONS(rate, threshold, point)                                                                         \
+    {"fpr", 0, OPTION_REAL, (rate), 0, 0, "P", "share of good images that may be called anomalous;\ndefault {}"},       \
+        {"threshold", 0,                                                                                                \
+         OPTION_REAL, (threshold),                                                                                      \
+         0,           0,                                                                                                \
+         "T",         "call anomalous what scores above T, instead of --fpr;\nalso where the model gives no verdicts"}, \
+    {                                                                                                                   \
+        "operating-point", 0, OPTION_TEXT, (point), 0, 0, "NAME",                                                       \
+            "a threshold that the model holds under this name\n(differnet calibrate), instead of --fpr"                 \
     }
 /* --strict.  target: bool */
 #define STRICT_OPTION(target)                                                                                    \
@@ -121,7 +127,10 @@ extern const command_verb verb_train, verb_score, verb_localize, verb_eval, verb
     }
 /* Sees to it that verdicts go by a threshold, if one was given.  Complains and returns false if it cannot be. */
 bool apply_threshold(dn_scorer *scorer, double threshold);
-/* Whether both were given, which complains. */
+/* The threshold that the model holds under a name (NULL: *threshold stays).  Complains, with the names there are, and
+ * returns false if there is none. */
+bool find_operating_point(const char *path, const dn_model *model, const char *name, double *threshold);
+/* Whether several of them were given, which complains. */
 bool verdict_options_clash(void);
 
 /* What --map says, into dn_localizer_options; complains and returns false if it is not known.  text: NULL for the

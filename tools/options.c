@@ -336,11 +336,44 @@ void complain_refused(const char *path, dn_status status, const char *message)
 
 bool verdict_options_clash(void)
 {
-    bool both = option_given("fpr") && option_given("threshold");
+    static const char *const names[] = {"fpr", "threshold", "operating-point"};
+    const char *given = NULL;
 
-    if (both)
-        complain("--fpr and --threshold exclude each other: a verdict goes by the one or by the other");
-    return both;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!option_given(names[i]))
+            continue;
+        if (given) {
+            complain("--%s and --%s exclude each other: a verdict goes by the one or by the other", given, names[i]);
+            return true;
+        }
+        given = names[i];
+    }
+    return false;
+}
+
+bool find_operating_point(const char *path, const dn_model *model, const char *name, double *threshold)
+{
+    char *names = need_text("%s", "");
+    const char *there;
+    double value;
+
+    for (int32_t i = 0; name && (there = dn_model_operating_point(model, i, &value)); i++) {
+        if (strcmp(there, name) == 0) {
+            *threshold = value;
+            free(names);
+            return true;
+        }
+        char *longer = need_text("%s%s%s", names, i > 0 ? ", " : "", there);
+        free(names);
+        names = longer;
+    }
+    if (name && *names)
+        complain("%s: the model has no operating point '%s'; there are %s", path, name, names);
+    else if (name)
+        complain("%s: the model has no operating points, so none called '%s'; `differnet calibrate` makes them", path,
+                 name);
+    free(names);
+    return name == NULL;
 }
 
 bool apply_threshold(dn_scorer *scorer, double threshold)

@@ -53,7 +53,7 @@ except ImportError:
     numpy = None
 
 __all__ = [
-    "Error", "Extractor", "Flow", "Image", "Localizer", "Model", "Monitor", "Pixels", "Scorer", "Trainer", "blas_corename",
+    "Calibrator", "Error", "Extractor", "Flow", "Image", "Localizer", "Model", "Monitor", "Pixels", "Scorer", "Trainer", "blas_corename",
     "blas_set_threads", "blas_threads", "encode_png", "load", "overlay", "version", "write_png",
 ]
 
@@ -135,6 +135,10 @@ _MonitorOptions = _struct("dn_monitor_options", (_u32, "struct_size"), (_i32, "g
                           (_double, "images_between_alarms"), (_i32, "window reserved"), (_pointer, "allocator"))
 _MonitorState = _struct("dn_monitor_state", (_u32, "struct_size"), (_i32, "moved"), (_i64, "images moved_at"),
                         (_double, "evidence recent_mean"), (_i32, "recent_images reserved"))
+_CalibratorOptions = _struct("dn_calibrator_options", (_u32, "struct_size"), (_i32, "keep accept_suspects threads"),
+                             (_pointer, "allocator runner"), (_i64, "max_pixels max_bytes max_memory"))
+_CalibratorInfo = _struct("dn_calibrator_info", (_u32, "struct_size"),
+                          (_i32, "added counted good_scores suspects moved"), (_double, "limit"))
 _LocalizerOptions = _struct("dn_localizer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
                             (_double, "sigma"), (_pointer, "allocator runner"), (_i32, "method reserved"))
 _Box = _struct("dn_box", (_i32, "x y width height"), (_float, "peak"), (_i32, "area"),
@@ -188,10 +192,10 @@ _FUNCTIONS = {
     "dn_model_options_init_size": "npz", "dn_model_open_path": "isppp", "dn_model_open_memory": "ipzppp",
     "dn_model_save": "ipsip", "dn_model_save_memory": "ipipp", "dn_model_overlay": "ipppfpp", "dn_model_ref": "pp", "dn_model_unref": "np",
     "dn_model_info_init_size": "npz", "dn_model_get_info": "ipp", "dn_model_holdout_scores": "ppp",
-    "dn_model_note": "spip", "dn_model_extractor": "pp", "dn_model_flow": "pp", "dn_model_feature_mean": "pp",
+    "dn_model_note": "spip", "dn_model_operating_point": "spip", "dn_model_extractor": "pp", "dn_model_flow": "pp", "dn_model_feature_mean": "pp",
     "dn_model_feature_deviation": "pp",
     "dn_scorer_options_init_size": "npz", "dn_score_init_size": "npz", "dn_scorer_create": "ipppp",
-    "dn_scorer_set_false_alarm_rate": "ipd", "dn_scorer_set_threshold": "ipd",
+    "dn_scorer_set_false_alarm_rate": "ipd", "dn_scorer_set_threshold": "ipd", "dn_scorer_set_operating_point": "ips",
     "dn_scorer_score": "ippp", "dn_scorer_score_path": "ipsp", "dn_scorer_decide": "ippp",
     "dn_scorer_decide_path": "ipsp", "dn_scorer_score_batch": "ippipp", "dn_scorer_score_batch_paths": "ippipp",
     "dn_scorer_inspect": "ipppp", "dn_scorer_batch_images": "ip", "dn_scorer_view_scores": "ppp",
@@ -199,6 +203,10 @@ _FUNCTIONS = {
     "dn_monitor_options_init_size": "npz", "dn_monitor_state_init_size": "npz", "dn_monitor_create": "ippp",
     "dn_monitor_add": "ipd", "dn_monitor_get_state": "ipp", "dn_monitor_reset": "ip", "dn_monitor_error": "pp",
     "dn_monitor_free": "np",
+    "dn_calibrator_options_init_size": "npz", "dn_calibrator_info_init_size": "npz", "dn_calibrator_create": "ipppp",
+    "dn_calibrator_add_path": "ipsp", "dn_calibrator_add_pixels": "ippp", "dn_calibrator_set_point": "ipsd",
+    "dn_calibrator_note": "ipss", "dn_calibrator_get_info": "ipppi", "dn_calibrator_model": "ipp",
+    "dn_calibrator_error": "pp", "dn_calibrator_free": "np",
     "dn_localizer_options_init_size": "npz", "dn_localizer_create": "ipppp", "dn_localizer_map": "ippp",
     "dn_localizer_boxes": "ippiifpip", "dn_box_options_init_size": "npz", "dn_localizer_find_boxes": "ippiippip",
     "dn_localizer_threshold": "ipdpp", "dn_localizer_error": "pp", "dn_localizer_free": "np",
@@ -1103,6 +1111,14 @@ class Model(_Handle):
         return notes
 
     @property
+    def operating_points(self):
+        """Thresholds under a name (Calibrator.set_point), as a dict."""
+        held, points, value = self._held(), {}, _double()
+        while (name := _value("dn_model_operating_point", held, len(points), ctypes.byref(value))) is not None:
+            points[name.decode()] = value.value
+        return points
+
+    @property
     def feature_mean(self):
         """Mean of each feature over the good images, as the standardisation uses it."""
         return self._features("dn_model_feature_mean")
@@ -1212,6 +1228,10 @@ class Scorer(_Worker):
         """Verdicts go by this threshold from now on: anomalous means score > threshold.  set_false_alarm_rate is the way
         back."""
         self._run("dn_scorer_set_threshold", threshold)
+
+    def set_operating_point(self, name):
+        """Likewise by a threshold that the model holds under a name (Model.operating_points)."""
+        self._run("dn_scorer_set_operating_point", _utf8(name))
 
     def decide(self, image):
         """Like score, but ends as soon as the verdict is certain.
@@ -1327,6 +1347,65 @@ class Monitor(_Worker):
     def reset(self):
         """Begins anew."""
         self._run("dn_monitor_reset")
+
+
+class Calibrator(_Worker):
+    """Other verdicts without training.  Options: keep, accept_suspects, threads.
+
+        calibrator = differnet.Calibrator(model, keep=1)
+        for path in good_images:
+            calibrator.add(path)
+        print([good_images[i] for i in calibrator.suspects], "score like defects")
+        calibrator.set_point("strict", 2.5)
+        calibrator.model().save("recalibrated.dnm")
+    """
+
+    _release, _error = "dn_calibrator_free", "dn_calibrator_error"
+
+    def __init__(self, model, **options):
+        super().__init__("dn_calibrator_create", _expect(Model, model),
+                         _options(_CalibratorOptions, "dn_calibrator_options_init_size", options))
+
+    def add(self, image):
+        """Adds a good image that was not learned from; returns what Scorer.score does of it."""
+        score = _initialised(_Score, "dn_score_init_size")
+        if _is_path(image):
+            self._run("dn_calibrator_add_path", _path(image), ctypes.byref(score))
+        else:
+            self._run("dn_calibrator_add_pixels", _Picture(image), ctypes.byref(score))
+        return Scorer._result(score)
+
+    def set_point(self, name, threshold):
+        """An operating point for the new model: Scorer.set_operating_point takes its name."""
+        self._run("dn_calibrator_set_point", _utf8(name), threshold)
+
+    def note(self, key, value):
+        """A note for the new model."""
+        self._run("dn_calibrator_note", _utf8(key), _utf8(value))
+
+    @property
+    def info(self):
+        """The fields of dn_calibrator_info."""
+        return self._look(0)[0]
+
+    @property
+    def suspects(self):
+        """Numbers of the added images that score like defects, from 0."""
+        return self._look(self.info.suspects)[1]
+
+    def _look(self, capacity):
+        info = _initialised(_CalibratorInfo, "dn_calibrator_info_init_size")
+        images = (_i32 * capacity)()
+        self._run("dn_calibrator_get_info", ctypes.byref(info), images if capacity else None, capacity)
+        result = _namespace(info)
+        result.moved = bool(info.moved)
+        return result, images[:min(capacity, info.suspects)]
+
+    def model(self):
+        """The new Model; Error (E_STATE) while there are suspects, unless accept_suspects=1."""
+        model = _Owner(Model._release)
+        self._run("dn_calibrator_model", ctypes.byref(model))
+        return Model._of(model)
 
 
 class Localizer(_Worker):

@@ -1,6 +1,7 @@
 #include "differnet/calibration.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/status.h"
@@ -22,6 +23,18 @@ dn_status calibration_create(int32_t count, int32_t views, _Bool positions, cons
         return fail_memory(error, "the scores of good images");
     }
     *out = rows;
+    return DN_OK;
+}
+
+dn_status calibration_copy(const calibration *from, const dn_allocator *allocator, calibration **out, dn_error *error)
+{
+    size_t count = (size_t)from->count;
+
+    TRY(calibration_create(from->count, from->flow ? from->views : 0, from->levels != NULL, allocator, out, error));
+    if (from->flow && count > 0)
+        memcpy((*out)->flow, from->flow, count * (size_t)from->views * sizeof *from->flow);
+    if (from->levels && count > 0)
+        memcpy((*out)->levels, from->levels, count * sizeof *from->levels);
     return DN_OK;
 }
 

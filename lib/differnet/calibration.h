@@ -21,6 +21,7 @@ typedef struct calibration {
 /* Rows of zeros.  views 0: no flow. */
 dn_status calibration_create(int32_t count, int32_t views, _Bool positions, const dn_allocator *allocator,
                              calibration **out, dn_error *error);
+dn_status calibration_copy(const calibration *from, const dn_allocator *allocator, calibration **out, dn_error *error);
 void calibration_free(calibration *rows); /* NULL is allowed */
 /* DN_E_NUMERIC if a number is negative or not finite. */
 dn_status calibration_check(const calibration *rows, dn_error *error);

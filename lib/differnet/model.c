@@ -171,6 +171,31 @@ dn_status model_set_calibration(dn_model *model, calibration *rows, dn_error *er
     return status;
 }
 
+static dn_status copy_parts(const dn_model *from, dn_model *to, dn_error *error)
+{
+    if (from->flow)
+        TRY(model_set_flow(to, from->flow, from->mean, from->deviation, error));
+    if (from->positions)
+        TRY(model_set_positions(to, from->positions, error));
+    TRY(model_set_holdout(to, from->holdout_scores, from->holdout_count, error));
+    if (from->peaks)
+        TRY(model_set_peaks(to, from->peaks, from->peak_count, error));
+    return from->calibration ? calibration_copy(from->calibration, &to->allocator, &to->calibration, error) : DN_OK;
+}
+
+dn_status model_copy(const dn_model *from, const dn_allocator *allocator, dn_model **out, dn_error *error)
+{
+    TRY(model_create(from->extractor, &from->facts, allocator, out, error));
+    (*out)->storage = from->storage;
+    (*out)->seen = from->seen;
+    dn_status status = copy_parts(from, *out, error);
+    if (status != DN_OK) {
+        model_unref(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 void model_set_heatmap_scale(dn_model *model, double scale)
 {
     model->facts.heatmap_scale = isfinite(scale) && scale > 0 ? scale : 0;

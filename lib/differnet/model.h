@@ -8,6 +8,7 @@
 #include "differnet/calibration.h"
 #include "differnet/density.h"
 #include "differnet/model_notes.h"
+#include "differnet/model_points.h"
 #include "differnet/seen.h"
 #include "differnet/tiles.h"
 #include "flow/flow.h"
@@ -59,6 +60,7 @@ struct dn_model {
     double *peaks; /* (peak_count), ascending: highest values of the positions' maps of good images; NULL: not known */
     int32_t peak_count;
     seen_images seen; /* what the good images were like */
+    model_points points;
 };
 
 /* A model without any density yet; takes a reference to the extractor. */
@@ -75,6 +77,8 @@ dn_status model_create_with_flow(dn_extractor *extractor, dn_flow *flow, const f
 dn_status model_set_positions(dn_model *model, positions *density, dn_error *error);
 /* Whether images are simply stretched to one square, in their whole range: older versions read the file rightly. */
 _Bool model_is_plain(const dn_model *model);
+/* A model that nobody shares yet, of the same parts, facts and scores of good images; without notes and points. */
+dn_status model_copy(const dn_model *from, const dn_allocator *allocator, dn_model **out, dn_error *error);
 /* Whether it has a density (enum density). */
 _Bool model_has(const dn_model *model, int density);
 /* Replaces the held-out scores (sorted here; DN_E_NUMERIC if one is negative or not finite) or the heat map's scale of

@@ -137,6 +137,7 @@ dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *wri
         add_range(model->facts.range, writer);
     add_densities(model, writer);
     model_notes_write(&model->notes, writer);
+    model_points_write(&model->points, writer);
     if (model->flow)
         flow_to_tensors(model->flow, "flow.", stored, writer);
     TRY(extractor_to_tensors(model->extractor, "backbone.", stored, writer, scratch, error));
@@ -680,6 +681,8 @@ static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes
             status = model_notes_read(file, &(*out)->notes, allocator, error);
         if (status == DN_OK)
             status = seen_from_tensors(file, &(*out)->seen, error);
+        if (status == DN_OK)
+            status = model_points_read(file, &(*out)->points, error);
         if (status != DN_OK) {
             model_unref(*out);
             *out = NULL;
