@@ -167,6 +167,8 @@ using monitor_state = initialised<dn_monitor_state, dn_monitor_state_init_size>;
 using calibrator_options = initialised<dn_calibrator_options, dn_calibrator_options_init_size>;
 using calibrator_info = initialised<dn_calibrator_info, dn_calibrator_info_init_size>;
 using localizer_options = initialised<dn_localizer_options, dn_localizer_options_init_size>;
+using box_options = initialised<dn_box_options, dn_box_options_init_size>;
+using trainer_info = initialised<dn_trainer_info, dn_trainer_info_init_size>;
 using progress = dn_progress;
 using box = dn_box;
 
@@ -289,6 +291,11 @@ public:
 inline const char *version() noexcept // "major.minor.patch" of the library that runs
 {
     return dn_version();
+}
+
+inline const char *warning_text(std::uint32_t warning) noexcept // DN_WARN_...
+{
+    return dn_warning_text(warning);
 }
 
 inline void blas_set_threads(std::int32_t threads)
@@ -679,6 +686,14 @@ public:
         detail::check(dn_model_get_info(get(), &out), nullptr);
         return out;
     }
+    // Like differnet::overlay, with 16-bit pixels shown in the model's range.
+    void overlay(const pixel_view &view, span<const float> map, span<std::uint8_t> rgb, float full = 0) const
+    {
+        dn_error cause;
+        detail::require_size(map.size(), view.area(), 1, "model::overlay: the map has not the image's size");
+        detail::require_size(rgb.size(), view.area(), 3, "model::overlay: rgb has not three bytes for each of the pixels");
+        detail::check(dn_model_overlay(get(), &view, map.data(), full, rgb.data(), &cause), &cause);
+    }
     // Arrays of the model's, which live as long as it.
     span<const double> holdout_scores() const noexcept
     {
@@ -734,6 +749,15 @@ public:
         dn_error cause;
         detail::finish(dn_scorer_create(of.get(), &options, &out, &cause), &cause);
         reset(out);
+    }
+    // From the next score on.
+    void set_false_alarm_rate(double rate)
+    {
+        finish(dn_scorer_set_false_alarm_rate(get(), rate));
+    }
+    void set_threshold(double threshold)
+    {
+        finish(dn_scorer_set_threshold(get(), threshold));
     }
     differnet::score score(const pixel_view &view)
     {
@@ -933,14 +957,38 @@ public:
     span<box> boxes(span<const float> map, std::int32_t width, std::int32_t height, float threshold, span<box> boxes)
     {
         std::int32_t found = 0;
-        if (width < 0 || height < 0)
-            throw error(DN_E_ARGUMENT, "localizer::boxes: a negative size");
-        detail::require_size(map.size(), static_cast<std::size_t>(height), static_cast<std::size_t>(width),
-                             "localizer::boxes: the map is not (height, width)");
+        require_map(map, width, height);
         detail::finish(dn_localizer_boxes(get(), map.data(), width, height, threshold, boxes.data(),
                                           detail::count(boxes.size()), &found),
                        dn_localizer_error(get()));
         return {boxes.data(), static_cast<std::size_t>(found)};
+    }
+    // Likewise, with options (dn_localizer_find_boxes).
+    span<box> boxes(span<const float> map, std::int32_t width, std::int32_t height, const box_options &options,
+                    span<box> boxes)
+    {
+        std::int32_t found = 0;
+        require_map(map, width, height);
+        detail::finish(dn_localizer_find_boxes(get(), map.data(), width, height, &options, boxes.data(),
+                                               detail::count(boxes.size()), &found),
+                       dn_localizer_error(get()));
+        return {boxes.data(), static_cast<std::size_t>(found)};
+    }
+    // The threshold at which this share of good images has a box at all; *kept: the rate it keeps.
+    float threshold(double false_alarm_rate, double *kept = nullptr)
+    {
+        float found = 0;
+        detail::finish(dn_localizer_threshold(get(), false_alarm_rate, &found, kept), dn_localizer_error(get()));
+        return found;
+    }
+
+private:
+    static void require_map(span<const float> map, std::int32_t width, std::int32_t height)
+    {
+        if (width < 0 || height < 0)
+            throw error(DN_E_ARGUMENT, "localizer::boxes: a negative size");
+        detail::require_size(map.size(), static_cast<std::size_t>(height), static_cast<std::size_t>(width),
+                             "localizer::boxes: the map is not (height, width)");
     }
 };
 
@@ -1007,6 +1055,22 @@ public:
         differnet::model made(out);
         finish(status);
         return made;
+    }
+    // The earlier image that this one is a duplicate of, or -1; *kind: DN_DUPLICATE_...
+    std::int32_t duplicate_of(std::int32_t image, std::int32_t *kind = nullptr) const noexcept
+    {
+        return dn_trainer_duplicate_of(get(), image, kind);
+    }
+    trainer_info info() const
+    {
+        trainer_info out;
+        finish(dn_trainer_get_info(get(), &out));
+        return out;
+    }
+    // Number `index` of what the images added so far suggest; nullptr: no more.  Until the next call.
+    const char *advice(std::int32_t index) noexcept
+    {
+        return dn_trainer_advice(get(), index);
     }
     // Of the last epoch that went well, after a run that failed or was cancelled.
     differnet::model model()

@@ -217,7 +217,11 @@ def check_header_alone(root):
             problem(f"include/differnet.h: includes {header}")
 
 
-def check_cpp_header(root):
+def check_cpp_header(root, functions):
+    text = without_comments((root / "include/differnet.hpp").read_text(encoding="utf-8"))
+    wrapped = set(re.findall(r"\bdn_\w+", text))
+    for name in sorted(functions - wrapped):
+        problem(f"{name} is not wrapped in include/differnet.hpp")
     for kind, header in includes(root / "include/differnet.hpp"):
         if kind == '"' and header != "differnet.h":
             problem(f"include/differnet.hpp: includes {header}")
@@ -237,7 +241,7 @@ def main():
     functions = header_functions(root)
     compare("include/differnet.h", functions, "lib/differnet.map", map_functions(root))
     check_header_alone(root)
-    check_cpp_header(root)
+    check_cpp_header(root, functions)
     check_library_includes(root)
     check_program_includes(root)
     check_only_includers(root)

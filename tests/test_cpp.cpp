@@ -156,7 +156,8 @@ static void check_library()
     } else {
         REQUIRE_ERROR(DN_E_UNSUPPORTED, differnet::blas_set_threads(1));
     }
-    REQUIRE(differnet::blas_corename()[0] != '\0');
+    REQUIRE(differnet::blas_corename()[0] != '\0' && differnet::warning_text(DN_WARN_SMALL) &&
+            !differnet::warning_text(0));
     REQUIRE(std::string(differnet::image::ending(0)) == ".png" && !differnet::image::ending(1000));
 }
 
@@ -337,10 +338,11 @@ static differnet::model check_trainer()
     } catch (const std::out_of_range &failure) {
         caught = std::strcmp(failure.what(), "the window was closed") == 0;
     }
-    REQUIRE(caught);
+    REQUIRE(caught && !trainer.advice(1000));
     std::int32_t last = 0;
     differnet::model model = trainer.run([&last](const differnet::progress &now) { last = now.phase; });
     REQUIRE(model && last > 0);
+    REQUIRE(trainer.info().images == 13 && trainer.duplicate_of(0) == -1);
 
     REQUIRE(std::strcmp(model.note(0).first, "part") == 0 && std::strcmp(model.note(0).second, "flange") == 0);
     REQUIRE(!model.note(1).first && !model.note(1).second);
@@ -426,6 +428,11 @@ static void check_scorer(const differnet::model &model)
     REQUIRE_ERROR(DN_E_IO, scorer.score_batch(paths, scores));
     REQUIRE_ERROR(DN_E_ARGUMENT, scorer.score_batch(views, {scores.data(), 2}));
 
+    scorer.set_threshold(0.5 * first.score);
+    REQUIRE(scorer.score(view_of(good)).anomalous == 1);
+    scorer.set_false_alarm_rate(0.25);
+    REQUIRE(scorer.score(view_of(good)).threshold == first.threshold);
+    REQUIRE_ERROR(DN_E_ARGUMENT, scorer.set_false_alarm_rate(2));
     differnet::scorer moved(std::move(scorer));
     REQUIRE(!scorer && moved.score(view_of(good)).score == first.score);
     REQUIRE_ERROR(DN_E_ARGUMENT, scorer.score(view_of(good)));
@@ -451,6 +458,19 @@ static void check_localizer(const differnet::model &model)
     REQUIRE_ERROR(DN_E_ARGUMENT, localizer.boxes(map, -side, -side, 1.0f, room));
     REQUIRE_ERROR(DN_E_ARGUMENT, localizer.boxes(map, side, side, -1.0f, room));
     REQUIRE_ERROR(DN_E_ARGUMENT, localizer.map(view_of(bad), {map.data(), 1}));
+    differnet::box_options largest;
+    largest.threshold = 1e-6f;
+    largest.min_area = side * side + 1;
+    REQUIRE(localizer.boxes(map, side, side, largest, room).empty());
+    largest.min_area = 1;
+    REQUIRE(localizer.boxes(map, side, side, largest, room).size() == found.size());
+    REQUIRE_ERROR(DN_E_ARGUMENT, localizer.boxes(map, side, side - 1, largest, room));
+    double kept = 0;
+    REQUIRE(localizer.threshold(0.25, &kept) > 0 && kept > 0);
+    REQUIRE_ERROR(DN_E_ARGUMENT, localizer.threshold(2));
+    std::vector<std::uint8_t> rgb(area * 3);
+    model.overlay(view_of(bad), map, rgb);
+    REQUIRE_ERROR(DN_E_ARGUMENT, model.overlay(view_of(bad), map, {rgb.data(), 5}));
 }
 
 // Threads of the host's; an exception in the runner comes out of the call, and the next one goes well.
