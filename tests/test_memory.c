@@ -281,7 +281,9 @@ static dn_extractor *make_extractor(const training *c)
 static double training_bytes(const dn_extractor *e, const training *c)
 {
     double d = e->feature_dim, h = c->hidden, k = c->blocks, s = e->input_size, threads = c->threads;
-    double held = (int)(0.1 * c->images + 0.5), learned = c->images - held;
+    double held = (int)(0.1 * c->images + 0.5);
+    _Bool cross = held < 19; /* too few for a rate of 5 %: cross-fitted */
+    double learned = cross ? c->images : c->images - held;
     double rows = c->batch_images * c->batch_views;
     double views = c->bank > 0 ? c->bank : c->batch_views, together = 64 / views;
     double canvases = !c->paths ? c->images : c->bank == 0 || together > 16 ? 16 : together < 1 ? 1 : (int)together;
@@ -289,10 +291,12 @@ static double training_bytes(const dn_extractor *e, const training *c)
     double state = 16 * parameters(d, h, k) + activations(d, h, k, rows) + 4 * rows * (2 * d + 1) +
                    4 * rows * (h > d / 2 ? h : d / 2);
     double bank = 4 * learned * c->bank * d;
+    double thumbnails = 4096.0 * c->images;
+    double folds = cross ? 4 * parameters(d, h, k) + 4.0 * c->images * 4 * d : 0; /* features of 4 views */
     double score = scorer_bytes(e, h, 4, threads) + 6 * s * s;
     double map = c->heatmap > 0 ? localizer_bytes(e, h, k, 16, threads) + 10 * s * s : 0;
 
-    return state + bank + 6 * s * s * canvases + threads * worker + (map > score ? map : score);
+    return state + bank + thumbnails + folds + 6 * s * s * canvases + threads * worker + (map > score ? map : score);
 }
 
 static void add_images(dn_trainer *trainer, const training *c)
