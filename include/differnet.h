@@ -639,6 +639,17 @@ DN_API DN_CHECK_RESULT dn_status dn_scorer_set_threshold(dn_scorer *scorer, doub
 /* Likewise by the threshold that the model holds under a name (dn_model_operating_point).  Thresholds are of scores under
  * the model's own number of views.  DN_E_ARGUMENT, with the names there are, if it has none of this name. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_set_operating_point(dn_scorer *scorer, const char *name);
+/* What counts in the images that are scored from now on: an image of any size whose aspect is theirs (to a pixel, or 1
+ * %; an image of another one is then DN_E_ARGUMENT); mask NULL: everything.  A pixel is marked if one of its channels is
+ * at least half of white.  What is marked counts (DN_MASK_INCLUDE), or does not (DN_MASK_IGNORE).  The mask is copied.
+ * Of the density at every position, cells whose centre does not count are left out of score and map exactly, and the map
+ * is 0 in all pixels that do not count; what a cell sees beyond the mask's edge it still sees.  For the flow what does
+ * not count is painted in the backbone's mean colour; as it has learned nothing of this, its part of the score rises
+ * with the painted share: with large masks a model without a flow suits better.  P-values compare with good images'
+ * scores without the mask.  DN_E_ARGUMENT if nothing would count: the mask is then as it was. */
+#define DN_MASK_INCLUDE 0
+#define DN_MASK_IGNORE  1
+DN_API DN_CHECK_RESULT dn_status dn_scorer_set_mask(dn_scorer *scorer, const dn_pixels *mask, int32_t kind);
 /* Scores an image of at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite.  *score is
  * written on success only. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_score(dn_scorer *scorer, const dn_pixels *image, dn_score *score);
@@ -838,6 +849,9 @@ DN_API DN_CHECK_RESULT dn_status dn_localizer_create(dn_model *model, const dn_l
  * default views and sigma: fewer views or less blur give larger values.
  * The image has at least DN_MIN_SIDE pixels each side.  DN_E_NUMERIC if the result is not finite. */
 DN_API DN_CHECK_RESULT dn_status dn_localizer_map(dn_localizer *localizer, const dn_pixels *image, float *map);
+
+/* Like dn_scorer_set_mask, for the maps to come, of both methods. */
+DN_API DN_CHECK_RESULT dn_status dn_localizer_set_mask(dn_localizer *localizer, const dn_pixels *mask, int32_t kind);
 
 typedef struct dn_box {
     int32_t x, y, width, height; /* pixels of the image */

@@ -759,6 +759,16 @@ public:
     {
         finish(dn_scorer_set_threshold(get(), threshold));
     }
+    // What counts in the images to come: what is bright in a mask of their aspect (DN_MASK_INCLUDE), or is not
+    // (DN_MASK_IGNORE).
+    void set_mask(const pixel_view &mask, std::int32_t kind = DN_MASK_INCLUDE)
+    {
+        finish(dn_scorer_set_mask(get(), &mask, kind));
+    }
+    void clear_mask()
+    {
+        finish(dn_scorer_set_mask(get(), nullptr, DN_MASK_INCLUDE));
+    }
     differnet::score score(const pixel_view &view)
     {
         differnet::score out;
@@ -946,6 +956,15 @@ public:
         dn_error cause;
         detail::finish(dn_localizer_create(of.get(), &options, &out, &cause), &cause);
         reset(out);
+    }
+    // Like scorer::set_mask, for the maps to come.
+    void set_mask(const pixel_view &mask, std::int32_t kind = DN_MASK_INCLUDE)
+    {
+        detail::finish(dn_localizer_set_mask(get(), &mask, kind), dn_localizer_error(get()));
+    }
+    void clear_mask()
+    {
+        detail::finish(dn_localizer_set_mask(get(), nullptr, DN_MASK_INCLUDE), dn_localizer_error(get()));
     }
     // map: (height, width).
     void map(const pixel_view &view, span<float> map)

@@ -54,6 +54,9 @@ void options_init(void *callers, size_t size, const void *own, size_t own_size);
 /* Refuses a storage that is neither DN_STORAGE_F32 nor DN_STORAGE_F16. */
 dn_status storage_check(int32_t storage, dn_error *error);
 
+/* Refuses pixels that cannot be a mask, and a kind that is no DN_MASK_... */
+dn_status mask_arguments_check(const dn_pixels *mask, int32_t kind, dn_error *error);
+
 /* Refuses limits of image files, fields of these names in the struct `what`, that are out of range. */
 dn_status image_limits_check(int64_t max_pixels, int64_t max_bytes, int64_t max_memory, const char *what,
                              dn_error *error);

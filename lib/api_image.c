@@ -42,6 +42,13 @@ static dn_status read_options(const dn_image_options *callers, dn_image_options 
     return allocator_check(own->allocator, "dn_image_options", error);
 }
 
+dn_status mask_arguments_check(const dn_pixels *mask, int32_t kind, dn_error *error)
+{
+    if (kind != DN_MASK_INCLUDE && kind != DN_MASK_IGNORE)
+        return fail(error, DN_E_ARGUMENT, "kind is %d, must be DN_MASK_INCLUDE or DN_MASK_IGNORE", kind);
+    return pixels_check(mask, 1, error);
+}
+
 dn_status dn_image_open_path(const char *path, const dn_image_options *options, dn_image **out, dn_error *error)
 {
     dn_image_options own;

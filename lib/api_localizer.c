@@ -27,6 +27,15 @@ dn_status dn_localizer_create(dn_model *model, const dn_localizer_options *optio
     return localizer_create(model, &own, out, error);
 }
 
+dn_status dn_localizer_set_mask(dn_localizer *localizer, const dn_pixels *mask, int32_t kind)
+{
+    REQUIRE(localizer, NULL);
+    BEGIN_CALL(localizer_in_use(localizer), localizer_error(localizer));
+    if (mask)
+        TRY(mask_arguments_check(mask, kind, error));
+    return localizer_set_mask(localizer, mask, kind, error);
+}
+
 dn_status dn_localizer_map(dn_localizer *localizer, const dn_pixels *image, float *map)
 {
     REQUIRE(localizer, NULL);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "differnet/score.h"
+#include "image/pixels.h"
 
 void dn_scorer_options_init_size(dn_scorer_options *options, size_t size)
 {
@@ -57,6 +58,18 @@ dn_status dn_scorer_set_operating_point(dn_scorer *scorer, const char *name)
     REQUIRE(name, error);
     TRY(model_points_find(&scorer->model->points, name, &threshold, error));
     return scorer_set_threshold(scorer, threshold, error);
+}
+
+dn_status dn_scorer_set_mask(dn_scorer *scorer, const dn_pixels *mask, int32_t kind)
+{
+    REQUIRE(scorer, NULL);
+    BEGIN_CALL(&scorer->in_use, &scorer->error);
+    if (!mask) {
+        mask_clear(&scorer->mask);
+        return DN_OK;
+    }
+    TRY(mask_arguments_check(mask, kind, error));
+    return mask_set(&scorer->mask, mask, kind, error);
 }
 
 /* ---- one image ---- */

@@ -158,6 +158,8 @@ _Static_assert(DN_WARN_GRAY == 1 && DN_WARN_COLOUR == 2 && DN_WARN_8_BIT == 4 &&
                "warnings");
 _Static_assert(DN_DUPLICATE_EQUAL == 1 && DN_DUPLICATE_NEAR == 2, "duplicates");
 _Static_assert(DN_CALIBRATION_AUTO == 0 && DN_CALIBRATION_SPLIT == 1 && DN_CALIBRATION_CROSS == 2, "calibrations");
+_Static_assert(DN_MASK_INCLUDE == 0 && DN_MASK_IGNORE == 1, "masks");
+_Static_assert(DN_FIT_STRETCH == 0 && DN_FIT_LETTERBOX == 1, "fits");
 _Static_assert(DN_MAP_DEFAULT == 0 && DN_MAP_POSITIONS == 1 && DN_MAP_GRADIENT == 2, "maps");
 
 #endif

@@ -913,6 +913,118 @@ START_TEST(a_bright_square_is_found)
 }
 END_TEST
 
+/* A defect that the mask leaves out has no part in score, map and boxes, from the scorer and the localizer alike. */
+START_TEST(a_mask_hides_a_square)
+{
+    static uint8_t rgb[WIDE * HIGH * 3], marked[HIGH / 2 * WIDE / 2];
+    static float map[WIDE * HIGH], other[WIDE * HIGH];
+    dn_model *model = model_of_parts(_i ? 2 : 1, 1, DN_FIT_STRETCH);
+    dn_scorer *scorer = scorer_on(model, 1, NULL);
+    dn_localizer *localizer = localizer_on(model, 1, NULL);
+    const dn_pixels view = rgb_view(rgb, WIDE, HIGH), mask = {marked, WIDE / 2, HIGH / 2, 0, DN_GRAY8, 0};
+    dn_score bad, good, hidden;
+    dn_box boxes[8];
+    int32_t count;
+
+    draw_part(rgb, 200, 0);
+    dn_score_init(&good);
+    ck_ok(dn_scorer_inspect(scorer, &view, map, &good));
+    draw_part(rgb, 200, 1);
+    dn_score_init(&bad);
+    ck_ok(dn_scorer_inspect(scorer, &view, map, &bad));
+    ck_assert_double_gt(bad.score, 1.5 * good.score);
+    /* The square, and what sees it: 163 pixels of the input, 102 of the image to each side of a cell's centre. */
+    for (int y = 0; y < HIGH / 2; y++)
+        for (int x = 0; x < WIDE / 2; x++)
+            marked[y * WIDE / 2 + x] = 2 * x > LEFT - 106 ? 255 : 0;
+    ck_ok(dn_scorer_set_mask(scorer, &mask, DN_MASK_IGNORE));
+    ck_ok(dn_localizer_set_mask(localizer, &mask, DN_MASK_IGNORE));
+    dn_score_init(&hidden);
+    ck_ok(dn_scorer_inspect(scorer, &view, map, &hidden));
+    draw_part(rgb, 200, 0);
+    dn_score_init(&good);
+    ck_ok(dn_scorer_score(scorer, &view, &good));
+    draw_part(rgb, 200, 1);
+    ck_assert_double_eq(hidden.score, good.score);
+    ck_assert_double_lt(hidden.score, bad.score);
+    for (int i = 0; i < WIDE * HIGH; i++)
+        ck_assert(!marked[i / WIDE / 2 * (WIDE / 2) + i % WIDE / 2] || map[i] == 0);
+    ck_ok(dn_localizer_map(localizer, &view, other));
+    ck_assert_mem_eq(map, other, sizeof map);
+    ck_ok(dn_localizer_boxes(localizer, map, WIDE, HIGH, 1e-6f, boxes, 8, &count));
+    for (int i = 0; i < count; i++)
+        ck_assert_int_le(boxes[i].x + boxes[i].width, LEFT - 104);
+    /* An image of another aspect does not fit; without a mask everything is as it was. */
+    const dn_pixels narrow = {rgb, WIDE / 2, HIGH, WIDE * 3, DN_RGB8, 0};
+    ck_status(dn_scorer_score(scorer, &narrow, &hidden), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "another aspect");
+    ck_status(dn_localizer_map(localizer, &narrow, other), DN_E_ARGUMENT);
+    memset(marked, 255, sizeof marked);
+    ck_status(dn_scorer_set_mask(scorer, &mask, DN_MASK_IGNORE), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "white everywhere");
+    ck_status(dn_localizer_set_mask(localizer, &mask, DN_MASK_IGNORE), DN_E_ARGUMENT);
+    ck_status(dn_scorer_set_mask(scorer, &mask, 2), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "kind is 2");
+    ck_status(dn_localizer_set_mask(localizer, &mask, -1), DN_E_ARGUMENT);
+    ck_status(dn_scorer_set_mask(NULL, &mask, 0), DN_E_ARGUMENT);
+    ck_status(dn_localizer_set_mask(NULL, &mask, 0), DN_E_ARGUMENT);
+    ck_ok(dn_scorer_set_mask(scorer, NULL, 0));
+    ck_ok(dn_localizer_set_mask(localizer, NULL, 0));
+    dn_score_init(&hidden);
+    ck_ok(dn_scorer_score(scorer, &view, &hidden));
+    ck_assert_mem_eq(&hidden, &bad, sizeof bad);
+    dn_scorer_free(scorer);
+    dn_localizer_free(localizer);
+    dn_model_unref(model);
+}
+END_TEST
+
+/* With a flow: what does not count may be anything, if a mask leaves out what the positions see, too. */
+START_TEST(a_mask_and_the_flow)
+{
+    static uint8_t first[SIDE * SIDE * 3], second[SIDE * SIDE * 3], marked[SIDE * SIDE];
+    dn_train_options options = tiny_options();
+    dn_model *model = train_model(&options, 4);
+    dn_scorer *scorer = scorer_on(model, 1, NULL);
+    dn_localizer_options localizing;
+    dn_localizer *localizer;
+    static float map[SIDE * SIDE];
+    dn_score a, b, c;
+
+    draw_texture(first, SIDE, SIDE, 1);
+    memcpy(second, first, sizeof first);
+    for (int y = 0; y < SIDE; y++)
+        for (int x = 0; x < SIDE; x++) {
+            marked[y * SIDE + x] = x < SIDE / 2 ? 255 : 0;
+            if (x >= SIDE / 2 + 4) /* beyond what stretching mixes at the edge */
+                memset(second + (y * SIDE + x) * 3, 255, 3);
+        }
+    const dn_pixels one = rgb_view(first, SIDE, SIDE), two = rgb_view(second, SIDE, SIDE);
+    const dn_pixels mask = {marked, SIDE, SIDE, 0, DN_GRAY8, 0};
+    dn_score_init(&a);
+    dn_score_init(&b);
+    dn_score_init(&c);
+    ck_ok(dn_scorer_score(scorer, &one, &c));
+    ck_ok(dn_scorer_set_mask(scorer, &mask, DN_MASK_INCLUDE));
+    ck_ok(dn_scorer_score(scorer, &one, &a));
+    ck_ok(dn_scorer_decide(scorer, &two, &b));
+    if (!b.lower_bound)
+        ck_assert_double_eq(a.score, b.score);
+    ck_ok(dn_scorer_score(scorer, &two, &b));
+    ck_assert_double_eq(a.score, b.score);
+    ck_assert_double_ne(a.score, c.score);
+    dn_localizer_options_init(&localizing);
+    ck_ok(dn_localizer_create(model, &localizing, &localizer, NULL));
+    ck_ok(dn_localizer_set_mask(localizer, &mask, DN_MASK_INCLUDE));
+    ck_ok(dn_localizer_map(localizer, &one, map));
+    for (int i = 0; i < SIDE * SIDE; i++)
+        ck_assert(marked[i] || map[i] == 0);
+    dn_localizer_free(localizer);
+    dn_scorer_free(scorer);
+    dn_model_unref(model);
+}
+END_TEST
+
 /* ---- memory ---- */
 
 static void use_all(dn_scorer *scorer, dn_localizer *localizer, const dn_pixels *views, int count)
@@ -1004,11 +1116,15 @@ static dn_status use_with(const dn_allocator *allocator, dn_model *model)
     dn_score_init(&score);
     dn_status status = dn_scorer_create(model, &scoring, &scorer, NULL);
     if (status == DN_OK)
+        status = dn_scorer_set_mask(scorer, &views[0], DN_MASK_INCLUDE);
+    if (status == DN_OK)
         status = dn_scorer_inspect(scorer, &views[1], map, &score);
     dn_scorer_free(scorer);
     if (status != DN_OK)
         return status;
     status = dn_localizer_create(model, &localizing, &localizer, NULL);
+    if (status == DN_OK)
+        status = dn_localizer_set_mask(localizer, &views[0], DN_MASK_INCLUDE);
     if (status == DN_OK)
         status = dn_localizer_map(localizer, &views[1], map);
     dn_localizer_free(localizer);
@@ -1082,6 +1198,8 @@ static Suite *make_suite(void)
     tcase_add_test(tests, methods);
     tcase_add_loop_test(tests, few_images_and_dull_ones, 0, 2 * MODELS * CONTENTS);
     tcase_add_loop_test(tests, a_bright_square_is_found, 0, PART_SHAPES);
+    tcase_add_loop_test(tests, a_mask_hides_a_square, 0, 2);
+    tcase_add_test(tests, a_mask_and_the_flow);
     tcase_add_loop_test(tests, no_allocation_when_warm, 0, 2 * MODELS);
     tcase_add_loop_test(tests, every_allocation_can_fail, 0, MODELS);
     suite_add_tcase(suite, tests);

@@ -902,6 +902,30 @@ class Fast(CommandTest):
                      says=["'quick' is not known", "fast"])
         self.assertEqual(sorted(os.listdir(self.folder)), ["m.dnm"])
 
+    def test_masks(self):
+        model, image = path("fast.dnm"), path("parts/test/missing_hole/000.png")
+        half = bytes(255 if x < 28 else 0 for _ in range(56) for x in range(56))
+        write(self.at("half.pgm"), b"P5\n56 56\n255\n" + half)
+        write(self.at("wide.pgm"), b"P5\n112 56\n255\n" + half + half)
+        write(self.at("black.pgm"), b"P5\n56 56\n255\n" + bytes(56 * 56))
+
+        def score(*options):
+            return told(self.call("score", model, image, "--json", *options, code=(0, 1)).out)[0]["local_score"]
+        left, right = score("--mask", self.at("half.pgm")), score("--ignore", self.at("half.pgm"))
+        self.assertEqual(len({left, right, score()}), 3)
+        self.assertEqual(score("--ignore", self.at("black.pgm")), score())
+        self.call("localize", model, image, "-o", self.at("maps"), "--mask", self.at("half.pgm"), "--threshold", "0.01")
+        with open(self.at("maps/000_boxes.json")) as file:
+            boxes = json.load(file)["boxes"]
+        self.assertTrue(boxes)
+        self.assertTrue(all(box["x"] + box["width"] <= 56 for box in boxes))
+        for verb, more in (("score", ()), ("localize", ("-o", self.at("no")))):
+            self.refused(verb, model, image, *more, "--mask", self.at("wide.pgm"), says=["another aspect"])
+            self.refused(verb, model, image, *more, "--mask", self.at("black.pgm"), says=["black.pgm", "black everywhere"])
+            self.refused(verb, model, image, *more, "--mask", self.at("none.pgm"), says=["none.pgm"])
+            self.refused(verb, model, image, *more, "--mask", self.at("half.pgm"), "--ignore", self.at("half.pgm"),
+                         says=["exclude each other"])
+
     def test_tiles_and_letterbox(self):
         def shape(*more):
             self.again(self.at("m.dnm"), *more)

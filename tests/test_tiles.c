@@ -237,19 +237,117 @@ START_TEST(cells_on_the_image)
     _Bool partly;
 
     ck_assert_int_eq(inside_cells(&plan, 50, 50, inside), 25);
-    ck_ok(inside_find(&plan, 50, 50, inside, &partly, NULL));
+    ck_ok(inside_find(&plan, NULL, 50, 50, inside, &partly, NULL));
     ck_assert(!partly);
     /* 96 x 48 of it, from row 24 on: rows 31.5, 47.5, 63.5 */
-    ck_ok(inside_find(&plan, 100, 50, inside, &partly, NULL));
+    ck_ok(inside_find(&plan, NULL, 100, 50, inside, &partly, NULL));
     ck_assert(partly);
     for (int i = 0; i < 25; i++)
         ck_assert_int_eq(inside[i], i / 5 >= 1 && i / 5 <= 3);
     /* One row of pixels, 47 to 48, in which centres lie; two lie beside it. */
-    ck_ok(inside_find(&plan, 9600, 80, inside, &partly, NULL));
+    ck_ok(inside_find(&plan, NULL, 9600, 80, inside, &partly, NULL));
     ck_assert_int_eq(inside_cells(&plan, 9600, 80, inside), 5);
     plan.canvas.height = plan.canvas.width = 32 * 3 + 6; /* from 50.5 on */
-    ck_status(inside_find(&plan, 9600, 80, inside, &partly, &error), DN_E_ARGUMENT);
+    ck_status(inside_find(&plan, NULL, 9600, 80, inside, &partly, &error), DN_E_ARGUMENT);
     check_error(&error, DN_E_ARGUMENT, "9600 x 80");
+    extractor_unref(extractor);
+}
+END_TEST
+
+/* ---- masks ---- */
+
+static image_mask make_mask(const uint8_t *gray, int32_t width, int32_t height, int32_t kind)
+{
+    image_mask made = {.allocator = mem_allocator(NULL)};
+    const dn_pixels view = {gray, width, height, 0, DN_GRAY8, 0};
+
+    ck_ok(mask_set(&made, &view, kind, NULL));
+    return made;
+}
+
+START_TEST(what_a_mask_marks)
+{
+    static const uint8_t gray[6] = {0, 127, 128, 255, 1, 200}, black[4] = {0, 127, 3, 0},
+                         white[4] = {255, 128, 255, 200};
+    static const uint8_t rgb[6] = {0, 0, 128, 127, 127, 127};
+    static const uint16_t wide[2] = {32767, 32768};
+    const uint8_t marked[6] = {0, 0, 1, 1, 0, 1};
+    image_mask made = make_mask(gray, 3, 2, DN_MASK_INCLUDE);
+    dn_error error;
+
+    ck_assert_mem_eq(made.inside, marked, sizeof marked);
+    ck_status(mask_set(&made, &(dn_pixels){black, 2, 2, 0, DN_GRAY8, 0}, DN_MASK_INCLUDE, &error), DN_E_ARGUMENT);
+    check_error(&error, DN_E_ARGUMENT, "black everywhere");
+    ck_status(mask_set(&made, &(dn_pixels){white, 2, 2, 0, DN_GRAY8, 0}, DN_MASK_IGNORE, &error), DN_E_ARGUMENT);
+    check_error(&error, DN_E_ARGUMENT, "white everywhere");
+    ck_assert_int_eq(made.width, 3); /* as it was */
+    ck_assert_mem_eq(made.inside, marked, sizeof marked);
+    ck_ok(mask_set(&made, &(dn_pixels){gray, 3, 2, 0, DN_GRAY8, 0}, DN_MASK_IGNORE, NULL));
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(made.inside[i], !marked[i]);
+    ck_ok(mask_set(&made, &(dn_pixels){gray + 3, 3, 2, -3, DN_GRAY8, 0}, DN_MASK_INCLUDE, NULL)); /* bottom up */
+    ck_assert_int_eq(made.inside[0], 1);
+    ck_assert_int_eq(made.inside[3], 0);
+    ck_ok(mask_set(&made, &(dn_pixels){rgb, 2, 1, 0, DN_RGB8, 0}, DN_MASK_INCLUDE, NULL));
+    ck_assert(made.inside[0] && !made.inside[1]);
+    ck_ok(mask_set(&made, &(dn_pixels){wide, 2, 1, 0, DN_GRAY16, 0}, DN_MASK_INCLUDE, NULL));
+    ck_assert(!made.inside[0] && made.inside[1]);
+    mask_clear(&made);
+    ck_assert(mask_at(&made, 0.5, 0.5)); /* without a mask everything counts */
+}
+END_TEST
+
+START_TEST(aspect_of_a_mask)
+{
+    static uint8_t gray[300 * 200];
+    static const int32_t good[][2] = {{300, 200}, {600, 400}, {75, 50}, {101, 67}, {3, 2}, {1500, 1004}},
+                         bad[][2] = {{200, 300}, {300, 210}, {1500, 1030}, {400, 200}};
+    dn_error error;
+
+    memset(gray, 255, sizeof gray);
+    image_mask made = make_mask(gray, 300, 200, DN_MASK_INCLUDE);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        ck_ok(mask_check(&made, good[i][0], good[i][1], NULL));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_status(mask_check(&made, bad[i][0], bad[i][1], &error), DN_E_ARGUMENT);
+        check_error(&error, DN_E_ARGUMENT, "another aspect");
+    }
+    mask_clear(&made);
+    ck_ok(mask_check(&made, 200, 300, NULL));
+}
+END_TEST
+
+/* The right half counts. */
+START_TEST(mask_on_cells_canvas_and_map)
+{
+    static const uint8_t gray[2] = {0, 255};
+    dn_extractor *extractor = alexnet(96); /* centres at 15.5 + 16 i */
+    tile_plan plan = tile_plan_of(extractor, 1, 1, DN_FIT_STRETCH);
+    image_mask made = make_mask(gray, 2, 1, DN_MASK_INCLUDE);
+    const canvas_shape shape = {.width = 8, .height = 4, .fit = DN_FIT_STRETCH, .fill = {7, 8, 9}};
+    const canvas_place place = {2, 1, 4, 2};
+    uint16_t canvas[4][8][3];
+    float map[3 * 6];
+    uint8_t inside[25];
+    _Bool partly;
+
+    ck_ok(inside_find(&plan, &made, 200, 100, inside, &partly, NULL));
+    ck_assert(partly);
+    for (int i = 0; i < 25; i++)
+        ck_assert_int_eq(inside[i], 15.5 + i % 5 * 16 >= 48);
+    memset(canvas, 0xff, sizeof canvas);
+    mask_fill(&made, &shape, &place, canvas[0][0]);
+    for (int y = 0; y < 4; y++)
+        for (int x = 0; x < 8; x++) {
+            _Bool filled = (y == 1 || y == 2) && (x == 2 || x == 3);
+            ck_assert_int_eq(canvas[y][x][1], filled ? 8 : 0xffff);
+        }
+    for (int i = 0; i < 18; i++)
+        map[i] = 5;
+    mask_map(&made, map, 3, 6);
+    for (int i = 0; i < 18; i++)
+        ck_assert_float_eq(map[i], i % 6 < 3 ? 0 : 5);
+    mask_clear(&made);
     extractor_unref(extractor);
 }
 END_TEST
@@ -346,6 +444,9 @@ static Suite *make_suite(void)
     tcase_add_test(tests, place_of_an_image);
     tcase_add_test(tests, letterboxed_canvas);
     tcase_add_test(tests, cells_on_the_image);
+    tcase_add_test(tests, what_a_mask_marks);
+    tcase_add_test(tests, aspect_of_a_mask);
+    tcase_add_test(tests, mask_on_cells_canvas_and_map);
     tcase_add_test(tests, smoothed_inside);
     tcase_add_test(tests, part_of_the_canvas_to_the_image);
     suite_add_tcase(suite, tests);

@@ -10,6 +10,7 @@
 #include "picture.h"
 #include "processors.h"
 #include "progress.h"
+#include "region.h"
 #include "result_names.h"
 
 #define MAX_BOXES 256
@@ -20,6 +21,7 @@ typedef struct localize_job {
     dn_box_options boxes;
     bool as_json, quiet, trusted;
     const dn_model *model;
+    region region;
     image_list stems; /* NAME of the files written for each image, with folders before it */
 } localize_job;
 
@@ -96,6 +98,8 @@ static bool write_pictures(const localize_job *job, const char *path, const char
     char *map = need_text("%s/%s_map.png", job->folder, stem);
     int32_t width = picture->view.width, height = picture->view.height;
 
+    if (rgb)
+        region_darken(&job->region, rgb, width, height);
     for (int32_t i = 0; rgb && i < count; i++)
         picture_draw_box(picture, &boxes[i], rgb);
     bool written = rgb && write_picture(&(dn_pixels){rgb, width, height, 0, DN_RGB8, 0}, overlay) &&
@@ -199,7 +203,8 @@ static int localize_with(const char *model_path, const dn_localizer_options *opt
                  model_path, job->threshold);
     static const char *const ends[] = {"_overlay.png", "_boxes.json", "_map.png", NULL};
     int code = EXIT_FAILED;
-    if (set_box_threshold(job, localizer, model_path) && prepare_folders(job->folder, &job->stems, ends))
+    if (region_apply_localizer(&job->region, localizer) && set_box_threshold(job, localizer, model_path) &&
+        prepare_folders(job->folder, &job->stems, ends))
         code = localize_images(job, localizer, images);
     dn_localizer_free(localizer);
     dn_model_unref(model);
@@ -231,6 +236,7 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
          "leave smaller regions out; default {}"},
         {"gap", 0, OPTION_INTEGER, &job.boxes.gap, 0, 256, "PIXELS",
          "regions with so few pixels between them are one;\ndefault {}"},
+        REGION_OPTIONS(&job.region),
         {"json", 0, OPTION_FLAG, &job.as_json, 0, 0, NULL, "print each image's boxes, one JSON object per line"},
         {"no-verify", 0, OPTION_FLAG, &job.trusted, 0, 0, NULL,
          "trust the model: skip its checksum, which takes as\nlong as reading the file"},
@@ -257,7 +263,10 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
     for (int i = first + 1; i < argc; i++)
         listed = list_named_operand(argv[i], &images, &job.stems) && listed;
     settle_names(&images, &job.stems);
-    code = images.count > 0 ? localize_with(argv[first], &localizing, &job, &images) : EXIT_FAILED;
+    code = EXIT_FAILED;
+    if (images.count > 0 && region_open(&job.region))
+        code = localize_with(argv[first], &localizing, &job, &images);
+    region_close(&job.region);
     image_list_free(&job.stems);
     image_list_free(&images);
     return listed ? code : EXIT_FAILED;

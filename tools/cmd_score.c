@@ -14,6 +14,7 @@
 #include "path_stream.h"
 #include "picture.h"
 #include "processors.h"
+#include "region.h"
 
 #define MAX_PATH_COLUMN 60
 /* Results of a group come together: not later than this after the first could have come. */
@@ -27,6 +28,7 @@ typedef struct score_job {
     dn_model_info model;
     line_monitor line;
     const char *point; /* operating point; NULL: none */
+    region region;
     enum score_format format;
     bool decide; /* end with an image once its verdict is certain */
     bool strict; /* an image unlike those learned from is an error */
@@ -370,7 +372,8 @@ static int score_with(const char *model_path, bool trusted, const dn_scorer_opti
     bool known = find_operating_point(model_path, model, job->point, &threshold);
     if (known)
         announce_rate(model, options->false_alarm_rate, threshold);
-    bool ready = known && apply_threshold(job->scorer, threshold) && line_monitor_begin(&job->line, model_path, model);
+    bool ready = known && region_apply_scorer(&job->region, job->scorer) && apply_threshold(job->scorer, threshold) &&
+                 line_monitor_begin(&job->line, model_path, model);
     int code = ready ? score_all(job, source) : EXIT_FAILED;
     line_monitor_end(&job->line, job->quiet);
     dn_scorer_free(job->scorer);
@@ -405,6 +408,7 @@ static int run_score(const command_verb *verb, int argc, char **argv)
         VERDICT_OPTIONS(&scoring.false_alarm_rate, &threshold, &job.point),
         {"decide", 0, OPTION_FLAG, &job.decide, 0, 0, NULL,
          "be done with an image once it is certainly anomalous:\nthe same verdicts, scores that are lower bounds"},
+        REGION_OPTIONS(&job.region),
         STRICT_OPTION(&job.strict),
         {"json", 0, OPTION_FLAG, &as_json, 0, 0, NULL, "one JSON object per image and line"},
         {"csv", 0, OPTION_FLAG, &as_csv, 0, 0, NULL, "comma-separated values with a header"},
@@ -437,7 +441,10 @@ static int run_score(const command_verb *verb, int argc, char **argv)
     list_operands(&source, argv + first + 1, argc - first - 1);
     job.format = as_json ? SCORE_JSON : as_csv ? SCORE_CSV : SCORE_TEXT;
     bool some = source.images.count > 0 || source.from_input || source.watched;
-    code = some ? score_with(argv[first], trusted, &scoring, threshold, &source, &job) : EXIT_FAILED;
+    code = EXIT_FAILED;
+    if (some && region_open(&job.region))
+        code = score_with(argv[first], trusted, &scoring, threshold, &source, &job);
+    region_close(&job.region);
     image_list_free(&source.images);
     return code;
 }

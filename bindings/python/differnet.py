@@ -69,6 +69,7 @@ ANGLES_STRATIFIED, ANGLES_GRID = 0, 1
  TRAIT_BITS) = range(9)
 (WARN_GRAY, WARN_COLOUR, WARN_8_BIT, WARN_16_BIT, WARN_DARK, WARN_BRIGHT, WARN_FLAT, WARN_CONTRAST, WARN_BLURRED,
  WARN_SHARP, WARN_SMALL, WARN_LARGE, WARN_NARROW, WARN_WIDE) = (1 << bit for bit in range(14))
+MASK_INCLUDE, MASK_IGNORE = 0, 1
 MAP_DEFAULT, MAP_POSITIONS, MAP_GRADIENT = 0, 1, 2
 PRESET_COMPACT, PRESET_PAPER, PRESET_FAST = 0, 1, 2
 SCHEDULE_CONSTANT, SCHEDULE_COSINE = 0, 1
@@ -196,6 +197,7 @@ _FUNCTIONS = {
     "dn_model_feature_deviation": "pp",
     "dn_scorer_options_init_size": "npz", "dn_score_init_size": "npz", "dn_scorer_create": "ipppp",
     "dn_scorer_set_false_alarm_rate": "ipd", "dn_scorer_set_threshold": "ipd", "dn_scorer_set_operating_point": "ips",
+    "dn_scorer_set_mask": "ippi", "dn_localizer_set_mask": "ippi",
     "dn_scorer_score": "ippp", "dn_scorer_score_path": "ipsp", "dn_scorer_decide": "ippp",
     "dn_scorer_decide_path": "ipsp", "dn_scorer_score_batch": "ippipp", "dn_scorer_score_batch_paths": "ippipp",
     "dn_scorer_inspect": "ipppp", "dn_scorer_batch_images": "ip", "dn_scorer_view_scores": "ppp",
@@ -1233,6 +1235,11 @@ class Scorer(_Worker):
         """Likewise by a threshold that the model holds under a name (Model.operating_points)."""
         self._run("dn_scorer_set_operating_point", _utf8(name))
 
+    def set_mask(self, mask, kind=MASK_INCLUDE):
+        """What counts in the images to come: where the mask, a picture of their aspect, is bright (MASK_INCLUDE), or
+        where it is not (MASK_IGNORE).  None: everything."""
+        self._run("dn_scorer_set_mask", None if mask is None else _Picture(mask), _integer(kind, _i32, "kind"))
+
     def decide(self, image):
         """Like score, but ends as soon as the verdict is certain.
 
@@ -1423,6 +1430,10 @@ class Localizer(_Worker):
     def __init__(self, model, **options):
         super().__init__("dn_localizer_create", _expect(Model, model),
                          _options(_LocalizerOptions, "dn_localizer_options_init_size", options))
+
+    def set_mask(self, mask, kind=MASK_INCLUDE):
+        """Like Scorer.set_mask, for the maps to come: they are 0 where nothing counts."""
+        self._run("dn_localizer_set_mask", None if mask is None else _Picture(mask), _integer(kind, _i32, "kind"))
 
     def map(self, image):
         """Heat map (height, width) of an image; 1 is the most that good images show."""

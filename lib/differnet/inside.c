@@ -25,14 +25,36 @@ int32_t inside_cells(const tile_plan *plan, int32_t width, int32_t height, uint8
     return count;
 }
 
-dn_status inside_find(const tile_plan *plan, int32_t width, int32_t height, uint8_t *inside, _Bool *partly,
-                      dn_error *error)
+/* Takes out cells that are not inside the mask; returns how many are left. */
+static int32_t apply_mask(const tile_plan *plan, const image_mask *mask, int32_t width, int32_t height, uint8_t *inside)
+{
+    const maps_geometry *grid = &plan->grid;
+    canvas_place place = canvas_place_of(&plan->canvas, width, height);
+    int32_t count = 0;
+
+    for (int32_t y = 0; y < grid->rows; y++)
+        for (int32_t x = 0; x < grid->columns; x++, inside++) {
+            *inside &= mask_at(mask, (grid->offset_x + x * grid->stride_x - place.x) / place.width,
+                               (grid->offset_y + y * grid->stride_y - place.y) / place.height);
+            count += *inside;
+        }
+    return count;
+}
+
+dn_status inside_find(const tile_plan *plan, const image_mask *mask, int32_t width, int32_t height, uint8_t *inside,
+                      _Bool *partly, dn_error *error)
 {
     int32_t count = inside_cells(plan, width, height, inside);
 
+    if (mask && mask->width > 0) {
+        TRY(mask_check(mask, width, height, error));
+        count = apply_mask(plan, mask, width, height, inside);
+    }
     *partly = count < plan->grid.rows * plan->grid.columns;
     if (count > 0)
         return DN_OK;
-    return fail(error, DN_E_ARGUMENT, "an image of %d x %d pixels leaves nothing of the positions that are looked at",
+    return fail(error, DN_E_ARGUMENT,
+                "an image of %d x %d pixels leaves no position to look at: it is too narrow for what "
+                "is cut from it, or no position's centre is inside the mask",
                 width, height);
 }

@@ -14,6 +14,7 @@
 #include "differnet/regions.h"
 #include "image/canvas.h"
 #include "image/heatmap.h"
+#include "image/mask.h"
 
 struct dn_localizer {
     dn_allocator allocator;
@@ -21,6 +22,7 @@ struct dn_localizer {
     pool *workers;          /* own */
     int32_t method;         /* DN_MAP_POSITIONS or DN_MAP_GRADIENT: what follows is there for one of them */
     uint16_t *canvas;       /* of the model's plan: (size, size, 3) for the gradient, (height, width, 3) of all tiles */
+    image_mask mask;        /* of the images to come; width 0: none */
     mem_scratch resampling; /* between the image's size and the network's */
     gradient_map gradient;
     float *cells;    /* (rows, columns) */
@@ -116,6 +118,7 @@ dn_status localizer_create(dn_model *model, const dn_localizer_options *options,
         return fail_memory(error, "the localizer");
     self->allocator = allocator;
     self->resampling.allocator = allocator;
+    self->mask.allocator = allocator;
     self->model = model_ref(model);
     dn_status status = allocate(self, options, error);
     if (status != DN_OK) {
@@ -138,6 +141,7 @@ void localizer_free(dn_localizer *self)
     mem_free(&allocator, self->inside);
     mem_free(&allocator, self->scratch);
     mem_release(&self->resampling);
+    mask_clear(&self->mask);
     model_unref(self->model);
     mem_free(&allocator, self);
 }
@@ -148,7 +152,11 @@ dn_status localizer_raw_map(dn_localizer *self, const dn_pixels *image, const fl
 {
     *map = NULL;
     TRY(product_ready(pool_threads(self->workers), error));
-    TRY(canvas_refill(image, &self->model->plan.whole, self->canvas, &self->resampling, error));
+    const canvas_shape *whole = &self->model->plan.whole;
+    canvas_place place = canvas_place_of(whole, image->width, image->height);
+    TRY(canvas_refill(image, whole, self->canvas, &self->resampling, error));
+    if (self->mask.width > 0)
+        mask_fill(&self->mask, whole, &place, self->canvas);
     return gradient_map_run(&self->gradient, self->canvas, map, error);
 }
 
@@ -185,7 +193,7 @@ static dn_status map_positions(dn_localizer *self, const dn_pixels *image, float
 
     TRY(product_ready(pool_threads(self->workers), error));
     TRY(canvas_refill(image, &model->plan.canvas, self->canvas, &self->resampling, error));
-    TRY(inside_find(&model->plan, image->width, image->height, self->inside, &partly, error));
+    TRY(inside_find(&model->plan, &self->mask, image->width, image->height, self->inside, &partly, error));
     const uint8_t *inside = partly ? self->inside : NULL;
     position_map(model->extractor, &model->plan, model->positions, self->canvas, inside, self->cells, self->scratch,
                  self->workers);
@@ -195,8 +203,19 @@ static dn_status map_positions(dn_localizer *self, const dn_pixels *image, float
 
 dn_status localizer_map(dn_localizer *self, const dn_pixels *image, float *map, dn_error *error)
 {
-    return self->method == DN_MAP_POSITIONS ? map_positions(self, image, map, error)
-                                            : map_gradient(self, image, map, error);
+    TRY(mask_check(&self->mask, image->width, image->height, error));
+    TRY(self->method == DN_MAP_POSITIONS ? map_positions(self, image, map, error)
+                                         : map_gradient(self, image, map, error));
+    mask_map(&self->mask, map, image->height, image->width);
+    return DN_OK;
+}
+
+dn_status localizer_set_mask(dn_localizer *self, const dn_pixels *image, int32_t kind, dn_error *error)
+{
+    if (image)
+        return mask_set(&self->mask, image, kind, error);
+    mask_clear(&self->mask);
+    return DN_OK;
 }
 
 /* ---- boxes ---- */

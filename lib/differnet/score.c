@@ -113,6 +113,17 @@ static const uint8_t *image_inside(const struct score_image *image)
     return image->partly ? image->inside : NULL;
 }
 
+/* What the flow is not to see gets the canvas' fill, after the positions have looked: they leave out cells instead. */
+static void hide_masked(dn_scorer *scorer, int32_t images)
+{
+    const dn_model *model = scorer->model;
+
+    for (int32_t i = 0; model->flow && scorer->mask.width > 0 && i < images; i++) {
+        const struct score_image *image = &scorer->images[scorer->loaded[i]];
+        mask_fill(&scorer->mask, &model->plan.whole, &image->place, image->canvas);
+    }
+}
+
 /* The map of each of the first `images` loaded images. */
 static void compute_maps(dn_scorer *scorer, int32_t images)
 {
@@ -131,6 +142,7 @@ static void compute_maps(dn_scorer *scorer, int32_t images)
 static dn_status score_loaded(dn_scorer *scorer, int32_t images, dn_score *scores, dn_error *errors, dn_error *error)
 {
     compute_maps(scorer, images);
+    hide_masked(scorer, images);
     if (images > 0 && scorer->model->flow)
         compute_views(scorer, images, 0, scorer->views, errors);
     for (int32_t i = 0; i < images; i++) {
@@ -231,6 +243,7 @@ static dn_status decide_loaded(dn_scorer *scorer, dn_score *score, dn_error *cau
     int32_t done = 0;
 
     compute_maps(scorer, 1);
+    hide_masked(scorer, 1);
     if (!scorer->model->flow)
         return judge(scorer, &sum, 0, score, cause);
     while (done < scorer->views) {
@@ -274,6 +287,8 @@ dn_status scorer_inspect(dn_scorer *scorer, const scorer_input *image, float *ma
                     "the model holds no density at every position: use dn_localizer_map, or train it "
                     "with another preset");
     TRY(scorer_score(scorer, image, score, error));
-    return position_image_map(model, scorer->maps, image_inside(&scorer->images[0]), map, image->view->height,
-                              image->view->width, error);
+    TRY(position_image_map(model, scorer->maps, image_inside(&scorer->images[0]), map, image->view->height,
+                           image->view->width, error));
+    mask_map(&scorer->mask, map, image->view->height, image->view->width);
+    return DN_OK;
 }

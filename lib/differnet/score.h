@@ -9,6 +9,7 @@
 #include "cnn/view_features.h"
 #include "differnet/model.h"
 #include "differnet/position_map.h"
+#include "image/mask.h"
 
 /* The n scoring angles in degrees (DN_ANGLES_...), the same for every model and image:
  * stratified: -180 + (i + u_i) * 360 / n with u_i seeded uniform; grid: i * 360 / n. */
@@ -32,11 +33,12 @@ typedef struct scorer_input {
 
 /* An image as the network's views are cut from it. */
 struct score_image {
-    uint16_t *canvas;  /* (size, size, 3): for the flow */
-    uint16_t *tiles;   /* (height, width, 3) of the model's plan: for the positions; with one tile it is `canvas` */
-    uint8_t *inside;   /* (rows, columns) of the positions' grid: cells that count */
-    _Bool partly;      /* some do not */
-    uint32_t warnings; /* DN_WARN_... */
+    uint16_t *canvas;   /* (size, size, 3): for the flow */
+    uint16_t *tiles;    /* (height, width, 3) of the model's plan: for the positions; with one tile it is `canvas` */
+    uint8_t *inside;    /* (rows, columns) of the positions' grid: cells that count */
+    canvas_place place; /* of the image on `canvas` */
+    _Bool partly;       /* some do not */
+    uint32_t warnings;  /* DN_WARN_... */
     mem_scratch resampling;
 };
 
@@ -69,6 +71,7 @@ struct dn_scorer {
     float *maps;            /* (images, rows, columns) of the density at every position */
     position_level *levels; /* (images): what the maps say */
     float *map_scratch;
+    image_mask mask; /* of the images to come; width 0: none */
     dn_error error;
     atomic_int in_use; /* 1: a call is in progress */
 };

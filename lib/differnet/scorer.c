@@ -261,6 +261,7 @@ dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_sc
                                        .max_bytes = options->max_bytes,
                                        .max_memory = options->max_memory,
                                        .allocator = &scorer->allocator};
+    scorer->mask.allocator = allocator;
     scorer->model = model_ref(model);
     scorer->views = !model->flow ? 1 : options->views > 0 ? options->views : model->facts.views;
     scorer->false_alarm_rate = options->false_alarm_rate;
@@ -284,6 +285,7 @@ void scorer_free(dn_scorer *scorer)
     dn_allocator allocator = scorer->allocator;
     pool_free(scorer->workers);
     release_images(scorer);
+    mask_clear(&scorer->mask);
     mem_free(&allocator, scorer->angles);
     mem_free(&allocator, scorer->own_scores);
     view_features_release(&scorer->stage);
@@ -302,6 +304,8 @@ static dn_status fill_image(const dn_scorer *scorer, const dn_pixels *view, stru
     double traits[DN_TRAITS];
 
     TRY(pixels_check(view, DN_MIN_SIDE, error));
+    TRY(mask_check(&scorer->mask, view->width, view->height, error));
+    image->place = canvas_place_of(whole, view->width, view->height);
     TRY(canvas_refill(view, whole, image->canvas, &image->resampling, error));
     if (image->tiles != image->canvas)
         TRY(canvas_refill(view, &model->plan.canvas, image->tiles, &image->resampling, error));
@@ -312,7 +316,7 @@ static dn_status fill_image(const dn_scorer *scorer, const dn_pixels *view, stru
     }
     if (!image->inside)
         return DN_OK;
-    return inside_find(&model->plan, view->width, view->height, image->inside, &image->partly, error);
+    return inside_find(&model->plan, &scorer->mask, view->width, view->height, image->inside, &image->partly, error);
 }
 
 /* Likewise of a file; errors name it. */

@@ -50,7 +50,7 @@ static dn_status find_inside(train_maps *maps, dn_error *error)
         const train_image *added = &images->list[i];
         dn_error cause = {0};
         char label[TRAIN_LABEL];
-        if (inside_find(&images->plan, added->width, added->height, own, &partly, &cause) != DN_OK)
+        if (inside_find(&images->plan, NULL, added->width, added->height, own, &partly, &cause) != DN_OK)
             return fail(error, cause.status, "%s: %s", train_images_label(images, i, label), cause.message);
         for (size_t cell = 0; cell < cells; cell++)
             maps->inside[cell] |= own[cell];
