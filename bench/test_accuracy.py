@@ -76,7 +76,8 @@ class TrainOnBankTest(unittest.TestCase):
     """train_on_bank gives the flow that the library's trainer gives."""
 
     def library_model(self, holdout, checkpoint=None):
-        options = {"seed": 5, "bank": 6, "holdout": holdout, "views": 2, "heatmap_images": 0, **SMALL}
+        options = {"seed": 5, "bank": 6, "holdout": holdout, "views": 2, "heatmap_images": 0,
+                   "calibration": differnet.CALIBRATION_SPLIT, **SMALL}
         if checkpoint:
             options["checkpoint"] = checkpoint
         trainer = differnet.Trainer(differnet.Extractor.open(BACKBONE), **options)

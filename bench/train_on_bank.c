@@ -78,6 +78,8 @@ static dn_status fill_trainer(dn_trainer *t, const float *features, const uint32
     if (!t->images.list)
         return fail_memory(error, "the images");
     t->images.count = t->images.capacity = count;
+    for (int32_t i = 0; i < count; i++)
+        t->images.list[i].name = -1; /* of no group */
     TRY(trainer_prepare(t, error));
     float *rows = mem_alloc(&t->allocator, (size_t)t->images.train_count * floats, sizeof *rows);
     if (!rows)
@@ -114,8 +116,10 @@ static dn_status train(bank_job *job, dn_extractor *extractor, const float *feat
     if (status == DN_OK) {
         int32_t held = trainer->images.holdout_count;
         trainer->images.holdout_count = 0; /* nothing to score: there are no pixels */
+        trainer->images.count = trainer->images.train_count;
         status = trainer_run(trainer, show, job, &model, error);
         trainer->images.holdout_count = held;
+        trainer->images.count = count;
     }
     if (status == DN_OK) {
         print_holdout(trainer, chosen);
@@ -233,6 +237,8 @@ int main(int argc, char **argv)
     job.output = argv[3];
     dn_train_options_init(&job.options);
     job.options.positions = 0; /* there are no pictures */
+    job.options.duplicates = 0;
+    job.options.calibration = DN_CALIBRATION_SPLIT;
     job.options.heatmap_images = 0;
     for (int i = 4; i < argc; i++) {
         if (!apply_setting(&job, argv[i])) {

@@ -62,9 +62,9 @@ class Training(DataTest):
                                             "left out: 4 images in " + self.at("d/train/ng")]), 7)
 
     def test_folder_above_categories(self):
-        for name in ("bottle", "cable"):
-            self.make("d/%s/train/good" % name, 3)
-            self.make("d/%s/test/good" % name, 2)
+        for first, name in ((0, "bottle"), (10, "cable")):  # no picture twice: such are one
+            self.make("d/%s/train/good" % name, 3, first)
+            self.make("d/%s/test/good" % name, 2, first + 5)
         says = ["not clear", "3 images in " + self.at("d/bottle/train/good"),
                 "2 images in " + self.at("d/cable/test/good"), "--recursive"]
         self.train_refused(self.at("d"), says=says)
@@ -103,7 +103,7 @@ class Training(DataTest):
             with self.subTest(masks):
                 self.make("d", 3)
                 for i in range(3):
-                    write(self.at("d", masks % i), mask())
+                    write(self.at("d", masks % i), part(100 + i))
                 self.assertEqual(self.learned(says=["left out: 3 masks"]), 3)
                 self.assertEqual(self.learned("--recursive"), 6)
                 shutil.rmtree(self.at("d"))
