@@ -14,6 +14,11 @@
 #define MOST_IMAGES 128
 #define LEARNED 64 /* images that are learned from, at most */
 #define HELD 16    /* likewise that tell */
+#define FEW 32     /* images up to which those compete, too, that are moved a little: they rarely win */
+
+/* So many are enough to tell which copies are absurd. */
+#define SUIT_LEARNED 16
+#define SUIT_HELD 4
 
 /* Mean negative log-densities per dimension are compared (without the constant). */
 #define ABSURD 1.0      /* copies less likely than the images by more than this do not suit */
@@ -23,9 +28,11 @@ struct contest {
     train_maps *maps;
     positions *density;
     uint64_t seed;
-    int32_t *images; /* (count): learned from, then held out */
+    int32_t *images;         /* (count) */
+    const int32_t *held_out; /* of these: the (held) that tell; the first (learned) are learned from */
     int32_t learned, held;
-    float *z;      /* (learned * (1 + copies), cells, dims) */
+    float *z; /* (z_views, cells, dims): of the images that are learned from, with their copies */
+    int32_t z_views;
     float *z_held; /* (held, cells, dims) */
     train_maps_progress progress;
 };
@@ -68,6 +75,20 @@ static double loss_of(const struct contest *contest, const float *z, int32_t vie
     return sum / (2.0 * views * contest->maps->counted);
 }
 
+/* Room for the views that are learned from. */
+static dn_status reserve(struct contest *contest, int32_t views, dn_error *error)
+{
+    const dn_allocator *allocator = &contest->maps->allocator;
+    size_t floats = positions_cells(contest->density) * (size_t)contest->density->dims;
+
+    if (views <= contest->z_views)
+        return DN_OK;
+    mem_free(allocator, contest->z);
+    contest->z = mem_alloc(allocator, (size_t)views, floats * sizeof *contest->z);
+    contest->z_views = contest->z ? views : 0;
+    return contest->z ? DN_OK : fail_memory(error, "the choice of copies");
+}
+
 /* Learns from the images with their copies. */
 static dn_status learn(struct contest *contest, const copy_plan *plan, dn_error *error)
 {
@@ -77,6 +98,7 @@ static dn_status learn(struct contest *contest, const copy_plan *plan, dn_error 
     options.dims = contest->density->dims;
     options.views = views.each;
     options.inside = train_maps_inside(contest->maps);
+    TRY(reserve(contest, views.count * views.each, error));
     TRY(train_maps_project(contest->maps, &views, contest->density, &contest->progress, contest->z, error));
     return positions_fit_cells(contest->density, &options, contest->z, views.count * views.each, NULL, -1,
                                contest->maps->workers, error);
@@ -85,43 +107,70 @@ static dn_status learn(struct contest *contest, const copy_plan *plan, dn_error 
 /* How likely the images held out are, themselves (copy -1) or as copies. */
 static dn_status judge(struct contest *contest, const copy_plan *plan, int32_t copy, double *loss, dn_error *error)
 {
-    train_views views = {contest->images + contest->learned, contest->held, plan, copy, 1};
+    train_views views = {contest->held_out, contest->held, plan, copy, 1};
 
     TRY(train_maps_project(contest->maps, &views, contest->density, &contest->progress, contest->z_held, error));
     *loss = loss_of(contest, contest->z_held, views.count);
     return DN_OK;
 }
 
-/* Whether images held out are about as likely when they are copied: the density that was learned without copies
- * judges. */
-static dn_status suits(struct contest *contest, int32_t kind, double base, _Bool *suits, dn_error *error)
+/* Which kinds compete: those whose copies of images held out are about as likely as these, in the eyes of a density
+ * that was learned without copies. */
+static dn_status find_competitors(struct contest *contest, _Bool competes[DN_COPIES_TURN + 1], dn_error *error)
 {
-    copy_plan plan = plan_of(contest, kind);
-    double loss;
+    int32_t learned = contest->learned, held = contest->held, count = contest->maps->images->count;
+    double base, loss;
 
-    TRY(judge(contest, &plan, plan.moved / 2, &loss, error));
-    *suits = loss < base + ABSURD;
+    contest->learned = learned < SUIT_LEARNED ? learned : SUIT_LEARNED;
+    contest->held = held < SUIT_HELD ? held : SUIT_HELD;
+    contest->progress.total = contest->learned + (count > FEW ? 3 : 4) * contest->held;
+    copy_plan plan = plan_of(contest, DN_COPIES_NONE);
+    TRY(learn(contest, &plan, error));
+    TRY(judge(contest, &plan, -1, &base, error));
+    for (int32_t k = DN_COPIES_SMALL; k <= DN_COPIES_TURN; k++) {
+        competes[k] = 0;
+        if (k == DN_COPIES_SMALL && count > FEW)
+            continue;
+        plan = plan_of(contest, k);
+        TRY(judge(contest, &plan, plan.moved / 2, &loss, error));
+        competes[k] = loss < base + ABSURD;
+    }
+    contest->learned = learned;
+    contest->held = held;
     return DN_OK;
+}
+
+/* Views that the contest looks at. */
+static int64_t contest_views(const struct contest *contest, const _Bool competes[DN_COPIES_TURN + 1])
+{
+    int64_t views = 0;
+
+    for (int32_t k = DN_COPIES_NONE; k <= DN_COPIES_TURN; k++)
+        if (k == DN_COPIES_NONE || competes[k])
+            views += (int64_t)contest->learned * (plan_of(contest, k).count + 1) + contest->held;
+    return views;
 }
 
 static dn_status run_contest(struct contest *contest, int32_t *kind, dn_error *error)
 {
-    copy_plan plan = plan_of(contest, DN_COPIES_NONE);
     _Bool competes[DN_COPIES_TURN + 1];
-    double base, loss;
+    double best = 0;
 
-    TRY(learn(contest, &plan, error));
-    TRY(judge(contest, &plan, -1, &base, error));
-    for (int32_t k = DN_COPIES_SMALL; k <= DN_COPIES_TURN; k++)
-        TRY(suits(contest, k, base, &competes[k], error));
-    double best = base - LEAST_GAIN;
-    for (int32_t k = DN_COPIES_SMALL; k <= DN_COPIES_TURN; k++) {
-        if (!competes[k])
+    TRY(find_competitors(contest, competes, error));
+    contest->progress.total = contest->progress.done;
+    if (!competes[DN_COPIES_SMALL] && !competes[DN_COPIES_MIRROR] && !competes[DN_COPIES_TURN])
+        return DN_OK;
+    contest->progress.total += contest_views(contest, competes);
+    for (int32_t k = DN_COPIES_NONE; k <= DN_COPIES_TURN; k++) {
+        copy_plan plan = plan_of(contest, k);
+        double loss;
+        if (k != DN_COPIES_NONE && !competes[k])
             continue;
-        plan = plan_of(contest, k);
         TRY(learn(contest, &plan, error));
         TRY(judge(contest, &plan, -1, &loss, error));
-        if (loss < best) {
+        if (k == DN_COPIES_NONE) {
+            best = loss - LEAST_GAIN;
+        } else if (loss < best) {
             best = loss;
             *kind = k;
         }
@@ -139,27 +188,21 @@ dn_status choose_copies(train_maps *maps, positions *density, uint64_t seed, int
                               .learned = learned,
                               .held = held,
                               .progress = {DN_PHASE_COPIES, 0, 0}};
-    size_t floats = positions_cells(density) * (size_t)density->dims, most = 0, views;
+    size_t floats = positions_cells(density) * (size_t)density->dims;
     rng generator;
 
     *kind = DN_COPIES_NONE;
     if (count < LEAST_IMAGES || count > MOST_IMAGES)
         return DN_OK;
-    for (int32_t k = DN_COPIES_NONE; k <= DN_COPIES_TURN; k++) {
-        copy_plan plan = plan_of(&contest, k);
-        views = (size_t)learned * (size_t)(plan.count + 1);
-        most = views > most ? views : most;
-        contest.progress.total += (int64_t)views + 2 * held;
-    }
     contest.images = mem_alloc(&maps->allocator, (size_t)count, sizeof *contest.images);
-    contest.z = mem_alloc(&maps->allocator, most, floats * sizeof *contest.z);
     contest.z_held = mem_alloc(&maps->allocator, (size_t)held, floats * sizeof *contest.z_held);
     dn_status status = DN_OK;
-    if (!contest.images || !contest.z || !contest.z_held) {
+    if (!contest.images || !contest.z_held) {
         status = fail_memory(error, "the choice of copies");
     } else {
         rng_seed(&generator, seed, RNG_CONTEST);
         rng_permutation(&generator, (uint32_t *)contest.images, (uint32_t)count);
+        contest.held_out = contest.images + learned;
         status = run_contest(&contest, kind, error);
     }
     mem_free(&maps->allocator, contest.images);
