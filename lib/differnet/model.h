@@ -20,9 +20,6 @@
 #define MODEL_MAX_HOLDOUT (1 << 24) /* scores of held-out images */
 #define MODEL_MAX_VIEWS 1024
 
-/* "none", ...: what DN_COPIES_... is called in files. */
-extern const char *const model_copies_names[DN_COPIES_TURN + 1];
-
 /* What the trainer knows besides the weights; stored as metadata. */
 typedef struct model_facts {
     int32_t views, angles; /* scoring defaults */
@@ -102,7 +99,7 @@ uint32_t model_id(const dn_model *model, uint32_t tensors);
 dn_model *model_ref(dn_model *model);
 void model_unref(dn_model *model);
 
-/* ---- model_file.c ---- */
+/* ---- model_write.c, model_file.c ---- */
 
 /* Adds the model's tensors and metadata to a file being written.  *scratch must live until that is done (mem_free with
  * the extractor's allocator). */

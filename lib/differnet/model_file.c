@@ -1,360 +1,11 @@
-/* Model files (.dnm): safetensors with the tensors of all parts, and facts as one JSON object (docs/format.md). */
-#include <math.h>
+/* Opening a model file (.dnm): the frame, the metadata (model_facts.c), the tensors of all parts (docs/format.md). */
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
-#include "differnet/model.h"
-#include "format/json.h"
-
-const char *const model_copies_names[DN_COPIES_TURN + 1] = {
-    [DN_COPIES_NONE] = "none", [DN_COPIES_SMALL] = "small", [DN_COPIES_MIRROR] = "mirror", [DN_COPIES_TURN] = "turn"};
-static const char *const fit_names[] = {[DN_FIT_STRETCH] = "stretch", [DN_FIT_LETTERBOX] = "letterbox"};
-
-/* ---- writing ---- */
-
-/* The seed is a text because JSON readers lose digits of large integers; a loss that is not known is null, JSON having
- * no NaN. */
-static void add_facts(const dn_model *model, int32_t storage, st_writer *writer)
-{
-    const model_facts *facts = &model->facts;
-    json_writer *json = st_writer_json(writer);
-    char seed[24];
-
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)facts->seed);
-    json_open(json, NULL, "{");
-    json_put_integer(json, "input_size", model->extractor->input_size);
-    json_put_integer(json, "scales", model->extractor->scales);
-    json_put_integer(json, "views", facts->views);
-    json_put_integer(json, "angles", facts->angles);
-    json_put_integer(json, "standardized", facts->standardized);
-    json_put_integer(json, "train_images", facts->train_images);
-    json_put_integer(json, "epochs", facts->epochs);
-    json_put_integer(json, "bank", facts->bank);
-    json_put_text(json, "seed", seed);
-    json_put_double(json, "final_loss", facts->final_loss);
-    json_put_double(json, "heatmap_scale", facts->heatmap_scale);
-    json_put_text(json, "storage", storage == DN_STORAGE_F16 ? "float16" : "float32");
-    json_put_text(json, "library", facts->library);
-    json_put_integer(json, "calibration", facts->calibration);
-    json_put_integer(json, "folds", facts->folds);
-    json_close(json, "}");
-    st_writer_json_end(writer, "differnet.facts");
-}
-
-/* How images are laid before the network. */
-static void add_shape(const dn_model *model, st_writer *writer)
-{
-    json_writer *json = st_writer_json(writer);
-
-    json_open(json, NULL, "{");
-    json_put_integer(json, "tile_columns", model->plan.columns);
-    json_put_integer(json, "tile_rows", model->plan.rows);
-    json_put_text(json, "fit", fit_names[model->plan.whole.fit]);
-    json_close(json, "}");
-    st_writer_json_end(writer, "differnet.shape");
-}
-
-/* Which values of 16-bit pixels are black and white. */
-static void add_range(canvas_range range, st_writer *writer)
-{
-    json_writer *json = st_writer_json(writer);
-
-    json_open(json, NULL, "{");
-    json_put_integer(json, "low", range.low);
-    json_put_integer(json, "high", range.high);
-    json_close(json, "}");
-    st_writer_json_end(writer, "differnet.range");
-}
-
-/* ---- writing: the densities ---- */
-
-static void add_flow(const dn_model *model, st_writer *writer)
-{
-    int64_t dim = model->extractor->feature_dim;
-
-    st_writer_tensor(writer, "features.mean", ST_F32, ST_F32, 1, &dim, model->mean);
-    st_writer_tensor(writer, "features.deviation", ST_F32, ST_F32, 1, &dim, model->deviation);
-}
-
-static void add_positions(const dn_model *model, enum st_type stored, st_writer *writer)
-{
-    const int64_t one = 1, peaks = model->peak_count;
-
-    positions_to_tensors(model->positions, "positions.", stored, writer);
-    st_writer_tensor(writer, "positions.scale", ST_F64, ST_F64, 1, &one, &model->facts.positions_scale);
-    if (peaks > 0)
-        st_writer_tensor(writer, "positions.peaks", ST_F64, ST_F64, 1, &peaks, model->peaks);
-}
-
-/* What the held-out scores come from, row by row. */
-static void add_calibration(const calibration *rows, st_writer *writer)
-{
-    const int64_t flow[2] = {rows->count, rows->views}, levels[2] = {rows->count, 2};
-
-    if (rows->flow)
-        st_writer_tensor(writer, "calibration.flow", ST_F64, ST_F64, 2, flow, rows->flow);
-    if (rows->levels)
-        st_writer_tensor(writer, "calibration.positions", ST_F64, ST_F64, 2, levels, rows->levels);
-}
-
-/* The densities' names, and where their parts' scores lie if that is known: median and spread of each. */
-static void add_densities(const dn_model *model, st_writer *writer)
-{
-    const part_standard *standards = model->facts.standards;
-    const int64_t one[2] = {1, 2}, two[2] = {2, 2}, single = 1;
-    char names[64] = "";
-
-    for (int d = 0; d < DENSITIES; d++)
-        if (model_has(model, d))
-            strcat(strcat(names, *names ? "," : ""), density_names[d]);
-    if (standards[PART_FLOW].spread > 0)
-        st_writer_tensor(writer, "flow.standard", ST_F64, ST_F64, 2, one, &standards[PART_FLOW]);
-    if (model->positions) {
-        st_writer_tensor(writer, "positions.standard", ST_F64, ST_F64, 2, two, &standards[PART_LOCAL]);
-        st_writer_tensor(writer, "positions.whole_share", ST_F64, ST_F64, 1, &single, &model->facts.whole_share);
-    }
-    st_writer_metadata(writer, "differnet.densities", names);
-    st_writer_metadata(writer, "differnet.preset", model->facts.preset);
-    if (model->facts.copies != DN_COPIES_AUTO)
-        st_writer_metadata(writer, "differnet.copies", model_copies_names[model->facts.copies]);
-}
-
-dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *writer, float **scratch, dn_error *error)
-{
-    enum st_type stored = storage == DN_STORAGE_F16 ? ST_F16 : ST_F32;
-    int64_t count = model->holdout_count;
-
-    *scratch = NULL;
-    st_writer_kind(writer, ST_MODEL, model_is_plain(model) ? MODEL_FORMAT_PLAIN : MODEL_FORMAT);
-    if (!model_is_plain(model))
-        add_shape(model, writer);
-    add_facts(model, storage, writer);
-    if (model->facts.range.high > 0)
-        add_range(model->facts.range, writer);
-    add_densities(model, writer);
-    model_notes_write(&model->notes, writer);
-    model_points_write(&model->points, writer);
-    if (model->flow)
-        flow_to_tensors(model->flow, "flow.", stored, writer);
-    TRY(extractor_to_tensors(model->extractor, "backbone.", stored, writer, scratch, error));
-    if (model->flow)
-        add_flow(model, writer);
-    if (model->positions)
-        add_positions(model, stored, writer);
-    st_writer_tensor(writer, "holdout.scores", ST_F64, ST_F64, 1, &count, model->holdout_scores);
-    if (model->calibration && count > 0)
-        add_calibration(model->calibration, writer);
-    if (model->seen.images > 0)
-        seen_to_tensors(&model->seen, writer);
-    return DN_OK;
-}
-
-/* Saves to `path`, or to *blob if path is NULL. */
-static dn_status save(const dn_model *model, int32_t storage, const char *path, dn_blob **blob, dn_error *error)
-{
-    float *scratch = NULL;
-    st_writer *writer = st_writer_create(&model->allocator);
-
-    if (!writer)
-        return fail_memory(error, "the model's file");
-    dn_status status = model_to_writer(model, storage, writer, &scratch, error);
-    if (status == DN_OK)
-        status = path ? st_writer_save(writer, path, error) : st_writer_save_memory(writer, blob, error);
-    st_writer_free(writer);
-    mem_free(&model->extractor->allocator, scratch);
-    return status;
-}
-
-dn_status model_save(const dn_model *model, const char *path, int32_t storage, dn_error *error)
-{
-    return save(model, storage, path, NULL, error);
-}
-
-dn_status model_save_memory(const dn_model *model, int32_t storage, dn_blob **out, dn_error *error)
-{
-    *out = NULL;
-    return save(model, storage, NULL, out, error);
-}
-
-/* ---- reading: facts ---- */
-
-typedef struct loaded_facts {
-    model_facts model;
-    int32_t input_size, scales, storage;
-} loaded_facts;
-
-static dn_status fail_fact(const st_file *file, const char *name, dn_error *error)
-{
-    return fail(error, DN_E_FORMAT, "%s: the fact \"%s\" is missing or out of range", st_label(file), name);
-}
-
-enum { REAL_FACTS = 2, TEXT_FACTS = 3 };
-static const char *const real_names[REAL_FACTS] = {"final_loss", "heatmap_scale"};
-static const char *const text_names[TEXT_FACTS] = {"seed", "storage", "library"};
-
-/* final_loss: a number or null; heatmap_scale: a number. */
-static dn_status read_reals(const st_file *file, const json_value values[REAL_FACTS], model_facts *facts,
-                            dn_error *error)
-{
-    if (json_type_of(values[0]) == JSON_NULL)
-        facts->final_loss = NAN;
-    else if (!json_read_real(values[0], &facts->final_loss))
-        return fail_fact(file, real_names[0], error);
-    if (!json_read_real(values[1], &facts->heatmap_scale) || facts->heatmap_scale < 0)
-        return fail_fact(file, real_names[1], error);
-    return DN_OK;
-}
-
-static dn_status read_texts(const st_file *file, const json_value values[TEXT_FACTS], loaded_facts *facts,
-                            dn_error *error)
-{
-    char seed[24];
-
-    if (!json_read_text(values[0], seed, sizeof seed) || !st_parse_unsigned(seed, 10, &facts->model.seed))
-        return fail_fact(file, text_names[0], error);
-    if (!json_text_is(values[1], "float32") && !json_text_is(values[1], "float16"))
-        return fail_fact(file, text_names[1], error);
-    facts->storage = json_text_is(values[1], "float16") ? DN_STORAGE_F16 : DN_STORAGE_F32;
-    if (!json_read_text(values[2], facts->model.library, sizeof facts->model.library))
-        return fail_fact(file, text_names[2], error);
-    for (const char *c = facts->model.library; *c; c++) /* it goes into reports and to terminals */
-        if (*c < 0x20 || *c > 0x7E)
-            return fail_fact(file, text_names[2], error);
-    return DN_OK;
-}
-
-/* "name": value in [least, most] */
-typedef struct integer_fact {
-    int32_t *value;
-    int32_t least, most;
-} integer_fact;
-
-static dn_status read_integer(const st_file *file, const char *name, json_value value, const integer_fact *fact,
-                              dn_error *error)
-{
-    int64_t wide;
-
-    if (!json_read_integer(value, &wide) || wide < fact->least || wide > fact->most)
-        return fail_fact(file, name, error);
-    *fact->value = (int32_t)wide;
-    return DN_OK;
-}
-
-static dn_status fail_facts(const st_file *file, dn_error *error)
-{
-    return fail(error, DN_E_FORMAT, "%s: the metadata differnet.facts is missing or no JSON object", st_label(file));
-}
-
-/* Facts that files of old do not have. */
-static dn_status read_later_facts(const st_file *file, json_value object, model_facts *facts, dn_error *error)
-{
-    enum { INTEGERS = 2 };
-    static const char *const names[INTEGERS] = {"calibration", "folds"};
-    const integer_fact integers[INTEGERS] = {{&facts->calibration, 0, DN_CALIBRATION_CROSS},
-                                             {&facts->folds, 0, MODEL_MAX_HOLDOUT}};
-    json_value values[INTEGERS];
-
-    if (!json_pick(object, names, INTEGERS, values))
-        return fail_facts(file, error);
-    for (size_t i = 0; i < INTEGERS; i++)
-        if (values[i].size > 0)
-            TRY(read_integer(file, names[i], values[i], &integers[i], error));
-    return DN_OK;
-}
-
-static dn_status read_facts(const st_file *file, json_value object, loaded_facts *facts, dn_error *error)
-{
-    enum { INTEGERS = 8 };
-    static const char *const names[INTEGERS] = {"input_size",   "scales",       "views",  "angles",
-                                                "standardized", "train_images", "epochs", "bank"};
-    const integer_fact integers[INTEGERS] = {
-        {&facts->input_size, 32, 2048},
-        {&facts->scales, 1, EXTRACTOR_MAX_SCALES},
-        {&facts->model.views, 1, MODEL_MAX_VIEWS},
-        {&facts->model.angles, DN_ANGLES_STRATIFIED, DN_ANGLES_GRID},
-        {&facts->model.standardized, 0, 1},
-        {&facts->model.train_images, 0, INT32_MAX},
-        {&facts->model.epochs, 0, INT32_MAX},
-        {&facts->model.bank, 0, INT32_MAX},
-    };
-    json_value values[INTEGERS], reals[REAL_FACTS], texts[TEXT_FACTS];
-
-    if (!json_pick(object, names, INTEGERS, values) || !json_pick(object, real_names, REAL_FACTS, reals) ||
-        !json_pick(object, text_names, TEXT_FACTS, texts))
-        return fail_facts(file, error);
-    for (size_t i = 0; i < INTEGERS; i++)
-        TRY(read_integer(file, names[i], values[i], &integers[i], error));
-    TRY(read_reals(file, reals, &facts->model, error));
-    TRY(read_later_facts(file, object, &facts->model, error));
-    return read_texts(file, texts, facts, error);
-}
-
-static dn_status load_facts(const st_file *file, loaded_facts *facts, dn_error *error)
-{
-    const char *text = st_metadata(file, "differnet.facts");
-    json_value object;
-    size_t position;
-
-    *facts = (loaded_facts){.storage = DN_STORAGE_F32};
-    if (!text || !json_parse(text, strlen(text), &object, &position))
-        return fail_facts(file, error);
-    return read_facts(file, object, facts, error);
-}
-
-/* How images are laid before the network; in files that do not tell, they are stretched to one square. */
-static dn_status load_shape(const st_file *file, model_facts *facts, dn_error *error)
-{
-    static const char *const names[3] = {"tile_columns", "tile_rows", "fit"};
-    const char *text = st_metadata(file, "differnet.shape");
-    json_value object, values[3];
-    size_t position;
-    int64_t columns, rows;
-    int fit = DN_FIT_STRETCH;
-
-    facts->tile_columns = facts->tile_rows = 1;
-    if (!text)
-        return DN_OK;
-    if (!json_parse(text, strlen(text), &object, &position) || !json_pick(object, names, 3, values))
-        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.shape is no JSON object of three values",
-                    st_label(file));
-    while (fit <= DN_FIT_LETTERBOX && !json_text_is(values[2], fit_names[fit]))
-        fit++;
-    if (!json_read_integer(values[0], &columns) || columns < 1 || columns > TILES_MAX ||
-        !json_read_integer(values[1], &rows) || rows < 1 || rows > TILES_MAX || fit > DN_FIT_LETTERBOX)
-        return fail(error, DN_E_FORMAT,
-                    "%s: the metadata differnet.shape: a number is out of range, or \"fit\" unknown", st_label(file));
-    facts->tile_columns = (int32_t)columns;
-    facts->tile_rows = (int32_t)rows;
-    facts->fit = fit;
-    return DN_OK;
-}
-
-/* Files that do not tell a range use the whole one. */
-static dn_status load_range(const st_file *file, canvas_range *range, dn_error *error)
-{
-    static const char *const names[2] = {"low", "high"};
-    const char *text = st_metadata(file, "differnet.range");
-    json_value object, values[2];
-    size_t position;
-    int64_t low, high;
-
-    if (!text)
-        return DN_OK;
-    if (!json_parse(text, strlen(text), &object, &position) || !json_pick(object, names, 2, values) ||
-        !json_read_integer(values[0], &low) || !json_read_integer(values[1], &high) || low < 0 || low >= high ||
-        high > 65535)
-        return fail(error, DN_E_FORMAT,
-                    "%s: the metadata differnet.range is not \"low\" and \"high\" with 0 <= low < high <= 65535",
-                    st_label(file));
-    *range = (canvas_range){(int32_t)low, (int32_t)high};
-    return DN_OK;
-}
-
-/* ---- reading: the parts ---- */
+#include "differnet/model_file.h"
 
 /* Bytes of a file that densities may point into: mapped, or copied.  Each of them, and who reads the file, holds one
  * reference. */
@@ -621,31 +272,18 @@ static dn_status load_calibration(const st_file *file, dn_model *model, dn_error
     return DN_OK;
 }
 
-/* Which copies were learned, for display. */
-static dn_status read_copies(const st_file *file, model_facts *facts, dn_error *error)
+/* All that is in the file beside the backbone. */
+static dn_status read_parts(const struct reading *r, dn_error *error)
 {
-    const char *name = st_metadata(file, "differnet.copies");
+    dn_model *model = r->model;
 
-    facts->copies = DN_COPIES_AUTO;
-    for (int32_t kind = DN_COPIES_NONE; name && kind <= DN_COPIES_TURN; kind++)
-        if (strcmp(name, model_copies_names[kind]) == 0)
-            facts->copies = kind;
-    if (name && facts->copies == DN_COPIES_AUTO)
-        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.copies names no kind of copies", st_label(file));
-    return DN_OK;
-}
-
-/* The preset's name, for display. */
-static dn_status read_preset(const st_file *file, model_facts *facts, dn_error *error)
-{
-    const char *preset = st_metadata(file, "differnet.preset");
-
-    if (!preset)
-        return DN_OK;
-    if (strlen(preset) >= sizeof facts->preset || strspn(preset, "abcdefghijklmnopqrstuvwxyz-") != strlen(preset))
-        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.preset is no preset's name", st_label(file));
-    strcpy(facts->preset, preset);
-    return DN_OK;
+    TRY(read_densities(r, error));
+    TRY(load_holdout(r->file, model, error));
+    TRY(load_peaks(r->file, model, error));
+    TRY(load_calibration(r->file, model, error));
+    TRY(model_notes_read(r->file, &model->notes, &model->allocator, error));
+    TRY(seen_from_tensors(r->file, &model->seen, error));
+    return model_points_read(r->file, &model->points, error);
 }
 
 /* Reads a parsed file whose frame was checked. */
@@ -659,10 +297,6 @@ static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes
     dn_extractor *extractor = NULL;
     dn_error problem;
 
-    TRY(read_preset(file, &facts->model, error));
-    TRY(read_copies(file, &facts->model, error));
-    TRY(load_shape(file, &facts->model, error));
-    TRY(load_range(file, &facts->model.range, error));
     if (extractor_from_tensors(file, "backbone.", &options, &extractor, &problem) != DN_OK)
         return fail_part(file, &problem, error);
     dn_status status = model_create(extractor, &facts->model, allocator, out, &problem);
@@ -670,19 +304,7 @@ static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes
         status = fail_part(file, &problem, error);
     extractor_unref(extractor);
     if (status == DN_OK) {
-        status = read_densities(&(struct reading){file, bytes, verify, *out}, error);
-        if (status == DN_OK)
-            status = load_holdout(file, *out, error);
-        if (status == DN_OK)
-            status = load_peaks(file, *out, error);
-        if (status == DN_OK)
-            status = load_calibration(file, *out, error);
-        if (status == DN_OK)
-            status = model_notes_read(file, &(*out)->notes, allocator, error);
-        if (status == DN_OK)
-            status = seen_from_tensors(file, &(*out)->seen, error);
-        if (status == DN_OK)
-            status = model_points_read(file, &(*out)->points, error);
+        status = read_parts(&(struct reading){file, bytes, verify, *out}, error);
         if (status != DN_OK) {
             model_unref(*out);
             *out = NULL;
@@ -708,7 +330,7 @@ static dn_status load(const uint8_t *data, size_t size, const char *label, file_
     if (status == DN_OK)
         status = st_check_sum(file, &frame, verify, &tensors, error);
     if (status == DN_OK)
-        status = load_facts(file, &facts, error);
+        status = model_facts_read(file, &facts, error);
     if (status == DN_OK)
         status = load_parts(file, &facts, bytes, verify, allocator, out, error);
     if (status == DN_OK) {
