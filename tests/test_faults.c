@@ -380,19 +380,6 @@ static void finish(void)
     dn_model_unref(model);
 }
 
-/* Entries of a folder of /proc/self: descriptors, threads. */
-static int entries(const char *name)
-{
-    DIR *stream = opendir(name);
-    int count = 0;
-
-    ck_assert_ptr_nonnull(stream);
-    while (readdir(stream))
-        count++;
-    closedir(stream);
-    return count;
-}
-
 /* ---- the check ---- */
 
 /* A scenario without faults: its results and files, and what it leaves of the process's resources. */
@@ -424,8 +411,8 @@ static expectation measure(const struct scenario *s)
     e.sum = sum;
     for (int i = 0; i < 3 && s->files[i]; i++)
         e.files[i] = file_sum(at(s->files[i]));
-    e.descriptors = entries("/proc/self/fd");
-    e.tasks = entries("/proc/self/task");
+    e.descriptors = count_files("/proc/self/fd");
+    e.tasks = count_files("/proc/self/task");
     e.left = count_files(folder);
     e.live = faults_live();
     return e;
@@ -493,8 +480,8 @@ static _Bool run(const struct scenario *s, const expectation *e, enum fault_kind
     ck_assert_msg(status_fits(kind, forever, status), "%s: %s %s", what, dn_status_string(status), last.message);
     ck_assert_msg(!undescribed, "%s: an error is not described", what);
     ck_assert_msg(status != DN_OK || sum == e->sum, "%s: other results", what);
-    ck_assert_msg(entries("/proc/self/fd") == e->descriptors, "%s: a descriptor is open", what);
-    ck_assert_msg(entries("/proc/self/task") == e->tasks, "%s: a thread is left", what);
+    ck_assert_msg(count_files("/proc/self/fd") == e->descriptors, "%s: a descriptor is open", what);
+    ck_assert_msg(count_files("/proc/self/task") == e->tasks, "%s: a thread is left", what);
     ck_assert_msg(threads > 1 || faults_live() == e->live, "%s: %ld blocks are left", what, faults_live() - e->live);
     remove_temporary(what, kind == FAULT_EIO);
     check_files(s, e, what);

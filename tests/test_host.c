@@ -1,7 +1,6 @@
 /* What the library asks of the process it is loaded into: little of a thread's stack, nothing of fork(), and OpenBLAS
  * only where it multiplies.  Through the shared library. */
 #define _GNU_SOURCE /* RTLD_NEXT */
-#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <fenv.h>
@@ -521,18 +520,6 @@ typedef struct process {
     uint64_t environment;
 } process;
 
-static int entries(const char *name)
-{
-    DIR *stream = opendir(name);
-    int count = 0;
-
-    ck_assert_ptr_nonnull(stream);
-    while (readdir(stream))
-        count++;
-    closedir(stream);
-    return count;
-}
-
 extern char **environ;
 
 static process process_now(void)
@@ -543,8 +530,8 @@ static process process_now(void)
     snprintf(now.locale, sizeof now.locale, "%s", setlocale(LC_ALL, NULL));
     ck_assert_ptr_nonnull(getcwd(now.folder, sizeof now.folder));
     now.rounding = fegetround();
-    now.descriptors = entries("/proc/self/fd");
-    now.tasks = entries("/proc/self/task");
+    now.descriptors = count_files("/proc/self/fd");
+    now.tasks = count_files("/proc/self/task");
     now.blas_threads = dn_blas_threads();
     now.mask = umask(0);
     umask(now.mask);

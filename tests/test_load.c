@@ -1,7 +1,6 @@
 /* A host that loads the library while it runs (dlopen), works with it and unloads it, over and over: it leaves no
  * descriptor, no thread, no memory.  Not linked with the library, which the environment names (DIFFERNET_LIBRARY).
  * ROUNDS: how often (default 25). */
-#include <dirent.h>
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,24 +28,12 @@
         memcpy(&name##_, &found_, sizeof found_); \
     } while (0)
 
-static int entries(const char *name)
-{
-    DIR *stream = opendir(name);
-    int count = 0;
-
-    ck_assert_ptr_nonnull(stream);
-    while (readdir(stream))
-        count++;
-    closedir(stream);
-    return count;
-}
-
 /* Threads of an unloaded library end on their own time. */
 static int tasks(int expected)
 {
-    for (int i = 0; i < 200 && entries("/proc/self/task") > expected; i++)
+    for (int i = 0; i < 200 && count_files("/proc/self/task") > expected; i++)
         nanosleep(&(struct timespec){0, 10000000}, NULL);
-    return entries("/proc/self/task");
+    return count_files("/proc/self/task");
 }
 
 static long mapped_pages(void)
@@ -109,11 +96,11 @@ START_TEST(loaded_and_unloaded)
             expected = score;
         ck_assert_double_eq(score, expected);
         if (round == WARM) {
-            descriptors = entries("/proc/self/fd");
-            threads = entries("/proc/self/task");
+            descriptors = count_files("/proc/self/fd");
+            threads = count_files("/proc/self/task");
             pages = mapped_pages();
         } else if (round > WARM) {
-            ck_assert_int_eq(entries("/proc/self/fd"), descriptors);
+            ck_assert_int_eq(count_files("/proc/self/fd"), descriptors);
             ck_assert_int_le(tasks(threads), threads);
         }
     }
