@@ -15,23 +15,12 @@ static const char *storage_name(int32_t storage)
 /* As --copies of train names them. */
 static const char *copies_name(int32_t copies)
 {
-    static const char *const names[] = {[DN_COPIES_AUTO] = "not known",
-                                        [DN_COPIES_NONE] = "none",
-                                        [DN_COPIES_SMALL] = "small",
-                                        [DN_COPIES_MIRROR] = "mirror",
-                                        [DN_COPIES_TURN] = "turn"};
-
-    return names[copies >= 0 && copies <= DN_COPIES_TURN ? copies : DN_COPIES_AUTO];
+    return copies > DN_COPIES_AUTO && copies <= DN_COPIES_TURN ? copies_names[copies] : "not known";
 }
 
 static const char *angles_name(int32_t angles)
 {
     return angles == DN_ANGLES_GRID ? "grid" : "stratified";
-}
-
-static const char *fit_name(int32_t fit)
-{
-    return fit == DN_FIT_LETTERBOX ? "letterbox" : "stretch";
 }
 
 static int64_t file_bytes(const char *path)
@@ -146,13 +135,13 @@ static void write_model_json(const char *path, const dn_model *model)
     emit_text(&json, "copies", copies_name(info.copies));
     emit_integer(&json, "tile_columns", info.tile_columns);
     emit_integer(&json, "tile_rows", info.tile_rows);
-    emit_text(&json, "fit", fit_name(info.fit));
+    emit_text(&json, "fit", fit_names[info.fit]);
     emit_real(&json, "positions_scale", info.positions_scale > 0 ? info.positions_scale : NAN);
     write_notes_json(&json, model);
     write_points_json(&json, model);
     emit_integer(&json, "holdout_images", info.holdout_images);
     if (info.calibration)
-        emit_text(&json, "calibration", calibration_name(info.calibration));
+        emit_text(&json, "calibration", calibration_names[info.calibration]);
     else
         emit_none(&json, "calibration");
     emit_integer(&json, "folds", info.folds);
@@ -224,7 +213,7 @@ static void print_model(const char *path, const dn_model *model)
     if (info.tile_columns * info.tile_rows > 1)
         printf("tiles          %d x %d of an image, overlapping\n", info.tile_columns, info.tile_rows);
     if (info.fit != DN_FIT_STRETCH)
-        printf("fit            %s: images keep their aspect\n", fit_name(info.fit));
+        printf("fit            %s: images keep their aspect\n", fit_names[info.fit]);
     if (info.flow)
         printf("flow           %d blocks, hidden width %d, clamp %g\n", info.blocks, info.hidden, info.clamp);
     printf("parameters     %" PRId64 "\n", info.parameters);

@@ -324,7 +324,7 @@ static void report(const train_job *job, const dn_model *model, double seconds)
         emit_integer(&json, "bytes", size_of_file(job->output));
         emit_real(&json, "seconds", seconds);
         if (info.calibration)
-            emit_text(&json, "calibration", calibration_name(info.calibration));
+            emit_text(&json, "calibration", calibration_names[info.calibration]);
         else
             emit_none(&json, "calibration");
         emit_integer(&json, "folds", info.folds);
@@ -414,28 +414,6 @@ static void describe_presets(char *text, size_t size)
         presets[0].hidden, presets[0].epochs, presets[1].hidden, presets[1].epochs);
 }
 
-static bool read_calibration(const char *name, int32_t *calibration)
-{
-    for (*calibration = DN_CALIBRATION_AUTO; *calibration <= DN_CALIBRATION_CROSS; ++*calibration)
-        if (strcmp(name, calibration_name(*calibration)) == 0)
-            return true;
-    complain("--calibration: '%s' is not known; there are auto, split and cross", name);
-    return false;
-}
-
-/* Position of a name in a list that ends with NULL; -1 and a complaint if it is not there.  NULL: the first. */
-static int32_t find_name(const char *option, const char *const *names, const char *all, const char *given)
-{
-    int32_t found = 0;
-
-    while (given && names[found] && strcmp(given, names[found]) != 0)
-        found++;
-    if (names[found])
-        return found;
-    complain("--%s: '%s' is not known; there are %s", option, given, all);
-    return -1;
-}
-
 /* "auto", "1", "3x2". */
 static bool read_tiles(const char *text, dn_train_options *training)
 {
@@ -453,47 +431,32 @@ static bool read_tiles(const char *text, dn_train_options *training)
     return true;
 }
 
-static bool read_fit(const char *text, dn_train_options *training)
-{
-    if (!text || strcmp(text, "stretch") == 0)
-        return true;
-    if (strcmp(text, "letterbox") != 0) {
-        complain("--fit: '%s' is not known; there are stretch and letterbox", text);
-        return false;
-    }
-    training->fit = DN_FIT_LETTERBOX;
-    return true;
-}
-
 static bool apply_options(train_job *job, const train_given *given)
 {
-    static const char *const presets[] = {
-        [DN_PRESET_COMPACT] = "compact", [DN_PRESET_PAPER] = "paper", [DN_PRESET_FAST] = "fast", NULL};
-    static const char *const copies[] = {
-        [DN_COPIES_AUTO] = "auto",     [DN_COPIES_NONE] = "none", [DN_COPIES_SMALL] = "small",
-        [DN_COPIES_MIRROR] = "mirror", [DN_COPIES_TURN] = "turn", NULL};
-    int32_t preset = find_name("preset", presets, "compact, fast and paper", given->preset);
-    int32_t copied = find_name("copies", copies, "auto, none, small, mirror and turn", given->copies);
+    int32_t preset = find_name("preset", preset_names, "compact, fast and paper", given->preset);
+    int32_t copies = find_name("copies", copies_names, "auto, none, small, mirror and turn", given->copies);
+    int32_t calibration = find_name("calibration", calibration_names, "auto, split and cross", given->calibration);
+    int32_t fit = find_name("fit", fit_names, "stretch and letterbox", given->fit);
+    int32_t parts = find_name("group-by", part_rule_names, "folder, prefix and none", given->group_by);
 
-    if (preset < 0 || copied < 0)
+    if (preset < 0 || copies < 0 || calibration < 0 || fit < 0 || parts < 0)
         return false;
     dn_status status = dn_train_options_preset(&job->training, preset);
     if (status != DN_OK) {
         complain("--preset: %s", dn_status_string(status));
         return false;
     }
-    if (given->group_by && !read_part_rule(given->group_by, &job->parts))
-        return false;
-    if (given->calibration && !read_calibration(given->calibration, &job->training.calibration))
-        return false;
-    job->training.copies = copied;
+    job->training.copies = copies;
+    job->training.calibration = calibration;
+    job->training.fit = fit;
+    job->parts = (enum part_rule)parts;
     if (given->epochs != NOT_GIVEN)
         job->training.epochs = given->epochs;
     if (given->hidden != NOT_GIVEN)
         job->training.hidden = given->hidden;
     if (given->views != NOT_GIVEN)
         job->training.views = given->views;
-    if (!read_tiles(given->tiles, &job->training) || !read_fit(given->fit, &job->training))
+    if (!read_tiles(given->tiles, &job->training))
         return false;
     job->training.resume = given->resume;
     job->checkpoint = need_text("%s.ckpt", job->output);

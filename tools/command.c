@@ -196,12 +196,25 @@ static void require_info(dn_status status)
     }
 }
 
-const char *calibration_name(int32_t calibration)
-{
-    static const char *const names[] = {
-        [DN_CALIBRATION_AUTO] = "auto", [DN_CALIBRATION_SPLIT] = "split", [DN_CALIBRATION_CROSS] = "cross"};
+const char *const preset_names[] = {
+    [DN_PRESET_COMPACT] = "compact", [DN_PRESET_PAPER] = "paper", [DN_PRESET_FAST] = "fast", NULL};
+const char *const calibration_names[] = {
+    [DN_CALIBRATION_AUTO] = "auto", [DN_CALIBRATION_SPLIT] = "split", [DN_CALIBRATION_CROSS] = "cross", NULL};
+const char *const copies_names[] = {
+    [DN_COPIES_AUTO] = "auto",     [DN_COPIES_NONE] = "none", [DN_COPIES_SMALL] = "small",
+    [DN_COPIES_MIRROR] = "mirror", [DN_COPIES_TURN] = "turn", NULL};
+const char *const fit_names[] = {[DN_FIT_STRETCH] = "stretch", [DN_FIT_LETTERBOX] = "letterbox", NULL};
 
-    return names[calibration];
+int32_t find_name(const char *option, const char *const *names, const char *all, const char *given)
+{
+    int32_t found = 0;
+
+    while (given && names[found] && strcmp(given, names[found]) != 0)
+        found++;
+    if (names[found])
+        return found;
+    complain("--%s: '%s' is not known; there are %s", option, given, all);
+    return -1;
 }
 
 dn_model_info model_info(const dn_model *model)

@@ -48,12 +48,16 @@ void complain_unlike(const char *path, uint32_t warnings);
 dn_model *open_model(const char *path, bool trusted);
 /* The model's facts; ends the command if the library cannot tell them. */
 dn_model_info model_info(const dn_model *model);
-const char *calibration_name(int32_t calibration); /* DN_CALIBRATION_... as the options call it */
 dn_extractor_info extractor_info(const dn_extractor *extractor);
 
 /* Images to score with one call: 1 .. MAX_BATCH. */
 #define MAX_BATCH 16
 size_t batch_images(const dn_scorer *scorer);
+
+/* What options call DN_PRESET_..., DN_CALIBRATION_..., DN_COPIES_..., DN_FIT_...; each list ends with NULL. */
+extern const char *const preset_names[], *const calibration_names[], *const copies_names[], *const fit_names[];
+/* Position of a name in such a list; -1 and a complaint, which names `all`, if it is not there.  NULL: the first. */
+int32_t find_name(const char *option, const char *const *names, const char *all, const char *given);
 
 /* ---- verbs and their options (options.c) ---- */
 

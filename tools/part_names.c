@@ -4,18 +4,8 @@
 
 #include "command.h"
 
-bool read_part_rule(const char *name, enum part_rule *rule)
-{
-    static const char *const names[] = {[PARTS_NONE] = "none", [PARTS_FOLDER] = "folder", [PARTS_PREFIX] = "prefix"};
-
-    for (int i = PARTS_NONE; i <= PARTS_PREFIX; i++)
-        if (strcmp(name, names[i]) == 0) {
-            *rule = (enum part_rule)i;
-            return true;
-        }
-    complain("--group-by: '%s' is not known; there are folder, prefix and none", name);
-    return false;
-}
+const char *const part_rule_names[] = {
+    [PARTS_NONE] = "none", [PARTS_FOLDER] = "folder", [PARTS_PREFIX] = "prefix", NULL};
 
 char *part_name(const char *path, enum part_rule rule)
 {
