@@ -8,6 +8,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "golden"))
 sys.path.insert(0, os.path.join(ROOT, "bindings", "python"))
 import differnet  # noqa: E402
+from differnet import _abi, _call  # noqa: E402
 import safetensors_io  # noqa: E402,F401
 
 
@@ -19,11 +20,11 @@ def load_library(build):
 
 def default_options(preset=None):
     """The library's dn_train_options as a dictionary."""
-    options = differnet._options(differnet._TrainOptions, "dn_train_options_init_size", {})
+    options = _call._options(_abi.dn_train_options, {})
     if preset is not None:
-        differnet._check(differnet._function("dn_train_options_preset")(ctypes.byref(options), preset))
+        _call._check(_call._function("dn_train_options_preset")(ctypes.byref(options), preset))
     options.positions = 0  # the method of the paper alone, which the peers compute, too
-    return vars(differnet._namespace(options))
+    return vars(_call._namespace(options))
 
 
 def write_json(path, value):

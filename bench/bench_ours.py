@@ -40,7 +40,7 @@ class Blas:
     """OpenBLAS as the library has loaded it: its functions are found through the library's own handle."""
 
     def __init__(self):
-        self.library = differnet._library
+        self.library = differnet._call.library()
         self.library.openblas_get_config.restype = ctypes.c_char_p
         self.library.cblas_sasum.restype = ctypes.c_float
         self.library.cblas_sgemm.argtypes = [ctypes.c_int] * 6 + [ctypes.c_float, ctypes.c_void_p, ctypes.c_int,

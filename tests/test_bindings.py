@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of bindings/python/differnet.py.  usage: test_bindings.py LIBRARY [unittest arguments]
+"""Tests of bindings/python/differnet.  usage: test_bindings.py LIBRARY [unittest arguments]
 
 With PLAIN in the environment: as if neither numpy nor anything built on it were installed."""
 import array
@@ -34,6 +34,7 @@ if PLAIN:
     sys.modules.update(dict.fromkeys(("numpy", "PIL", "torch", "cv2")))
 
 import differnet  # noqa: E402
+from differnet import _abi, _arrays, _call  # noqa: E402
 
 
 def optional(name):
@@ -44,7 +45,7 @@ def optional(name):
         return None
 
 
-numpy, PIL, torch, cv2 = differnet.numpy, optional("PIL"), optional("torch"), optional("cv2")
+numpy, PIL, torch, cv2 = _arrays.numpy, optional("PIL"), optional("torch"), optional("cv2")
 WIDTH, HEIGHT = 40, 32
 EMBED_BACKBONE = os.environ.get("EMBED_BACKBONE", "1") == "1"
 
@@ -95,7 +96,7 @@ class HeaderTest(unittest.TestCase):
 
     def test_functions(self):
         declarations = re.findall(r"\bDN_API\b([^;{}()]*?)\b(dn_\w+)\s*\(([^)]*)\)\s*;", self.text)
-        self.assertEqual(sorted(name for _, name, _ in declarations), sorted(differnet._FUNCTIONS))
+        self.assertEqual(sorted(name for _, name, _ in declarations), sorted(_abi._FUNCTIONS))
 
         def letter(declaration):
             words = re.sub(r"\b(const|DN_CHECK_RESULT)\b", "", declaration)
@@ -108,13 +109,13 @@ class HeaderTest(unittest.TestCase):
         for result, name, arguments in declarations:
             expected = letter(result)
             expected += "".join(letter(argument) for argument in arguments.split(",") if argument.strip() != "void")
-            self.assertEqual(differnet._FUNCTIONS[name], expected, name)
+            self.assertEqual(_abi._FUNCTIONS[name], expected, name)
 
     def test_structs(self):
         kinds = {"int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "int64_t": ctypes.c_int64,
                  "uint64_t": ctypes.c_uint64, "double": ctypes.c_double, "float": ctypes.c_float,
                  "dn_status": ctypes.c_int32, "char": ctypes.c_char}
-        known = {value.__name__: value for value in vars(differnet).values()
+        known = {value.__name__: value for value in vars(_abi).values()
                  if isinstance(value, type) and issubclass(value, ctypes.Structure)}
         bodies = dict(re.findall(r"typedef struct (dn_\w+) \{(.*?)\} \1;", self.text, flags=re.S))
         del bodies["dn_allocator"], bodies["dn_runner"]  # the binding always passes NULL
@@ -287,7 +288,7 @@ class ImageTest(unittest.TestCase):
         for mode in ("CMYK", "YCbCr", "HSV", "I", "F"):
             with self.assertRaisesRegex(TypeError, f"PIL image of mode '{mode}': give image.convert"):
                 differnet.encode_png(rgb.convert("L").convert(mode) if mode in "IF" else rgb.convert(mode))
-        with mock.patch.object(differnet, "numpy", None):
+        with mock.patch.object(_arrays, "numpy", None):
             self.assertEqual(self.decoded(rgb)[3], list(picture(1).data))
 
     @unittest.skipIf(torch is None, "torch is missing")
@@ -303,7 +304,7 @@ class ImageTest(unittest.TestCase):
                               (rgb.to("meta"), "not an image: Tensor")):
             with self.assertRaisesRegex(TypeError, reason):
                 differnet.encode_png(image)
-        with mock.patch.object(differnet, "numpy", None), self.assertRaisesRegex(TypeError, "numpy must be installed"):
+        with mock.patch.object(_arrays, "numpy", None), self.assertRaisesRegex(TypeError, "numpy must be installed"):
             differnet.encode_png(rgb)
 
     @unittest.skipIf(cv2 is None, "OpenCV is missing")
@@ -330,7 +331,7 @@ class ImageTest(unittest.TestCase):
             "shape": (2, 3), "typestr": "|u1", "data": b"x" + gray, "offset": 1, "version": 3})
         numpys = [None] if numpy is None else [numpy, None]
         for module in numpys:
-            with mock.patch.object(differnet, "numpy", module):
+            with mock.patch.object(_arrays, "numpy", module):
                 self.assertEqual(self.decoded(memoryview(gray).cast("B", (2, 3))), (differnet.GRAY8, 3, 2, list(gray)))
                 self.assertEqual(self.decoded(memoryview(gray).cast("B", (1, 2, 3))),
                                  (differnet.RGB8, 2, 1, list(gray)))
@@ -346,7 +347,7 @@ class ImageTest(unittest.TestCase):
                         differnet.encode_png(bad)
         for change in ({"shape": (3, 3)}, {"offset": -1}, {"strides": (-3, 1)}, {"strides": (4, 1)}):
             wrong = types.SimpleNamespace(__array_interface__={**with_bytes.__array_interface__, **change})
-            with mock.patch.object(differnet, "numpy", None), self.assertRaisesRegex(ValueError, "too few"):
+            with mock.patch.object(_arrays, "numpy", None), self.assertRaisesRegex(ValueError, "too few"):
                 differnet.encode_png(wrong)
         with self.assertRaisesRegex(TypeError, r"Image.open\(data\)"):
             differnet.encode_png(gray)
@@ -402,7 +403,7 @@ class DocumentationTest(unittest.TestCase):
                 differnet.write_png(picture(seed), os.path.join(folder, "good", f"{seed}.png"))
             differnet.write_png(picture(9, spot=True), os.path.join(folder, "part.png"))
             environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"),
-                           "LD_LIBRARY_PATH": os.path.dirname(os.path.abspath(differnet._library._name))}
+                           "LD_LIBRARY_PATH": os.path.dirname(os.path.abspath(_call.library()._name))}
             command = [sys.executable, str(ROOT / "examples/train_and_score.py"), "good", "part.png", "absent.png",
                        "--epochs", "1", "--backbone", str(ROOT / "tests/golden/cnn_alexnet.safetensors")]
             done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -421,14 +422,14 @@ class DocumentationTest(unittest.TestCase):
 
     def test_library_is_found(self):
         """As the dynamic linker finds it; or the message says what to do."""
-        folder = os.path.dirname(os.path.abspath(differnet._library._name))
+        folder = os.path.dirname(os.path.abspath(_call.library()._name))
         program = (f"import sys; sys.path.insert(0, {str(ROOT / 'bindings/python')!r}); import differnet\n"
                    "print(differnet.version())")
         found = subprocess.run([sys.executable, "-c", program], env={**os.environ, "LD_LIBRARY_PATH": folder},
                                capture_output=True, text=True)
         self.assertEqual((found.stdout.strip(), found.returncode), (differnet.version(), 0), found.stderr)
         with mock.patch.object(ctypes, "CDLL", side_effect=OSError("no such file")), \
-                mock.patch.object(differnet, "_library", None), self.assertRaisesRegex(OSError, "differnet.load"):
+                mock.patch.object(_call, "_library", None), self.assertRaisesRegex(OSError, "differnet.load"):
             differnet.load()
 
 
@@ -518,7 +519,7 @@ class MisuseTest(unittest.TestCase):
     def test_numbers(self):
         flow = differnet.Flow.create(dimension=4, blocks=1, hidden=2)
         for module in ([None] if numpy is None else [numpy, None]):
-            with mock.patch.object(differnet, "numpy", module):
+            with mock.patch.object(_arrays, "numpy", module):
                 for bad in ("text", b"text", None, 5, [["a", "b", "c", "d"]], object()):
                     with self.assertRaises((TypeError, ValueError)):
                         flow.forward(bad)
@@ -1160,7 +1161,7 @@ class InterruptTest(unittest.TestCase):
             program = (f"import sys; sys.argv[0] = {str(Path(__file__))!r}\n"
                        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
                        "import test_bindings as t\n"
-                       f"t.differnet.load({differnet._library._name!r})\n"
+                       f"t.differnet.load({_call.library()._name!r})\n"
                        f"trainer = t.tiny_trainer(epochs=1000000, checkpoint={state!r}, checkpoint_epochs=1000000)\n"
                        "def progress(p):\n"
                        "    if p.phase == t.differnet.PHASE_TRAIN and p.done == 1: print('training', flush=True)\n"

@@ -1,0 +1,152 @@
+"""Objects that the library made: freed with their last reference, guarded against threads, never copied."""
+import ctypes
+import os
+import threading
+
+from ._abi import dn_error
+from ._call import Error, _Job, _bound, _call, _check, _function, _path, _raise, _value
+from ._constants import E_STATE, OK
+
+
+class _Owner(ctypes.c_void_p):
+    """A pointer that the library fills in by reference; freed with the last reference: a handle's or a call's."""
+
+    _free = None
+
+    def __init__(self, release):
+        super().__init__()
+        self._free = _function(release)
+
+    def __del__(self):
+        if self:
+            self._free(self)
+
+
+class _Handle:
+    """What the library made, until it is closed."""
+
+    _release = ""
+    _owner = None
+    _made_by = "open()"
+
+    def __init__(self, *_, **__):
+        name = type(self).__name__
+        raise TypeError(f"{name}() makes nothing: call {name}.{self._made_by}")
+
+    @classmethod
+    def _of(cls, owner):
+        handle = cls.__new__(cls)
+        handle._owner = owner
+        return handle
+
+    @classmethod
+    def _made(cls, name, *arguments):
+        """The handle that a function makes as its last result."""
+        owner = _Owner(cls._release)
+        _call(name, *arguments, ctypes.byref(owner))
+        return cls._of(owner)
+
+    def _held(self):
+        """The pointer, alive for as long as the caller has it, whatever other threads close."""
+        owner = self._owner
+        if owner is None:
+            raise Error(E_STATE, f"this {type(self).__name__} is closed")
+        return owner
+
+    def close(self):
+        """Frees the handle, after the calls in progress if there are any.  Using it afterwards raises Error."""
+        self._owner = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __reduce_ex__(self, _):
+        saved = "; its to_bytes() can be sent, and opened again" if hasattr(self, "to_bytes") else ""
+        raise TypeError(f"{type(self).__name__} objects cannot be copied or pickled{saved}")
+
+
+def _expect(kind, value):
+    """A handle of that kind: the library would take any other pointer for one."""
+    if not isinstance(value, kind):
+        raise TypeError(f"a differnet.{kind.__name__} is needed, not {type(value).__name__}")
+    return value
+
+
+def _bytes(value, what):
+    """Any bytes-like object as bytes."""
+    if isinstance(value, bytes):
+        return value
+    try:
+        return memoryview(value).tobytes()
+    except TypeError:
+        raise TypeError(f"{what}, not {type(value).__name__}") from None
+
+
+def _open(cls, prefix, source, options):
+    """Opens a path or bytes with dn_<prefix>_open_path or dn_<prefix>_open_memory."""
+    passed = ctypes.byref(options) if options is not None else None
+    if _is_path(source):
+        return cls._made(f"dn_{prefix}_open_path", _path(source), passed)
+    data = _bytes(source, f"{cls.__name__}.open() takes a path or the bytes of a file")
+    return cls._made(f"dn_{prefix}_open_memory", data, len(data), passed)
+
+
+def _is_path(value):
+    return isinstance(value, (str, os.PathLike))
+
+
+def _blob(name, *arguments):
+    """The bytes that a function with a dn_blob as its last result makes."""
+    blob = _Owner("dn_blob_free")
+    _call(name, *arguments, ctypes.byref(blob))
+    return ctypes.string_at(_value("dn_blob_data", blob), _value("dn_blob_size", blob))
+
+
+class _Worker(_Handle):
+    """A handle for one call at a time, which keeps its error text itself."""
+
+    _error = ""
+    _job = None  # the call in progress
+
+    def __init__(self, name, parent, options):
+        self._lock = threading.Lock()
+        self._owner = _Owner(self._release)
+        _call(name, parent, ctypes.byref(options), ctypes.byref(self._owner))
+
+    def _alone(self, work, job):
+        """What work() returns, which no other call on this handle disturbs."""
+        running = self._job
+        if running is not None and running.caller == job.caller and not running.abandoned:
+            raise Error(E_STATE, f"this {type(self).__name__} is in a call of this very thread: a progress function or "
+                        "a signal handler cannot use it meanwhile")
+
+        def locked():
+            # In the helper thread, where no signal can come between the lock and its release.
+            with self._lock:
+                if job.abandoned:
+                    return None
+                self._job = job
+                try:
+                    return work()
+                finally:
+                    self._job = None
+
+        return job.do(locked)
+
+    def _run(self, name, *arguments, job=None):
+        """Calls a function, and raises the error that it leaves in the handle."""
+        call, explain, error = _bound(name, self, *arguments), _bound(self._error, self), dn_error()
+
+        def work():
+            status = call()
+            if status != OK:
+                ctypes.pointer(error)[0] = dn_error.from_address(explain())
+            return status
+
+        status = self._alone(work, job or _Job())
+        if status != OK and error.status == status:
+            _raise(error)
+        _check(status)

@@ -1,0 +1,190 @@
+"""The two networks: the CNN that makes features, and the flow."""
+import ctypes
+
+from ._abi import _i32, dn_extractor_info, dn_extractor_options, dn_flow_options, dn_maps_info
+from ._arrays import _Given, _Numbers
+from ._call import _call, _check, _initialised, _integer, _namespace, _options, _path, _value
+from ._constants import STORAGE_F32
+from ._handle import _Handle, _blob, _open
+from ._image import _Picture
+
+
+class Extractor(_Handle):
+    """The frozen CNN.  Options of all three ways to make one: input_size, scales.
+
+        extractor = differnet.Extractor.open("backbone.safetensors", input_size=224, scales=1)
+        features = extractor.features_image("part.png", angles=[0, 90, 180, 270])
+    """
+
+    _release, _made_by = "dn_extractor_unref", "open(), default() or random()"
+
+    @classmethod
+    def open(cls, source, **options):
+        """Loads a backbone (safetensors) from a path or bytes."""
+        return _open(cls, "extractor", source, cls._given(options))
+
+    @classmethod
+    def default(cls, **options):
+        """The built-in backbone.  E_UNSUPPORTED if the library was built without it."""
+        return cls._made("dn_extractor_default", ctypes.byref(cls._given(options)))
+
+    @classmethod
+    def random(cls, channels=None, seed=0, **options):
+        """AlexNet with random weights; channels: output channels of its five convolutions."""
+        if channels is not None and len(channels) != 5:
+            raise ValueError("channels: five numbers, one for each convolution")
+        counts = None if channels is None else (_i32 * 5)(*(_integer(one, _i32, "channels") for one in channels))
+        return cls._made("dn_extractor_random", counts, seed, ctypes.byref(cls._given(options)))
+
+    @staticmethod
+    def _given(options):
+        return _options(dn_extractor_options, options)
+
+    def save(self, path, storage=STORAGE_F32):
+        """Writes the backbone (safetensors); an existing file is replaced by a complete one or left as it is."""
+        _call("dn_extractor_save", self, _path(path), storage)
+
+    def to_bytes(self, storage=STORAGE_F32):
+        """The bytes that save would write; Extractor.open() takes them."""
+        return _blob("dn_extractor_save_memory", self, storage)
+
+    @property
+    def info(self):
+        """The fields of dn_extractor_info, tap_names, and metadata: what the backbone's file tells about itself."""
+        info = _initialised(dn_extractor_info)
+        held, metadata, value = self._held(), {}, ctypes.c_char_p()
+        _check(_value("dn_extractor_get_info", held, ctypes.byref(info)))
+        while key := _value("dn_extractor_metadata", held, len(metadata), ctypes.byref(value)):
+            metadata[key.decode()] = value.value.decode()
+        result = _namespace(info)
+        result.tap_names = [_value("dn_extractor_tap_name", held, i).decode() for i in range(info.taps)]
+        result.metadata = metadata
+        return result
+
+    def views(self, image, angles):
+        """Renders views, one for each angle in degrees: (n, size, size, 3)."""
+        picture, given, size = _Picture(image), _Given(angles, "d", "angles"), self.info.input_size
+        out = _Numbers("f", (given.rows, size, size, 3))
+        _call("dn_extractor_views", self, picture, given, given.rows, out)
+        return out.result()
+
+    def features(self, views):
+        """Features (n, feature_dim) of views (n, size, size, 3)."""
+        info = self.info
+        given = _Given(views, "f", "views", info.input_size, info.input_size, 3)
+        out = _Numbers("f", (given.rows, info.feature_dim))
+        _call("dn_extractor_features", self, given, given.rows, out)
+        return out.result()
+
+    def features_image(self, image, angles):
+        """Features (n, feature_dim) of one image under n angles."""
+        picture, given = _Picture(image), _Given(angles, "d", "angles")
+        out = _Numbers("f", (given.rows, self.info.feature_dim))
+        _call("dn_extractor_features_image", self, picture, given, given.rows, out)
+        return out.result()
+
+    @property
+    def maps_info(self):
+        """The fields of dn_maps_info, and names: of the taps for maps."""
+        info, held = _initialised(dn_maps_info), self._held()
+        _check(_value("dn_extractor_get_maps_info", held, ctypes.byref(info)))
+        result = _namespace(info)
+        result.names = [_value("dn_extractor_map_name", held, i).decode() for i in range(info.taps)]
+        return result
+
+    def maps(self, views):
+        """Feature maps (n, rows, columns, channels) of views (n, size, size, 3) at a common grid."""
+        info, size = self.maps_info, self.info.input_size
+        given = _Given(views, "f", "views", size, size, 3)
+        out = _Numbers("f", (given.rows, info.rows, info.columns, info.channels))
+        _call("dn_extractor_maps", self, given, given.rows, out)
+        return out.result()
+
+    def gradient(self, views, feature_gradient):
+        """Gradient of <feature_gradient, features> with respect to the pixels of the views: (n, size, size, 3)."""
+        info = self.info
+        given = _Given(views, "f", "views", info.input_size, info.input_size, 3)
+        factors = _Given(feature_gradient, "f", "feature_gradient", info.feature_dim)
+        if factors.rows != given.rows:
+            raise ValueError(f"feature_gradient: {factors.rows} rows for {given.rows} views")
+        out = _Numbers("f", (given.rows, info.input_size, info.input_size, 3))
+        _call("dn_extractor_gradient", self, given, given.rows, factors, out)
+        return out.result()
+
+
+class Flow(_Handle):
+    """The normalizing flow.  Flow.create(dimension=, blocks=, hidden=, clamp=, seed=) or Flow.open(path or bytes).
+
+        flow = differnet.Flow.create(dimension=4, blocks=2, hidden=8)
+        z, logdet = flow.forward([[0.5, -1, 2, 0]])
+        x = flow.inverse(z)
+    """
+
+    _release, _made_by = "dn_flow_unref", "create() or open()"
+
+    @classmethod
+    def create(cls, **options):
+        """A flow with random weights; options: the fields of dn_flow_options."""
+        given = _options(dn_flow_options, options)
+        return cls._made("dn_flow_create", ctypes.byref(given))
+
+    @classmethod
+    def open(cls, source):
+        """Loads a flow from a path or bytes."""
+        return _open(cls, "flow", source, None)
+
+    def save(self, path):
+        """Writes the flow; an existing file is replaced by a complete one or left as it is."""
+        _call("dn_flow_save", self, _path(path))
+
+    def to_bytes(self):
+        """The bytes that save would write; Flow.open() takes them."""
+        return _blob("dn_flow_save_memory", self)
+
+    @property
+    def info(self):
+        """dimension, blocks, hidden, clamp and seed."""
+        info = _initialised(dn_flow_options)
+        _check(_value("dn_flow_get_info", self, ctypes.byref(info)))
+        return _namespace(info)
+
+    def _rows(self, values, what):
+        return _Given(values, "f", what, self.info.dimension)
+
+    def forward(self, x):
+        """(z, logdet): z (n, dimension) of x (n, dimension), logdet (n)."""
+        given = self._rows(x, "x")
+        z, logdet = _Numbers("f", given.shape), _Numbers("f", (given.rows,))
+        _call("dn_flow_forward", self, given, given.rows, z, logdet)
+        return z.result(), logdet.result()
+
+    def inverse(self, z):
+        """x (n, dimension) of z (n, dimension)."""
+        given = self._rows(z, "z")
+        x = _Numbers("f", given.shape)
+        _call("dn_flow_inverse", self, given, given.rows, x)
+        return x.result()
+
+    def sample(self, n, seed=0):
+        """n samples: (n, dimension)."""
+        x = _Numbers("f", (_integer(n, _i32, "n"), self.info.dimension))
+        _call("dn_flow_sample", self, seed, n, x)
+        return x.result()
+
+    def log_likelihood(self, x):
+        """log p of each row of x (n, dimension): (n) doubles."""
+        given = self._rows(x, "x")
+        out = _Numbers("d", (given.rows,))
+        _call("dn_flow_log_likelihood", self, given, given.rows, out)
+        return out.result()
+
+    def gradient(self, x, z_gradient, logdet_gradient=None):
+        """Gradient with respect to x of <z_gradient, z> + <logdet_gradient, logdet>: (n, dimension)."""
+        given, factors = self._rows(x, "x"), self._rows(z_gradient, "z_gradient")
+        determinant = None if logdet_gradient is None else _Given(logdet_gradient, "f", "logdet_gradient")
+        if factors.rows != given.rows or (determinant and determinant.rows != given.rows):
+            raise ValueError("x, z_gradient and logdet_gradient must have the same number of rows")
+        out = _Numbers("f", given.shape)
+        _call("dn_flow_gradient", self, given, given.rows, factors,
+              determinant, out)
+        return out.result()

@@ -1,0 +1,97 @@
+"""Training: good images in, a model out."""
+import ctypes
+
+from ._abi import dn_progress_fn, dn_train_options, dn_trainer_info
+from ._call import _Job, _check, _initialised, _namespace, _options, _path, _utf8, _value
+from ._handle import _Owner, _Worker, _expect, _is_path
+from ._image import _Picture
+from ._model import Model
+from ._network import Extractor
+
+_PRESET_FIELDS = ("epochs", "hidden", "epoch_steps", "schedule", "learning_rate", "feature_noise", "views", "preset",
+                  "flow", "positions")
+
+
+class Trainer(_Worker):
+    """Learns from good images.  Options: preset (PRESET_...), and the fields of dn_train_options.
+
+    With a checkpoint, what an interrupted program has learned is not lost:
+
+        trainer = differnet.Trainer(differnet.Extractor.default(), checkpoint="part.state", resume=1)
+        for path in good_images:
+            trainer.add(path)
+        model = trainer.run()
+    """
+
+    _release, _error = "dn_trainer_free", "dn_trainer_error"
+
+    def __init__(self, extractor, preset=None, **options):
+        _expect(Extractor, extractor)
+        given = _options(dn_train_options, {})
+        if preset is not None:
+            _check(_value("dn_train_options_preset", ctypes.byref(given), preset))
+            fixed = {name: getattr(given, name) for name in _PRESET_FIELDS}
+            options = {**fixed, **options}
+        given = _options(dn_train_options, options)
+        super().__init__("dn_trainer_create", extractor, given)
+
+    def add(self, image):
+        """Adds a good image."""
+        if _is_path(image):
+            self._run("dn_trainer_add_path", _path(image))
+        else:
+            self._run("dn_trainer_add_pixels", _Picture(image))
+
+    def set_group(self, name):
+        """Images that are added from now on show the part of this name; None: each its own."""
+        self._run("dn_trainer_set_group", None if name is None else _utf8(name))
+
+    def duplicate_of(self, image):
+        """(number of the earlier image that image number `image` is a duplicate of, DUPLICATE_EQUAL or DUPLICATE_NEAR),
+        or None; known after the first run()."""
+        kind = ctypes.c_int32()
+        first = _value("dn_trainer_duplicate_of", self._held(), image, ctypes.byref(kind))
+        return None if first < 0 else (first, kind.value)
+
+    @property
+    def info(self):
+        """The fields of dn_trainer_info."""
+        info = _initialised(dn_trainer_info)
+        _check(_value("dn_trainer_get_info", self._held(), ctypes.byref(info)))
+        return _namespace(info)
+
+    def note(self, key, value):
+        """Writes a note, such as the part or the camera, into the models that this trainer makes."""
+        self._run("dn_trainer_note", _utf8(key), _utf8(value))
+
+    def run(self, progress=None):
+        """Trains and returns the Model.
+
+        progress: called in this thread with an object that has phase (PHASE_...), done, total, loss.  If it returns
+        something true, training stops with Error (E_CANCELLED); an exception that it raises stops training and is
+        passed on, as KeyboardInterrupt is with and without it.  A further run goes on from there.
+        """
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress: a function is needed, not {type(progress).__name__}")
+        model, job = _Owner(Model._release), _Job(progress)
+
+        def report(address, _):
+            return 1 if job.ask(address.contents) else 0
+
+        callback = dn_progress_fn(report)
+        self._run("dn_trainer_run", ctypes.cast(callback, ctypes.c_void_p), None, ctypes.byref(model), job=job)
+        return Model._of(model)
+
+    @property
+    def advice(self):
+        """What should be looked at in the images added so far, as texts."""
+        texts = []
+        self._alone(lambda: texts.extend(iter(lambda: _value("dn_trainer_advice", self._held(), len(texts)), None)),
+                    _Job())
+        return [text.decode("utf-8", "replace") for text in texts]
+
+    def model(self):
+        """A Model of the last epoch that went well, after run() failed or was cancelled."""
+        model = _Owner(Model._release)
+        self._run("dn_trainer_model", ctypes.byref(model))
+        return Model._of(model)
