@@ -65,8 +65,7 @@ class Training(DataTest):
         for first, name in ((0, "bottle"), (10, "cable")):  # no picture twice: such are one
             self.make("d/%s/train/good" % name, 3, first)
             self.make("d/%s/test/good" % name, 2, first + 5)
-        says = ["not clear", "3 images in " + self.at("d/bottle/train/good"),
-                "2 images in " + self.at("d/cable/test/good"), "--recursive"]
+        says = [self.at("d"), "2 data sets (bottle, cable), a model for each", "-o DIR", "--recursive"]
         self.train_refused(self.at("d"), says=says)
         self.train_refused(self.at("d"), "--quiet", says=says)
         self.assertEqual(self.learned("--recursive", says=["2 images in " + self.at("d/cable/test/good")]), 10)

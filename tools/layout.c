@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "command.h"
 
@@ -201,4 +202,30 @@ bool list_training_images(const char *data, bool recursive, bool quiet, image_li
     folder_free(at);
     left_out_free(&left);
     return listed;
+}
+
+/* ---- several data sets ---- */
+
+static bool is_data_set(const folder *at, enum folder_kind purpose)
+{
+    const folder *below = folder_of_kind(at, purpose);
+
+    below = below ? below : folder_of_kind(at, FOLDER_GOOD);
+    return below && folder_may_hold_images(below);
+}
+
+void list_categories(const char *root, enum folder_kind purpose, image_list *names)
+{
+    left_out left = {0};
+    struct stat status;
+    folder *at = stat(root, &status) == 0 && S_ISDIR(status.st_mode) ? folder_open(root, &left) : NULL;
+    bool several = at && !folder_of_kind(at, purpose) && !folder_of_kind(at, FOLDER_GOOD);
+
+    for (size_t i = 0; several && i < at->count; i++) {
+        const folder *inside = at->entries[i].inside;
+        if (inside && inside->kind == FOLDER_OTHER && is_data_set(inside, purpose))
+            image_list_add(names, need_text("%s", inside->name));
+    }
+    folder_free(at);
+    left_out_free(&left);
 }
