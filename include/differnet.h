@@ -524,6 +524,7 @@ typedef struct dn_model_info {
     int32_t fit;            /* DN_FIT_... */
     int32_t reserved2;
     int32_t range_low, range_high; /* values of 16-bit pixels that are black and white; 0, 0: 0 and 65535 */
+    double mask_share;      /* share of an image that counts by the model's own mask (dn_trainer_set_mask); 1: no mask */
 } dn_model_info;
 DN_API void dn_model_info_init_size(dn_model_info *info, size_t size);
 #define dn_model_info_init(info) dn_model_info_init_size((info), sizeof *(info))
@@ -535,7 +536,7 @@ DN_API const double *dn_model_holdout_scores(const dn_model *model, int32_t *cou
  * key and sets *value (value may be NULL); NULL if there are no more.  Printable UTF-8, which lives as long as the
  * model.  Notes are no part of the model's id. */
 DN_API const char *dn_model_note(const dn_model *model, int32_t index, const char **value);
-/* Like dn_image_overlay, with 16-bit pixels shown in the model's range. */
+/* Like dn_image_overlay, with 16-bit pixels shown in the model's range, and dark what its mask leaves out. */
 DN_API DN_CHECK_RESULT dn_status dn_model_overlay(const dn_model *model, const dn_pixels *image, const float *map,
                                                   float full, uint8_t *rgb, dn_error *error);
 /* Operating point 0, 1, ... of the model: its name, and *threshold (may be NULL) that dn_scorer_set_operating_point
@@ -640,13 +641,15 @@ DN_API DN_CHECK_RESULT dn_status dn_scorer_set_threshold(dn_scorer *scorer, doub
  * the model's own number of views.  DN_E_ARGUMENT, with the names there are, if it has none of this name. */
 DN_API DN_CHECK_RESULT dn_status dn_scorer_set_operating_point(dn_scorer *scorer, const char *name);
 /* What counts in the images that are scored from now on: an image of any size whose aspect is theirs (to a pixel, or 1
- * %; an image of another one is then DN_E_ARGUMENT); mask NULL: everything.  A pixel is marked if one of its channels is
+ * %; an image of another one is then DN_E_ARGUMENT); mask NULL: everything.  Where the model was trained with a mask of its
+ * own (dn_trainer_set_mask), that holds in any case: what counts by both counts.  A pixel is marked if one of its channels is
  * at least half of white.  What is marked counts (DN_MASK_INCLUDE), or does not (DN_MASK_IGNORE).  The mask is copied.
  * Of the density at every position, cells whose centre does not count are left out of score and map exactly, and the map
  * is 0 in all pixels that do not count; what a cell sees beyond the mask's edge it still sees.  For the flow what does
  * not count is painted in the backbone's mean colour; as it has learned nothing of this, its part of the score rises
- * with the painted share: with large masks a model without a flow suits better.  P-values compare with good images'
- * scores without the mask.  DN_E_ARGUMENT if nothing would count: the mask is then as it was. */
+ * with the painted share: with large masks a model without a flow suits better, or one that was trained with the mask.
+ * P-values compare with good images' scores by the model's own mask alone.  DN_E_ARGUMENT if nothing would count, also by
+ * both, or the model's own mask has another aspect: the mask is then as it was. */
 #define DN_MASK_INCLUDE 0
 #define DN_MASK_IGNORE  1
 DN_API DN_CHECK_RESULT dn_status dn_scorer_set_mask(dn_scorer *scorer, const dn_pixels *mask, int32_t kind);
@@ -1024,6 +1027,12 @@ typedef int32_t (*dn_progress_fn)(const dn_progress *progress, void *user);
  * whose feature_dim is odd: it couples halves. */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *options,
                                                    dn_trainer **out, dn_error *error);
+/* What counts in the images, these and all that the model will look at: mask and kind as in dn_scorer_set_mask; NULL:
+ * everything.  It is copied, and the model keeps it: scores, maps, boxes, p-values and overlays of the model go by it.  The
+ * density at every position learns from cells inside alone.  For the flow what does not count is painted in the backbone's
+ * mean colour, in training as in scoring.  Which images are duplicates is told from what counts.  DN_E_STATE once an image
+ * was added; an image of another aspect is DN_E_ARGUMENT when it is added. */
+DN_API DN_CHECK_RESULT dn_status dn_trainer_set_mask(dn_trainer *trainer, const dn_pixels *mask, int32_t kind);
 /* Adds a good image of at least DN_MIN_SIDE pixels each side by path.  The file is decoded now, so that a bad one is
  * found early (errors as in dn_image_open_path), and again when needed.  DN_E_STATE after the first dn_trainer_run. */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_add_path(dn_trainer *trainer, const char *path);

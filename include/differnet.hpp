@@ -760,7 +760,7 @@ public:
         finish(dn_scorer_set_threshold(get(), threshold));
     }
     // What counts in the images to come: what is bright in a mask of their aspect (DN_MASK_INCLUDE), or is not
-    // (DN_MASK_IGNORE).
+    // (DN_MASK_IGNORE), within the model's own mask if it has one.
     void set_mask(const pixel_view &mask, std::int32_t kind = DN_MASK_INCLUDE)
     {
         finish(dn_scorer_set_mask(get(), &mask, kind));
@@ -1037,6 +1037,15 @@ public:
     void add(const pixel_view &view)
     {
         finish(dn_trainer_add_pixels(get(), &view));
+    }
+    // What counts in the images, before the first is added: as scorer::set_mask.  The model keeps it.
+    void set_mask(const pixel_view &mask, std::int32_t kind = DN_MASK_INCLUDE)
+    {
+        finish(dn_trainer_set_mask(get(), &mask, kind));
+    }
+    void clear_mask()
+    {
+        finish(dn_trainer_set_mask(get(), nullptr, DN_MASK_INCLUDE));
     }
     void set_group(const char *name) // images added from now on show this part; nullptr: each its own
     {

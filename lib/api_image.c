@@ -156,5 +156,7 @@ dn_status dn_model_overlay(const dn_model *model, const dn_pixels *image, const 
     REQUIRE(image, error);
     REQUIRE(map, error);
     REQUIRE(rgb, error);
-    return overlay(image, model->facts.range, map, full, rgb, error);
+    TRY(overlay(image, model->facts.range, map, full, rgb, error));
+    mask_darken(&model->mask, rgb, image->height, image->width);
+    return DN_OK;
 }

@@ -145,6 +145,8 @@ dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
     own.tile_columns = model->plan.columns;
     own.tile_rows = model->plan.rows;
     own.fit = model->plan.whole.fit;
+    const image_mask *mask = &model->mask;
+    own.mask_share = mask->width > 0 ? (double)mask_count(mask) / ((double)mask->width * mask->height) : 1;
     memcpy(own.preset, facts->preset, sizeof own.preset);
     memcpy(own.backbone, extractor->name, sizeof own.backbone);
     memcpy(own.library, facts->library, sizeof own.library);

@@ -64,12 +64,9 @@ dn_status dn_scorer_set_mask(dn_scorer *scorer, const dn_pixels *mask, int32_t k
 {
     REQUIRE(scorer, NULL);
     BEGIN_CALL(&scorer->in_use, &scorer->error);
-    if (!mask) {
-        mask_clear(&scorer->mask);
-        return DN_OK;
-    }
-    TRY(mask_arguments_check(mask, kind, error));
-    return mask_set(&scorer->mask, mask, kind, error);
+    if (mask)
+        TRY(mask_arguments_check(mask, kind, error));
+    return scorer_set_mask(scorer, mask, kind, error);
 }
 
 /* ---- one image ---- */

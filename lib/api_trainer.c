@@ -65,6 +65,15 @@ dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *opt
     return trainer_create(extractor, &own, out, error);
 }
 
+dn_status dn_trainer_set_mask(dn_trainer *trainer, const dn_pixels *mask, int32_t kind)
+{
+    REQUIRE(trainer, NULL);
+    BEGIN_CALL(trainer_in_use(trainer), trainer_error(trainer));
+    if (mask)
+        TRY(mask_arguments_check(mask, kind, error));
+    return trainer_set_mask(trainer, mask, kind, error);
+}
+
 dn_status dn_trainer_add_path(dn_trainer *trainer, const char *path)
 {
     REQUIRE(trainer, NULL);

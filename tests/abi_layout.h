@@ -44,7 +44,7 @@ AT(dn_flow_options, hidden, 12); AT(dn_flow_options, clamp, 16); AT(dn_flow_opti
 AT(dn_flow_options, allocator, 32);
 SIZE(dn_model_options, 16);
 AT(dn_model_options, struct_size, 0); AT(dn_model_options, verify, 4); AT(dn_model_options, allocator, 8);
-SIZE(dn_model_info, 416);
+SIZE(dn_model_info, 424);
 AT(dn_model_info, struct_size, 0); AT(dn_model_info, id, 4); AT(dn_model_info, input_size, 8);
 AT(dn_model_info, scales, 12); AT(dn_model_info, feature_dim, 16); AT(dn_model_info, blocks, 20);
 AT(dn_model_info, hidden, 24); AT(dn_model_info, views, 28); AT(dn_model_info, angles, 32);
@@ -61,6 +61,7 @@ AT(dn_model_info, calibration, 384); AT(dn_model_info, folds, 388);
 AT(dn_model_info, tile_columns, 392); AT(dn_model_info, tile_rows, 396); AT(dn_model_info, fit, 400);
 AT(dn_model_info, reserved2, 404);
 AT(dn_model_info, range_low, 408); AT(dn_model_info, range_high, 412);
+AT(dn_model_info, mask_share, 416);
 SIZE(dn_scorer_options, 64);
 AT(dn_scorer_options, struct_size, 0); AT(dn_scorer_options, views, 4); AT(dn_scorer_options, angles, 8);
 AT(dn_scorer_options, threads, 12); AT(dn_scorer_options, false_alarm_rate, 16); AT(dn_scorer_options, allocator, 24);

@@ -926,6 +926,39 @@ class Fast(CommandTest):
             self.refused(verb, model, image, *more, "--mask", self.at("half.pgm"), "--ignore", self.at("half.pgm"),
                          says=["exclude each other"])
 
+    def test_mask_of_a_model(self):
+        image = path("parts/test/missing_hole/000.png")
+        half = bytes(255 if x < 28 else 0 for _ in range(56) for x in range(56))
+        for name, pixels in (("left", half), ("right", half.translate(bytes(range(255, -1, -1)))),
+                             ("black", bytes(56 * 56))):
+            write(self.at(name + ".pgm"), b"P5\n56 56\n255\n" + pixels)
+        write(self.at("wide.pgm"), b"P5\n112 56\n255\n" + half + half)
+        self.again(self.at("m.dnm"), "--mask", self.at("left.pgm"))
+        self.again(self.at("same.dnm"), "--ignore", self.at("right.pgm"))
+        self.assertEqual(read(self.at("m.dnm")), read(self.at("same.dnm")))
+        self.assertIn("mask           50 % of an image counts\n", self.call("info", self.at("m.dnm")).out)
+        self.assertEqual(json.loads(self.call("info", self.at("m.dnm"), "--json").out)["mask_share"], 0.5)
+        self.assertIsNone(json.loads(self.call("info", path("fast.dnm"), "--json").out)["mask_share"])
+
+        def score(*options, code=(0, 1)):
+            return told(self.call("score", self.at("m.dnm"), image, "--json", *options, code=code).out)[0]
+        self.assertEqual(score("--mask", self.at("left.pgm"))["score"], score()["score"])
+        self.refused("score", self.at("m.dnm"), image, "--mask", self.at("right.pgm"),
+                     says=["right.pgm", "model's own mask"])
+        # Maps, boxes and overlays: nothing outside, which is dark.
+        self.call("localize", self.at("m.dnm"), image, "-o", self.at("maps"), "--threshold", "0.01")
+        with open(self.at("maps/000_boxes.json")) as file:
+            boxes = json.load(file)["boxes"]
+        self.assertTrue(boxes)
+        self.assertTrue(all(box["x"] + box["width"] <= 56 for box in boxes))
+        for mask, says in (("wide", ["parts/train/good/000.png", "another aspect"]), ("black", ["black everywhere"]),
+                           ("none", ["none.pgm"])):
+            self.refused("train", path("parts"), "-o", self.at("no.dnm"), "--preset", "fast", "--mask",
+                         self.at(mask + ".pgm"), "--quiet", says=says)
+        self.refused("train", path("parts"), "-o", self.at("no.dnm"), "--mask", self.at("left.pgm"), "--ignore",
+                     self.at("left.pgm"), says=["exclude each other"])
+        self.assertFalse(os.path.exists(self.at("no.dnm")))
+
     def test_tiles_and_letterbox(self):
         def shape(*more):
             self.again(self.at("m.dnm"), *more)

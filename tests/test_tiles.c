@@ -232,23 +232,24 @@ START_TEST(cells_on_the_image)
 {
     dn_extractor *extractor = alexnet(96); /* centres at 15.5 + 16 i, i = 0 .. 4 */
     tile_plan plan = tile_plan_of(extractor, 1, 1, DN_FIT_LETTERBOX);
+    const image_mask everything = {.width = 0};
     uint8_t inside[25];
     dn_error error;
     _Bool partly;
 
     ck_assert_int_eq(inside_cells(&plan, 50, 50, inside), 25);
-    ck_ok(inside_find(&plan, NULL, 50, 50, inside, &partly, NULL));
+    ck_ok(inside_find(&plan, &everything, 50, 50, inside, &partly, NULL));
     ck_assert(!partly);
     /* 96 x 48 of it, from row 24 on: rows 31.5, 47.5, 63.5 */
-    ck_ok(inside_find(&plan, NULL, 100, 50, inside, &partly, NULL));
+    ck_ok(inside_find(&plan, &everything, 100, 50, inside, &partly, NULL));
     ck_assert(partly);
     for (int i = 0; i < 25; i++)
         ck_assert_int_eq(inside[i], i / 5 >= 1 && i / 5 <= 3);
     /* One row of pixels, 47 to 48, in which centres lie; two lie beside it. */
-    ck_ok(inside_find(&plan, NULL, 9600, 80, inside, &partly, NULL));
+    ck_ok(inside_find(&plan, &everything, 9600, 80, inside, &partly, NULL));
     ck_assert_int_eq(inside_cells(&plan, 9600, 80, inside), 5);
     plan.canvas.height = plan.canvas.width = 32 * 3 + 6; /* from 50.5 on */
-    ck_status(inside_find(&plan, NULL, 9600, 80, inside, &partly, &error), DN_E_ARGUMENT);
+    ck_status(inside_find(&plan, &everything, 9600, 80, inside, &partly, &error), DN_E_ARGUMENT);
     check_error(&error, DN_E_ARGUMENT, "9600 x 80");
     extractor_unref(extractor);
 }
@@ -261,7 +262,7 @@ static image_mask make_mask(const uint8_t *gray, int32_t width, int32_t height, 
     image_mask made = {.allocator = mem_allocator(NULL)};
     const dn_pixels view = {gray, width, height, 0, DN_GRAY8, 0};
 
-    ck_ok(mask_set(&made, &view, kind, NULL));
+    ck_ok(mask_set(&made, &view, kind, NULL, NULL));
     return made;
 }
 
@@ -271,29 +272,68 @@ START_TEST(what_a_mask_marks)
                          white[4] = {255, 128, 255, 200};
     static const uint8_t rgb[6] = {0, 0, 128, 127, 127, 127};
     static const uint16_t wide[2] = {32767, 32768};
-    const uint8_t marked[6] = {0, 0, 1, 1, 0, 1};
+    const uint8_t marked[2] = {0x20, 0xa0}; /* 001, 101: a bit a pixel */
     image_mask made = make_mask(gray, 3, 2, DN_MASK_INCLUDE);
     dn_error error;
 
-    ck_assert_mem_eq(made.inside, marked, sizeof marked);
-    ck_status(mask_set(&made, &(dn_pixels){black, 2, 2, 0, DN_GRAY8, 0}, DN_MASK_INCLUDE, &error), DN_E_ARGUMENT);
+    ck_assert_mem_eq(made.bits, marked, sizeof marked);
+    ck_status(mask_set(&made, &(dn_pixels){black, 2, 2, 0, DN_GRAY8, 0}, DN_MASK_INCLUDE, NULL, &error), DN_E_ARGUMENT);
     check_error(&error, DN_E_ARGUMENT, "black everywhere");
-    ck_status(mask_set(&made, &(dn_pixels){white, 2, 2, 0, DN_GRAY8, 0}, DN_MASK_IGNORE, &error), DN_E_ARGUMENT);
+    ck_status(mask_set(&made, &(dn_pixels){white, 2, 2, 0, DN_GRAY8, 0}, DN_MASK_IGNORE, NULL, &error), DN_E_ARGUMENT);
     check_error(&error, DN_E_ARGUMENT, "white everywhere");
     ck_assert_int_eq(made.width, 3); /* as it was */
-    ck_assert_mem_eq(made.inside, marked, sizeof marked);
-    ck_ok(mask_set(&made, &(dn_pixels){gray, 3, 2, 0, DN_GRAY8, 0}, DN_MASK_IGNORE, NULL));
-    for (int i = 0; i < 6; i++)
-        ck_assert_int_eq(made.inside[i], !marked[i]);
-    ck_ok(mask_set(&made, &(dn_pixels){gray + 3, 3, 2, -3, DN_GRAY8, 0}, DN_MASK_INCLUDE, NULL)); /* bottom up */
-    ck_assert_int_eq(made.inside[0], 1);
-    ck_assert_int_eq(made.inside[3], 0);
-    ck_ok(mask_set(&made, &(dn_pixels){rgb, 2, 1, 0, DN_RGB8, 0}, DN_MASK_INCLUDE, NULL));
-    ck_assert(made.inside[0] && !made.inside[1]);
-    ck_ok(mask_set(&made, &(dn_pixels){wide, 2, 1, 0, DN_GRAY16, 0}, DN_MASK_INCLUDE, NULL));
-    ck_assert(!made.inside[0] && made.inside[1]);
+    ck_assert_mem_eq(made.bits, marked, sizeof marked);
+    ck_ok(mask_set(&made, &(dn_pixels){gray, 3, 2, 0, DN_GRAY8, 0}, DN_MASK_IGNORE, NULL, NULL));
+    ck_assert_int_eq(made.bits[0], 0xc0);
+    ck_assert_int_eq(made.bits[1], 0x40);
+    ck_ok(mask_set(&made, &(dn_pixels){gray + 3, 3, 2, -3, DN_GRAY8, 0}, DN_MASK_INCLUDE, NULL, NULL)); /* bottom up */
+    ck_assert_int_eq(made.bits[0], 0xa0);
+    ck_assert_int_eq(made.bits[1], 0x20);
+    ck_ok(mask_set(&made, &(dn_pixels){rgb, 2, 1, 0, DN_RGB8, 0}, DN_MASK_INCLUDE, NULL, NULL));
+    ck_assert_int_eq(made.bits[0], 0x80);
+    ck_ok(mask_set(&made, &(dn_pixels){wide, 2, 1, 0, DN_GRAY16, 0}, DN_MASK_INCLUDE, NULL, NULL));
+    ck_assert_int_eq(made.bits[0], 0x40);
     mask_clear(&made);
     ck_assert(mask_at(&made, 0.5, 0.5)); /* without a mask everything counts */
+}
+END_TEST
+
+/* Pixels of one size, of two sizes, and none in common. */
+START_TEST(masks_within_masks)
+{
+    static const uint8_t first[6] = {0, 255, 0, 255, 255, 255}, second[6] = {0, 0, 0, 0, 255, 255};
+    static const uint8_t fine[8] = {255, 0, 255, 255, 255, 255, 0, 255}, rough[2] = {255, 0}, apart[6] = {255};
+    image_mask kept = make_mask(second, 3, 2, DN_MASK_INCLUDE), left = make_mask(rough, 2, 1, DN_MASK_INCLUDE);
+    image_mask made = {.allocator = mem_allocator(NULL)}, other = make_mask(fine, 4, 2, DN_MASK_INCLUDE);
+    dn_error error;
+
+    ck_assert_int_eq(mask_count(&kept), 2);
+    ck_assert_int_eq(mask_count(&made), 0);
+    ck_ok(mask_set(&made, &(dn_pixels){first, 3, 2, 0, DN_GRAY8, 0}, DN_MASK_INCLUDE, &kept, NULL));
+    ck_assert_int_eq(made.bits[0], 0);
+    ck_assert_int_eq(made.bits[1], 0x60);
+    ck_status(mask_set(&made, &(dn_pixels){apart, 3, 2, 0, DN_GRAY8, 0}, DN_MASK_INCLUDE, &kept, &error),
+              DN_E_ARGUMENT);
+    check_error(&error, DN_E_ARGUMENT, "model's own mask");
+    ck_assert_int_eq(made.bits[1], 0x60); /* as it was */
+    ck_status(mask_set(&made, &(dn_pixels){fine, 8, 1, 0, DN_GRAY8, 0}, DN_MASK_INCLUDE, &kept, &error), DN_E_ARGUMENT);
+    check_error(&error, DN_E_ARGUMENT, "another aspect than the model's own of 3 x 2");
+    for (int i = 0; i < 2; i++) { /* whichever of both is the finer one */
+        ck_ok(i ? mask_set(&made, &(dn_pixels){rough, 2, 1, 0, DN_GRAY8, 0}, DN_MASK_INCLUDE, &other, NULL)
+                : mask_set(&made, &(dn_pixels){fine, 4, 2, 0, DN_GRAY8, 0}, DN_MASK_INCLUDE, &left, NULL));
+        ck_assert_int_eq(made.width, 4);
+        ck_assert_int_eq(made.height, 2);
+        ck_assert_int_eq(made.bits[0], 0x80);
+        ck_assert_int_eq(made.bits[1], 0xc0);
+    }
+    /* Spare bits are not looked at. */
+    ck_ok(mask_set_bits(&made, (const uint8_t[2]){0x3f, 0x5f}, 3, 2, NULL));
+    ck_assert_int_eq(mask_count(&made), 2);
+    ck_assert(!mask_at(&made, 0.5, 0.2) && mask_at(&made, 0.9, 0.2) && mask_at(&made, 0.5, 0.9));
+    mask_clear(&made);
+    mask_clear(&other);
+    mask_clear(&left);
+    mask_clear(&kept);
 }
 END_TEST
 
@@ -445,6 +485,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, letterboxed_canvas);
     tcase_add_test(tests, cells_on_the_image);
     tcase_add_test(tests, what_a_mask_marks);
+    tcase_add_test(tests, masks_within_masks);
     tcase_add_test(tests, aspect_of_a_mask);
     tcase_add_test(tests, mask_on_cells_canvas_and_map);
     tcase_add_test(tests, smoothed_inside);

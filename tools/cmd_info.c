@@ -136,6 +136,7 @@ static void write_model_json(const char *path, const dn_model *model)
     emit_integer(&json, "tile_columns", info.tile_columns);
     emit_integer(&json, "tile_rows", info.tile_rows);
     emit_text(&json, "fit", fit_names[info.fit]);
+    emit_real(&json, "mask_share", info.mask_share < 1 ? info.mask_share : NAN);
     emit_real(&json, "positions_scale", info.positions_scale > 0 ? info.positions_scale : NAN);
     write_notes_json(&json, model);
     write_points_json(&json, model);
@@ -214,6 +215,8 @@ static void print_model(const char *path, const dn_model *model)
         printf("tiles          %d x %d of an image, overlapping\n", info.tile_columns, info.tile_rows);
     if (info.fit != DN_FIT_STRETCH)
         printf("fit            %s: images keep their aspect\n", fit_names[info.fit]);
+    if (info.mask_share < 1)
+        printf("mask           %.3g %% of an image counts\n", 100 * info.mask_share);
     if (info.flow)
         printf("flow           %d blocks, hidden width %d, clamp %g\n", info.blocks, info.hidden, info.clamp);
     printf("parameters     %" PRId64 "\n", info.parameters);

@@ -111,8 +111,9 @@ static int train(train_job *job, const train_given *given)
 
     signal(SIGPIPE, SIG_IGN); /* messages that nobody reads any more are no reason to lose a training */
     /* All that can be refused is refused now, not after hours of work. */
-    if (apply_options(job, given))
+    if (apply_options(job, given) && region_open(&job->region))
         code = find_categories(job, &categories) ? train_categories(job, &categories) : train_one(job);
+    region_close(&job->region);
     image_list_free(&categories);
     free(job->notes.texts);
     return code;
@@ -192,6 +193,7 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         {"range", 0, OPTION_TEXT, &range, 0, 0, "LOW:HIGH",
          "values of 16-bit images that are black and white,\nfor scoring too; default: 0:65535"},
         {"bits", 0, OPTION_INTEGER, &bits, 8, 16, "N", "of the values in 16-bit images: 12 is --range 0:4095"},
+        REGION_OPTIONS(&job.region),
         {"seed", 0, OPTION_SEED, &job.training.seed, 0, 0, "S", "of all that is random; default {}"},
         MAX_PIXELS_OPTION(&job.training.max_pixels, 0, 0),
         {"threads", 0, OPTION_INTEGER, &job.training.threads, 0, 0, "N",
@@ -213,6 +215,7 @@ static int run_train(const command_verb *verb, int argc, char **argv)
     if (!set_range(&job.training, range, bits))
         return EXIT_FAILED;
     job.data = argv[first];
+    picture_set_limit(job.training.max_pixels);
     return train(&job, &given);
 }
 

@@ -51,6 +51,12 @@ bool region_apply_localizer(const region *self, dn_localizer *localizer)
                                           dn_localizer_error(localizer));
 }
 
+bool region_apply_trainer(const region *self, dn_trainer *trainer)
+{
+    return !region_given(self) ||
+           applied(self, dn_trainer_set_mask(trainer, &self->picture.view, kind_of(self)), dn_trainer_error(trainer));
+}
+
 /* As the library sees it: a channel of at least half of white. */
 static bool is_bright(const dn_pixels *view, int32_t x, int32_t y)
 {

@@ -23,6 +23,7 @@ bool region_open(region *self);
 void region_close(region *self);
 bool region_apply_scorer(const region *self, dn_scorer *scorer);          /* complains on failure */
 bool region_apply_localizer(const region *self, dn_localizer *localizer); /* likewise */
+bool region_apply_trainer(const region *self, dn_trainer *trainer);       /* likewise */
 /* Darkens what does not count in an overlay (height, width, 3). */
 void region_darken(const region *self, uint8_t *rgb, int32_t width, int32_t height);
 

@@ -249,7 +249,7 @@ static enum train_outcome learn(const train_job *job, dn_extractor *extractor, c
         complain_refused(NULL, status, error.message);
         return TRAIN_REFUSED;
     }
-    if (!add_notes(trainer, &job->notes)) {
+    if (!add_notes(trainer, &job->notes) || !region_apply_trainer(&job->region, trainer)) {
         outcome = TRAIN_REFUSED;
     } else if (add_images(trainer, job, images)) {
         tell_advice(trainer);

@@ -5,6 +5,7 @@
 #include "command.h"
 #include "json_writer.h"
 #include "part_names.h"
+#include "region.h"
 
 typedef struct train_job {
     const char *data, *output, *backbone; /* backbone NULL: the built-in one */
@@ -12,6 +13,7 @@ typedef struct train_job {
     enum part_rule parts;
     bool half, quiet, as_json, recursive;
     text_list notes; /* KEY=VALUE */
+    region region;   /* opened */
     dn_extractor_options extracting;
     dn_train_options training; /* but for `checkpoint` */
     char *checkpoint, *bank;   /* OUTPUT.ckpt, OUTPUT.ckpt.bank: train_run's own */

@@ -25,13 +25,14 @@ int32_t inside_cells(const tile_plan *plan, int32_t width, int32_t height, uint8
     return count;
 }
 
-/* Takes out cells that are not inside the mask; returns how many are left. */
-static int32_t apply_mask(const tile_plan *plan, const image_mask *mask, int32_t width, int32_t height, uint8_t *inside)
+int32_t inside_masked(const tile_plan *plan, const image_mask *mask, int32_t width, int32_t height, uint8_t *inside)
 {
     const maps_geometry *grid = &plan->grid;
     canvas_place place = canvas_place_of(&plan->canvas, width, height);
-    int32_t count = 0;
+    int32_t all = inside_cells(plan, width, height, inside), count = 0;
 
+    if (mask->width == 0)
+        return all;
     for (int32_t y = 0; y < grid->rows; y++)
         for (int32_t x = 0; x < grid->columns; x++, inside++) {
             *inside &= mask_at(mask, (grid->offset_x + x * grid->stride_x - place.x) / place.width,
@@ -44,12 +45,8 @@ static int32_t apply_mask(const tile_plan *plan, const image_mask *mask, int32_t
 dn_status inside_find(const tile_plan *plan, const image_mask *mask, int32_t width, int32_t height, uint8_t *inside,
                       _Bool *partly, dn_error *error)
 {
-    int32_t count = inside_cells(plan, width, height, inside);
-
-    if (mask && mask->width > 0) {
-        TRY(mask_check(mask, width, height, error));
-        count = apply_mask(plan, mask, width, height, inside);
-    }
+    TRY(mask_check(mask, width, height, error));
+    int32_t count = inside_masked(plan, mask, width, height, inside);
     *partly = count < plan->grid.rows * plan->grid.columns;
     if (count > 0)
         return DN_OK;

@@ -22,7 +22,8 @@ struct dn_localizer {
     pool *workers;          /* own */
     int32_t method;         /* DN_MAP_POSITIONS or DN_MAP_GRADIENT: what follows is there for one of them */
     uint16_t *canvas;       /* of the model's plan: (size, size, 3) for the gradient, (height, width, 3) of all tiles */
-    image_mask mask;        /* of the images to come; width 0: none */
+    image_mask own_mask;    /* of the images to come, as the caller set it, within the model's; width 0: none */
+    const image_mask *mask; /* that, or the model's */
     mem_scratch resampling; /* between the image's size and the network's */
     gradient_map gradient;
     float *cells;    /* (rows, columns) */
@@ -118,8 +119,9 @@ dn_status localizer_create(dn_model *model, const dn_localizer_options *options,
         return fail_memory(error, "the localizer");
     self->allocator = allocator;
     self->resampling.allocator = allocator;
-    self->mask.allocator = allocator;
+    self->own_mask.allocator = allocator;
     self->model = model_ref(model);
+    self->mask = &model->mask;
     dn_status status = allocate(self, options, error);
     if (status != DN_OK) {
         localizer_free(self);
@@ -141,7 +143,7 @@ void localizer_free(dn_localizer *self)
     mem_free(&allocator, self->inside);
     mem_free(&allocator, self->scratch);
     mem_release(&self->resampling);
-    mask_clear(&self->mask);
+    mask_clear(&self->own_mask);
     model_unref(self->model);
     mem_free(&allocator, self);
 }
@@ -155,8 +157,8 @@ dn_status localizer_raw_map(dn_localizer *self, const dn_pixels *image, const fl
     const canvas_shape *whole = &self->model->plan.whole;
     canvas_place place = canvas_place_of(whole, image->width, image->height);
     TRY(canvas_refill(image, whole, self->canvas, &self->resampling, error));
-    if (self->mask.width > 0)
-        mask_fill(&self->mask, whole, &place, self->canvas);
+    if (self->mask->width > 0)
+        mask_fill(self->mask, whole, &place, self->canvas);
     return gradient_map_run(&self->gradient, self->canvas, map, error);
 }
 
@@ -193,7 +195,7 @@ static dn_status map_positions(dn_localizer *self, const dn_pixels *image, float
 
     TRY(product_ready(pool_threads(self->workers), error));
     TRY(canvas_refill(image, &model->plan.canvas, self->canvas, &self->resampling, error));
-    TRY(inside_find(&model->plan, &self->mask, image->width, image->height, self->inside, &partly, error));
+    TRY(inside_find(&model->plan, self->mask, image->width, image->height, self->inside, &partly, error));
     const uint8_t *inside = partly ? self->inside : NULL;
     position_map(model->extractor, &model->plan, model->positions, self->canvas, inside, self->cells, self->scratch,
                  self->workers);
@@ -203,19 +205,16 @@ static dn_status map_positions(dn_localizer *self, const dn_pixels *image, float
 
 dn_status localizer_map(dn_localizer *self, const dn_pixels *image, float *map, dn_error *error)
 {
-    TRY(mask_check(&self->mask, image->width, image->height, error));
+    TRY(mask_check(self->mask, image->width, image->height, error));
     TRY(self->method == DN_MAP_POSITIONS ? map_positions(self, image, map, error)
                                          : map_gradient(self, image, map, error));
-    mask_map(&self->mask, map, image->height, image->width);
+    mask_map(self->mask, map, image->height, image->width);
     return DN_OK;
 }
 
 dn_status localizer_set_mask(dn_localizer *self, const dn_pixels *image, int32_t kind, dn_error *error)
 {
-    if (image)
-        return mask_set(&self->mask, image, kind, error);
-    mask_clear(&self->mask);
-    return DN_OK;
+    return mask_for_call(&self->own_mask, image, kind, &self->model->mask, &self->mask, error);
 }
 
 /* ---- boxes ---- */

@@ -15,7 +15,8 @@ void localizer_free(dn_localizer *localizer);
 /* The image has passed pixels_check.  Allocates only where the image needs more scratch than all before it.
  * map: (height, width) of the image; divided by the model's scale of this kind of map if it has one. */
 dn_status localizer_map(dn_localizer *localizer, const dn_pixels *image, float *map, dn_error *error);
-/* The mask of the images to come; NULL: none.  The image has passed pixels_check. */
+/* What counts of the images to come, within the model's own mask (NULL: that alone).  The image has passed
+ * pixels_check. */
 dn_status localizer_set_mask(dn_localizer *localizer, const dn_pixels *image, int32_t kind, dn_error *error);
 /* The gradient's unscaled map at the network's own resolution, (size, size): what the scale is calibrated on.  Valid
  * until the next call.  For localizers of this method. */

@@ -22,6 +22,8 @@ dn_status model_create(dn_extractor *extractor, const model_facts *facts, const 
         return fail_memory(error, "the model");
     atomic_init(&model->references, 1);
     model->allocator = *allocator;
+    model->mask.allocator = *allocator;
+    model->mask.of_model = 1;
     model->extractor = extractor_ref(extractor);
     model->facts = *facts;
     model->facts.tile_columns = columns;
@@ -81,9 +83,18 @@ dn_status model_set_positions(dn_model *model, positions *density, dn_error *err
     return DN_OK;
 }
 
+dn_status model_set_mask(dn_model *model, const image_mask *mask, dn_error *error)
+{
+    if (mask->width > 0)
+        return mask_set_bits(&model->mask, mask->bits, mask->width, mask->height, error);
+    mask_clear(&model->mask);
+    return DN_OK;
+}
+
 _Bool model_is_plain(const dn_model *model)
 {
-    return tiles_one(&model->plan) && model->plan.whole.fit == DN_FIT_STRETCH && model->facts.range.high == 0;
+    return tiles_one(&model->plan) && model->plan.whole.fit == DN_FIT_STRETCH && model->facts.range.high == 0 &&
+           model->mask.width == 0;
 }
 
 _Bool model_has(const dn_model *model, int density)
@@ -177,6 +188,7 @@ static dn_status copy_parts(const dn_model *from, dn_model *to, dn_error *error)
         TRY(model_set_flow(to, from->flow, from->mean, from->deviation, error));
     if (from->positions)
         TRY(model_set_positions(to, from->positions, error));
+    TRY(model_set_mask(to, &from->mask, error));
     TRY(model_set_holdout(to, from->holdout_scores, from->holdout_count, error));
     if (from->peaks)
         TRY(model_set_peaks(to, from->peaks, from->peak_count, error));
@@ -235,8 +247,10 @@ uint32_t model_id(const dn_model *model, uint32_t tensors)
     size_t plain = sizeof settings - 3 * sizeof *settings;
     uint32_t id = libdeflate_crc32(0, settings, shaped ? sizeof settings : plain);
     const uint64_t range[2] = {(uint64_t)model->facts.range.low, (uint64_t)model->facts.range.high};
+    const uint64_t masked = (uint64_t)model->mask.width; /* the rest of the mask is a tensor */
 
-    return range[1] > 0 ? libdeflate_crc32(id, range, sizeof range) : id;
+    id = range[1] > 0 ? libdeflate_crc32(id, range, sizeof range) : id;
+    return masked > 0 ? libdeflate_crc32(id, &masked, sizeof masked) : id;
 }
 
 dn_status model_seal(dn_model *model, dn_error *error)
@@ -275,6 +289,7 @@ void model_unref(dn_model *model)
     mem_free(&allocator, model->holdout_scores);
     mem_free(&allocator, model->peaks);
     calibration_free(model->calibration);
+    mask_clear(&model->mask);
     model_notes_release(&model->notes, &allocator);
     mem_free(&allocator, model);
 }

@@ -13,10 +13,11 @@
 #include "differnet/tiles.h"
 #include "flow/flow.h"
 #include "image/canvas.h"
+#include "image/mask.h"
 #include "positions/positions.h"
 
 #define MODEL_FORMAT 3              /* highest version of the file format that is read */
-#define MODEL_FORMAT_PLAIN 2        /* that is written where images are stretched to one square, in their whole range */
+#define MODEL_FORMAT_PLAIN 2        /* that is written where model_is_plain */
 #define MODEL_MAX_HOLDOUT (1 << 24) /* scores of held-out images */
 #define MODEL_MAX_VIEWS 1024
 
@@ -58,6 +59,7 @@ struct dn_model {
     int32_t peak_count;
     seen_images seen; /* what the good images were like */
     model_points points;
+    image_mask mask; /* of all images; width 0: none */
 };
 
 /* A model without any density yet; takes a reference to the extractor. */
@@ -72,7 +74,10 @@ dn_status model_create_with_flow(dn_extractor *extractor, dn_flow *flow, const f
                                  dn_error *error);
 /* Gives it the density at every position: takes a reference.  DN_E_ARGUMENT if it does not fit the extractor's maps. */
 dn_status model_set_positions(dn_model *model, positions *density, dn_error *error);
-/* Whether images are simply stretched to one square, in their whole range: older versions read the file rightly. */
+/* Gives it what counts in images, a copy (width 0: all of them). */
+dn_status model_set_mask(dn_model *model, const image_mask *mask, dn_error *error);
+/* Whether images are simply stretched to one square, in their whole range, and count everywhere: older versions read the
+ * file rightly. */
 _Bool model_is_plain(const dn_model *model);
 /* A model that nobody shares yet, of the same parts, facts and scores of good images; without notes and points. */
 dn_status model_copy(const dn_model *from, const dn_allocator *allocator, dn_model **out, dn_error *error);

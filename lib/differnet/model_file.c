@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "differnet/model_file.h"
+#include "format/json.h"
 
 /* Bytes of a file that densities may point into: mapped, or copied.  Each of them, and who reads the file, holds one
  * reference. */
@@ -272,12 +273,40 @@ static dn_status load_calibration(const st_file *file, dn_model *model, dn_error
     return DN_OK;
 }
 
+/* What counts in images, if the file tells. */
+static dn_status load_mask(const st_file *file, dn_model *model, dn_error *error)
+{
+    static const char *const names[2] = {"width", "height"};
+    const char *text = st_metadata(file, "differnet.mask");
+    const st_tensor *tensor;
+    json_value object, values[2];
+    size_t position;
+    int64_t width, height;
+
+    if (!text)
+        return DN_OK;
+    if (!json_parse(text, strlen(text), &object, &position) || !json_pick(object, names, 2, values) ||
+        !json_read_integer(values[0], &width) || !json_read_integer(values[1], &height) || width < 1 ||
+        width > INT32_MAX || height < 1 || height > INT32_MAX)
+        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.mask is not \"width\" and \"height\" above 0",
+                    st_label(file));
+    const int64_t shape[2] = {height, (int64_t)mask_stride((int32_t)width)};
+    TRY(st_require(file, "mask", 2, shape, &tensor, error));
+    if (tensor->type != ST_U8)
+        return fail(error, DN_E_FORMAT, "%s: tensor mask: not of type U8", st_label(file));
+    TRY(mask_set_bits(&model->mask, tensor->data, (int32_t)width, (int32_t)height, error));
+    return mask_count(&model->mask) > 0
+               ? DN_OK
+               : fail(error, DN_E_FORMAT, "%s: tensor mask: nothing of an image counts", st_label(file));
+}
+
 /* All that is in the file beside the backbone. */
 static dn_status read_parts(const struct reading *r, dn_error *error)
 {
     dn_model *model = r->model;
 
     TRY(read_densities(r, error));
+    TRY(load_mask(r->file, model, error));
     TRY(load_holdout(r->file, model, error));
     TRY(load_peaks(r->file, model, error));
     TRY(load_calibration(r->file, model, error));

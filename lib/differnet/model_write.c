@@ -63,6 +63,20 @@ static void add_range(canvas_range range, st_writer *writer)
     st_writer_json_end(writer, "differnet.range");
 }
 
+/* What counts in images; rows of bits tell their width only roughly. */
+static void add_mask(const image_mask *mask, st_writer *writer)
+{
+    const int64_t shape[2] = {mask->height, (int64_t)mask_stride(mask->width)};
+    json_writer *json = st_writer_json(writer);
+
+    json_open(json, NULL, "{");
+    json_put_integer(json, "width", mask->width);
+    json_put_integer(json, "height", mask->height);
+    json_close(json, "}");
+    st_writer_json_end(writer, "differnet.mask");
+    st_writer_tensor(writer, "mask", ST_U8, ST_U8, 2, shape, mask->bits);
+}
+
 /* ---- writing: the densities ---- */
 
 static void add_flow(const dn_model *model, st_writer *writer)
@@ -141,6 +155,8 @@ dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *wri
     st_writer_tensor(writer, "holdout.scores", ST_F64, ST_F64, 1, &count, model->holdout_scores);
     if (model->calibration && count > 0)
         add_calibration(model->calibration, writer);
+    if (model->mask.width > 0)
+        add_mask(&model->mask, writer);
     if (model->seen.images > 0)
         seen_to_tensors(&model->seen, writer);
     return DN_OK;

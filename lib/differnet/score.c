@@ -118,9 +118,9 @@ static void hide_masked(dn_scorer *scorer, int32_t images)
 {
     const dn_model *model = scorer->model;
 
-    for (int32_t i = 0; model->flow && scorer->mask.width > 0 && i < images; i++) {
+    for (int32_t i = 0; model->flow && scorer->mask->width > 0 && i < images; i++) {
         const struct score_image *image = &scorer->images[scorer->loaded[i]];
-        mask_fill(&scorer->mask, &model->plan.whole, &image->place, image->canvas);
+        mask_fill(scorer->mask, &model->plan.whole, &image->place, image->canvas);
     }
 }
 
@@ -289,6 +289,6 @@ dn_status scorer_inspect(dn_scorer *scorer, const scorer_input *image, float *ma
     TRY(scorer_score(scorer, image, score, error));
     TRY(position_image_map(model, scorer->maps, image_inside(&scorer->images[0]), map, image->view->height,
                            image->view->width, error));
-    mask_map(&scorer->mask, map, image->view->height, image->view->width);
+    mask_map(scorer->mask, map, image->view->height, image->view->width);
     return DN_OK;
 }

@@ -71,7 +71,8 @@ struct dn_scorer {
     float *maps;            /* (images, rows, columns) of the density at every position */
     position_level *levels; /* (images): what the maps say */
     float *map_scratch;
-    image_mask mask; /* of the images to come; width 0: none */
+    image_mask own_mask;    /* of the images to come, as the caller set it, within the model's; width 0: none */
+    const image_mask *mask; /* that, or the model's */
     dn_error error;
     atomic_int in_use; /* 1: a call is in progress */
 };
@@ -94,6 +95,8 @@ void scorer_free(dn_scorer *scorer);
 /* What verdicts go by from now on: each replaces the other.  DN_E_ARGUMENT for a number out of range: all stays. */
 dn_status scorer_set_false_alarm_rate(dn_scorer *scorer, double rate, dn_error *error);
 dn_status scorer_set_threshold(dn_scorer *scorer, double threshold, dn_error *error);
+/* What counts of the images to come, within the model's own mask (NULL: that alone).  The image has passed pixels_check. */
+dn_status scorer_set_mask(dn_scorer *scorer, const dn_pixels *image, int32_t kind, dn_error *error);
 
 /* ---- score.c ---- */
 

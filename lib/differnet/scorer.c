@@ -67,6 +67,13 @@ dn_status scorer_set_threshold(dn_scorer *scorer, double threshold, dn_error *er
     return DN_OK;
 }
 
+/* ---- mask ---- */
+
+dn_status scorer_set_mask(dn_scorer *scorer, const dn_pixels *image, int32_t kind, dn_error *error)
+{
+    return mask_for_call(&scorer->own_mask, image, kind, &scorer->model->mask, &scorer->mask, error);
+}
+
 /* ---- memory ---- */
 
 /* Whether the positions look at a canvas of their own. */
@@ -261,8 +268,9 @@ dn_status scorer_create(dn_model *model, const dn_scorer_options *options, dn_sc
                                        .max_bytes = options->max_bytes,
                                        .max_memory = options->max_memory,
                                        .allocator = &scorer->allocator};
-    scorer->mask.allocator = allocator;
+    scorer->own_mask.allocator = allocator;
     scorer->model = model_ref(model);
+    scorer->mask = &model->mask;
     scorer->views = !model->flow ? 1 : options->views > 0 ? options->views : model->facts.views;
     scorer->false_alarm_rate = options->false_alarm_rate;
     scorer->threshold = (double)NAN;
@@ -285,7 +293,7 @@ void scorer_free(dn_scorer *scorer)
     dn_allocator allocator = scorer->allocator;
     pool_free(scorer->workers);
     release_images(scorer);
-    mask_clear(&scorer->mask);
+    mask_clear(&scorer->own_mask);
     mem_free(&allocator, scorer->angles);
     mem_free(&allocator, scorer->own_scores);
     view_features_release(&scorer->stage);
@@ -304,7 +312,7 @@ static dn_status fill_image(const dn_scorer *scorer, const dn_pixels *view, stru
     double traits[DN_TRAITS];
 
     TRY(pixels_check(view, DN_MIN_SIDE, error));
-    TRY(mask_check(&scorer->mask, view->width, view->height, error));
+    TRY(mask_check(scorer->mask, view->width, view->height, error));
     image->place = canvas_place_of(whole, view->width, view->height);
     TRY(canvas_refill(view, whole, image->canvas, &image->resampling, error));
     if (image->tiles != image->canvas)
@@ -316,7 +324,7 @@ static dn_status fill_image(const dn_scorer *scorer, const dn_pixels *view, stru
     }
     if (!image->inside)
         return DN_OK;
-    return inside_find(&model->plan, &scorer->mask, view->width, view->height, image->inside, &image->partly, error);
+    return inside_find(&model->plan, scorer->mask, view->width, view->height, image->inside, &image->partly, error);
 }
 
 /* Likewise of a file; errors name it. */

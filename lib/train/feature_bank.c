@@ -16,7 +16,7 @@
 /* An image whose canvas is in memory. */
 struct bank_canvas {
     int32_t image;    /* index into images->list */
-    uint16_t *buffer; /* (size, size, 3); NULL until an image by path is loaded */
+    uint16_t *buffer; /* (size, size, 3); NULL until one that needs it is loaded */
     dn_status status;
     dn_error error;
 };
@@ -152,7 +152,7 @@ static dn_status load_canvases(feature_bank *bank, const uint32_t *chosen, int32
     for (int32_t i = 0; i < count; i++) {
         struct bank_canvas *loaded = &bank->loaded[i];
         loaded->image = images->split[chosen ? (int32_t)chosen[i] : first + i];
-        if (loaded->buffer || !images->list[loaded->image].path)
+        if (loaded->buffer || !train_images_loads(images, loaded->image))
             continue;
         loaded->buffer = train_images_buffer(images);
         if (!loaded->buffer)

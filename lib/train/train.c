@@ -93,6 +93,11 @@ atomic_int *trainer_in_use(dn_trainer *t)
     return &t->in_use;
 }
 
+dn_status trainer_set_mask(dn_trainer *t, const dn_pixels *mask, int32_t kind, dn_error *error)
+{
+    return train_images_set_mask(&t->images, mask, kind, error);
+}
+
 dn_status trainer_add_path(dn_trainer *t, const char *path, dn_error *error)
 {
     return train_images_add_path(&t->images, path, error);

@@ -8,6 +8,7 @@
 
 dn_status trainer_create(dn_extractor *extractor, const dn_train_options *options, dn_trainer **out, dn_error *error);
 void trainer_free(dn_trainer *trainer);
+dn_status trainer_set_mask(dn_trainer *trainer, const dn_pixels *mask, int32_t kind, dn_error *error);
 dn_status trainer_add_path(dn_trainer *trainer, const char *path, dn_error *error);
 dn_status trainer_add_pixels(dn_trainer *trainer, const dn_pixels *image, dn_error *error);
 dn_status trainer_set_group(dn_trainer *trainer, const char *name, dn_error *error);

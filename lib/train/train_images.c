@@ -21,6 +21,7 @@ void train_images_init(train_images *images, const dn_extractor *extractor, cons
                              .tile_rows = options->tile_rows,
                              .fit = options->fit,
                              .range = {options->range_low, options->range_high},
+                             .mask = {.allocator = *allocator},
                              .name = -1};
     images->files = (dn_image_options){.struct_size = sizeof images->files,
                                        .max_pixels = options->max_pixels,
@@ -40,6 +41,7 @@ void train_images_release(train_images *images)
     for (int32_t i = 0; i < images->name_count; i++)
         mem_free(&images->allocator, images->names[i]);
     mem_free(&images->allocator, images->names);
+    mask_clear(&images->mask);
     groups_release(&images->groups, &images->allocator);
     mem_free(&images->allocator, images->list);
     mem_free(&images->allocator, images->split);
@@ -141,6 +143,33 @@ static dn_status make_canvas(const train_images *images, const dn_pixels *pixels
     return status;
 }
 
+/* What does not count of an image is filled, on the plan's square. */
+static void hide_masked(const train_images *images, int32_t width, int32_t height, uint16_t *canvas)
+{
+    const canvas_place place = canvas_place_of(&images->plan.whole, width, height);
+
+    mask_fill(&images->mask, &images->plan.whole, &place, canvas);
+}
+
+/* The thumbnail of an image: of what counts, because images that differ only elsewhere are one to the model. */
+static dn_status make_thumb(const train_images *images, const train_image *image, float *thumb, dn_error *error)
+{
+    int32_t size = images->plan.whole.width;
+
+    if (images->mask.width == 0) {
+        group_thumb(image->canvas, size, thumb);
+        return DN_OK;
+    }
+    uint16_t *filled = train_images_buffer(images);
+    if (!filled)
+        return fail_memory(error, "an image");
+    memcpy(filled, image->canvas, (size_t)size * (size_t)size * 3 * sizeof *filled);
+    hide_masked(images, image->width, image->height, filled);
+    group_thumb(filled, size, thumb);
+    mem_free(&images->allocator, filled);
+    return DN_OK;
+}
+
 /* The image on a square of its own, its traits and its thumbnail.  After a failure it has neither. */
 static dn_status measure(const train_images *images, const dn_pixels *pixels, train_image *image,
                          double traits[DN_TRAITS], dn_error *error)
@@ -149,14 +178,27 @@ static dn_status measure(const train_images *images, const dn_pixels *pixels, tr
 
     *image = (train_image){
         .crc = image_crc(pixels), .width = pixels->width, .height = pixels->height, .name = images->name};
+    TRY(mask_check(&images->mask, pixels->width, pixels->height, error));
     TRY(make_canvas(images, pixels, whole, &image->canvas, error));
     image->thumb = mem_alloc(&images->allocator, THUMB_SIZE, sizeof *image->thumb);
-    if (!image->thumb) {
+    dn_status status = image->thumb ? make_thumb(images, image, image->thumb, error) : fail_memory(error, "an image");
+    if (status != DN_OK) {
         mem_free(&images->allocator, image->canvas);
-        return fail_memory(error, "an image");
+        mem_free(&images->allocator, image->thumb);
+        return status;
     }
     image_traits(pixels, image->canvas, whole->width, whole->height, traits);
-    group_thumb(image->canvas, whole->width, image->thumb);
+    return DN_OK;
+}
+
+dn_status train_images_set_mask(train_images *images, const dn_pixels *mask, int32_t kind, dn_error *error)
+{
+    if (images->count > 0)
+        return fail(error, DN_E_STATE, "the mask comes before the first image, and there are %d: make a new trainer",
+                    images->count);
+    if (mask)
+        return mask_set(&images->mask, mask, kind, NULL, error);
+    mask_clear(&images->mask);
     return DN_OK;
 }
 
@@ -286,6 +328,10 @@ uint64_t train_images_id(const train_images *images)
         crc = libdeflate_crc32(crc, &images->list[i].crc, sizeof images->list[i].crc);
     if (images->range.high > 0) /* the same pixels in another range are other images */
         crc = libdeflate_crc32(crc, &images->range, sizeof images->range);
+    if (images->mask.width > 0) {
+        crc = libdeflate_crc32(crc, &images->mask.width, sizeof images->mask.width);
+        crc = libdeflate_crc32(crc, images->mask.bits, (size_t)images->mask.height * mask_stride(images->mask.width));
+    }
     if (images->groups.count < images->count)
         crc = libdeflate_crc32(crc, images->groups.group, (size_t)images->count * sizeof *images->groups.group);
     return (uint64_t)images->count << 32 | crc;
@@ -309,7 +355,8 @@ static dn_status load_canvas(const train_images *images, const train_image *adde
     return status;
 }
 
-dn_status train_images_canvas(const train_images *images, int32_t index, uint16_t *buffer, const uint16_t **canvas,
+/* The image of `index` on the plan's square, all of it. */
+static dn_status whole_canvas(const train_images *images, int32_t index, uint16_t *buffer, const uint16_t **canvas,
                               dn_error *error)
 {
     const train_image *added = &images->list[index];
@@ -318,13 +365,34 @@ dn_status train_images_canvas(const train_images *images, int32_t index, uint16_
     return added->canvas ? DN_OK : load_canvas(images, added, &images->plan.whole, buffer, error);
 }
 
+_Bool train_images_loads(const train_images *images, int32_t image)
+{
+    return images->list[image].canvas == NULL || images->mask.width > 0;
+}
+
+dn_status train_images_canvas(const train_images *images, int32_t index, uint16_t *buffer, const uint16_t **canvas,
+                              dn_error *error)
+{
+    const train_image *added = &images->list[index];
+    size_t size = (size_t)images->plan.whole.width;
+
+    TRY(whole_canvas(images, index, buffer, canvas, error));
+    if (images->mask.width == 0)
+        return DN_OK;
+    if (*canvas != buffer) /* it was kept, and stays as it is */
+        memcpy(buffer, *canvas, size * size * 3 * sizeof *buffer);
+    hide_masked(images, added->width, added->height, buffer);
+    *canvas = buffer;
+    return DN_OK;
+}
+
 dn_status train_images_tiles(const train_images *images, int32_t index, uint16_t *buffer, const uint16_t **canvas,
                              dn_error *error)
 {
     const train_image *added = &images->list[index];
 
     if (tiles_one(&images->plan))
-        return train_images_canvas(images, index, buffer, canvas, error);
+        return whole_canvas(images, index, buffer, canvas, error);
     *canvas = added->tiles ? added->tiles : buffer;
     return added->tiles ? DN_OK : load_canvas(images, added, &images->plan.canvas, buffer, error);
 }

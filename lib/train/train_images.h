@@ -4,6 +4,7 @@
 
 #include "differnet/seen.h"
 #include "differnet/tiles.h"
+#include "image/mask.h"
 #include "train/groups.h"
 
 /* A good image: a path to decode when needed, or what is needed of the caller's pixels. */
@@ -23,6 +24,7 @@ typedef struct train_images {
     const dn_extractor *extractor;        /* borrowed */
     int32_t tile_columns, tile_rows, fit; /* as the options say; 0 x 0 tiles: the first image tells */
     canvas_range range;                   /* of 16-bit pixels */
+    image_mask mask;                      /* what counts in them; width 0: everything */
     tile_plan plan;                       /* known once there is an image */
     train_image *list;                    /* (count), in order of addition */
     seen_images seen;                     /* what they are like */
@@ -45,6 +47,9 @@ typedef struct train_images {
 void train_images_init(train_images *images, const dn_extractor *extractor, const dn_train_options *options,
                        const dn_allocator *allocator);
 void train_images_release(train_images *images);
+/* What counts in the images; NULL: everything.  The picture has passed pixels_check.  DN_E_STATE once there are
+ * images. */
+dn_status train_images_set_mask(train_images *images, const dn_pixels *mask, int32_t kind, dn_error *error);
 dn_status train_images_add_path(train_images *images, const char *path, dn_error *error);
 dn_status train_images_add_pixels(train_images *images, const dn_pixels *pixels, dn_error *error);
 /* Images that are added from now on belong to the group of this name; NULL: to none. */
@@ -62,17 +67,21 @@ dn_status train_images_split(train_images *images, double holdout, uint64_t seed
  * are halves of these. */
 void train_images_folds(const train_images *images, int32_t folds, uint64_t seed, int32_t *fold);
 
-/* Number and pixels of the images, in order, and how the square that the flow sees is made of them, and in which range. */
+/* Number and pixels of the images, in order, and how the square that the flow sees is made of them, in which range, and
+ * what of it counts. */
 uint64_t train_images_id(const train_images *images);
 /* Name of an image for messages: its path, or "image N" (counted from 1) in `buffer`. */
 #define TRAIN_LABEL 32
 const char *train_images_label(const train_images *images, int32_t image, char buffer[TRAIN_LABEL]);
-/* *canvas: the image on the plan's square (size, size, 3), in `buffer` (as large) or kept since it was added. */
+/* *canvas: the image on the plan's square (size, size, 3), in `buffer` (as large) or kept since it was added.  For the
+ * flow: what does not count is filled as in scoring. */
 dn_status train_images_canvas(const train_images *images, int32_t image, uint16_t *buffer, const uint16_t **canvas,
                               dn_error *error);
-/* Likewise on the canvas (height, width, 3) that the plan's tiles are cut from. */
+/* Likewise on the canvas (height, width, 3) that the plan's tiles are cut from, for the positions: all of the image. */
 dn_status train_images_tiles(const train_images *images, int32_t image, uint16_t *buffer, const uint16_t **canvas,
                              dn_error *error);
+/* Whether train_images_canvas needs its buffer for an image. */
+_Bool train_images_loads(const train_images *images, int32_t image);
 /* A buffer for the square; NULL if memory is out. */
 uint16_t *train_images_buffer(const train_images *images);
 

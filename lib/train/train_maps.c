@@ -33,7 +33,7 @@ const uint8_t *train_maps_image_inside(const train_maps *maps, int32_t image, in
 {
     const train_image *added = &maps->images->list[image];
     uint8_t *inside = maps->inside + (size_t)(worker + 1) * train_maps_cells(maps);
-    int32_t count = inside_cells(&maps->images->plan, added->width, added->height, inside);
+    int32_t count = inside_masked(&maps->images->plan, &maps->images->mask, added->width, added->height, inside);
 
     return (size_t)count < train_maps_cells(maps) ? inside : NULL;
 }
@@ -50,7 +50,7 @@ static dn_status find_inside(train_maps *maps, dn_error *error)
         const train_image *added = &images->list[i];
         dn_error cause = {0};
         char label[TRAIN_LABEL];
-        if (inside_find(&images->plan, NULL, added->width, added->height, own, &partly, &cause) != DN_OK)
+        if (inside_find(&images->plan, &images->mask, added->width, added->height, own, &partly, &cause) != DN_OK)
             return fail(error, cause.status, "%s: %s", train_images_label(images, i, label), cause.message);
         for (size_t cell = 0; cell < cells; cell++)
             maps->inside[cell] |= own[cell];

@@ -407,7 +407,9 @@ dn_status train_make_model(dn_trainer *t, const train_watch *watch, dn_model **o
 
     TRY(bare_model(t, &model, error));
     model->seen = t->images.seen;
-    dn_status status = add_densities(t, model, watch, error);
+    dn_status status = model_set_mask(model, &t->images.mask, error);
+    if (status == DN_OK)
+        status = add_densities(t, model, watch, error);
     if (status == DN_OK && model->flow)
         status = scale_heatmap(t, model, watch, error);
     if (status == DN_OK)

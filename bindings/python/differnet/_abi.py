@@ -34,7 +34,7 @@ dn_model_info = _struct("dn_model_info", (_u32, "struct_size id"),
     (ctypes.c_char * 64, "backbone"), (ctypes.c_char * 16, "library preset"), (_double, "positions_scale"),
     (_i32, "flow positions map_rows map_columns map_channels position_dims seen_images copies"),
     (_double * 9, "seen_low seen_high"),
-    (_i32, "calibration folds tile_columns tile_rows fit reserved2 range_low range_high"))
+    (_i32, "calibration folds tile_columns tile_rows fit reserved2 range_low range_high"), (_double, "mask_share"))
 dn_scorer_options = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
     (_double, "false_alarm_rate"), (_pointer, "allocator runner"), (_i64, "max_pixels max_bytes max_memory"))
 dn_score = _struct("dn_score", (_u32, "struct_size"), (_i32, "anomalous"),
@@ -128,7 +128,7 @@ _FUNCTIONS = {
     "dn_localizer_threshold": "ipdpp", "dn_localizer_error": "pp", "dn_localizer_free": "np",
     "dn_train_options_init_size": "npz", "dn_train_options_preset": "ipi", "dn_trainer_create": "ipppp",
     "dn_trainer_add_path": "ips", "dn_trainer_add_pixels": "ipp", "dn_trainer_note": "ipss",
-    "dn_trainer_set_group": "ips",
+    "dn_trainer_set_group": "ips", "dn_trainer_set_mask": "ippi",
     "dn_trainer_duplicate_of": "ipip", "dn_trainer_info_init_size": "npz", "dn_trainer_get_info": "ipp",
     "dn_trainer_run": "ipppp", "dn_trainer_model": "ipp",
     "dn_trainer_advice": "spi", "dn_trainer_error": "pp", "dn_trainer_free": "np",

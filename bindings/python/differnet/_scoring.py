@@ -54,7 +54,7 @@ class Scorer(_Worker):
 
     def set_mask(self, mask, kind=MASK_INCLUDE):
         """What counts in the images to come: where the mask, a picture of their aspect, is bright (MASK_INCLUDE), or
-        where it is not (MASK_IGNORE).  None: everything."""
+        where it is not (MASK_IGNORE).  None: everything, but for what the model's own mask leaves out."""
         self._run("dn_scorer_set_mask", None if mask is None else _Picture(mask), _integer(kind, _i32, "kind"))
 
     def decide(self, image):

@@ -1,8 +1,9 @@
 """Training: good images in, a model out."""
 import ctypes
 
-from ._abi import dn_progress_fn, dn_train_options, dn_trainer_info
-from ._call import _Job, _check, _initialised, _namespace, _options, _path, _utf8, _value
+from ._abi import _i32, dn_progress_fn, dn_train_options, dn_trainer_info
+from ._call import _Job, _check, _initialised, _integer, _namespace, _options, _path, _utf8, _value
+from ._constants import MASK_INCLUDE
 from ._handle import _Owner, _Worker, _expect, _is_path
 from ._image import _Picture
 from ._model import Model
@@ -34,6 +35,11 @@ class Trainer(_Worker):
             options = {**fixed, **options}
         given = _options(dn_train_options, options)
         super().__init__("dn_trainer_create", extractor, given)
+
+    def set_mask(self, mask, kind=MASK_INCLUDE):
+        """What counts in the images, before the first is added: as Scorer.set_mask.  The model keeps it for all that it
+        looks at."""
+        self._run("dn_trainer_set_mask", None if mask is None else _Picture(mask), _integer(kind, _i32, "kind"))
 
     def add(self, image):
         """Adds a good image."""
