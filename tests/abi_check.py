@@ -29,11 +29,11 @@ LAYERS = {
 
 # Header of another library -> the one file that may include it.
 ONLY_INCLUDERS = {
-    "cblas.h": "lib/base/blas.c",
-    "png.h": "lib/image/codec_png.c",
-    "jpeglib.h": "lib/image/codec_jpeg.c",
-    "jansson.h": "tools/convert/tensor_file.c",
-    "tiffio.h": "lib/image/codec_tiff.c",
+    "cblas.h": ("lib/base/blas.c",),
+    "png.h": ("lib/image/codec_png.c",),
+    "jpeglib.h": ("lib/image/codec_jpeg.c", "tools/jpeg_writer.c"),
+    "jansson.h": ("tools/convert/tensor_file.c",),
+    "tiffio.h": ("lib/image/codec_tiff.c",),
 }
 
 # What a library must not do behind its host's back.
@@ -207,8 +207,8 @@ def check_only_includers(root):
     for path in sources(root, "lib", "tools", "examples", "bench"):
         name = relative(path, root)
         for _, header in includes(path):
-            if ONLY_INCLUDERS.get(header, name) != name:
-                problem(f"{name}: only {ONLY_INCLUDERS[header]} includes {header}")
+            if name not in ONLY_INCLUDERS.get(header, name):
+                problem(f"{name}: only {', '.join(ONLY_INCLUDERS[header])} includes {header}")
 
 
 def check_header_alone(root):

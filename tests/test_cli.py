@@ -1141,19 +1141,19 @@ class Unlike(CommandTest):
 
 
 class ReportParser(html.parser.HTMLParser):
+    """What is open at the end, and the texts of scripts and the title."""
     def __init__(self):
         super().__init__()
-        self.open, self.images, self.tags = [], [], set()
+        self.open, self.texts = [], {}
 
     def handle_starttag(self, tag, attributes):
-        self.tags.add(tag)
-        if tag not in ("meta", "img", "link", "br"):
+        if tag not in ("meta", "input", "img", "link", "br"):
             self.open.append(tag)
-        if tag == "img":
-            self.images.append(dict(attributes)["src"])
+            self.kind = dict(attributes).get("id", tag)
 
-    def handle_startendtag(self, tag, attributes):
-        self.tags.add(tag)
+    def handle_data(self, text):
+        if self.open and self.open[-1] in ("script", "title"):
+            self.texts[self.kind] = self.texts.get(self.kind, "") + text
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag, tag
@@ -1164,7 +1164,7 @@ class Eval(CommandTest):
         told = json.loads(self.call("eval", path("model.dnm"), path("set"), "--json", "--quiet", "--map-views",
                                     "2").out)
         self.assertEqual(list(told), ["images", "good", "views", "model_id", "image", "pixel", "per_defect",
-                                      "verdicts", "unlike"])
+                                      "verdicts", "unlike", "boxes"])
         self.assertEqual((told["images"], told["good"], told["views"]), (8, 4, 4))
         info = json.loads(self.call("info", "--json", path("model.dnm")).out)
         self.assertEqual(told["model_id"], info["id"])
@@ -1200,11 +1200,50 @@ class Eval(CommandTest):
         parser = ReportParser()
         parser.feed(page)
         self.assertEqual(parser.open, [])
-        self.assertTrue({"svg", "path", "table", "img"} <= parser.tags)
-        self.assertEqual(len(parser.images), 8)  # 4 good, 4 defective: all there are
-        self.assertTrue(all(source.startswith("data:image/png;base64,iVBOR") for source in parser.images))
-        self.assertNotIn("http", page)
+        self.assertEqual(parser.texts["title"], "%s on %s" % (path("model.dnm"), path("set")))
+        data = json.loads(parser.texts["data"])
+        self.assertEqual(data["eval"], json.loads(self.call("eval", path("model.dnm"), path("set"), "--map-views", "1",
+                                                            "--json").out))
+        self.assertEqual(len(data["images"]), 8)
+        for image in data["images"]:
+            self.assertTrue(image["original"].startswith("data:image/jpeg;base64,/9j/"))
+            self.assertTrue(image["overlay"].startswith("data:image/jpeg;base64,/9j/"))
+            self.assertEqual(image["mask"] is not None, image["defective"])
+            self.assertEqual((image["width"], image["height"]), (40, 40))
+        self.assertNotRegex(page, r"""(src|href)=["']?http|url\(|@import""")  # alone, it is complete
         self.assertEqual(os.listdir(self.folder), ["r.html"])
+
+    def test_report_of_what_is_named_oddly(self):
+        """Texts stay texts: in a browser, test_report.py looks."""
+        shutil.copytree(path("set"), self.at("<script>"))
+        os.rename(self.at("<script>/test/good/1.png"), self.at("<script>/test/good/<!--<script>\"'&.png"))
+        os.rename(self.at("<script>/test/good/2.png").encode(), self.at("<script>/test/good/").encode() + b"\xff.png")
+        self.call("eval", path("model.dnm"), self.at("<script>"), "--no-maps", "--quiet", "--report", self.at("r.html"),
+                  "--title", "</title><script>")
+        page = read(self.at("r.html")).decode()
+        self.assertEqual(page.count("<script"), 2)
+        parser = ReportParser()
+        parser.feed(page)
+        self.assertEqual(parser.texts["title"], "</title><script>")
+        names = [image["path"] for image in json.loads(parser.texts["data"])["images"]]
+        self.assertIn("test/good/<!--<script>\"'&.png", names)
+        self.assertIn("test/good/\ufffd.png", names)
+
+    def test_boxes(self):
+        """The figures are those of the boxes that localize finds."""
+        told = json.loads(self.call("eval", path("model.dnm"), path("set"), "--json", "--quiet").out)["boxes"]
+        result = self.call("localize", path("model.dnm"), path("set/test"), "-o", self.at("maps"), "--json", "--quiet")
+        found = [json.loads(line) for line in result.out.splitlines()]
+        counts = {kind: [len(image["boxes"]) for image in found if ("/good/" in image["path"]) == kind]
+                  for kind in (True, False)}
+        self.assertEqual(told["good_with_boxes"], sum(count > 0 for count in counts[True]))
+        self.assertEqual(told["per_good_image"], sum(counts[True]) / 4)
+        self.assertEqual(told["per_defective_image"], sum(counts[False]) / 4)
+        hit = sum(any(box["x"] < 22 and box["x"] + box["width"] > 10 and box["y"] < 24 and box["y"] + box["height"] > 12
+                      for box in image["boxes"]) for image in found if "/good/" not in image["path"])
+        self.assertEqual((told["defects"], told["defects_hit"]), (4, hit))
+        without = json.loads(self.call("eval", path("model.dnm"), path("set"), "--json", "--quiet", "--no-maps").out)
+        self.assertIsNone(without["boxes"])
 
     def test_report_path_is_checked_first(self):
         self.refused("eval", path("model.dnm"), path("set"), "--report", self.at("no/r.html"),

@@ -327,6 +327,31 @@ START_TEST(correlations)
 }
 END_TEST
 
+START_TEST(boxes_hit_regions)
+{
+    /* Two regions, the right one touching at a corner only. */
+    const uint8_t mask[4 * 6] = {
+        1, 1, 0, 0, 0, 0, /**/
+        1, 0, 0, 0, 1, 0, /**/
+        0, 0, 0, 0, 0, 1, /**/
+        0, 0, 0, 0, 0, 0, /**/
+    };
+    const dn_box beside[] = {{.x = 2, .y = 0, .width = 2, .height = 4}, {.x = 0, .y = 3, .width = 6, .height = 1}};
+    const dn_box corner[] = {{.x = 5, .y = 2, .width = 1, .height = 2}, {.x = 1, .y = 1, .width = 5, .height = 3}};
+    box_figures figures = {0};
+
+    ck_assert(box_figures_add(&figures, true, beside, 2, mask, 6, 4));
+    ck_assert(figures.defects == 2 && figures.defects_hit == 0 && figures.in_defective == 2);
+    ck_assert(box_figures_add(&figures, true, corner, 2, mask, 6, 4)); /* both boxes hit the same one */
+    ck_assert(figures.defects == 4 && figures.defects_hit == 1 && figures.in_defective == 4);
+    ck_assert(box_figures_add(&figures, true, NULL, 0, mask, 6, 4));
+    ck_assert(box_figures_add(&figures, false, NULL, 0, NULL, 6, 4));
+    ck_assert(box_figures_add(&figures, false, beside, 2, NULL, 6, 4));
+    ck_assert(figures.defects == 6 && figures.defects_hit == 1 && figures.in_defective == 4);
+    ck_assert(figures.good_with_boxes == 1 && figures.in_good == 2);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("metrics");
@@ -339,6 +364,7 @@ static Suite *make_suite(void)
     tcase_add_test(all, points_by_hand);
     tcase_add_test(all, regions_weigh_the_same);
     tcase_add_test(all, aupro_stops_at_the_limit);
+    tcase_add_test(all, boxes_hit_regions);
     tcase_add_test(all, regions_touch_at_corners);
     tcase_add_test(all, good_images_count_as_normal);
     suite_add_tcase(suite, all);

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval_json.h"
 #include "evaluation.h"
 #include "html_report.h"
-#include "json_writer.h"
 #include "output.h"
 #include "picture.h"
 #include "processors.h"
@@ -15,9 +15,10 @@
 
 #define RESAMPLES 2000
 #define AUPRO_LIMIT 0.3
+#define MAX_BOXES 256
 
 typedef struct eval_job {
-    const char *model_path, *data, *report;
+    const char *model_path, *data, *report, *title;
     bool as_json, quiet, no_maps, strict;
     double threshold;  /* NaN: by the rate */
     const char *point; /* NULL: none */
@@ -29,8 +30,9 @@ typedef struct eval_job {
 typedef struct eval_tools {
     dn_model *model;
     dn_scorer *scorer;
-    dn_localizer *localizer; /* NULL: neither pixel figures nor a report are wanted */
+    dn_localizer *localizer; /* NULL: neither pixel figures nor the maps of a report are wanted */
     pixel_histogram pixels;
+    html_report *report; /* NULL: none is wanted */
 } eval_tools;
 
 /* ---- the pass over the images ---- */
@@ -47,37 +49,70 @@ static void tell_odd_mask(const test_image *image, const mapped_image *picture, 
              image->mask, marked == 0 ? "nothing" : "every pixel", marked == 0 ? "no pixel" : "all", image->path);
 }
 
-static bool add_pixels(eval_tools *tools, const test_image *image, mapped_image *picture)
+/* mask: 1 where the image is defective, as new memory; NULL for a good image, or where masks are not wanted. */
+static bool read_mask(const test_image *image, const mapped_image *picture, uint8_t **mask)
 {
-    uint8_t *mask = NULL;
     size_t marked;
 
-    if (image->mask) {
-        mask = open_mask(image->mask, &picture->view, &marked);
-        if (!mask)
-            return false;
+    *mask = NULL;
+    if (!image->mask)
+        return true;
+    *mask = open_mask(image->mask, &picture->view, &marked);
+    if (*mask)
         tell_odd_mask(image, picture, marked);
+    return *mask != NULL;
+}
+
+/* The boxes that `localize` would draw. */
+static bool find_boxes(const eval_tools *tools, const char *path, const mapped_image *picture, dn_box boxes[MAX_BOXES],
+                       int32_t *count)
+{
+    dn_status status = dn_localizer_find_boxes(tools->localizer, picture->map, picture->view.width,
+                                               picture->view.height, NULL, boxes, MAX_BOXES, count);
+
+    if (status != DN_OK)
+        complain_status(path, status, dn_localizer_error(tools->localizer)->message);
+    return status == DN_OK;
+}
+
+/* Figures of an image's map and boxes. */
+static bool add_map(evaluation *result, eval_tools *tools, const test_image *image, mapped_image *picture,
+                    const uint8_t *mask, dn_box boxes[MAX_BOXES], int32_t *count)
+{
+    int32_t width = picture->view.width, height = picture->view.height;
+
+    if (!picture_localize(picture, image->path, tools->localizer))
+        return false;
+    bool added = !result->pixels || pixel_histogram_add(&tools->pixels, picture->map, mask, width, height);
+    if (added && result->boxes) {
+        if (!find_boxes(tools, image->path, picture, boxes, count))
+            return false;
+        added = box_figures_add(&result->box_figures, image->defect >= 0, boxes, *count, mask, width, height);
     }
-    bool added = picture_localize(picture, image->path, tools->localizer);
-    if (added && !pixel_histogram_add(&tools->pixels, picture->map, mask, picture->view.width, picture->view.height)) {
+    if (!added)
         complain("%s: too large, or out of memory", image->path);
-        added = false;
-    }
-    free(mask);
     return added;
 }
 
-/* Pixel figures of one image, where they are wanted. */
-static bool evaluate_pixels(const evaluation *result, eval_tools *tools, size_t index)
+/* The map of one image, and its pictures for the report, where they are wanted. */
+static bool evaluate_map(evaluation *result, eval_tools *tools, size_t index)
 {
     const test_image *image = &result->set->images[index];
     mapped_image picture;
+    uint8_t *mask = NULL;
+    dn_box boxes[MAX_BOXES];
+    int32_t count = 0;
 
-    if (!result->pixels)
+    if (!tools->localizer && !tools->report)
         return true;
     if (!picture_open(&picture, image->path))
         return false;
-    bool done = add_pixels(tools, image, &picture);
+    bool done = read_mask(image, &picture, &mask);
+    if (done && tools->localizer)
+        done = add_map(result, tools, image, &picture, mask, boxes, &count);
+    if (done && tools->report)
+        done = html_report_add(tools->report, index, tools->model, image->path, &picture, mask, boxes, count);
+    free(mask);
     picture_close(&picture);
     return done;
 }
@@ -95,6 +130,7 @@ static bool keep_score(evaluation *result, size_t index, const dn_score *score, 
     result->warnings |= score->warnings;
     result->scores[index] = score->score;
     result->indices[index] = score->index;
+    result->image_warnings[index] = score->warnings;
     result->views = score->views;
     result->threshold = score->threshold;
     result->false_alarm_rate = score->false_alarm_rate;
@@ -135,7 +171,7 @@ static bool evaluate_images(evaluation *result, eval_tools *tools, bool quiet, b
         size_t end = count - first < group ? count : first + group;
         bool done = score_group(result, tools, first, end - first, strict);
         for (size_t i = first; i < end && done; i++) {
-            done = evaluate_pixels(result, tools, i);
+            done = evaluate_map(result, tools, i);
             progress_update(&bar, (int64_t)i + 1, (int64_t)count, NULL);
         }
         if (!done) {
@@ -188,66 +224,11 @@ static bool compute_figures(evaluation *result, const pixel_histogram *pixels)
 
 /* ---- output ---- */
 
-static void write_image_json(json_writer *json, const evaluation *result)
-{
-    emit_open_object(json, "image");
-    emit_real(json, "auroc", result->auroc);
-    emit_open_array(json, "auroc_ci95");
-    emit_real(json, NULL, result->interval[0]);
-    emit_real(json, NULL, result->interval[1]);
-    emit_close_array(json);
-    emit_real(json, "ap", result->average_precision);
-    emit_real(json, "f1_max", result->f1);
-    emit_real(json, "f1_threshold", result->f1_threshold);
-    emit_close_object(json);
-}
-
-static void write_verdict_json(json_writer *json, const evaluation *result)
-{
-    if (isnan(result->threshold)) {
-        emit_none(json, "verdicts");
-        return;
-    }
-    emit_open_object(json, "verdicts");
-    emit_real(json, "false_alarm_rate", result->false_alarm_rate);
-    emit_real(json, "threshold", result->threshold);
-    emit_integer(json, "false_alarms", (int64_t)result->false_alarms);
-    emit_integer(json, "missed", (int64_t)result->missed);
-    emit_close_object(json);
-}
-
-static void write_json(const evaluation *result)
+static void print_json(const evaluation *result)
 {
     json_writer json = {stdout, false};
-    char id[16];
 
-    snprintf(id, sizeof id, "%08" PRIx32, result->model.id);
-    emit_open_object(&json, NULL);
-    emit_integer(&json, "images", (int64_t)result->set->count);
-    emit_integer(&json, "good", (int64_t)result->set->good);
-    emit_integer(&json, "views", result->views);
-    emit_text(&json, "model_id", id);
-    write_image_json(&json, result);
-    if (result->pixels) {
-        emit_open_object(&json, "pixel");
-        emit_real(&json, "auroc", result->pixel_auroc);
-        emit_real(&json, "aupro", result->pixel_aupro);
-        emit_integer(&json, "map_views", result->map_views);
-        emit_close_object(&json);
-    } else {
-        emit_none(&json, "pixel");
-    }
-    emit_open_object(&json, "per_defect");
-    for (size_t d = 0; d < result->set->defect_count; d++) {
-        emit_open_object(&json, result->set->defects[d]);
-        emit_integer(&json, "images", (int64_t)result->set->defect_images[d]);
-        emit_real(&json, "auroc", result->defect_auroc[d]);
-        emit_close_object(&json);
-    }
-    emit_close_object(&json);
-    write_verdict_json(&json, result);
-    emit_integer(&json, "unlike", (int64_t)result->unlike);
-    emit_close_object(&json);
+    write_eval_json(&json, NULL, result);
     putchar('\n');
 }
 
@@ -263,6 +244,18 @@ static void print_verdicts(const evaluation *result)
            "            anomalous, %zu of %zu defective ones missed\n",
            score_text(number, result->threshold), result->false_alarms, set->good, result->missed,
            set->count - set->good);
+}
+
+static void print_boxes(const evaluation *result)
+{
+    const box_figures *boxes = &result->box_figures;
+    size_t good = result->set->good, defective = result->set->count - good;
+
+    printf("boxes       %zu of %zu good images have one", boxes->good_with_boxes, good);
+    if (result->pixels)
+        printf(", %zu of %zu defects are hit by one", boxes->defects_hit, boxes->defects);
+    printf("\n            %.2f per good image, %.2f per defective one\n", (double)boxes->in_good / (double)good,
+           (double)boxes->in_defective / (double)defective);
 }
 
 static void print_text(const evaluation *result)
@@ -281,6 +274,8 @@ static void print_text(const evaluation *result)
     if (result->pixels)
         printf("pixel       AUROC %.4f, AUPRO %.4f (up to %.0f %% false positives), %d view%s\n", result->pixel_auroc,
                result->pixel_aupro, 100 * AUPRO_LIMIT, result->map_views, result->map_views == 1 ? "" : "s");
+    if (result->boxes)
+        print_boxes(result);
     if (!isnan(result->threshold))
         print_verdicts(result);
     if (result->unlike > 0) {
@@ -304,21 +299,25 @@ static bool make_tools(const eval_job *job, evaluation *result, eval_tools *tool
     if (status == DN_OK && (!find_operating_point(job->model_path, tools->model, job->point, &threshold) ||
                             !apply_threshold(tools->scorer, threshold)))
         return false;
-    if (status == DN_OK && (result->pixels || job->report))
+    if (status == DN_OK && (result->pixels || (job->report && !job->no_maps)))
         status = dn_localizer_create(tools->model, &job->localizing, &tools->localizer, &error);
     if (status != DN_OK) {
         complain_refused(job->model_path, status, error.message);
         return false;
     }
+    result->boxes = tools->localizer && map_scale(&result->model, job->localizing.method) > 0;
     if (result->pixels && !pixel_histogram_init(&tools->pixels)) {
         complain("out of memory");
         return false;
     }
+    if (job->report)
+        tools->report = html_report_create(result->set->count);
     return true;
 }
 
 static void free_tools(eval_tools *tools)
 {
+    html_report_free(tools->report);
     pixel_histogram_free(&tools->pixels);
     dn_localizer_free(tools->localizer);
     dn_scorer_free(tools->scorer);
@@ -328,7 +327,8 @@ static void free_tools(eval_tools *tools)
 static int evaluate_set(const eval_job *job, const test_set *set)
 {
     eval_tools tools = {0};
-    evaluation result = {.data = job->data,
+    evaluation result = {.title = job->title,
+                         .data = job->data,
                          .model_path = job->model_path,
                          .set = set,
                          .pixels = set->masks && !job->no_maps,
@@ -343,18 +343,20 @@ static int evaluate_set(const eval_job *job, const test_set *set)
         result.map_views = 1;
     result.scores = need_memory(set->count, sizeof *result.scores);
     result.indices = need_memory(set->count, sizeof *result.indices);
+    result.image_warnings = need_memory(set->count, sizeof *result.image_warnings);
     result.ranking = need_memory(set->count, sizeof *result.ranking);
     result.defect_auroc = need_memory(set->defect_count, sizeof *result.defect_auroc);
     bool done = make_tools(job, &result, &tools) && evaluate_images(&result, &tools, job->quiet, job->strict) &&
                 compute_figures(&result, &tools.pixels);
     if (done && job->as_json)
-        write_json(&result);
+        print_json(&result);
     else if (done)
         print_text(&result);
     if (done && job->report)
-        done = write_html_report(job->report, &result, tools.localizer);
+        done = html_report_write(tools.report, job->report, &result);
     free(result.defect_auroc);
     free(result.ranking);
+    free(result.image_warnings);
     free(result.indices);
     free(result.scores);
     free_tools(&tools);
@@ -371,7 +373,9 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
     job.scoring.threads = usable_processors();
     const command_option options[] = {
         {"json", 0, OPTION_FLAG, &job.as_json, 0, 0, NULL, "one JSON object instead of text"},
-        {"report", 0, OPTION_TEXT, &job.report, 0, 0, "FILE.html", "write a page with charts and the worst mistakes"},
+        {"report", 0, OPTION_TEXT, &job.report, 0, 0, "FILE.html",
+         "write a page to work in: threshold, curves, images"},
+        {"title", 0, OPTION_TEXT, &job.title, 0, 0, "TEXT", "the page's title; default: model and data set"},
         {"views", 0, OPTION_INTEGER, &job.scoring.views, 0, 0, "N",
          "views per image to score with; default: the model's"},
         {"map-views", 0, OPTION_INTEGER, &job.localizing.views, 0, 0, "N",

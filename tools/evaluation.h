@@ -7,15 +7,19 @@
 #include "metrics.h"
 
 typedef struct evaluation {
+    const char *title; /* of the report; NULL: model and data set */
     const char *data, *model_path;
     dn_model_info model;
     const dn_model *opened;
     const test_set *set;
-    double *scores;        /* (set->count) in the set's order */
-    double *indices;       /* likewise, of dn_score.index; NaN without a threshold */
-    ranked_score *ranking; /* (set->count) */
+    double *scores;           /* (set->count) in the set's order */
+    double *indices;          /* likewise, of dn_score.index; NaN without a threshold */
+    uint32_t *image_warnings; /* likewise, DN_WARN_... */
+    ranked_score *ranking;    /* (set->count) */
     int32_t views, map_views;
     double auroc, interval[2], average_precision, f1, f1_threshold;
+    bool boxes; /* known: there were maps, whose scale the model holds */
+    box_figures box_figures;
     bool pixels; /* the two below are known */
     double pixel_auroc, pixel_aupro;
     double *defect_auroc; /* (set->defect_count) one defect's images against all good ones */

@@ -1,320 +1,399 @@
 #include "html_report.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval_json.h"
+#include "jpeg_writer.h"
 #include "output.h"
-#include "picture.h"
+#include "report/page.h"
 
-#define SHOWN_MISTAKES 6   /* of each kind */
-#define THUMBNAIL_SIDE 240 /* pixels */
-#define HISTOGRAM_BARS 40
-#define CHART_WIDTH 420
-#define CHART_HEIGHT 260
+#define PICTURE_SIDE 320 /* pixels of the longer side, at most */
 
-static const char page_style[] =
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#222}"
-    "h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}table{border-collapse:collapse}"
-    "td,th{padding:.2em 1em .2em 0;text-align:left;border-bottom:1px solid #ddd}td.n,th.n{text-align:right}"
-    ".charts{display:flex;flex-wrap:wrap;gap:2em}.shots{display:flex;flex-wrap:wrap;gap:1em}"
-    "figure{margin:0;width:240px}figure img{width:240px;height:auto;display:block}"
-    "figcaption{font-size:12px;overflow-wrap:anywhere;color:#444}.note{color:#a33}"
-    "svg text{font:11px system-ui,sans-serif}";
+/* What the page shows of one image. */
+typedef struct shown_image {
+    int32_t width, height;       /* of the image itself */
+    uint8_t *original, *overlay; /* JPEG; overlay: NULL without a map */
+    size_t original_size, overlay_size;
+    dn_blob *mask; /* PNG; NULL: none */
+    float peak;    /* of the map */
+    dn_box *boxes; /* (count) */
+    int32_t count;
+} shown_image;
+
+struct html_report {
+    shown_image *images; /* (count) */
+    size_t count;
+};
+
+/* ---- pictures ---- */
+
+/* How a side is divided: pixel i of the small one is made of pixels share(i) .. share(i + 1) - 1 of the large one. */
+static int32_t share(int32_t i, int32_t small, int32_t large)
+{
+    return (int32_t)((int64_t)i * large / small);
+}
+
+/* The sides of a picture made small. */
+static void small_size(const dn_pixels *view, int32_t *width, int32_t *height)
+{
+    int32_t longer = view->width > view->height ? view->width : view->height;
+
+    *width = longer <= PICTURE_SIDE ? view->width : (int32_t)((int64_t)view->width * PICTURE_SIDE / longer);
+    *height = longer <= PICTURE_SIDE ? view->height : (int32_t)((int64_t)view->height * PICTURE_SIDE / longer);
+    *width = *width > 0 ? *width : 1;
+    *height = *height > 0 ? *height : 1;
+}
+
+/* large: (view->height, view->width, 3).  Returns (height, width, 3) of means, as new memory. */
+static uint8_t *shrink_rgb(const uint8_t *large, const dn_pixels *view, int32_t width, int32_t height)
+{
+    uint8_t *small = need_memory((size_t)width * (size_t)height, 3);
+
+    for (int32_t y = 0; y < height; y++) {
+        for (int32_t i = 0; i < 3 * width; i++) {
+            int32_t left = share(i / 3, width, view->width), right = share(i / 3 + 1, width, view->width);
+            int32_t top = share(y, height, view->height), bottom = share(y + 1, height, view->height);
+            uint64_t sum = 0;
+            for (int32_t v = top; v < bottom; v++) {
+                for (int32_t u = left; u < right; u++)
+                    sum += large[((size_t)v * (size_t)view->width + (size_t)u) * 3 + (size_t)(i % 3)];
+            }
+            small[(size_t)y * 3 * (size_t)width + (size_t)i] = (uint8_t)(sum / (uint64_t)((int64_t)(right - left) *
+                                                                                          (bottom - top)));
+        }
+    }
+    return small;
+}
+
+/* Likewise a map, of maxima: what is above 1 anywhere stays so. */
+static float *shrink_map(const float *large, const dn_pixels *view, int32_t width, int32_t height)
+{
+    float *small = need_memory((size_t)width * (size_t)height, sizeof *small);
+
+    for (int32_t y = 0; y < view->height; y++) {
+        int32_t to = (int32_t)(((int64_t)(y + 1) * height - 1) / view->height);
+        for (int32_t x = 0; x < view->width; x++) {
+            float value = large[(size_t)y * (size_t)view->width + (size_t)x];
+            float *at = &small[(size_t)to * (size_t)width + (size_t)(((int64_t)(x + 1) * width - 1) / view->width)];
+            *at = value > *at ? value : *at;
+        }
+    }
+    return small;
+}
+
+/* A mask as a gray picture: white where one of the pixels is defective. */
+static bool encode_mask(shown_image *shown, const char *path, const uint8_t *mask, const dn_pixels *view, int32_t width,
+                        int32_t height)
+{
+    uint8_t *gray = need_memory((size_t)width, (size_t)height);
+    dn_error error;
+
+    for (int32_t y = 0; y < height; y++) {
+        for (int32_t x = 0; x < width; x++) {
+            for (int32_t v = share(y, height, view->height); v < share(y + 1, height, view->height); v++) {
+                for (int32_t u = share(x, width, view->width); u < share(x + 1, width, view->width); u++) {
+                    if (mask[(size_t)v * (size_t)view->width + (size_t)u])
+                        gray[(size_t)y * (size_t)width + (size_t)x] = 255;
+                }
+            }
+        }
+    }
+    dn_status status = dn_image_encode_png(&(dn_pixels){gray, width, height, 0, DN_GRAY8, 0}, &shown->mask, &error);
+    if (status != DN_OK)
+        complain_status(path, status, error.message);
+    free(gray);
+    return status == DN_OK;
+}
+
+/* The picture as the model sees it, small: what an overlay without a map is.  NULL, with a message, on failure. */
+static uint8_t *small_picture(const dn_model *model, const char *path, const dn_pixels *view, int32_t width,
+                              int32_t height)
+{
+    size_t pixels = (size_t)view->width * (size_t)view->height;
+    float *nothing = need_memory(pixels, sizeof *nothing);
+    uint8_t *rgb = need_memory(pixels, 3), *small = NULL;
+    dn_error error;
+    dn_status status = dn_model_overlay(model, view, nothing, DN_OVERLAY_FULL, rgb, &error);
+
+    if (status == DN_OK)
+        small = shrink_rgb(rgb, view, width, height);
+    else
+        complain_status(path, status, error.message);
+    free(rgb);
+    free(nothing);
+    return small;
+}
+
+/* Drawn on the small picture, so that contours are as fine as its pixels. */
+static bool encode_overlay(shown_image *shown, const dn_model *model, const char *path, const mapped_image *picture,
+                           uint8_t *small, int32_t width, int32_t height)
+{
+    mapped_image drawn = {.view = {small, width, height, 0, DN_RGB8, 0},
+                          .map = shrink_map(picture->map, &picture->view, width, height)};
+    uint8_t *rgb = picture_overlay(&drawn, model, path);
+
+    if (rgb)
+        shown->overlay = jpeg_encode(rgb, width, height, &shown->overlay_size);
+    free(rgb);
+    free(drawn.map);
+    return rgb != NULL;
+}
+
+html_report *html_report_create(size_t images)
+{
+    html_report *report = need_memory(1, sizeof *report);
+
+    *report = (html_report){.images = need_memory(images, sizeof *report->images), .count = images};
+    return report;
+}
+
+bool html_report_add(html_report *report, size_t index, const dn_model *model, const char *path,
+                     const mapped_image *picture, const uint8_t *mask, const dn_box *boxes, int32_t count)
+{
+    shown_image *shown = &report->images[index];
+    int32_t width, height;
+
+    small_size(&picture->view, &width, &height);
+    uint8_t *small = small_picture(model, path, &picture->view, width, height);
+    if (!small)
+        return false;
+    shown->width = picture->view.width;
+    shown->height = picture->view.height;
+    shown->original = jpeg_encode(small, width, height, &shown->original_size);
+    shown->count = count;
+    shown->boxes = need_memory((size_t)count, sizeof *shown->boxes);
+    if (count > 0)
+        memcpy(shown->boxes, boxes, (size_t)count * sizeof *shown->boxes);
+    bool drawn = true;
+    if (picture->map) {
+        shown->peak = picture_peak(picture);
+        drawn = encode_overlay(shown, model, path, picture, small, width, height);
+    }
+    if (drawn && mask)
+        drawn = encode_mask(shown, path, mask, &picture->view, width, height);
+    free(small);
+    return drawn;
+}
+
+void html_report_free(html_report *report)
+{
+    if (!report)
+        return;
+    for (size_t i = 0; i < report->count; i++) {
+        free(report->images[i].original);
+        free(report->images[i].overlay);
+        free(report->images[i].boxes);
+        dn_blob_free(report->images[i].mask);
+    }
+    free(report->images);
+    free(report);
+}
+
+/* ---- the data ---- */
+
+/* "data:TYPE;base64,..." as new memory */
+static char *data_address(const char *type, const uint8_t *bytes, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t start = strlen("data:") + strlen(type) + strlen(";base64,");
+    char *text = need_memory(start + (size + 2) / 3 * 4 + 1, 1), *to = text + start;
+
+    snprintf(text, start + 1, "data:%s;base64,", type);
+    for (size_t i = 0; i < size; i += 3) {
+        uint32_t group = (uint32_t)bytes[i] << 16 | (i + 1 < size ? (uint32_t)bytes[i + 1] << 8 : 0) |
+                         (i + 2 < size ? bytes[i + 2] : 0);
+        *to++ = digits[group >> 18];
+        *to++ = digits[group >> 12 & 63];
+        *to++ = i + 1 < size ? digits[group >> 6 & 63] : '=';
+        *to++ = i + 2 < size ? digits[group & 63] : '=';
+    }
+    return text;
+}
+
+/* bytes: NULL for none */
+static void emit_picture(json_writer *json, const char *key, const char *type, const uint8_t *bytes, size_t size)
+{
+    if (!bytes) {
+        emit_none(json, key);
+        return;
+    }
+    char *address = data_address(type, bytes, size);
+    emit_text(json, key, address);
+    free(address);
+}
+
+static void write_boxes(json_writer *json, const shown_image *shown)
+{
+    emit_open_array(json, "boxes");
+    for (int32_t i = 0; i < shown->count; i++) {
+        const dn_box *box = &shown->boxes[i];
+        emit_open_object(json, NULL);
+        emit_integer(json, "x", box->x);
+        emit_integer(json, "y", box->y);
+        emit_integer(json, "width", box->width);
+        emit_integer(json, "height", box->height);
+        emit_single(json, "peak", box->peak);
+        emit_close_object(json);
+    }
+    emit_close_array(json);
+}
+
+static void write_image(json_writer *json, const evaluation *result, const shown_image *shown, size_t index)
+{
+    const test_image *image = &result->set->images[index];
+    size_t prefix = strlen(result->data);
+    bool inside = strncmp(image->path, result->data, prefix) == 0;
+
+    while (inside && image->path[prefix] == '/')
+        prefix++;
+    emit_open_object(json, NULL);
+    emit_text(json, "path", image->path + (inside ? prefix : 0));
+    emit_text(json, "defect", image->defect < 0 ? "good" : result->set->defects[image->defect]);
+    emit_bool(json, "defective", image->defect >= 0);
+    emit_real(json, "score", result->scores[index]);
+    emit_real(json, "index", result->indices[index]);
+    char *warnings = warning_texts(result->image_warnings[index], "; ");
+    emit_text(json, "warnings", warnings);
+    free(warnings);
+    emit_integer(json, "width", shown->width);
+    emit_integer(json, "height", shown->height);
+    if (shown->overlay)
+        emit_single(json, "peak", shown->peak);
+    else
+        emit_none(json, "peak");
+    write_boxes(json, shown);
+    emit_picture(json, "original", "image/jpeg", shown->original, shown->original_size);
+    emit_picture(json, "overlay", "image/jpeg", shown->overlay, shown->overlay_size);
+    emit_picture(json, "mask", "image/png", shown->mask ? dn_blob_data(shown->mask) : NULL,
+                 shown->mask ? dn_blob_size(shown->mask) : 0);
+    emit_close_object(json);
+}
+
+static void write_model(json_writer *json, const evaluation *result)
+{
+    const char *key, *value;
+    double threshold;
+
+    emit_open_object(json, "model");
+    emit_text(json, "path", result->model_path);
+    emit_text(json, "preset", result->model.preset);
+    emit_text(json, "backbone", result->model.backbone);
+    emit_bool(json, "backbone_random", result->model.backbone_random);
+    emit_integer(json, "train_images", result->model.train_images);
+    emit_integer(json, "holdout_images", result->model.holdout_images);
+    emit_open_object(json, "notes");
+    for (int32_t i = 0; (key = dn_model_note(result->opened, i, &value)); i++)
+        emit_text(json, key, value);
+    emit_close_object(json);
+    emit_open_object(json, "operating_points");
+    for (int32_t i = 0; (key = dn_model_operating_point(result->opened, i, &threshold)); i++)
+        emit_real(json, key, threshold);
+    emit_close_object(json);
+    emit_close_object(json);
+}
+
+static void write_data(json_writer *json, const html_report *report, const evaluation *result, const char *title)
+{
+    char *warnings = warning_texts(result->warnings, "; ");
+
+    emit_open_object(json, NULL);
+    emit_text(json, "title", title);
+    emit_text(json, "data", result->data);
+    emit_text(json, "library", dn_version());
+    emit_text(json, "warnings", warnings);
+    write_model(json, result);
+    write_eval_json(json, "eval", result);
+    emit_open_array(json, "images");
+    for (size_t i = 0; i < report->count; i++)
+        write_image(json, result, &report->images[i], i);
+    emit_close_array(json);
+    emit_close_object(json);
+    free(warnings);
+}
+
+/* ---- the page ---- */
+
+/* JSON as the content of <script>: "<" stands in texts only, where it may be written in another way. */
+static void write_script_text(FILE *page, const char *json, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (json[i] == '<')
+            fputs("\\u003c", page);
+        else
+            fputc(json[i], page);
+    }
+}
 
 static void write_escaped(FILE *page, const char *text)
 {
     for (; *text; text++) {
         if (*text == '<')
             fputs("&lt;", page);
-        else if (*text == '>')
-            fputs("&gt;", page);
         else if (*text == '&')
             fputs("&amp;", page);
-        else if (*text == '"')
-            fputs("&quot;", page);
         else
             fputc(*text, page);
     }
 }
 
-static void write_base64(FILE *page, const uint8_t *bytes, size_t size)
+static void write_page(FILE *page, const char *title, const char *json, size_t size)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < size; i += 3) {
-        uint32_t group = (uint32_t)bytes[i] << 16 | (i + 1 < size ? (uint32_t)bytes[i + 1] << 8 : 0) |
-                         (i + 2 < size ? bytes[i + 2] : 0);
-        fputc(digits[group >> 18], page);
-        fputc(digits[group >> 12 & 63], page);
-        fputc(i + 1 < size ? digits[group >> 6 & 63] : '=', page);
-        fputc(i + 2 < size ? digits[group & 63] : '=', page);
-    }
-}
-
-/* ---- figures and tables ---- */
-
-static void write_row(FILE *page, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void write_row(FILE *page, const char *name, const char *format, ...)
-{
-    va_list arguments;
-
-    fprintf(page, "<tr><td>%s</td><td class=n>", name);
-    va_start(arguments, format);
-    vfprintf(page, format, arguments);
-    va_end(arguments);
-    fputs("</td></tr>\n", page);
-}
-
-static void write_figures(FILE *page, const evaluation *result)
-{
-    const test_set *set = result->set;
-    char number[SCORE_SIZE];
-
-    fputs("<table>\n", page);
-    write_row(page, "images", "%zu: %zu good, %zu defective", set->count, set->good, set->count - set->good);
-    write_row(page, "image AUROC", "%.4f", result->auroc);
-    write_row(page, "95 % interval (bootstrap)", "%.4f to %.4f", result->interval[0], result->interval[1]);
-    write_row(page, "average precision", "%.4f", result->average_precision);
-    write_row(page, "best F1", "%.4f at score %s", result->f1, score_text(number, result->f1_threshold));
-    if (result->pixels) {
-        write_row(page, "pixel AUROC", "%.4f", result->pixel_auroc);
-        write_row(page, "AUPRO, up to 30 % false positives", "%.4f", result->pixel_aupro);
-    }
-    if (!isnan(result->threshold)) {
-        write_row(page, "verdicts: threshold of the score", "%s", score_text(number, result->threshold));
-        write_row(page, "verdicts: false-alarm rate kept", "%.3g", result->false_alarm_rate);
-        write_row(page, "good images called anomalous", "%zu of %zu", result->false_alarms, set->good);
-        write_row(page, "defective images missed", "%zu of %zu", result->missed, set->count - set->good);
-    }
-    write_row(page, "views", "%d", result->views);
-    if (result->unlike > 0) {
-        char *texts = warning_texts(result->warnings, "; ");
-        write_row(page, "images unlike those learned from", "%zu: %s", result->unlike, texts);
-        free(texts);
-    }
-    fputs("</table>\n", page);
-    if (result->model.backbone_random)
-        fputs("<p class=note>The backbone has random weights that stand in for trained ones.</p>\n", page);
-}
-
-static void write_defects(FILE *page, const evaluation *result)
-{
-    fputs("<h2>Defects</h2>\n<table>\n<tr><th>defect</th><th class=n>images</th><th class=n>AUROC</th></tr>\n", page);
-    for (size_t d = 0; d < result->set->defect_count; d++) {
-        fputs("<tr><td>", page);
-        write_escaped(page, result->set->defects[d]);
-        fprintf(page, "</td><td class=n>%zu</td><td class=n>%.4f</td></tr>\n", result->set->defect_images[d],
-                result->defect_auroc[d]);
-    }
-    fputs("</table>\n", page);
-}
-
-/* ---- charts ---- */
-
-/* The histogram spans what is informative: scores of bad images can be many times those of good ones, so its axis is
- * logarithmic. */
-static void write_histogram(FILE *page, const evaluation *result)
-{
-    const test_set *set = result->set;
-    size_t good[HISTOGRAM_BARS] = {0}, bad[HISTOGRAM_BARS] = {0}, most = 1;
-    double low = log(fmax(result->ranking[set->count - 1].score, 1e-12));
-    double high = log(fmax(result->ranking[0].score, 1e-12));
-    double range = high > low ? high - low : 1;
-
-    for (size_t i = 0; i < set->count; i++) {
-        double place = (log(fmax(result->ranking[i].score, 1e-12)) - low) / range * HISTOGRAM_BARS;
-        int bar = place < HISTOGRAM_BARS - 1 ? (int)place : HISTOGRAM_BARS - 1;
-        size_t *count = result->ranking[i].anomalous ? &bad[bar] : &good[bar];
-        *count += 1;
-        most = good[bar] > most ? good[bar] : bad[bar] > most ? bad[bar] : most;
-    }
-    fprintf(page, "<div><h2>Scores</h2><svg width=%d height=%d role=img>\n", CHART_WIDTH, CHART_HEIGHT);
-    double step = (double)CHART_WIDTH / HISTOGRAM_BARS, unit = (CHART_HEIGHT - 50.0) / (double)most;
-    for (int bar = 0; bar < HISTOGRAM_BARS; bar++) {
-        double x = bar * step, base = CHART_HEIGHT - 30;
-        fprintf(page, "<rect x=%.1f y=%.1f width=%.1f height=%.1f fill='#2a7fb8' fill-opacity=.7 />", x,
-                base - unit * (double)good[bar], step - 1, unit * (double)good[bar]);
-        fprintf(page, "<rect x=%.1f y=%.1f width=%.1f height=%.1f fill='#d1495b' fill-opacity=.6 />\n", x,
-                base - unit * (double)bad[bar], step - 1, unit * (double)bad[bar]);
-    }
-    if (result->threshold > 0) {
-        double x = (log(result->threshold) - low) / range * CHART_WIDTH;
-        if (x >= 0 && x <= CHART_WIDTH)
-            fprintf(page, "<line x1=%.1f y1=15 x2=%.1f y2=%d stroke='#222' stroke-dasharray=4 />", x, x,
-                    CHART_HEIGHT - 30);
-    }
-    fprintf(page, "<text x=0 y=%d>%.3g</text><text x=%d y=%d text-anchor=end>%.3g (logarithmic)</text>\n",
-            CHART_HEIGHT - 12, exp(low), CHART_WIDTH, CHART_HEIGHT - 12, exp(high));
-    fputs("<text x=0 y=11 fill='#2a7fb8'>good</text><text x=40 y=11 fill='#d1495b'>defective</text>"
-          "<text x=110 y=11>- - the model's threshold</text></svg></div>\n",
+    fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+          "<meta name=\"color-scheme\" content=\"light dark\">\n"
+          "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
+          "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
+          "<title>",
           page);
+    write_escaped(page, title);
+    fprintf(page, "</title>\n<style>\n%s</style>\n</head>\n<body>\n%s<script type=\"application/json\" id=\"data\">",
+            page_css, page_html);
+    write_script_text(page, json, size);
+    fprintf(page, "</script>\n<script>\n%s</script>\n</body>\n</html>\n", page_js);
 }
 
-static void write_roc(FILE *page, const evaluation *result)
+/* Gives what write_page made of the data; NULL, where memory is out. */
+static char *make_page(const html_report *report, const evaluation *result, const char *title, size_t *size)
 {
-    const test_set *set = result->set;
-    double good = 0, bad = 0, all_good = (double)set->good, all_bad = (double)(set->count - set->good);
-    const int side = CHART_HEIGHT - 40, left = 30;
+    char *data = NULL, *text = NULL;
+    size_t data_size = 0;
+    FILE *memory = open_memstream(&data, &data_size), *page = NULL;
+    bool made = memory != NULL;
 
-    fprintf(page, "<div><h2>ROC curve</h2><svg width=%d height=%d role=img>\n", CHART_HEIGHT, CHART_HEIGHT);
-    fprintf(page,
-            "<rect x=%d y=5 width=%d height=%d fill=none stroke='#ccc' />"
-            "<line x1=%d y1=%d x2=%d y2=5 stroke='#ccc' />\n<path fill=none stroke='#222' stroke-width=1.5 d='M%d %d",
-            left, side, side, left, side + 5, left + side, left, side + 5);
-    for (size_t i = 0; i < set->count; i++) {
-        bad += result->ranking[i].anomalous;
-        good += !result->ranking[i].anomalous;
-        if (i + 1 == set->count || result->ranking[i + 1].score != result->ranking[i].score)
-            fprintf(page, " L%.2f %.2f", left + side * good / all_good, 5 + side * (1 - bad / all_bad));
+    if (made) {
+        json_writer json = {memory, false};
+        write_data(&json, report, result, title);
+        made = fclose(memory) == 0;
     }
-    fprintf(page,
-            "' />\n<text x=%d y=%d text-anchor=middle>false-positive rate</text>"
-            "<text transform='translate(12 %d) rotate(-90)' text-anchor=middle>true-positive rate</text></svg></div>\n",
-            left + side / 2, side + 25, side / 2 + 5);
-}
-
-/* ---- the worst mistakes ---- */
-
-/* The picture made smaller by averaging whole blocks of pixels; its own size if it is small. */
-static uint8_t *shrink(const uint8_t *rgb, int32_t width, int32_t height, int32_t *new_width, int32_t *new_height)
-{
-    int32_t longer = width > height ? width : height, block = (longer + THUMBNAIL_SIDE - 1) / THUMBNAIL_SIDE;
-
-    /* A side shorter than the block keeps one pixel, made of what is there. */
-    *new_width = width / block > 0 ? width / block : 1;
-    *new_height = height / block > 0 ? height / block : 1;
-    int32_t block_width = block < width ? block : width, block_height = block < height ? block : height;
-    uint8_t *small = need_memory((size_t)*new_width * (size_t)*new_height, 3);
-    for (int32_t y = 0; y < *new_height; y++) {
-        for (int32_t i = 0; i < 3 * *new_width; i++) {
-            uint64_t sum = 0;
-            for (int32_t v = 0; v < block_height; v++) {
-                for (int32_t u = 0; u < block_width; u++)
-                    sum += rgb[((size_t)(y * block + v) * (size_t)width + (size_t)(i / 3 * block + u)) * 3 +
-                               (size_t)(i % 3)];
-            }
-            small[(size_t)(y * 3 * *new_width + i)] = (uint8_t)(sum / (uint64_t)(block_width * block_height));
-        }
+    page = made ? open_memstream(&text, size) : NULL;
+    made = page != NULL;
+    if (made) {
+        write_page(page, title, data, data_size);
+        made = fclose(page) == 0;
     }
-    return small;
-}
-
-static bool write_thumbnail(FILE *page, const char *path, const dn_model *model, dn_localizer *localizer)
-{
-    mapped_image picture;
-    dn_blob *png = NULL;
-    dn_error error;
-    int32_t width, height;
-
-    if (!picture_open(&picture, path))
-        return false;
-    uint8_t *rgb = picture_localize(&picture, path, localizer) ? picture_overlay(&picture, model, path) : NULL;
-    bool drawn = rgb != NULL;
-    if (rgb) {
-        uint8_t *small = shrink(rgb, picture.view.width, picture.view.height, &width, &height);
-        dn_status status = dn_image_encode_png(&(dn_pixels){small, width, height, 0, DN_RGB8, 0}, &png, &error);
-        if (status == DN_OK) {
-            fputs("<img alt='' src='data:image/png;base64,", page);
-            write_base64(page, dn_blob_data(png), dn_blob_size(png));
-            fputs("'>", page);
-        } else {
-            complain_status(path, status, error.message);
-            drawn = false;
-        }
-        dn_blob_free(png);
-        free(small);
-        free(rgb);
-    }
-    picture_close(&picture);
-    return drawn;
-}
-
-typedef struct scored_image {
-    double badness; /* how wrong the score is: high for a good image, low for a defective one */
-    size_t index;
-} scored_image;
-
-static int by_badness(const void *a, const void *b)
-{
-    const scored_image *x = a, *y = b;
-
-    return x->badness > y->badness ? -1 : x->badness < y->badness ? 1 : x->index < y->index ? -1 : 1;
-}
-
-/* The good images that score highest, or the defective ones that score lowest. */
-static bool write_worst(FILE *page, const evaluation *result, bool good, dn_localizer *localizer)
-{
-    const test_set *set = result->set;
-    size_t first = good ? 0 : set->good, count = good ? set->good : set->count - set->good;
-    scored_image *order = need_memory(count, sizeof *order);
-    bool written = true;
-
-    for (size_t i = 0; i < count; i++)
-        order[i] = (scored_image){(good ? 1 : -1) * result->scores[first + i], first + i};
-    qsort(order, count, sizeof *order, by_badness);
-    fprintf(page, "<h2>%s</h2>\n<div class=shots>\n",
-            good ? "Good images that score highest" : "Defective images that score lowest");
-    for (size_t i = 0; i < count && i < SHOWN_MISTAKES && written; i++) {
-        double score = result->scores[order[i].index];
-        char number[SCORE_SIZE];
-        const test_image *image = &set->images[order[i].index];
-        fputs("<figure>", page);
-        written = write_thumbnail(page, image->path, result->opened, localizer);
-        fprintf(page, "<figcaption>score %s", score_text(number, score));
-        if (isnan(result->threshold))
-            fputs(": ", page);
-        else
-            fprintf(page, ", index %.3f, called %s: ", result->indices[order[i].index],
-                    score > result->threshold ? "anomalous" : "normal");
-        write_escaped(page, image->path);
-        fputs("</figcaption></figure>\n", page);
-    }
-    fputs("</div>\n", page);
-    free(order);
-    return written;
-}
-
-static bool write_page(FILE *page, const evaluation *result, dn_localizer *localizer)
-{
-    fprintf(page,
-            "<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>differnet eval</title>\n"
-            "<style>%s</style></head><body>\n<h1>",
-            page_style);
-    write_escaped(page, result->model_path);
-    fputs(" on ", page);
-    write_escaped(page, result->data);
-    fprintf(page, "</h1>\n<p>model id %08" PRIx32 ", libdifferent %s</p>\n", result->model.id, dn_version());
-    write_figures(page, result);
-    fputs("<div class=charts>\n", page);
-    write_histogram(page, result);
-    write_roc(page, result);
-    fputs("</div>\n", page);
-    write_defects(page, result);
-    bool written = write_worst(page, result, true, localizer) && write_worst(page, result, false, localizer);
-    fputs("</body></html>\n", page);
-    return written;
-}
-
-bool write_html_report(const char *path, const evaluation *result, dn_localizer *localizer)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *page = open_memstream(&text, &size);
-
-    if (!page) {
-        complain("%s: out of memory", path);
-        return false;
-    }
-    bool written = write_page(page, result, localizer);
-    if (fclose(page) != 0) {
-        complain("%s: out of memory", path);
-        written = false;
-    }
-    written = written && write_whole_file(path, text, size);
+    free(data);
+    if (made)
+        return text;
     free(text);
+    return NULL;
+}
+
+bool html_report_write(const html_report *report, const char *path, const evaluation *result)
+{
+    char *title = result->title ? need_text("%s", result->title)
+                                : need_text("%s on %s", result->model_path, result->data);
+    size_t size = 0;
+    char *text = make_page(report, result, title, &size);
+    bool written = false;
+
+    if (text)
+        written = write_whole_file(path, text, size);
+    else
+        complain("%s: out of memory", path);
+    free(text);
+    free(title);
     return written;
 }

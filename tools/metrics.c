@@ -408,3 +408,48 @@ double pixel_histogram_aupro(const pixel_histogram *histogram, double limit)
     }
     return area / limit;
 }
+
+/* ---- boxes ---- */
+
+/* hit: (height, width), zeroed; gets 1 at the root of each region that one of the boxes shares a pixel with. */
+static void mark_hit_regions(const int32_t *labels, int32_t width, const dn_box *boxes, int32_t count, uint8_t *hit)
+{
+    for (const dn_box *box = boxes; box < boxes + count; box++) {
+        for (int32_t y = box->y; y < box->y + box->height; y++) {
+            for (int32_t x = box->x; x < box->x + box->width; x++) {
+                int32_t root = labels[y * width + x];
+                if (root >= 0)
+                    hit[root] = 1;
+            }
+        }
+    }
+}
+
+bool box_figures_add(box_figures *figures, bool defective, const dn_box *boxes, int32_t count, const uint8_t *mask,
+                     int32_t width, int32_t height)
+{
+    size_t pixels = (size_t)width * (size_t)height;
+
+    if (mask) {
+        if (pixels > INT32_MAX)
+            return false;
+        int32_t *labels = calloc(pixels, sizeof *labels);
+        uint8_t *hit = calloc(pixels, 1);
+        if (!labels || !hit) {
+            free(labels);
+            free(hit);
+            return false;
+        }
+        label_regions(mask, width, height, labels);
+        mark_hit_regions(labels, width, boxes, count, hit);
+        for (int32_t i = 0; i < (int32_t)pixels; i++) {
+            figures->defects += labels[i] == i;
+            figures->defects_hit += hit[i];
+        }
+        free(hit);
+        free(labels);
+    }
+    figures->good_with_boxes += !defective && count > 0;
+    *(defective ? &figures->in_defective : &figures->in_good) += (size_t)count;
+    return true;
+}

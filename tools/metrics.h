@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "differnet.h"
+
 /* ---- image level: scores (higher is more anomalous) and labels (1 anomalous, 0 good) ---- */
 
 typedef struct ranked_score {
@@ -59,5 +61,18 @@ double pixel_histogram_auroc(const pixel_histogram *histogram);
 /* Area under the per-region overlap curve: mean share of each region that is found, over the share of all normal
  * pixels (those of good images too) that is reported, up to `limit` (0.3), divided by `limit`.  NaN as above. */
 double pixel_histogram_aupro(const pixel_histogram *histogram, double limit);
+
+/* ---- boxes ---- */
+
+typedef struct box_figures {
+    size_t good_with_boxes;       /* good images that have a box at all */
+    size_t in_good, in_defective; /* boxes in images of each kind */
+    size_t defects, defects_hit;  /* 8-connected regions of all masks; those that a box shares a pixel with */
+} box_figures;
+
+/* Adds an image.  boxes: (count) inside of it; mask: (height, width) as above, or NULL.  False if the image is too large or
+ * memory is out. */
+bool box_figures_add(box_figures *figures, bool defective, const dn_box *boxes, int32_t count, const uint8_t *mask,
+                     int32_t width, int32_t height);
 
 #endif
