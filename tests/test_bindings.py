@@ -137,7 +137,7 @@ class HeaderTest(unittest.TestCase):
             self.assertEqual(known[name]._fields_, expected, name)
 
     def test_constants(self):
-        constants = re.findall(r"#define DN_((?:E|MAP|PRESET|SCHEDULE|CALIBRATION|DUPLICATE|PHASE|STORAGE|ANGLES|TRAIT|WARN)_\w+|OK|"
+        constants = re.findall(r"#define DN_((?:E|COPIES|FIT|MAP|PRESET|SCHEDULE|CALIBRATION|DUPLICATE|PHASE|STORAGE|ANGLES|TRAIT|WARN)_\w+|OK|"
                                r"(?:GRAY|RGB|BGR)A?\d+)\s+\(?(-?(?:0x)?\d+)u?\)?", self.text)
         self.assertGreater(len(constants), 50)
         for name, value in constants:
@@ -392,7 +392,7 @@ class DocumentationTest(unittest.TestCase):
                 self.assertTrue(os.path.exists("overlay.png"))
             finally:
                 os.chdir(before)
-        self.assertLessEqual({"differnet", "Scorer", "Localizer", "Monitor", "Calibrator", "Trainer", "Model", "Flow", "Pixels"}, set(seen))
+        self.assertLessEqual({"differnet", "Detector", "Scorer", "Localizer", "Monitor", "Calibrator", "Trainer", "Model", "Flow", "Pixels"}, set(seen))
         self.assertIn("absent.png cannot be scored", printed.getvalue())
 
     @unittest.skipIf(PLAIN, "the example does not depend on what is installed")

@@ -39,15 +39,19 @@ does the end of the program.
 """
 from ._call import Error, blas_corename, blas_set_threads, blas_threads, load, version
 from ._constants import *  # noqa: F403
+from ._detector import Detector, NotFittedError
 from ._image import Image, Pixels, encode_png, write_png
+from ._inputs import images_in
 from ._model import Model
 from ._network import Extractor, Flow
+from ._results import Box, Explanation, Score
 from ._scoring import Calibrator, Localizer, Monitor, Scorer, overlay
 from ._training import Trainer
 
 __all__ = [
-    "Calibrator", "Error", "Extractor", "Flow", "Image", "Localizer", "Model", "Monitor", "Pixels", "Scorer", "Trainer",
-    "blas_corename", "blas_set_threads", "blas_threads", "encode_png", "load", "overlay", "version", "write_png",
+    "Box", "Calibrator", "Detector", "Error", "Explanation", "Extractor", "Flow", "Image", "Localizer", "Model",
+    "Monitor", "NotFittedError", "Pixels", "Score", "Scorer", "Trainer", "blas_corename", "blas_set_threads",
+    "blas_threads", "encode_png", "images_in", "load", "overlay", "version", "write_png",
 ]
 
 for _name in __all__:  # where they are found, whatever module of the package they are defined in

@@ -1,12 +1,15 @@
 """What differnet.h declares: structs field by field, and functions, for ctypes."""
+from __future__ import annotations
+
 import ctypes
+from typing import Any, Tuple, Type
 
 _i32, _u32, _i64, _u64 = ctypes.c_int32, ctypes.c_uint32, ctypes.c_int64, ctypes.c_uint64
 _size, _float, _double, _pointer, _text = (ctypes.c_size_t, ctypes.c_float, ctypes.c_double, ctypes.c_void_p,
                                            ctypes.c_char_p)
 
 
-def _struct(name, *fields):
+def _struct(name: str, *fields: Tuple[Any, str]) -> Type[ctypes.Structure]:
     """A ctypes structure; fields: (type, "names of fields of that type")."""
     listed = [(field, kind) for kind, names in fields for field in names.split()]
     return type(name, (ctypes.Structure,), {"_fields_": listed})

@@ -1,16 +1,23 @@
 """Numbers and pixels of the caller as memory that the library reads or fills; with numpy where it is installed."""
+from __future__ import annotations
+
 import array
 import ctypes
 import sys
+from typing import Any, Dict, List, Optional, Tuple
 
-from ._call import _integer
 from ._abi import _i32
+from ._call import _integer
 from ._constants import BGR8, BGRA8, GRAY16, GRAY8, RGB8, RGBA8
+from ._types import Array
 
 try:
-    import numpy
+    import numpy as numpy  # for the other modules, too
 except ImportError:
-    numpy = None
+    numpy = None  # type: ignore[assignment]
+
+# Object to keep, address of the first pixel, (height, width), bytes from row to row, format.
+_Found = Tuple[Any, int, Tuple[int, int], int, int]
 
 _BYTES_PER_PIXEL = {GRAY8: 1, GRAY16: 2, RGB8: 3, BGR8: 3, RGBA8: 4, BGRA8: 4}
 
@@ -18,7 +25,7 @@ _BYTES_PER_PIXEL = {GRAY8: 1, GRAY16: 2, RGB8: 3, BGR8: 3, RGBA8: 4, BGRA8: 4}
 class _Numbers:
     """Room for floats or doubles (typecode "f", "d") of a shape, for the library to fill."""
 
-    def __init__(self, typecode, shape):
+    def __init__(self, typecode: str, shape: Tuple[int, ...]) -> None:
         self.shape = shape
         count = 1
         for size in shape:
@@ -32,24 +39,24 @@ class _Numbers:
         self._count = count
         self._as_parameter_ = ctypes.c_void_p(address)
 
-    def result(self):
+    def result(self) -> Array:
         if numpy is not None:
             return self._data
         view = memoryview(self._data)[:self._count]
         return view if len(self.shape) == 1 or self._count == 0 else view.cast("B").cast(view.format, self.shape)
 
 
-def _flatten(value, typecode):
+def _flatten(value: Any, typecode: str) -> Tuple[array.array[float], Tuple[int, ...]]:
     """(array, shape) of nested sequences or a buffer of floats."""
     try:
         view = memoryview(value)
     except TypeError:
         view = None
+    flat: array.array[float]
     if view is not None and view.format in ("f", "d"):
-        shape = view.shape
         flat = array.array(view.format)
         flat.frombytes(view.tobytes())
-        return (flat if view.format == typecode else array.array(typecode, flat)), shape
+        return (flat if view.format == typecode else array.array(typecode, flat)), tuple(view.shape or ())
     if isinstance(value, (str, bytes)):
         raise TypeError(f"numbers are needed, not {type(value).__name__}")
     items = list(value)
@@ -70,7 +77,7 @@ class _Given:
     tail: the dimensions behind the first one; None is any size.
     """
 
-    def __init__(self, value, typecode, what, *tail):
+    def __init__(self, value: Any, typecode: str, what: str, *tail: Optional[int]) -> None:
         if numpy is not None:
             self._data = numpy.require(value, typecode, ["C", "A"])
             self.shape, address = self._data.shape, self._data.ctypes.data
@@ -80,7 +87,7 @@ class _Given:
         self._as_parameter_ = ctypes.c_void_p(address)
         # A single row may come without its first dimension.
         if self.shape == tail:
-            self.shape = (1,) + tail
+            self.shape = (1, *self.shape)
         matches = len(self.shape) == len(tail) + 1 and all(
             size in (None, own) for size, own in zip(tail, self.shape[1:]))
         if not matches:
@@ -89,21 +96,21 @@ class _Given:
         self.rows = self.shape[0]
 
 
-def _copy_numbers(address, count, struct):
+def _copy_numbers(address: Optional[int], count: int, struct: Any) -> List[float]:
     """A list of `count` numbers at an address in the library."""
     return list((struct * count).from_address(address)) if address and count else []
 
 
-def _shaped(data, typecode, shape):
+def _shaped(data: bytearray, typecode: str, shape: Tuple[int, ...]) -> Array:
     """A bytearray as an array of that shape, without a copy."""
     if numpy is not None:
         return numpy.frombuffer(data, typecode).reshape(shape)
     return memoryview(data).cast(typecode, shape)
 
 
-def _address(data):
+def _address(data: bytes) -> int:
     """Where bytes lie in memory."""
-    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
+    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
 
 
 # PIL's modes whose pixels are one of our formats, and those that become one by dropping what a file's reader drops too.
@@ -111,10 +118,9 @@ _PIL_FORMATS = {"L": GRAY8, "RGB": RGB8, "RGBA": RGBA8, "I;16" if sys.byteorder 
 _PIL_CONVERTED = {"1": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGBX": "RGB"}
 
 
-def _image_array(value):
-    """(object to keep, address, (height, width), stride, format) of an array or a PIL image."""
-    pil = sys.modules.get("PIL.Image")
-    if pil is not None and isinstance(value, pil.Image):
+def _image_array(value: Any) -> _Found:
+    """The pixels of an array or a PIL image."""
+    if _is_pil(value):
         if value.mode in _PIL_CONVERTED:
             value = value.convert(_PIL_CONVERTED[value.mode])
         if value.mode not in _PIL_FORMATS:
@@ -131,7 +137,12 @@ def _image_array(value):
     return _plain_array(value) if numpy is None else _numpy_array(value)
 
 
-def _is_buffer(value):
+def _is_pil(value: object) -> bool:
+    pil = sys.modules.get("PIL.Image")
+    return pil is not None and isinstance(value, pil.Image)
+
+
+def _is_buffer(value: Any) -> bool:
     try:
         memoryview(value)
     except (TypeError, BufferError):
@@ -139,7 +150,7 @@ def _is_buffer(value):
     return True
 
 
-def _array_format(shape, kind):
+def _array_format(shape: Tuple[int, ...], kind: str) -> int:
     """The format of an array of numbers of a kind: "uint8", "uint16"; others are refused."""
     if kind not in ("uint8", "uint16"):
         raise TypeError(f"an image of {kind} numbers: uint8 is needed, or uint16 for gray; bring them to 0 .. 255 and "
@@ -157,7 +168,7 @@ def _array_format(shape, kind):
     return RGB8 if shape[2] == 3 else RGBA8
 
 
-def _numpy_array(value):
+def _numpy_array(value: Any) -> _Found:
     try:
         array = numpy.asarray(value)
     except Exception as exception:  # of __array__: a tensor on a graphics card, for instance
@@ -172,7 +183,7 @@ def _numpy_array(value):
     return array, array.ctypes.data, (height, width), array.strides[0], format
 
 
-def _plain_array(value):
+def _plain_array(value: Any) -> _Found:
     """The same without numpy, by a copy."""
     interface = getattr(value, "__array_interface__", None)
     if interface is None:
@@ -181,7 +192,8 @@ def _plain_array(value):
                             "numpy must be installed")
         view = memoryview(value)
         kind = {"B": "uint8", "H": "uint16"}.get(view.format.lstrip("@="), repr(view.format))
-        format, data, shape = _array_format(view.shape, kind), view.tobytes(), view.shape
+        shape, data = tuple(view.shape or ()), view.tobytes()
+        format = _array_format(shape, kind)
     else:
         shape, typestr = tuple(interface["shape"]), interface["typestr"]
         native = "<u2" if sys.byteorder == "little" else ">u2"
@@ -191,7 +203,7 @@ def _plain_array(value):
     return data, _address(data), _image_size(shape), 0, format
 
 
-def _interface_bytes(value, interface, shape, pixel):
+def _interface_bytes(value: Any, interface: Dict[str, Any], shape: Tuple[int, ...], pixel: int) -> bytes:
     """The pixels of an __array_interface__, row by row."""
     row, strides, source = shape[1] * pixel, interface.get("strides"), interface.get("data")
     packed = (row, pixel) + ((pixel // shape[2],) if len(shape) == 3 else ())
@@ -206,5 +218,5 @@ def _interface_bytes(value, interface, shape, pixel):
     return b"".join(view[start + y * strides[0]:start + y * strides[0] + row] for y in range(shape[0]))
 
 
-def _image_size(shape):
+def _image_size(shape: Tuple[int, ...]) -> Tuple[int, int]:
     return _integer(shape[0], _i32, "height"), _integer(shape[1], _i32, "width")

@@ -1,11 +1,15 @@
 """Images: decoded files, raw pixels, PNG."""
+from __future__ import annotations
+
 import ctypes
+from typing import Any, Optional, Union
 
 from ._abi import _i32, _i64, dn_image_options, dn_pixels
 from ._arrays import _BYTES_PER_PIXEL, _address, _image_array, _shaped
 from ._call import _call, _integer, _options, _path, _value
 from ._constants import BGR8, BGRA8, GRAY16, GRAY8, RGB8, RGBA8
 from ._handle import _Handle, _blob, _bytes, _is_path, _open
+from ._types import Array, Path, Source
 
 _FORMATS = {"gray8": GRAY8, "gray16": GRAY16, "rgb8": RGB8, "bgr8": BGR8, "rgba8": RGBA8, "bgra8": BGRA8}
 
@@ -20,31 +24,31 @@ class Image(_Handle):
     _release = "dn_image_free"
 
     @classmethod
-    def open(cls, source, **options):
+    def open(cls, source: Source, **options: Any) -> Image:
         """Decodes a file, by path or by its bytes.  Options: the fields of dn_image_options."""
         return _open(cls, "image", source, _options(dn_image_options, options))
 
-    def _view(self):
+    def _view(self) -> Any:
         view = dn_pixels()
         _value("dn_image_pixels", self, ctypes.byref(view))
         return view
 
     @property
-    def width(self):
+    def width(self) -> int:
         """In pixels."""
         return self._view().width
 
     @property
-    def height(self):
+    def height(self) -> int:
         """In pixels."""
         return self._view().height
 
     @property
-    def format(self):
+    def format(self) -> int:
         """GRAY8, GRAY16 or RGB8."""
         return self._view().format
 
-    def array(self):
+    def array(self) -> Array:
         """A copy of the pixels: (height, width), or (height, width, 3) for RGB8."""
         held, view = self._held(), self._view()
         row = view.width * _BYTES_PER_PIXEL[view.format]
@@ -66,7 +70,8 @@ class Pixels:
     data: bytes-like, top row first.  stride: bytes from one row to the next; 0: rows follow each other without a gap.
     """
 
-    def __init__(self, data, width=None, height=None, format=None, stride=0):
+    def __init__(self, data: Any, width: Optional[int] = None, height: Optional[int] = None,
+                 format: Union[None, int, str] = None, stride: int = 0) -> None:
         if width is None and height is None:
             self.data, address, (self.height, self.width), self.stride, own = _image_array(data)
             self.format = own if format is None else _matching_format(format, own)
@@ -83,7 +88,7 @@ class Pixels:
         self._view = dn_pixels(address, self.width, self.height, self.stride, self.format, 0)
 
 
-def _format(value):
+def _format(value: Union[int, str]) -> int:
     """A pixel format by its constant or name."""
     format = _FORMATS.get(value.lower()) if isinstance(value, str) else _integer(value, _i32, "format")
     if format not in _BYTES_PER_PIXEL:
@@ -91,7 +96,7 @@ def _format(value):
     return format
 
 
-def _matching_format(value, own):
+def _matching_format(value: Union[int, str], own: int) -> int:
     """A format asked for, if an array of format `own` can have it."""
     format = _format(value)
     if format != own and {format, own} not in ({RGB8, BGR8}, {RGBA8, BGRA8}):
@@ -103,22 +108,23 @@ def _matching_format(value, own):
 class _Picture:
     """An image of the caller as an argument of the library's, kept alive."""
 
-    def __init__(self, image):
+    def __init__(self, image: Any) -> None:
         if _is_path(image):
             image = Image.open(image)
         if isinstance(image, Image):
-            self._kept, self.view = image._held(), image._view()
+            self._kept: Any = image._held()
+            self.view = image._view()
         else:
             self._kept = image if isinstance(image, Pixels) else Pixels(image)
             self.view = self._kept._view
         self._as_parameter_ = ctypes.byref(self.view)
 
 
-def write_png(image, path):
+def write_png(image: Any, path: Path) -> None:
     """Writes an image as PNG; the file appears complete or not at all."""
     _call("dn_image_write_png", _Picture(image), _path(path))
 
 
-def encode_png(image):
+def encode_png(image: Any) -> bytes:
     """The bytes of an image as PNG."""
     return _blob("dn_image_encode_png", _Picture(image))

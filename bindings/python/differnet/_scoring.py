@@ -1,6 +1,9 @@
 """What is done with a model: scores, verdicts, heat maps."""
+from __future__ import annotations
+
 import ctypes
 import threading
+from typing import Any, Iterable, List, Optional, Tuple, Union
 
 from ._abi import (_double, _float, _i32, _text, dn_box, dn_box_options, dn_calibrator_info, dn_calibrator_options,
                    dn_error, dn_localizer_options, dn_monitor_options, dn_monitor_state, dn_pixels, dn_score,
@@ -12,6 +15,7 @@ from ._constants import MASK_INCLUDE, OK
 from ._handle import _Owner, _Worker, _expect, _is_path
 from ._image import _Picture
 from ._model import Model
+from ._types import Array, Info
 
 
 class Scorer(_Worker):
@@ -27,11 +31,11 @@ class Scorer(_Worker):
 
     _release, _error = "dn_scorer_free", "dn_scorer_error"
 
-    def __init__(self, model, **options):
+    def __init__(self, model: Model, **options: Any) -> None:
         super().__init__("dn_scorer_create", _expect(Model, model),
                          _options(dn_scorer_options, options))
 
-    def score(self, image):
+    def score(self, image: Any) -> Info:
         """The fields of dn_score.
 
         anomalous: True, False, or None if the model holds no scores of good images.  warning_texts: in what the image
@@ -39,32 +43,32 @@ class Scorer(_Worker):
         """
         return self._single("dn_scorer_score", image)
 
-    def set_false_alarm_rate(self, false_alarm_rate):
+    def set_false_alarm_rate(self, false_alarm_rate: float) -> None:
         """Verdicts go by this rate from now on, as by the option of the same name."""
         self._run("dn_scorer_set_false_alarm_rate", false_alarm_rate)
 
-    def set_threshold(self, threshold):
+    def set_threshold(self, threshold: float) -> None:
         """Verdicts go by this threshold from now on: anomalous means score > threshold.  set_false_alarm_rate is the
         way back."""
         self._run("dn_scorer_set_threshold", threshold)
 
-    def set_operating_point(self, name):
+    def set_operating_point(self, name: str) -> None:
         """Likewise by a threshold that the model holds under a name (Model.operating_points)."""
         self._run("dn_scorer_set_operating_point", _utf8(name))
 
-    def set_mask(self, mask, kind=MASK_INCLUDE):
+    def set_mask(self, mask: Any, kind: int = MASK_INCLUDE) -> None:
         """What counts in the images to come: where the mask, a picture of their aspect, is bright (MASK_INCLUDE), or
         where it is not (MASK_IGNORE).  None: everything, but for what the model's own mask leaves out."""
         self._run("dn_scorer_set_mask", None if mask is None else _Picture(mask), _integer(kind, _i32, "kind"))
 
-    def decide(self, image):
+    def decide(self, image: Any) -> Info:
         """Like score, but ends as soon as the verdict is certain.
 
         lower_bound: True if it did: the image's score is at least `score`, its p-value at most `p_value`.
         """
         return self._single("dn_scorer_decide", image)
 
-    def inspect(self, image):
+    def inspect(self, image: Any) -> Tuple[Info, Array]:
         """(what score returns, the heat map (height, width)) of one pass; E_STATE if the model has no density at every
         position."""
         picture, score = _Picture(image), _initialised(dn_score)
@@ -72,32 +76,33 @@ class Scorer(_Worker):
         self._run("dn_scorer_inspect", picture, out, ctypes.byref(score))
         return self._result(score), out.result()
 
-    def score_batch(self, images):
+    def score_batch(self, images: Iterable[Any]) -> List[Union[Info, Error]]:
         """Scores many images, faster than one by one: a list with what score returns for each, or the Error why not."""
-        images = [_path(image) if _is_path(image) else _Picture(image) for image in images]
-        paths = [i for i, image in enumerate(images) if isinstance(image, bytes)]
-        pictures = [i for i, image in enumerate(images) if not isinstance(image, bytes)]
-        held, results, size, job = self._held(), [None] * len(images), self.batch_images, _Job()
+        given = [_path(image) if _is_path(image) else _Picture(image) for image in images]
+        paths = [i for i, image in enumerate(given) if isinstance(image, bytes)]
+        pictures = [i for i, image in enumerate(given) if not isinstance(image, bytes)]
+        held, size, job = self._held(), self.batch_images, _Job()
+        results: List[Any] = [None] * len(given)
 
-        def work():
+        def work() -> None:
             for chosen in (paths, pictures):
                 for first in range(0, len(chosen), size):
                     if job.abandoned:
                         return
                     group = chosen[first:first + size]
-                    for i, result in zip(group, self._group(held, [images[i] for i in group])):
+                    for i, result in zip(group, self._group(held, [given[i] for i in group])):
                         results[i] = result
 
         self._alone(work, job)
         return results
 
-    def _group(self, held, images):
+    def _group(self, held: _Owner, images: List[Any]) -> List[Union[Info, Error]]:
         """The results of a few images, all of them paths or none."""
         scores, errors = (dn_score * len(images))(), (dn_error * len(images))()
         for score in scores:
             _function("dn_score_init_size")(ctypes.byref(score), ctypes.sizeof(score))
         if isinstance(images[0], bytes):
-            name, given = "dn_scorer_score_batch_paths", (_text * len(images))(*images)
+            name, given = "dn_scorer_score_batch_paths", (_text * len(images))(*images)  # type: str, ctypes.Array[Any]
         else:
             name, given = "dn_scorer_score_batch", (dn_pixels * len(images))(*(image.view for image in images))
         _value(name, held, given, len(images), scores, errors)
@@ -106,11 +111,11 @@ class Scorer(_Worker):
                 for score, error in zip(scores, errors)]
 
     @property
-    def batch_images(self):
+    def batch_images(self) -> int:
         """Images that score_batch handles together."""
         return _value("dn_scorer_batch_images", self)
 
-    def _single(self, name, image):
+    def _single(self, name: str, image: Any) -> Info:
         score = _initialised(dn_score)
         if _is_path(image):
             self._run(name + "_path", _path(image), ctypes.byref(score))
@@ -119,7 +124,7 @@ class Scorer(_Worker):
         return self._result(score)
 
     @staticmethod
-    def _result(score):
+    def _result(score: ctypes.Structure) -> Info:
         result = _namespace(score)
         result.anomalous = None if score.anomalous < 0 else bool(score.anomalous)
         result.lower_bound = bool(score.lower_bound)
@@ -128,7 +133,7 @@ class Scorer(_Worker):
         return result
 
     @property
-    def view_scores(self):
+    def view_scores(self) -> List[float]:
         """Score of each view of the last image, whichever thread had it scored."""
         count = _i32()
         call = _bound("dn_scorer_view_scores", self, ctypes.byref(count))
@@ -148,19 +153,19 @@ class Monitor(_Worker):
 
     _release, _error = "dn_monitor_free", "dn_monitor_error"
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         self._lock = threading.Lock()
         self._owner = _Owner(self._release)
         _call("dn_monitor_create", ctypes.byref(_options(dn_monitor_options, options)),
               ctypes.byref(self._owner))
 
-    def add(self, p_value):
+    def add(self, p_value: float) -> Info:
         """Adds an image's p-value; returns what `state` does then."""
         self._run("dn_monitor_add", p_value)
         return self.state
 
     @property
-    def state(self):
+    def state(self) -> Info:
         """The fields of dn_monitor_state."""
         state = _initialised(dn_monitor_state)
         self._run("dn_monitor_get_state", ctypes.byref(state))
@@ -168,7 +173,7 @@ class Monitor(_Worker):
         result.moved = bool(state.moved)
         return result
 
-    def reset(self):
+    def reset(self) -> None:
         """Begins anew."""
         self._run("dn_monitor_reset")
 
@@ -186,11 +191,11 @@ class Calibrator(_Worker):
 
     _release, _error = "dn_calibrator_free", "dn_calibrator_error"
 
-    def __init__(self, model, **options):
+    def __init__(self, model: Model, **options: Any) -> None:
         super().__init__("dn_calibrator_create", _expect(Model, model),
                          _options(dn_calibrator_options, options))
 
-    def add(self, image):
+    def add(self, image: Any) -> Info:
         """Adds a good image that was not learned from; returns what Scorer.score does of it."""
         score = _initialised(dn_score)
         if _is_path(image):
@@ -199,25 +204,25 @@ class Calibrator(_Worker):
             self._run("dn_calibrator_add_pixels", _Picture(image), ctypes.byref(score))
         return Scorer._result(score)
 
-    def set_point(self, name, threshold):
+    def set_point(self, name: str, threshold: float) -> None:
         """An operating point for the new model: Scorer.set_operating_point takes its name."""
         self._run("dn_calibrator_set_point", _utf8(name), threshold)
 
-    def note(self, key, value):
+    def note(self, key: str, value: str) -> None:
         """A note for the new model."""
         self._run("dn_calibrator_note", _utf8(key), _utf8(value))
 
     @property
-    def info(self):
+    def info(self) -> Info:
         """The fields of dn_calibrator_info."""
         return self._look(0)[0]
 
     @property
-    def suspects(self):
+    def suspects(self) -> List[int]:
         """Numbers of the added images that score like defects, from 0."""
         return self._look(self.info.suspects)[1]
 
-    def _look(self, capacity):
+    def _look(self, capacity: int) -> Tuple[Info, List[int]]:
         info = _initialised(dn_calibrator_info)
         images = (_i32 * capacity)()
         self._run("dn_calibrator_get_info", ctypes.byref(info), images if capacity else None, capacity)
@@ -225,7 +230,7 @@ class Calibrator(_Worker):
         result.moved = bool(info.moved)
         return result, images[:min(capacity, info.suspects)]
 
-    def model(self):
+    def model(self) -> Model:
         """The new Model; Error (E_STATE) while there are suspects, unless accept_suspects=1."""
         model = _Owner(Model._release)
         self._run("dn_calibrator_model", ctypes.byref(model))
@@ -244,28 +249,29 @@ class Localizer(_Worker):
 
     _release, _error = "dn_localizer_free", "dn_localizer_error"
 
-    def __init__(self, model, **options):
+    def __init__(self, model: Model, **options: Any) -> None:
         super().__init__("dn_localizer_create", _expect(Model, model),
                          _options(dn_localizer_options, options))
 
-    def set_mask(self, mask, kind=MASK_INCLUDE):
+    def set_mask(self, mask: Any, kind: int = MASK_INCLUDE) -> None:
         """Like Scorer.set_mask, for the maps to come: they are 0 where nothing counts."""
         self._run("dn_localizer_set_mask", None if mask is None else _Picture(mask), _integer(kind, _i32, "kind"))
 
-    def map(self, image):
+    def map(self, image: Any) -> Array:
         """Heat map (height, width) of an image; 1 is the most that good images show."""
         picture = _Picture(image)
         out = _Numbers("f", (picture.view.height, picture.view.width))
         self._run("dn_localizer_map", picture, out)
         return out.result()
 
-    def threshold(self, false_alarm_rate):
+    def threshold(self, false_alarm_rate: float) -> Tuple[float, float]:
         """(threshold, rate): where such a share of good images has a box at all, and the rate that it keeps."""
         threshold, kept = _float(), _double()
         self._run("dn_localizer_threshold", false_alarm_rate, ctypes.byref(threshold), ctypes.byref(kept))
         return threshold.value, kept.value
 
-    def boxes(self, map, threshold=1.0, capacity=1024, min_area=1, gap=0):
+    def boxes(self, map: Any, threshold: float = 1.0, capacity: int = 1024, min_area: int = 1,
+              gap: int = 0) -> List[Info]:
         """Boxes (x, y, width, height, peak, area, mean, centroid_x, centroid_y) of the regions of a map >= threshold of
         at least min_area pixels, strongest peak first.  Regions with at most `gap` pixels between them are one."""
         options = _options(dn_box_options, {"threshold": threshold, "min_area": min_area, "gap": gap})
@@ -276,7 +282,7 @@ class Localizer(_Worker):
         return [_namespace(box) for box in boxes[:count.value]]
 
 
-def overlay(image, map, full=0.0, model=None):
+def overlay(image: Any, map: Any, full: float = 0.0, model: Optional[Model] = None) -> Array:
     """Draws a heat map of Localizer.map over its image: (height, width, 3) bytes, RGB.
 
     full: the map value that gets the hottest colour; 0: the library's default.  model: shows 16-bit pixels in its

@@ -1,17 +1,17 @@
 """Training: good images in, a model out."""
+from __future__ import annotations
+
 import ctypes
+from typing import Any, Callable, List, Optional, Tuple
 
 from ._abi import _i32, dn_progress_fn, dn_train_options, dn_trainer_info
-from ._call import _Job, _check, _initialised, _integer, _namespace, _options, _path, _utf8, _value
+from ._call import _Job, _check, _initialised, _integer, _namespace, _options, _path, _texts, _utf8, _value
 from ._constants import MASK_INCLUDE
 from ._handle import _Owner, _Worker, _expect, _is_path
 from ._image import _Picture
 from ._model import Model
 from ._network import Extractor
-
-_PRESET_FIELDS = ("epochs", "hidden", "epoch_steps", "schedule", "learning_rate", "feature_noise", "views", "preset",
-                  "flow", "positions")
-
+from ._types import Info
 
 class Trainer(_Worker):
     """Learns from good images.  Options: preset (PRESET_...), and the fields of dn_train_options.
@@ -26,33 +26,30 @@ class Trainer(_Worker):
 
     _release, _error = "dn_trainer_free", "dn_trainer_error"
 
-    def __init__(self, extractor, preset=None, **options):
+    def __init__(self, extractor: Extractor, preset: Optional[int] = None, **options: Any) -> None:
         _expect(Extractor, extractor)
-        given = _options(dn_train_options, {})
+        given = _initialised(dn_train_options)
         if preset is not None:
             _check(_value("dn_train_options_preset", ctypes.byref(given), preset))
-            fixed = {name: getattr(given, name) for name in _PRESET_FIELDS}
-            options = {**fixed, **options}
-        given = _options(dn_train_options, options)
-        super().__init__("dn_trainer_create", extractor, given)
+        super().__init__("dn_trainer_create", extractor, _options(dn_train_options, options, given))
 
-    def set_mask(self, mask, kind=MASK_INCLUDE):
+    def set_mask(self, mask: Any, kind: int = MASK_INCLUDE) -> None:
         """What counts in the images, before the first is added: as Scorer.set_mask.  The model keeps it for all that it
         looks at."""
         self._run("dn_trainer_set_mask", None if mask is None else _Picture(mask), _integer(kind, _i32, "kind"))
 
-    def add(self, image):
+    def add(self, image: Any) -> None:
         """Adds a good image."""
         if _is_path(image):
             self._run("dn_trainer_add_path", _path(image))
         else:
             self._run("dn_trainer_add_pixels", _Picture(image))
 
-    def set_group(self, name):
+    def set_group(self, name: Optional[str]) -> None:
         """Images that are added from now on show the part of this name; None: each its own."""
         self._run("dn_trainer_set_group", None if name is None else _utf8(name))
 
-    def duplicate_of(self, image):
+    def duplicate_of(self, image: int) -> Optional[Tuple[int, int]]:
         """(number of the earlier image that image number `image` is a duplicate of, DUPLICATE_EQUAL or DUPLICATE_NEAR),
         or None; known after the first run()."""
         kind = ctypes.c_int32()
@@ -60,17 +57,17 @@ class Trainer(_Worker):
         return None if first < 0 else (first, kind.value)
 
     @property
-    def info(self):
+    def info(self) -> Info:
         """The fields of dn_trainer_info."""
         info = _initialised(dn_trainer_info)
         _check(_value("dn_trainer_get_info", self._held(), ctypes.byref(info)))
         return _namespace(info)
 
-    def note(self, key, value):
+    def note(self, key: str, value: str) -> None:
         """Writes a note, such as the part or the camera, into the models that this trainer makes."""
         self._run("dn_trainer_note", _utf8(key), _utf8(value))
 
-    def run(self, progress=None):
+    def run(self, progress: Optional[Callable[[Info], Any]] = None) -> Model:
         """Trains and returns the Model.
 
         progress: called in this thread with an object that has phase (PHASE_...), done, total, loss.  If it returns
@@ -81,7 +78,7 @@ class Trainer(_Worker):
             raise TypeError(f"progress: a function is needed, not {type(progress).__name__}")
         model, job = _Owner(Model._release), _Job(progress)
 
-        def report(address, _):
+        def report(address: Any, _: object) -> int:
             return 1 if job.ask(address.contents) else 0
 
         callback = dn_progress_fn(report)
@@ -89,14 +86,11 @@ class Trainer(_Worker):
         return Model._of(model)
 
     @property
-    def advice(self):
+    def advice(self) -> List[str]:
         """What should be looked at in the images added so far, as texts."""
-        texts = []
-        self._alone(lambda: texts.extend(iter(lambda: _value("dn_trainer_advice", self._held(), len(texts)), None)),
-                    _Job())
-        return [text.decode("utf-8", "replace") for text in texts]
+        return self._alone(lambda: _texts("dn_trainer_advice", self), _Job())
 
-    def model(self):
+    def model(self) -> Model:
         """A Model of the last epoch that went well, after run() failed or was cancelled."""
         model = _Owner(Model._release)
         self._run("dn_trainer_model", ctypes.byref(model))

@@ -1,0 +1,76 @@
+"""What may be given as images: one, a folder, an array of several, or any iterable of these."""
+from __future__ import annotations
+
+import os
+from typing import Any, Iterator, List, Tuple, Union
+
+from ._arrays import _is_pil
+from ._call import _texts
+from ._constants import BGR8, BGRA8, RGB8, RGBA8
+from ._handle import _is_path
+from ._image import Image, Pixels
+
+Name = Union[str, int]  # an image's path, or its number among those given
+
+_CHANNELS = (1, 3, 4)
+_REVERSED = {RGB8: BGR8, RGBA8: BGRA8}
+
+
+def images_in(folder: Union[str, os.PathLike[str]]) -> List[str]:
+    """Paths of the images right in a folder, by name; ValueError if there are none.
+
+    What is an image is told by its name's ending: those of the formats that the library reads.
+    """
+    endings, root = tuple(_texts("dn_image_ending")), os.fspath(folder)
+    with os.scandir(root) as entries:
+        listed = sorted(entries, key=lambda entry: entry.name)
+    paths = [entry.path for entry in listed if entry.name.lower().endswith(endings) and entry.is_file()]
+    if not paths:
+        folders = [entry.name for entry in listed if entry.is_dir()]
+        inside = f"; it has folders, give the one that is meant: {', '.join(folders[:5])}" if folders else ""
+        raise ValueError(f"{root}: no image is right in this folder (endings: {', '.join(endings)}){inside}")
+    return paths
+
+
+def _named(images: Any, channels: str) -> Iterator[Tuple[Name, Any]]:
+    """(name, path or image) of each image given; channels: "rgb" or "bgr", how arrays have their colours."""
+    for number, image in enumerate(_each(images)):
+        if _is_path(image):
+            yield os.fspath(image), image
+            continue
+        try:
+            given = image if isinstance(image, (Image, Pixels)) else Pixels(image)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"image {number}: {error}") from None
+        if given is not image and channels == "bgr" and not _is_pil(image) and given.format in _REVERSED:
+            given = Pixels(image, format=_REVERSED[given.format])
+        yield number, given
+
+
+def _each(images: Any) -> Iterator[Any]:
+    if _is_path(images):
+        yield from images_in(images) if os.path.isdir(images) else [images]
+    elif isinstance(images, (Image, Pixels)) or _is_pil(images):
+        yield images
+    elif len(getattr(images, "shape", ())) >= 2:
+        yield from _of_array(images, tuple(images.shape))
+    elif isinstance(images, (bytes, bytearray, dict)) or not hasattr(images, "__iter__"):
+        raise TypeError(f"images: {type(images).__name__}; give a path, a folder, an array, a PIL image, or a list of "
+                        "these")
+    else:
+        for image in images:
+            yield from images_in(image) if _is_path(image) and os.path.isdir(image) else [image]
+
+
+def _of_array(images: Any, shape: Tuple[int, ...]) -> Iterator[Any]:
+    """The images of an array or tensor: it is one, or several, their number first."""
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] in _CHANNELS):
+        yield images
+    elif len(shape) == 3 and shape[0] in _CHANNELS:
+        raise TypeError(f"images: an array of shape {shape}; if it is one image its channels come last: "
+                        "array.transpose(1, 2, 0) or tensor.permute(1, 2, 0); if it is several gray ones: list(array)")
+    elif len(shape) in (3, 4):
+        yield from images
+    else:
+        raise TypeError(f"images: an array of shape {shape}; an image is (height, width) or (height, width, 3), "
+                        "several have their number first")
