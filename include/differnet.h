@@ -1004,6 +1004,11 @@ DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
  * fast            0     512            8  cosine             1e-3              2     16     0          1 */
 DN_API DN_CHECK_RESULT dn_status dn_train_options_preset(dn_train_options *options, int32_t preset);
 
+/* Sets what a model tells of the options it was trained with, and what its preset fixes: to train one like it on other
+ * images.  What a model does not tell stays as it is: of the flow's training all but what the preset fixes, the kinds of
+ * copies in other light, paths, limits, threads.  DN_E_ARGUMENT for NULL, or a struct of an earlier version. */
+DN_API DN_CHECK_RESULT dn_status dn_train_options_of_model(dn_train_options *options, const dn_model *model);
+
 #define DN_PHASE_FEATURES 1 /* done, total: views.  Computing the feature bank */
 #define DN_PHASE_TRAIN    2 /* done, total: epochs; told after each step.  `loss` is the last epoch's mean */
 #define DN_PHASE_HOLDOUT  3 /* done, total: images.  Scoring the held-out images, and those of each fold */
@@ -1027,6 +1032,10 @@ typedef int32_t (*dn_progress_fn)(const dn_progress *progress, void *user);
  * whose feature_dim is odd: it couples halves. */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *options,
                                                    dn_trainer **out, dn_error *error);
+/* A trainer with a model's backbone, mask and notes.  options NULL: those of dn_train_options_of_model.  It has learned
+ * nothing: images that the model learned from are to be added, too, if they shall not be forgotten. */
+DN_API DN_CHECK_RESULT dn_status dn_trainer_create_like(const dn_model *model, const dn_train_options *options,
+                                                        dn_trainer **out, dn_error *error);
 /* What counts in the images, these and all that the model will look at: mask and kind as in dn_scorer_set_mask; NULL:
  * everything.  It is copied, and the model keeps it: scores, maps, boxes, p-values and overlays of the model go by it.  The
  * density at every position learns from cells inside alone.  For the flow what does not count is painted in the backbone's

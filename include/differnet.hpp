@@ -1017,6 +1017,10 @@ struct train_options : initialised<dn_train_options, dn_train_options_init_size>
     {
         detail::check(dn_train_options_preset(this, from), nullptr);
     }
+    explicit train_options(const model &from) // what the model tells of its training
+    {
+        detail::check(dn_train_options_of_model(this, from.get()), nullptr);
+    }
 };
 
 // Good images -> model.  One call at a time.
@@ -1029,6 +1033,18 @@ public:
         dn_error cause;
         detail::finish(dn_trainer_create(network.get(), &options, &out, &cause), &cause);
         reset(out);
+    }
+    // With a model's backbone, mask and notes.
+    static trainer like(const model &of, const train_options &options)
+    {
+        dn_trainer *out = nullptr;
+        dn_error cause;
+        detail::finish(dn_trainer_create_like(of.get(), &options, &out, &cause), &cause);
+        return trainer(out);
+    }
+    static trainer like(const model &of)
+    {
+        return like(of, train_options(of));
     }
     void add(path_view path)
     {

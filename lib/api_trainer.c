@@ -14,26 +14,25 @@ void dn_train_options_init_size(dn_train_options *options, size_t size)
     options_init(options, size, &defaults, sizeof defaults);
 }
 
+/* Whether the caller's struct has all the fields that train_options_of_model sets. */
+static _Bool holds_all(const dn_train_options *options)
+{
+    return options && options->struct_size >= offsetof(dn_train_options, range_high) + sizeof options->range_high;
+}
+
 dn_status dn_train_options_preset(dn_train_options *options, int32_t preset)
 {
-    dn_train_options defaults = train_default_options();
-    _Bool paper = preset == DN_PRESET_PAPER, fast = preset == DN_PRESET_FAST;
-
     /* `positions` is the last field that is set. */
     if (!options || options->struct_size < offsetof(dn_train_options, positions) + sizeof options->positions)
         return DN_E_ARGUMENT;
-    if (!paper && !fast && preset != DN_PRESET_COMPACT)
+    return train_options_preset(options, preset);
+}
+
+dn_status dn_train_options_of_model(dn_train_options *options, const dn_model *model)
+{
+    if (!model || !holds_all(options))
         return DN_E_ARGUMENT;
-    options->epochs = paper ? 192 : fast ? 0 : defaults.epochs;
-    options->hidden = paper ? 2048 : defaults.hidden;
-    options->epoch_steps = paper ? 1 : defaults.epoch_steps;
-    options->schedule = paper ? DN_SCHEDULE_CONSTANT : defaults.schedule;
-    options->learning_rate = paper ? 2e-4 : defaults.learning_rate;
-    options->feature_noise = paper ? 0 : defaults.feature_noise;
-    options->views = paper ? 64 : defaults.views;
-    options->preset = preset;
-    options->flow = !fast;
-    options->positions = !paper;
+    train_options_of_model(options, model);
     return DN_OK;
 }
 
@@ -51,6 +50,15 @@ static dn_status check_pointers(const dn_train_options *options, dn_error *error
 
 /* ---- the handle ---- */
 
+/* The caller's options, or their defaults, checked. */
+static dn_status read_options(const dn_train_options *options, dn_train_options *own, dn_error *error)
+{
+    TRY(options_read(own, sizeof *own, options, "dn_train_options", error));
+    TRY(train_options_check(own, error));
+    TRY(image_limits_check(own->max_pixels, own->max_bytes, own->max_memory, "dn_train_options", error));
+    return check_pointers(own, error);
+}
+
 dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *options, dn_trainer **out, dn_error *error)
 {
     dn_train_options own = train_default_options();
@@ -58,11 +66,21 @@ dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *opt
     REQUIRE(out, error);
     *out = NULL;
     REQUIRE(extractor, error);
-    TRY(options_read(&own, sizeof own, options, "dn_train_options", error));
-    TRY(train_options_check(&own, error));
-    TRY(image_limits_check(own.max_pixels, own.max_bytes, own.max_memory, "dn_train_options", error));
-    TRY(check_pointers(&own, error));
+    TRY(read_options(options, &own, error));
     return trainer_create(extractor, &own, out, error);
+}
+
+dn_status dn_trainer_create_like(const dn_model *model, const dn_train_options *options, dn_trainer **out,
+                                 dn_error *error)
+{
+    dn_train_options own = train_default_options();
+
+    REQUIRE(out, error);
+    *out = NULL;
+    REQUIRE(model, error);
+    train_options_of_model(&own, model);
+    TRY(read_options(options, &own, error));
+    return trainer_create_like(model, &own, out, error);
 }
 
 dn_status dn_trainer_set_mask(dn_trainer *trainer, const dn_pixels *mask, int32_t kind)

@@ -755,6 +755,28 @@ class TrainingTest(unittest.TestCase):
             self.assertEqual(again.score(differnet.Image.open(image_path)).score, expected.score)
         self.assertLess(len(model.to_bytes(differnet.STORAGE_F16)), len(model.to_bytes()))
 
+    def test_mask_and_trainer_like_a_model(self):
+        half = differnet.Pixels(bytes(255 if x < WIDTH // 2 else 0 for _ in range(HEIGHT) for x in range(WIDTH)),
+                                WIDTH, HEIGHT, "gray8")
+        trainer = differnet.Trainer(tiny_extractor(), preset=differnet.PRESET_FAST, seed=3, position_dims=4)
+        trainer.set_mask(half)
+        trainer.note("part", "flange")
+        for seed in range(4):
+            trainer.add(picture(seed))
+        with self.assertRaisesRegex(differnet.Error, "before the first image"):
+            trainer.set_mask(None)
+        model = trainer.run()
+        self.assertAlmostEqual(model.info.mask_share, WIDTH // 2 / WIDTH)
+        map = flat(differnet.Localizer(model).map(picture(9)))
+        self.assertTrue(all((value == 0) == (i % WIDTH >= WIDTH // 2) for i, value in enumerate(map)))
+        again = differnet.Trainer(model)
+        for seed in range(4):
+            again.add(picture(seed))
+        self.assertEqual(bytes(again.run().to_bytes()), bytes(model.to_bytes()))
+        other = differnet.Trainer(model, seed=4)
+        other.add(picture(0))
+        self.assertEqual((other.run().info.seed, model.info.seed), (4, 3))
+
     def test_range(self):
         gray = array.array("H", (273 * (x % 16) for x in range(64 * 64)))
         pixels = differnet.Pixels(gray.tobytes(), 64, 64, "gray16")

@@ -221,7 +221,7 @@ class Usage(CommandTest):
     def test_help(self):
         self.assertIn("verbs:", self.call("--help").out)
         self.assertRegex(self.call("--version").out, r"^differnet \d+\.\d+\.\d+ \(library \d+\.\d+\.\d+")
-        for verb in ("train", "score", "localize", "eval", "calibrate", "compare", "info"):
+        for verb in ("train", "update", "score", "localize", "eval", "calibrate", "compare", "info"):
             text = self.call(verb, "--help").out
             self.assertIn("usage: differnet %s" % verb, text)
             self.assertIn("examples:\n  differnet %s" % verb, text)
@@ -229,7 +229,7 @@ class Usage(CommandTest):
 
     def test_options_are_documented(self):
         defaults = 0
-        for verb in ("train", "score", "localize", "eval", "calibrate", "compare", "convert"):
+        for verb in ("train", "update", "score", "localize", "eval", "calibrate", "compare", "convert"):
             told, documented = options_in_help(self.call(verb, "--help").out), options_in_docs(verb)
             self.assertEqual(set(told) - {"--help"}, set(documented), verb)
             for option, text in told.items():

@@ -379,6 +379,16 @@ static void check_model(const differnet::model &model)
     add_good(trainer);
     differnet::model positions = trainer.run();
     REQUIRE(!positions.flow() && positions.feature_mean().empty());
+
+    // Another one like it, and one of a part of the images.
+    differnet::trainer like = differnet::trainer::like(positions);
+    add_good(like);
+    REQUIRE(like.run().info().id == positions.info().id && positions.info().mask_share == 1);
+    differnet::trainer masked = differnet::trainer::like(positions, differnet::train_options(positions));
+    masked.set_mask(view_of(draw(0)));
+    masked.clear_mask();
+    add_good(masked);
+    REQUIRE(masked.run().info().id == positions.info().id);
 }
 
 static void check_scorer(const differnet::model &model)

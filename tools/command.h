@@ -108,8 +108,8 @@ void complain_refused(const char *path, dn_status status, const char *message);
 /* Complains about operands that are missing or too many; returns EXIT_FAILED. */
 int wrong_operands(const command_verb *verb, const char *what);
 
-extern const command_verb verb_train, verb_score, verb_localize, verb_eval, verb_calibrate, verb_compare, verb_info,
-    verb_convert;
+extern const command_verb verb_train, verb_update, verb_score, verb_localize, verb_eval, verb_calibrate, verb_compare,
+    verb_info, verb_convert;
 
 /* --fpr, --threshold and --operating-point of verbs that judge images.  rate, threshold: double, which holds NaN before;
  * point: const char * */

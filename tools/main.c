@@ -5,8 +5,8 @@
 
 #include "command.h"
 
-static const command_verb *const verbs[] = {&verb_train,     &verb_score,   &verb_localize, &verb_eval,
-                                            &verb_calibrate, &verb_compare, &verb_info,     &verb_convert};
+static const command_verb *const verbs[] = {&verb_train,     &verb_update,  &verb_score, &verb_localize, &verb_eval,
+                                            &verb_calibrate, &verb_compare, &verb_info,  &verb_convert};
 #define VERB_COUNT ((int)(sizeof verbs / sizeof verbs[0]))
 
 static int print_usage(void)
@@ -49,8 +49,9 @@ int main(int argc, char **argv)
         }
         return verbs[i]->run(verbs[i], argc - 1, argv + 1);
     }
-    complain("'%s' is not a verb; there are train, score, localize, eval, calibrate, compare, info and convert: see "
-             "`differnet --help`",
-             argv[1]);
+    complain(
+        "'%s' is not a verb; there are train, update, score, localize, eval, calibrate, compare, info and convert: see "
+        "`differnet --help`",
+        argv[1]);
     return EXIT_FAILED;
 }

@@ -62,6 +62,18 @@ set_figures score_figures(const test_set *set, const dn_score *scores)
     return figures;
 }
 
+test_set unlabelled_set(image_list *images)
+{
+    test_set set = {.count = images->count, .good = images->count};
+
+    set.images = need_memory(images->count, sizeof *set.images);
+    for (size_t i = 0; i < images->count; i++)
+        set.images[i] = (test_image){images->paths[i], NULL, -1};
+    free(images->paths);
+    *images = (image_list){0};
+    return set;
+}
+
 bool open_any_set(const char *data, bool quiet, test_set *set, bool *labelled)
 {
     image_list images = {0};
@@ -75,10 +87,6 @@ bool open_any_set(const char *data, bool quiet, test_set *set, bool *labelled)
         image_list_free(&images);
         return false;
     }
-    set->images = need_memory(images.count, sizeof *set->images);
-    for (size_t i = 0; i < images.count; i++)
-        set->images[i] = (test_image){images.paths[i], NULL, -1};
-    set->count = set->good = images.count;
-    free(images.paths); /* the paths themselves belong to the set now */
+    *set = unlabelled_set(&images);
     return true;
 }

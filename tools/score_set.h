@@ -17,6 +17,8 @@ typedef struct set_figures {
 } set_figures;
 set_figures score_figures(const test_set *set, const dn_score *scores);
 
+/* A set of images of which nobody says what they are (`defect` of all is -1).  It takes over the list's paths. */
+test_set unlabelled_set(image_list *images);
 /* Reads a data set in MVTec layout, or else an image or all images of a folder, of which nobody says what they are
  * (`labelled`: false; `defect` of all is -1).  Complains and returns false if there are none. */
 bool open_any_set(const char *data, bool quiet, test_set *set, bool *labelled);

@@ -96,6 +96,8 @@ static dn_extractor *open_backbone(const train_job *job)
 {
     dn_extractor *extractor;
     dn_error error;
+    if (job->like)
+        return dn_extractor_ref(dn_model_extractor(job->like));
     dn_status status = job->backbone ? dn_extractor_open_path(job->backbone, &job->extracting, &extractor, &error)
                                      : dn_extractor_default(&job->extracting, &extractor, &error);
 
@@ -242,7 +244,8 @@ static enum train_outcome learn(const train_job *job, dn_extractor *extractor, c
     dn_error error;
     train_watch watch = {.quiet = job->quiet};
     enum train_outcome outcome = TRAIN_FAILED;
-    dn_status status = dn_trainer_create(extractor, &job->training, &trainer, &error);
+    dn_status status = job->like ? dn_trainer_create_like(job->like, &job->training, &trainer, &error)
+                                 : dn_trainer_create(extractor, &job->training, &trainer, &error);
 
     *model = NULL;
     if (status != DN_OK) {
@@ -368,6 +371,10 @@ static void announce_checkpoint(const train_job *job)
 
 static bool list_images(const train_job *job, image_list *images)
 {
+    for (size_t i = 0; job->listed && i < job->listed->count; i++)
+        image_list_add(images, need_text("%s", job->listed->paths[i]));
+    if (job->listed)
+        return true;
     if (!list_training_images(job->data, job->recursive, job->quiet, images))
         return false;
     if (job->images > 0 && (size_t)job->images > images->count) {

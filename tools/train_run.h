@@ -3,12 +3,15 @@
 #define DN_TOOLS_TRAIN_RUN_H
 
 #include "command.h"
+#include "dataset.h"
 #include "json_writer.h"
 #include "part_names.h"
 #include "region.h"
 
 typedef struct train_job {
     const char *data, *output, *backbone; /* backbone NULL: the built-in one */
+    const dn_model *like;                 /* whose backbone, mask and notes are taken instead; NULL: none */
+    const image_list *listed;             /* the images, if they are listed already; NULL: those of `data` */
     int32_t images;                       /* 0: all */
     enum part_rule parts;
     bool half, quiet, as_json, recursive;

@@ -83,14 +83,6 @@ dn_status model_set_positions(dn_model *model, positions *density, dn_error *err
     return DN_OK;
 }
 
-dn_status model_set_mask(dn_model *model, const image_mask *mask, dn_error *error)
-{
-    if (mask->width > 0)
-        return mask_set_bits(&model->mask, mask->bits, mask->width, mask->height, error);
-    mask_clear(&model->mask);
-    return DN_OK;
-}
-
 _Bool model_is_plain(const dn_model *model)
 {
     return tiles_one(&model->plan) && model->plan.whole.fit == DN_FIT_STRETCH && model->facts.range.high == 0 &&
@@ -188,7 +180,7 @@ static dn_status copy_parts(const dn_model *from, dn_model *to, dn_error *error)
         TRY(model_set_flow(to, from->flow, from->mean, from->deviation, error));
     if (from->positions)
         TRY(model_set_positions(to, from->positions, error));
-    TRY(model_set_mask(to, &from->mask, error));
+    TRY(mask_copy(&from->mask, &to->mask, error));
     TRY(model_set_holdout(to, from->holdout_scores, from->holdout_count, error));
     if (from->peaks)
         TRY(model_set_peaks(to, from->peaks, from->peak_count, error));

@@ -74,8 +74,6 @@ dn_status model_create_with_flow(dn_extractor *extractor, dn_flow *flow, const f
                                  dn_error *error);
 /* Gives it the density at every position: takes a reference.  DN_E_ARGUMENT if it does not fit the extractor's maps. */
 dn_status model_set_positions(dn_model *model, positions *density, dn_error *error);
-/* Gives it what counts in images, a copy (width 0: all of them). */
-dn_status model_set_mask(dn_model *model, const image_mask *mask, dn_error *error);
 /* Whether images are simply stretched to one square, in their whole range, and count everywhere: older versions read the
  * file rightly. */
 _Bool model_is_plain(const dn_model *model);

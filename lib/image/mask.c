@@ -148,6 +148,14 @@ dn_status mask_set_bits(image_mask *self, const uint8_t *bits, int32_t width, in
     return DN_OK;
 }
 
+dn_status mask_copy(const image_mask *from, image_mask *to, dn_error *error)
+{
+    if (from->width > 0)
+        return mask_set_bits(to, from->bits, from->width, from->height, error);
+    mask_clear(to);
+    return DN_OK;
+}
+
 void mask_clear(image_mask *self)
 {
     mem_free(&self->allocator, self->bits);

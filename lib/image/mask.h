@@ -25,6 +25,8 @@ dn_status mask_for_call(image_mask *own, const dn_pixels *image, int32_t kind, c
                         const image_mask **out, dn_error *error);
 /* From bits as they are kept; spare ones at the end of a row are not looked at. */
 dn_status mask_set_bits(image_mask *self, const uint8_t *bits, int32_t width, int32_t height, dn_error *error);
+/* `to` becomes as `from`. */
+dn_status mask_copy(const image_mask *from, image_mask *to, dn_error *error);
 void mask_clear(image_mask *self);
 /* How many of its pixels count. */
 int64_t mask_count(const image_mask *self);

@@ -60,6 +60,19 @@ dn_status trainer_create(dn_extractor *extractor, const dn_train_options *option
     return DN_OK;
 }
 
+dn_status trainer_create_like(const dn_model *model, const dn_train_options *options, dn_trainer **out, dn_error *error)
+{
+    TRY(trainer_create(model->extractor, options, out, error));
+    dn_status status = mask_copy(&model->mask, &(*out)->images.mask, error);
+    if (status == DN_OK)
+        status = model_notes_copy(&(*out)->notes, &model->notes, &(*out)->allocator, error);
+    if (status != DN_OK) {
+        trainer_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 void trainer_free(dn_trainer *t)
 {
     if (!t)

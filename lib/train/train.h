@@ -7,6 +7,9 @@
 #include "differnet/model.h"
 
 dn_status trainer_create(dn_extractor *extractor, const dn_train_options *options, dn_trainer **out, dn_error *error);
+/* A trainer with a model's extractor, mask and notes. */
+dn_status trainer_create_like(const dn_model *model, const dn_train_options *options, dn_trainer **out,
+                              dn_error *error);
 void trainer_free(dn_trainer *trainer);
 dn_status trainer_set_mask(dn_trainer *trainer, const dn_pixels *mask, int32_t kind, dn_error *error);
 dn_status trainer_add_path(dn_trainer *trainer, const char *path, dn_error *error);

@@ -8,10 +8,8 @@
 #include "base/status.h"
 #include "differnet/localize.h"
 #include "differnet/score.h"
+#include "train/train_options.h"
 #include "train/trainer.h"
-
-static const char *const preset_names[] = {
-    [DN_PRESET_COMPACT] = "compact", [DN_PRESET_PAPER] = "paper", [DN_PRESET_FAST] = "fast"};
 
 static model_facts facts_of(const dn_trainer *t)
 {
@@ -28,7 +26,7 @@ static model_facts facts_of(const dn_trainer *t)
                          .final_loss = (double)NAN};
 
     snprintf(facts.library, sizeof facts.library, "%d.%d.%d", DN_VERSION_MAJOR, DN_VERSION_MINOR, DN_VERSION_PATCH);
-    snprintf(facts.preset, sizeof facts.preset, "%s", preset_names[t->options.preset]);
+    snprintf(facts.preset, sizeof facts.preset, "%s", train_preset_names[t->options.preset]);
     return facts;
 }
 
@@ -407,7 +405,7 @@ dn_status train_make_model(dn_trainer *t, const train_watch *watch, dn_model **o
 
     TRY(bare_model(t, &model, error));
     model->seen = t->images.seen;
-    dn_status status = model_set_mask(model, &t->images.mask, error);
+    dn_status status = mask_copy(&t->images.mask, &model->mask, error);
     if (status == DN_OK)
         status = add_densities(t, model, watch, error);
     if (status == DN_OK && model->flow)

@@ -1,5 +1,8 @@
 #include "train/train_options.h"
 
+#include <math.h>
+#include <string.h>
+
 #include "base/pool.h"
 #include "base/status.h"
 #include "differnet/tiles.h"
@@ -57,6 +60,87 @@ dn_train_options train_default_options(void)
         .duplicates = 1,
     };
 }
+
+const char *const train_preset_names[DN_PRESET_FAST + 1] = {
+    [DN_PRESET_COMPACT] = "compact", [DN_PRESET_PAPER] = "paper", [DN_PRESET_FAST] = "fast"};
+
+dn_status train_options_preset(dn_train_options *options, int32_t preset)
+{
+    dn_train_options defaults = train_default_options();
+    _Bool paper = preset == DN_PRESET_PAPER, fast = preset == DN_PRESET_FAST;
+
+    if (!paper && !fast && preset != DN_PRESET_COMPACT)
+        return DN_E_ARGUMENT;
+    options->epochs = paper ? 192 : fast ? 0 : defaults.epochs;
+    options->hidden = paper ? 2048 : defaults.hidden;
+    options->epoch_steps = paper ? 1 : defaults.epoch_steps;
+    options->schedule = paper ? DN_SCHEDULE_CONSTANT : defaults.schedule;
+    options->learning_rate = paper ? 2e-4 : defaults.learning_rate;
+    options->feature_noise = paper ? 0 : defaults.feature_noise;
+    options->views = paper ? 64 : defaults.views;
+    options->preset = preset;
+    options->flow = !fast;
+    options->positions = !paper;
+    return DN_OK;
+}
+
+/* ---- like a model ---- */
+
+/* What was kept out is known but for rounding: the usual share is likelier than one near it. */
+static void set_holdout(dn_train_options *options, const dn_model *model)
+{
+    int32_t held = model->holdout_count, all = model->facts.train_images + held;
+
+    if (model->facts.calibration == DN_CALIBRATION_CROSS)
+        return;
+    options->calibration = DN_CALIBRATION_SPLIT; /* of none, too */
+    if (held == 0)
+        options->holdout = 0;
+    else if (held != (int32_t)floor(options->holdout * all + 0.5))
+        options->holdout = (double)held / all;
+}
+
+static void set_flow(dn_train_options *options, const dn_model *model)
+{
+    const model_facts *facts = &model->facts;
+
+    options->epochs = facts->epochs;
+    options->hidden = model->flow->hidden;
+    options->blocks = model->flow->blocks;
+    options->clamp = model->flow->clamp;
+    options->bank = facts->bank;
+    options->standardize = facts->standardized;
+    options->views = facts->views;
+    set_holdout(options, model);
+}
+
+void train_options_of_model(dn_train_options *options, const dn_model *model)
+{
+    const model_facts *facts = &model->facts;
+
+    for (int32_t preset = 0; preset <= DN_PRESET_FAST; preset++)
+        if (strcmp(train_preset_names[preset], facts->preset) == 0)
+            (void)train_options_preset(options, preset); /* it is known */
+    options->flow = model->flow != NULL;
+    options->positions = model->positions != NULL;
+    options->seed = facts->seed;
+    options->angles = facts->angles;
+    options->calibration = facts->calibration;
+    /* A number of folds that few images forced is none to keep. */
+    options->folds = 2 * facts->folds <= facts->train_images ? facts->folds : 0;
+    if (model->flow)
+        set_flow(options, model);
+    if (model->positions)
+        options->position_dims = model->positions->dims;
+    options->copies = facts->copies;
+    options->tile_columns = model->plan.columns;
+    options->tile_rows = model->plan.rows;
+    options->fit = model->plan.whole.fit;
+    options->range_low = facts->range.low;
+    options->range_high = facts->range.high;
+}
+
+/* ---- ranges ---- */
 
 static const option_range ranges[] = {
 /* clang-format off */

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple, Union
 
 from ._abi import _i32, dn_progress_fn, dn_train_options, dn_trainer_info
 from ._call import _Job, _check, _initialised, _integer, _namespace, _options, _path, _texts, _utf8, _value
@@ -13,8 +13,11 @@ from ._model import Model
 from ._network import Extractor
 from ._types import Info
 
+
 class Trainer(_Worker):
     """Learns from good images.  Options: preset (PRESET_...), and the fields of dn_train_options.
+
+    A Model in place of the extractor: its backbone, mask, notes, and what it tells of its options.
 
     With a checkpoint, what an interrupted program has learned is not lost:
 
@@ -26,9 +29,13 @@ class Trainer(_Worker):
 
     _release, _error = "dn_trainer_free", "dn_trainer_error"
 
-    def __init__(self, extractor: Extractor, preset: Optional[int] = None, **options: Any) -> None:
-        _expect(Extractor, extractor)
+    def __init__(self, extractor: Union[Extractor, Model], preset: Optional[int] = None, **options: Any) -> None:
         given = _initialised(dn_train_options)
+        if isinstance(extractor, Model) and preset is None:
+            _check(_value("dn_train_options_of_model", ctypes.byref(given), extractor))
+            super().__init__("dn_trainer_create_like", extractor, _options(dn_train_options, options, given))
+            return
+        _expect(Extractor, extractor)
         if preset is not None:
             _check(_value("dn_train_options_preset", ctypes.byref(given), preset))
         super().__init__("dn_trainer_create", extractor, _options(dn_train_options, options, given))

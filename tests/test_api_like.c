@@ -1,0 +1,170 @@
+/* A trainer like a model, through the shared library: the same images give the same bytes. */
+#include <string.h>
+
+#include "training.h"
+
+enum { FAST, SPLIT, CROSS, FLOW, SHAPED, BARE, KINDS, IMAGES = 10 };
+
+static dn_train_options options_of(int kind)
+{
+    dn_train_options options = tiny_options();
+
+    ck_ok(dn_train_options_preset(&options, kind == FAST ? DN_PRESET_FAST : kind == FLOW ? DN_PRESET_PAPER : 0));
+    options.epochs = kind == FAST ? 0 : 3;
+    options.epoch_steps = 1;
+    options.hidden = 8;
+    options.views = 5;
+    options.seed = 7;
+    options.bank = 5;
+    options.holdout = kind == SPLIT ? 0.3 : kind == BARE ? 0 : 0.1;
+    options.clamp = 2.5;
+    options.blocks = 3;
+    options.standardize = kind != FLOW;
+    options.angles = DN_ANGLES_GRID;
+    options.position_dims = kind == SHAPED ? 6 : 100;
+    options.copies = kind == FAST ? DN_COPIES_SMALL : kind == SHAPED ? DN_COPIES_NONE : DN_COPIES_MIRROR;
+    options.calibration = kind == CROSS ? DN_CALIBRATION_CROSS : DN_CALIBRATION_SPLIT;
+    options.folds = kind == CROSS || kind == FAST ? 4 : 0;
+    if (kind == SHAPED) {
+        options.tile_columns = 2;
+        options.fit = DN_FIT_LETTERBOX;
+        options.range_low = 10;
+        options.range_high = 4095;
+    }
+    return options;
+}
+
+/* What a model does not tell; all that it tells is something else than in options_of. */
+static dn_train_options other_options(void)
+{
+    dn_train_options options = tiny_options();
+
+    options.epoch_steps = 1;
+    options.epochs = 9;
+    options.hidden = options.bank = 2;
+    options.views = 3;
+    options.seed = 99;
+    options.holdout = 0.1;
+    options.position_dims = 2;
+    options.calibration = DN_CALIBRATION_AUTO;
+    options.folds = 2;
+    options.tile_columns = options.tile_rows = 3;
+    options.range_high = 77;
+    options.copies = DN_COPIES_TURN;
+    return options;
+}
+
+static dn_blob *run_on(dn_trainer *trainer)
+{
+    for (uint32_t i = 1; i <= IMAGES; i++)
+        trainer_ok(trainer, add_picture(trainer, i));
+    return run_to_bytes(trainer);
+}
+
+static dn_trainer *first_trainer(int kind)
+{
+    const dn_train_options options = options_of(kind);
+    dn_trainer *trainer = tiny_trainer(&options, 0);
+
+    trainer_ok(trainer, dn_trainer_note(trainer, "part", "flange"));
+    return trainer;
+}
+
+START_TEST(same_images_same_bytes)
+{
+    static uint8_t gray[PICTURE_WIDTH * PICTURE_HEIGHT];
+    const dn_pixels mask = {gray, PICTURE_WIDTH, PICTURE_HEIGHT, 0, DN_GRAY8, 0};
+    dn_trainer *trainer = first_trainer(_i), *like;
+    dn_train_options options = other_options();
+    dn_model *model;
+    dn_error error;
+
+    memset(gray, 255, sizeof gray / 2);
+    if (_i != SPLIT)
+        trainer_ok(trainer, dn_trainer_set_mask(trainer, &mask, DN_MASK_INCLUDE));
+    dn_blob *first = run_on(trainer), *second;
+    ck_ok(dn_model_open_memory(dn_blob_data(first), dn_blob_size(first), NULL, &model, NULL));
+    ck_ok(dn_train_options_of_model(&options, model));
+    options.epoch_steps = options_of(_i).epoch_steps; /* its preset has set it */
+    ck_assert_msg(dn_trainer_create_like(model, &options, &like, &error) == DN_OK, "%s", error.message);
+    second = run_on(like);
+    ck_assert(same_bytes(first, second));
+    dn_blob_free(second);
+    dn_blob_free(first);
+    dn_model_unref(model);
+}
+END_TEST
+
+START_TEST(without_options)
+{
+    dn_blob *blob = run_on(first_trainer(FAST));
+    dn_model *model;
+    dn_trainer *like;
+    dn_error error;
+    struct {
+        uint32_t size, rest[8];
+    } small = {sizeof small, {0}};
+
+    ck_ok(dn_model_open_memory(dn_blob_data(blob), dn_blob_size(blob), NULL, &model, NULL));
+    ck_ok(dn_trainer_create_like(model, NULL, &like, NULL));
+    dn_blob *again = run_on(like);
+    ck_assert(same_bytes(blob, again));
+    dn_train_options options;
+    dn_train_options_init(&options);
+    ck_status(dn_train_options_of_model(&options, NULL), DN_E_ARGUMENT);
+    ck_status(dn_train_options_of_model(NULL, model), DN_E_ARGUMENT);
+    ck_status(dn_train_options_of_model((dn_train_options *)&small, model), DN_E_ARGUMENT);
+    ck_assert_uint_eq(small.rest[0], 0);
+    ck_status(dn_trainer_create_like(NULL, NULL, &like, &error), DN_E_ARGUMENT);
+    ck_assert_ptr_null(like);
+    ck_status(dn_trainer_create_like(model, NULL, NULL, &error), DN_E_ARGUMENT);
+    options.threads = 0;
+    ck_status(dn_trainer_create_like(model, &options, &like, &error), DN_E_ARGUMENT);
+    check_error(&error, DN_E_ARGUMENT, "threads");
+    dn_blob_free(again);
+    dn_blob_free(blob);
+    dn_model_unref(model);
+}
+END_TEST
+
+START_TEST(every_allocation_can_fail)
+{
+    dn_blob *blob = run_on(first_trainer(FAST));
+    dn_model *model;
+    dn_status status = DN_E_MEMORY;
+    long n;
+
+    ck_ok(dn_model_open_memory(dn_blob_data(blob), dn_blob_size(blob), NULL, &model, NULL));
+    for (n = 1; status != DN_OK; n++) {
+        failing_memory memory = {.fail_at = n};
+        dn_allocator allocator = failing_allocator(&memory);
+        dn_train_options options;
+        dn_trainer *like;
+        dn_train_options_init(&options);
+        options.allocator = &allocator;
+        status = dn_trainer_create_like(model, &options, &like, NULL);
+        ck_assert(status == DN_OK || (status == DN_E_MEMORY && like == NULL));
+        dn_trainer_free(like);
+        ck_assert_int_eq(memory.live, 0);
+        ck_assert_int_lt(n, 100);
+    }
+    ck_assert_int_gt(n, 2);
+    dn_blob_free(blob);
+    dn_model_unref(model);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("api_like");
+    TCase *tests = tcase_create("api_like");
+
+    tcase_set_timeout(tests, 120);
+    tcase_add_loop_test(tests, same_images_same_bytes, 0, KINDS);
+    tcase_add_test(tests, without_options);
+    tcase_add_test(tests, every_allocation_can_fail);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+TEST_MAIN(make_suite)
