@@ -298,6 +298,15 @@ static int take_lock(const char *path)
     }
 }
 
+/* What this process holds; an exit in the middle, as where memory runs out, leaves no file either. */
+static output_lock *held;
+
+static void unlock_held(void)
+{
+    if (held)
+        unlock_output(held);
+}
+
 bool lock_output(output_lock *lock, const char *path, const char *what)
 {
     char *target = follow_links(path); /* one file under two names is one output */
@@ -305,8 +314,10 @@ bool lock_output(output_lock *lock, const char *path, const char *what)
     *lock = (output_lock){need_text("%s.lock", target), -1};
     free(target);
     lock->fd = take_lock(lock->path);
-    if (lock->fd >= 0)
+    if (lock->fd >= 0) {
+        held = atexit(unlock_held) == 0 ? lock : NULL;
         return true;
+    }
     int reason = errno;
     if (reason == EWOULDBLOCK)
         complain("%s: another %s writes this model; wait for it, or choose another name", path, what);
@@ -326,4 +337,5 @@ void unlock_output(output_lock *lock)
     close(lock->fd);
     free(lock->path);
     *lock = (output_lock){NULL, -1};
+    held = NULL;
 }

@@ -108,7 +108,8 @@ static _Bool matters(const char *warning)
     return 0;
 }
 
-static int job_warn(TIFF *tiff, void *user, const char *module, const char *format, va_list arguments)
+__attribute__((format(printf, 4, 0))) static int job_warn(TIFF *tiff, void *user, const char *module,
+                                                          const char *format, va_list arguments)
 {
     tiff_job *job = user;
     const _Bool first = !job->complaint[0];
