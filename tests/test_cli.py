@@ -1564,6 +1564,8 @@ class Info(CommandTest):
         self.assertIn(told["name"], text)
         self.assertGreater(told["parameters"], 0)
         self.assertGreater(len(told["taps"]), 0)
+        self.assertIn("MIT", told["metadata"]["licence"])
+        self.assertIn("tools/pretrain", told["metadata"]["provenance"])
 
     @unittest.skipIf(EMBED_BACKBONE, "built with a backbone")
     def test_no_built_in_backbone(self):

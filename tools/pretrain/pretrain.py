@@ -303,6 +303,9 @@ def main():
         raise SystemExit(3)
     network.export(run.backbone.eval(), options.out, {
         "name": "AlexNet, procedural", "differnet.kind": "backbone", "differnet.random": "0",
+        "licence": "MIT, as libdifferent",
+        "provenance": "trained from random weights by libdifferent's tools/pretrain on pictures that it draws; "
+                      "no photographs, no data set, no other weights",
         "training.recipe": json.dumps(run.recipe), "training.torch": torch.__version__,
         "training.device": options.device, "training.seconds": str(round(run.seconds)),
         "training.command": "tools/pretrain/pretrain.py GENERATOR OUT " + " ".join(
