@@ -2,6 +2,7 @@
 
 DIFFERNET names the executable.  The pictures and the model are those of test_cli.py.
 """
+import csv
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import unittest
 
 import test_cli as cli
-from test_cli import SMALL, part, path, read, write
+from test_cli import SMALL, mask, part, path, png, read, write
 
 setUpModule, tearDownModule = cli.setUpModule, cli.tearDownModule
 FAST = ["--preset", "fast", "--input-size", "64", "--scales", "1"]
@@ -121,6 +122,83 @@ class Train(CategoriesTest):
         write(self.at("root/good/1.png"), part(1))
         write(self.at("root/good/2.png"), part(2))
         self.train_all("--quiet", output=self.at("own.dnm"))
+
+
+class Eval(CategoriesTest):
+    def setUp(self):
+        super().setUp()
+        for name, first in (("a", 0), ("b", 40)):
+            self.make(name, 12, first)
+            for i in range(4):
+                write(self.at("root", name, "test/good/%d.png" % i), part(500 + first + i))
+                write(self.at("root", name, "test/spot/%d.png" % i), part(700 + first + i, defect=True))
+                if name == "a":
+                    write(self.at("root/a/ground_truth/spot/%d_mask.png" % i), mask())
+        self.train_all("--quiet")
+
+    def test_one_table(self):
+        models, root = self.at("models"), self.at("root")
+        told = json.loads(self.call("eval", models, root, "--json", "--quiet").out)
+        self.assertEqual(list(told), ["folder", "categories", "mean", "evaluated", "failed"])
+        alone = [json.loads(self.call("eval", self.at("models/%s.dnm" % name), self.at("root", name), "--json",
+                                      "--quiet").out) for name in "ab"]
+        self.assertEqual([of["figures"] for of in told["categories"]], alone)
+        self.assertEqual([of["category"] for of in told["categories"]], ["a", "b"])
+        self.assertEqual(told["mean"]["auroc"], (alone[0]["image"]["auroc"] + alone[1]["image"]["auroc"]) / 2)
+        self.assertEqual(told["mean"]["pixel_auroc"], alone[0]["pixel"]["auroc"])  # b has no masks
+        shares = [of["verdicts"]["false_alarms"] / of["good"] for of in alone]
+        self.assertEqual(told["mean"]["false_alarm_share"], sum(shares) / 2)
+        rows = list(csv.DictReader(self.call("eval", models, root, "--csv", "--quiet").out.splitlines()))
+        self.assertEqual([row["category"] for row in rows], ["a", "b", "mean"])
+        self.assertEqual([row["images"] for row in rows], ["8", "8", "16"])
+        for key, value in told["mean"].items():
+            self.assertEqual(float(rows[2][key]), value)
+        self.assertEqual((rows[1]["pixel_auroc"], float(rows[1]["auroc"])), ("", alone[1]["image"]["auroc"]))
+        lines = self.call("eval", models, root).out.splitlines()
+        self.assertEqual(len(lines), 4)
+        self.assertRegex(lines[1], r"^a +8 +4 +[01]\.\d{4} ")
+        self.assertRegex(lines[3], r"^mean +16 +8 +%.4f " % told["mean"]["auroc"])
+        one = self.call("eval", self.at("models/a.dnm"), self.at("root/a"), "--csv", "--quiet").out
+        self.assertEqual(list(csv.DictReader(one.splitlines())), rows[:1])
+
+    def test_rows_of_images(self):
+        self.call("eval", self.at("models"), self.at("root"), "--quiet", "--images-csv", self.at("all.csv"))
+        self.call("eval", self.at("models/b.dnm"), self.at("root/b"), "--quiet", "--images-csv", self.at("b.csv"))
+        with open(self.at("all.csv"), newline="") as file, open(self.at("b.csv"), newline="") as other:
+            rows, alone = list(csv.DictReader(file)), list(csv.DictReader(other))
+        self.assertEqual(rows[8:], alone)
+        self.assertEqual({row["label"] for row in rows}, {"good", "spot"})
+        for row in alone:
+            score = cli.told(self.call("score", self.at("models/b.dnm"), row["path"], "--json", code=(0, 1)).out)[0]
+            self.assertEqual(float(row["score"]), score["score"])
+            self.assertEqual((row["anomalous"], float(row["threshold"]), row["warnings"]),
+                             (str(score["anomalous"]).lower(), score["threshold"], "; ".join(score["warnings"])))
+        self.refused("eval", self.at("models"), self.at("root"), "--images-csv", self.at("no/all.csv"),
+                     says=[self.at("no/all.csv")])
+
+    def test_one_that_fails_does_not_stop_the_others(self):
+        os.remove(self.at("models/a.dnm"))
+        result = self.call("eval", self.at("models"), self.at("root"), "--quiet", "--csv", code=2)
+        self.assertIn(self.at("models/a.dnm"), result.err)
+        self.assertIn("1 of 2 categories could not be evaluated, and have no part in the means:\ndiffernet:   a\n", result.err)
+        rows = list(csv.DictReader(result.out.splitlines()))
+        self.assertEqual((rows[0]["auroc"], rows[1]["auroc"]), ("", rows[2]["auroc"]))
+        told = json.loads(self.call("eval", self.at("models"), self.at("root"), "--quiet", "--json", code=2).out)
+        self.assertIsNone(told["categories"][0]["figures"])
+        self.assertEqual((told["evaluated"], told["failed"]), (1, 1))
+        self.refused("eval", self.at("models"), self.at("root/b"), says=["several data sets", "holds none"])
+        self.refused("eval", self.at("models"), self.at("root"), "--report", self.at("r.html"), says=["--report"])
+        self.refused("eval", self.at("models"), self.at("root"), "--csv", "--json", says=["exclude each other"])
+
+    def test_mask(self):
+        """What does not count is not found."""
+        write(self.at("away.png"), png(40, 40, lambda x, y: 255 if x >= 24 else 0, colour=0))
+        model, data = self.at("models/a.dnm"), self.at("root/a")
+        whole = json.loads(self.call("eval", model, data, "--json", "--quiet").out)
+        masked = json.loads(self.call("eval", model, data, "--json", "--quiet", "--mask", self.at("away.png")).out)
+        self.assertGreater(whole["pixel"]["auroc"], masked["pixel"]["auroc"])
+        self.assertEqual(masked["boxes"]["defects_hit"], 0)
+        self.refused("eval", model, data, "--mask", self.at("none.png"), says=["none.png"])
 
 
 if __name__ == "__main__":

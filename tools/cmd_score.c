@@ -9,6 +9,7 @@
 #include "command.h"
 #include "dataset.h"
 #include "folder_watch.h"
+#include "csv_writer.h"
 #include "json_writer.h"
 #include "line_monitor.h"
 #include "path_stream.h"
@@ -88,47 +89,22 @@ static void write_json(const score_job *job, const scored_image *image)
     putchar('\n');
 }
 
-/* RFC 4180: quotes around what holds a comma, quote or line break; quotes inside doubled. */
-static void write_csv_text(const char *text)
-{
-    if (!strpbrk(text, ",\"\r\n")) {
-        fputs(text, stdout);
-        return;
-    }
-    putchar('"');
-    for (; *text; text++) {
-        if (*text == '"')
-            putchar('"');
-        putchar(*text);
-    }
-    putchar('"');
-}
-
-static void write_csv_number(double value)
-{
-    char text[NUMBER_SIZE] = "";
-
-    if (isfinite(value))
-        format_real(text, value);
-    printf(",%s", text);
-}
-
 static void write_csv(const scored_image *image)
 {
     const dn_score *score = image->score;
 
-    write_csv_text(image->path);
-    write_csv_number(score->score);
-    write_csv_number(score->p_value);
-    write_csv_number(score->threshold);
+    csv_text(stdout, image->path);
+    csv_number(stdout, score->score);
+    csv_number(stdout, score->p_value);
+    csv_number(stdout, score->threshold);
     printf(",%s,%d", score->anomalous < 0 ? "" : score->anomalous ? "true" : "false", score->views);
-    write_csv_number(score->false_alarm_rate);
+    csv_number(stdout, score->false_alarm_rate);
     printf(",%s", score->lower_bound ? "true" : "false");
-    write_csv_number(score->index);
-    write_csv_number(log_score(score));
+    csv_number(stdout, score->index);
+    csv_number(stdout, log_score(score));
     char *warnings = warning_texts(score->warnings, "; ");
     putchar(',');
-    write_csv_text(warnings);
+    csv_text(stdout, warnings);
     putchar('\n');
     free(warnings);
 }

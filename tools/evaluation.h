@@ -10,8 +10,8 @@ typedef struct evaluation {
     const char *title; /* of the report; NULL: model and data set */
     const char *data, *model_path;
     dn_model_info model;
-    const dn_model *opened;
-    const test_set *set;
+    dn_model *opened;
+    test_set *set;
     double *scores;           /* (set->count) in the set's order */
     double *indices;          /* likewise, of dn_score.index; NaN without a threshold */
     uint32_t *image_warnings; /* likewise, DN_WARN_... */
@@ -28,6 +28,7 @@ typedef struct evaluation {
     size_t false_alarms, missed;
     size_t unlike;     /* images that are unlike those learned from, */
     uint32_t warnings; /* and in what */
+    bool unreported;   /* the report could not be written */
 } evaluation;
 
 #endif
