@@ -427,6 +427,36 @@ class SklearnTest(unittest.TestCase):
         self.assertEqual(make_pipeline(detector()).fit(GOOD).predict(MIXED).tolist(), [1, -1, 1])
 
 
+class DocumentationTest(unittest.TestCase):
+    def test_snippets(self):
+        """The Python blocks of docs/python.md, one after the other, on a small network."""
+        text = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+        blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
+        self.assertGreaterEqual(len(blocks), 2)
+        names, before = {}, os.getcwd()
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as printed, \
+                mock.patch.object(differnet.Extractor, "default", return_value=tiny_extractor()):
+            for place, images in (("part/train/good", GOOD), ("part/test/scratch", MIXED)):
+                os.makedirs(os.path.join(folder, place))
+                for number, image in enumerate(images):
+                    differnet.write_png(image, os.path.join(folder, place, f"{number:03}.png"))
+            try:
+                os.chdir(folder)
+                for block in blocks:
+                    exec(compile(block, "docs/python.md", "exec"), names)
+                self.assertLessEqual({"overlay.png", "part.dnm"}, set(os.listdir(".")))
+            finally:
+                os.chdir(before)
+        self.assertIn("part/test/scratch/001.png True", printed.getvalue())
+
+    def test_parameters(self):
+        """docs/python.md and the class tell of each parameter."""
+        text = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+        for name in differnet.Detector().get_params():
+            self.assertIn(f"`{name}`", text)
+            self.assertIn(f"    {name}: ", differnet.Detector.__doc__)
+
+
 class TypeTest(unittest.TestCase):
     """The package passes mypy --strict, and so does a program that uses it."""
 
