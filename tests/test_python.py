@@ -449,6 +449,27 @@ class DocumentationTest(unittest.TestCase):
                 os.chdir(before)
         self.assertIn("part/test/scratch/001.png True", printed.getvalue())
 
+    @unittest.skipIf(cv2 is None, "OpenCV is missing")
+    def test_camera(self):
+        """examples/camera.py, on frames that lie in files."""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"),
+                       "LD_LIBRARY_PATH": os.path.dirname(LIBRARY)}
+        with tempfile.TemporaryDirectory() as folder:
+            fitted().save(os.path.join(folder, "part.dnm"))
+            for number, image in enumerate(MIXED):
+                differnet.write_png(image, os.path.join(folder, f"{number}.png"))
+            os.mkdir(os.path.join(folder, "found"))
+            command = [sys.executable, str(ROOT / "examples/camera.py"), "part.dnm"]
+            done = subprocess.run([*command, "%d.png", "found"], cwd=folder, env=environment, capture_output=True,
+                                  text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            expected = FITTED.score(MIXED)
+            self.assertEqual(re.findall(r"frame (\d): index ([\d.]+)", done.stdout),
+                             [(str(result.image), f"{result.index:.3f}") for result in expected])
+            self.assertEqual(os.listdir(os.path.join(folder, "found")), ["000001.png"])
+            done = subprocess.run([*command, "absent.mp4"], cwd=folder, env=environment, capture_output=True, text=True)
+            self.assertEqual((done.returncode, "absent.mp4: OpenCV cannot open it" in done.stderr), (1, True))
+
     def test_parameters(self):
         """docs/python.md and the class tell of each parameter."""
         text = (ROOT / "docs/python.md").read_text(encoding="utf-8")
