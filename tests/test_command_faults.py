@@ -41,7 +41,11 @@ def verbs():
         ("calibrate", ["calibrate", MODEL, parts / "test" / "good", "-o", out / "m.dnm", "--accept"], "m.dnm"),
         ("compare", ["compare", MODEL, GOLDEN / "models" / "format2_calibrated.dnm", *pictures[:1], "--json"], None),
         ("eval", ["eval", MODEL, parts, "--report", out / "report.html"], "report.html"),
+        ("eval --images-csv", ["eval", MODEL, parts, "--csv", "--no-maps", "--images-csv", out / "images.csv"],
+         "images.csv"),
         ("train", ["train", parts, "-o", out / "m.dnm", *small], "m.dnm"),
+        ("update", ["update", MODEL, parts / "test" / "good", "--old", parts, "-o", out / "m.dnm", "--accept-unlike",
+                    "--threads", "2"], "m.dnm"),
     ]
 
 

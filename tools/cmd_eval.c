@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "eval_images.h"
 #include "eval_json.h"
@@ -81,13 +80,6 @@ static void print_text(const evaluation *result)
 }
 
 /* ---- the verb ---- */
-
-static bool is_folder(const char *path)
-{
-    struct stat status;
-
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-}
 
 /* The last folder of a path. */
 static char *name_of(const char *path)

@@ -228,6 +228,13 @@ static void name_kind(folder *at)
 
 /* ---- folders ---- */
 
+bool is_folder(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
 static char *join(const char *path, const char *name)
 {
     size_t length = strlen(path);

@@ -33,6 +33,9 @@ int natural_compare(const char *a, const char *b);
 
 /* ---- folders ---- */
 
+/* Whether there is a folder at `path`. */
+bool is_folder(const char *path);
+
 /* What a folder's name says about it, without regard to case, blanks, "-" and "_". */
 enum folder_kind {
     FOLDER_OTHER,

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #include "command.h"
 
@@ -217,8 +216,7 @@ static bool is_data_set(const folder *at, enum folder_kind purpose)
 void list_categories(const char *root, enum folder_kind purpose, image_list *names)
 {
     left_out left = {0};
-    struct stat status;
-    folder *at = stat(root, &status) == 0 && S_ISDIR(status.st_mode) ? folder_open(root, &left) : NULL;
+    folder *at = is_folder(root) ? folder_open(root, &left) : NULL;
     bool several = at && !folder_of_kind(at, purpose) && !folder_of_kind(at, FOLDER_GOOD);
 
     for (size_t i = 0; several && i < at->count; i++) {

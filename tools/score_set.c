@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "progress.h"
 
@@ -77,9 +76,8 @@ test_set unlabelled_set(image_list *images)
 bool open_any_set(const char *data, bool quiet, test_set *set, bool *labelled)
 {
     image_list images = {0};
-    struct stat status;
 
-    *labelled = stat(data, &status) == 0 && S_ISDIR(status.st_mode) && is_test_set(data);
+    *labelled = is_folder(data) && is_test_set(data);
     if (*labelled)
         return open_test_set(data, false, quiet, set);
     *set = (test_set){0};

@@ -19,19 +19,18 @@ typedef struct category {
     trained_model trained; /* TRAINED; THERE: but for `seconds`, which is NaN */
 } category;
 
-static bool is_folder(const char *path)
+static bool names_folder(const char *path)
 {
     size_t length = strlen(path);
-    struct stat status;
 
-    return (length > 0 && path[length - 1] == '/') || (stat(path, &status) == 0 && S_ISDIR(status.st_mode));
+    return (length > 0 && path[length - 1] == '/') || is_folder(path);
 }
 
 bool find_categories(const train_job *job, image_list *names)
 {
     if (!job->recursive)
         list_categories(job->data, FOLDER_TRAIN, names);
-    return names->count > 1 || (names->count == 1 && is_folder(job->output));
+    return names->count > 1 || (names->count == 1 && names_folder(job->output));
 }
 
 /* ---- the run ---- */
