@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -150,6 +151,17 @@ int count_files(const char *path)
         count += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
     closedir(folder);
     return count;
+}
+
+int count_tasks(int expected)
+{
+    int tasks = count_files("/proc/self/task");
+
+    for (int i = 0; i < 200 && expected > 0 && tasks > expected; i++) {
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+        tasks = count_files("/proc/self/task");
+    }
+    return tasks;
 }
 
 const char *golden_path(const char *name)

@@ -25,7 +25,10 @@ const char *path_join(const char *folder, const char *name);
 void write_file(const char *path, const void *bytes, size_t size);
 uint8_t *read_file(const char *path, size_t *size); /* malloc; test fails if unreadable */
 int count_files(const char *folder);                /* entries other than . and .. */
-const char *golden_path(const char *name);          /* tests/golden/NAME */
+/* The process's threads.  One that was joined can be listed for a moment still: waits while there are more than
+ * `expected` (0: does not), two seconds at most. */
+int count_tasks(int expected);
+const char *golden_path(const char *name); /* tests/golden/NAME */
 
 /* Saves with each allocation failing in turn, until none is left: a save that says it failed has left the old file, one
  * that says it went well the very bytes that it writes with memory enough, and those open. */

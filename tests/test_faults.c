@@ -412,7 +412,7 @@ static expectation measure(const struct scenario *s)
     for (int i = 0; i < 3 && s->files[i]; i++)
         e.files[i] = file_sum(at(s->files[i]));
     e.descriptors = count_files("/proc/self/fd");
-    e.tasks = count_files("/proc/self/task");
+    e.tasks = count_tasks(0);
     e.left = count_files(folder);
     e.live = faults_live();
     return e;
@@ -481,7 +481,7 @@ static _Bool run(const struct scenario *s, const expectation *e, enum fault_kind
     ck_assert_msg(!undescribed, "%s: an error is not described", what);
     ck_assert_msg(status != DN_OK || sum == e->sum, "%s: other results", what);
     ck_assert_msg(count_files("/proc/self/fd") == e->descriptors, "%s: a descriptor is open", what);
-    ck_assert_msg(count_files("/proc/self/task") == e->tasks, "%s: a thread is left", what);
+    ck_assert_msg(count_tasks(e->tasks) == e->tasks, "%s: a thread is left", what);
     ck_assert_msg(threads > 1 || faults_live() == e->live, "%s: %ld blocks are left", what, faults_live() - e->live);
     remove_temporary(what, kind == FAULT_EIO);
     check_files(s, e, what);

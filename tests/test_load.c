@@ -28,14 +28,6 @@
         memcpy(&name##_, &found_, sizeof found_); \
     } while (0)
 
-/* Threads of an unloaded library end on their own time. */
-static int tasks(int expected)
-{
-    for (int i = 0; i < 200 && count_files("/proc/self/task") > expected; i++)
-        nanosleep(&(struct timespec){0, 10000000}, NULL);
-    return count_files("/proc/self/task");
-}
-
 static long mapped_pages(void)
 {
     FILE *file = fopen("/proc/self/statm", "r");
@@ -101,7 +93,7 @@ START_TEST(loaded_and_unloaded)
             pages = mapped_pages();
         } else if (round > WARM) {
             ck_assert_int_eq(count_files("/proc/self/fd"), descriptors);
-            ck_assert_int_le(tasks(threads), threads);
+            ck_assert_int_le(count_tasks(threads), threads);
         }
     }
     /* An allocator's arenas may come and go: less than a page a round is none that grows. */
