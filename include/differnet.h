@@ -525,6 +525,8 @@ typedef struct dn_model_info {
     int32_t reserved2;
     int32_t range_low, range_high; /* values of 16-bit pixels that are black and white; 0, 0: 0 and 65535 */
     double mask_share;      /* share of an image that counts by the model's own mask (dn_trainer_set_mask); 1: no mask */
+    double detail_weight;   /* of the distances of the details (DN_DETAILS_...); 0: there are none */
+    int32_t detail_rows, detail_columns; /* their grid; 0 without them */
 } dn_model_info;
 DN_API void dn_model_info_init_size(dn_model_info *info, size_t size);
 #define dn_model_info_init(info) dn_model_info_init_size((info), sizeof *(info))
@@ -927,6 +929,13 @@ typedef struct dn_trainer dn_trainer;
 #define DN_COPIES_MIRROR 3 /* left and right, above and below, or both exchanged */
 #define DN_COPIES_TURN   4 /* turned by any angle */
 
+/* Details: a second density at every position, of the maps of an earlier layer on a finer grid, whose distances are added
+ * to those of the first: what is small stands out more.  It helps on parts in a fixed pose and harms on surfaces that
+ * differ from image to image.  With the built-in backbone and others of AlexNet's layers, and one tile. */
+#define DN_DETAILS_AUTO 0 /* where the parts lie in a fixed pose: told by 12 and more images, mirrored and turned */
+#define DN_DETAILS_OFF  1
+#define DN_DETAILS_ON   2 /* DN_E_ARGUMENT where there are none, or several tiles */
+
 typedef struct dn_train_options {
     uint32_t struct_size;
     int32_t epochs;          /* 0 .. 1000000, default 64 (the paper: 192) */
@@ -994,6 +1003,8 @@ typedef struct dn_train_options {
     int32_t range_low, range_high; /* values of 16-bit pixels that are black and white, 0 .. 65535, low below high: for
                                 cameras of 12 bits in 16 (0, 4095) and thermal ones.  The model keeps them for all that
                                 it does; what is outside is black or white.  0, 0 (default): the whole range */
+    int32_t details;         /* DN_DETAILS_..., default DN_DETAILS_AUTO */
+    int32_t reserved;        /* 0 */
 } dn_train_options;
 DN_API void dn_train_options_init_size(dn_train_options *options, size_t size);
 #define dn_train_options_init(options) dn_train_options_init_size((options), sizeof *(options))

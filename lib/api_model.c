@@ -136,6 +136,11 @@ dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
         own.map_channels = density->channels;
         own.position_dims = density->dims;
         own.copies = facts->copies;
+        if (density->details) {
+            own.detail_weight = density->detail_weight;
+            own.detail_rows = density->details->rows;
+            own.detail_columns = density->details->columns;
+        }
     }
     own.range_low = facts->range.low;
     own.range_high = facts->range.high;

@@ -8,12 +8,13 @@
 #include "serving.h"
 #include "training.h"
 
-/* SHAPED: both densities, the positions' on 3 x 2 tiles, images in their own aspect. */
-enum { FAST, COMPACT, SHAPED, MODELS };
+/* SHAPED: both densities, the positions' on 3 x 2 tiles, images in their own aspect.  DETAILED: positions alone, with the
+ * finer grid. */
+enum { FAST, COMPACT, SHAPED, DETAILED, MODELS };
 
 static _Bool has_flow(int kind)
 {
-    return kind != FAST;
+    return kind == COMPACT || kind == SHAPED;
 }
 
 static dn_train_options options_of(int kind)
@@ -29,6 +30,7 @@ static dn_train_options options_of(int kind)
         options.tile_rows = 2;
         options.fit = DN_FIT_LETTERBOX;
     }
+    options.details = kind == DETAILED ? DN_DETAILS_ON : DN_DETAILS_AUTO;
     return options;
 }
 
@@ -145,6 +147,9 @@ START_TEST(what_the_model_tells)
     ck_assert_int_eq(told.positions, 1);
     ck_assert_int_eq(told.map_rows, _i == SHAPED ? 6 : 3); /* 64 pixels -> 15 -> 7 -> 3 */
     ck_assert_int_eq(told.map_columns, _i == SHAPED ? 9 : 3);
+    ck_assert_double_eq(told.detail_weight, _i == DETAILED ? 1 : 0);
+    ck_assert_int_eq(told.detail_rows, _i == DETAILED ? 7 : 0);
+    ck_assert_int_eq(told.detail_columns, _i == DETAILED ? 7 : 0);
     ck_assert_int_eq(told.tile_columns, _i == SHAPED ? 3 : 1);
     ck_assert_int_eq(told.tile_rows, _i == SHAPED ? 2 : 1);
     ck_assert_int_eq(told.fit, _i == SHAPED ? DN_FIT_LETTERBOX : DN_FIT_STRETCH);
@@ -162,7 +167,7 @@ START_TEST(what_the_model_tells)
     ck_assert_int_eq(told.train_images, has_flow(_i) ? 5 : 6);
     ck_assert_int_eq(told.holdout_images, has_flow(_i) ? 1 : 6);
     ck_assert_int_eq(told.heatmap_scale > 0, has_flow(_i));
-    ck_assert_int_eq(isnan(told.final_loss) != 0, _i == FAST);
+    ck_assert_int_eq(isnan(told.final_loss) != 0, !has_flow(_i));
     ck_assert_int_eq(dn_model_flow(model) != NULL, has_flow(_i));
     ck_assert_int_eq(dn_model_feature_mean(model) != NULL, has_flow(_i));
     ck_assert_int_eq(dn_model_feature_deviation(model) != NULL, has_flow(_i));
@@ -183,6 +188,7 @@ START_TEST(options_that_cannot_be)
         {offsetof(dn_train_options, positions), "positions", 0, 1},
         {offsetof(dn_train_options, light), "light", 0, 1},
         {offsetof(dn_train_options, copies), "copies", DN_COPIES_AUTO, DN_COPIES_TURN},
+        {offsetof(dn_train_options, details), "details", DN_DETAILS_AUTO, DN_DETAILS_ON},
         {offsetof(dn_train_options, position_dims), "position_dims", 1, 512},
         {offsetof(dn_train_options, fit), "fit", DN_FIT_STRETCH, DN_FIT_LETTERBOX},
         {offsetof(dn_train_options, preset), "preset", DN_PRESET_COMPACT, DN_PRESET_FAST},
@@ -259,7 +265,7 @@ static void draw_bar(uint8_t *rgb, int side, double degrees, uint32_t seed)
         }
 }
 
-static int32_t copies_of_bars(int32_t copies, double turn)
+static dn_model_info model_of_bars(int32_t copies, int32_t details, double turn)
 {
     enum { BAR_SIDE = 64, BARS = 12 };
     dn_train_options options = options_of(FAST);
@@ -268,6 +274,7 @@ static int32_t copies_of_bars(int32_t copies, double turn)
     dn_model *model;
 
     options.copies = copies;
+    options.details = details;
     ck_ok(dn_trainer_create(extractor, &options, &trainer, NULL));
     dn_extractor_unref(extractor);
     for (int i = 0; i < BARS; i++) {
@@ -288,16 +295,35 @@ static int32_t copies_of_bars(int32_t copies, double turn)
     dn_model_unref(opened);
     dn_model_unref(model);
     dn_blob_free(blob);
-    return info.copies;
+    return info;
 }
 
 /* A part in one pose is learned as it is; one that lies at any angle, turned.  What is asked for is done. */
 START_TEST(copies_suit_the_part)
 {
-    ck_assert_int_eq(copies_of_bars(DN_COPIES_AUTO, 0), DN_COPIES_NONE);
-    ck_assert_int_eq(copies_of_bars(DN_COPIES_AUTO, 137.5), DN_COPIES_TURN);
+    ck_assert_int_eq(model_of_bars(DN_COPIES_AUTO, DN_DETAILS_AUTO, 0).copies, DN_COPIES_NONE);
+    ck_assert_int_eq(model_of_bars(DN_COPIES_AUTO, DN_DETAILS_AUTO, 137.5).copies, DN_COPIES_TURN);
     for (int32_t copies = DN_COPIES_NONE; copies <= DN_COPIES_TURN; copies++)
-        ck_assert_int_eq(copies_of_bars(copies, 0), copies);
+        ck_assert_int_eq(model_of_bars(copies, DN_DETAILS_OFF, 0).copies, copies);
+}
+END_TEST
+
+/* Details are for parts in a fixed pose, whatever copies are learned; what is asked for is done. */
+START_TEST(details_suit_the_part)
+{
+    for (int32_t copies = DN_COPIES_AUTO; copies <= DN_COPIES_MIRROR; copies += DN_COPIES_MIRROR) {
+        ck_assert_double_gt(model_of_bars(copies, DN_DETAILS_AUTO, 0).detail_weight, 0);
+        ck_assert_double_eq(model_of_bars(copies, DN_DETAILS_AUTO, 137.5).detail_weight, 0);
+    }
+    ck_assert_double_eq(model_of_bars(DN_COPIES_NONE, DN_DETAILS_OFF, 0).detail_weight, 0);
+    ck_assert_double_gt(model_of_bars(DN_COPIES_NONE, DN_DETAILS_ON, 137.5).detail_weight, 0);
+
+    dn_train_options options = options_of(SHAPED);
+    options.details = DN_DETAILS_ON;
+    dn_trainer *trainer = tiny_trainer(&options, 4);
+    dn_model *model;
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_ARGUMENT, "several tiles");
+    dn_trainer_free(trainer);
 }
 END_TEST
 
@@ -844,6 +870,7 @@ static dn_model *model_of_parts(int32_t columns, int32_t rows, int32_t fit)
     extracting.scales = 1;
     ck_ok(dn_extractor_random(channels, 1, &extracting, &extractor, NULL));
     options.threads = 2;
+    options.details = DN_DETAILS_OFF; /* eight random channels of the second layer are mostly chance */
     options.tile_columns = columns;
     options.tile_rows = rows;
     options.fit = fit;
@@ -1082,7 +1109,7 @@ static dn_status train_with(const dn_allocator *allocator, dn_extractor *extract
     options.bank = options.views = options.blocks = 1;
     options.heatmap_images = 0;
     options.light = 0;
-    options.threads = kind == FAST ? 2 : 1;
+    options.threads = has_flow(kind) ? 1 : 2;
     options.allocator = allocator;
     dn_status status = dn_trainer_create(extractor, &options, &trainer, &error);
     ck_assert_int_eq(error.status, status);
@@ -1186,6 +1213,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, options_that_cannot_be);
     tcase_add_test(tests, copies_in_another_light_change_the_model);
     tcase_add_test(tests, copies_suit_the_part);
+    tcase_add_test(tests, details_suit_the_part);
     tcase_add_loop_test(tests, cancelled_and_run_again, 0, MODELS);
     tcase_add_test(tests, resumed_from_a_checkpoint);
     tcase_add_loop_test(tests, saved_and_opened, 0, MODELS);

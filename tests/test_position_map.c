@@ -143,6 +143,38 @@ START_TEST(geometry_of_a_layer_list)
 }
 END_TEST
 
+/* The second convolution's output: its largest values of 3 x 3 cells, every second one, are the first of the maps. */
+START_TEST(details_of_networks)
+{
+    dn_extractor *extractor = alexnet(96), *other = mobile();
+    maps_geometry maps = maps_of(extractor), fine = maps_details_of(extractor);
+    float view[96 * 96 * 3], with[5 * 5 * 18], without[5 * 5 * 18], details[11 * 11 * 3];
+
+    ck_assert_int_eq(maps_details_of(other).rows, 0);
+    ck_assert_int_eq(maps.rows, 5); /* 96 -> 23 -> 11 -> 5 */
+    ck_assert_int_eq(fine.rows, 11);
+    ck_assert_int_eq(fine.columns, 11);
+    ck_assert_int_eq(fine.channels, 3);
+    for (size_t i = 0; i < sizeof view / sizeof *view; i++)
+        view[i] = (float)sin((double)i * 0.37);
+    float *scratch = malloc(maps_scratch(extractor, 1) * sizeof *scratch);
+    maps_forward(extractor, view, without, NULL, scratch, NULL);
+    maps_forward(extractor, view, with, details, scratch, NULL);
+    ck_assert_mem_eq(with, without, sizeof with);
+    for (int y = 0; y < 5; y++)
+        for (int x = 0; x < 5; x++)
+            for (int c = 0; c < 3; c++) {
+                float most = 0;
+                for (int i = 0; i < 9; i++)
+                    most = fmaxf(most, details[((2 * y + i / 3) * 11 + 2 * x + i % 3) * 3 + c]);
+                ck_assert_float_eq(with[(y * 5 + x) * 18 + c], most);
+            }
+    free(scratch);
+    extractor_unref(extractor);
+    extractor_unref(other);
+}
+END_TEST
+
 /* The same bits for any number of threads. */
 START_TEST(forward)
 {
@@ -165,7 +197,7 @@ START_TEST(forward)
         float *scratch = mem_alloc(&allocator, maps_scratch(extractor, threads), sizeof *scratch);
         ck_ok(pool_create(&allocator, threads, &workers, NULL));
         memset(many, 0xff, floats * sizeof *many);
-        maps_forward(extractor, view, many, scratch, workers);
+        maps_forward(extractor, view, many, NULL, scratch, workers);
         ck_assert_mem_eq(one, many, floats * sizeof *one);
         pool_free(workers);
         mem_free(&allocator, scratch);
@@ -472,6 +504,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tests, to_grid_against_a_naive_loop, 0, 7);
     tcase_add_loop_test(tests, geometry_of_alexnet, 0, 3);
     tcase_add_test(tests, geometry_of_a_layer_list);
+    tcase_add_test(tests, details_of_networks);
     tcase_add_loop_test(tests, forward, 0, 2);
     tcase_add_test(tests, smoothed_levels);
     tcase_add_test(tests, scores_of_levels);

@@ -233,6 +233,35 @@ START_TEST(test_memory_faults)
 }
 END_TEST
 
+/* The largest of the details' cells that a cell touches; NaN is not lost. */
+START_TEST(test_details_are_added)
+{
+    enum { ROWS = 3, COLUMNS = 2, FINE_ROWS = 7, FINE_COLUMNS = 5 };
+    positions details = {.rows = FINE_ROWS, .columns = FINE_COLUMNS};
+    positions p = {.rows = ROWS, .columns = COLUMNS, .details = &details};
+    float fine[FINE_ROWS * FINE_COLUMNS], map[ROWS * COLUMNS];
+
+    for (int i = 0; i < FINE_ROWS * FINE_COLUMNS; i++)
+        fine[i] = (float)(i * 13 % 35);
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        map[i] = (float)i;
+    positions_add_details(&p, fine, 0.5f, map);
+    for (int y = 0; y < ROWS; y++)
+        for (int x = 0; x < COLUMNS; x++) {
+            float most = 0;
+            for (int v = 0; v < FINE_ROWS; v++)
+                for (int u = 0; u < FINE_COLUMNS; u++)
+                    if ((v + 1) * ROWS > y * FINE_ROWS && v * ROWS < (y + 1) * FINE_ROWS &&
+                        (u + 1) * COLUMNS > x * FINE_COLUMNS && u * COLUMNS < (x + 1) * FINE_COLUMNS)
+                        most = fmaxf(most, fine[v * FINE_COLUMNS + u]);
+            ck_assert_float_eq(map[y * COLUMNS + x], (float)(y * COLUMNS + x) + 0.5f * most);
+        }
+    fine[FINE_COLUMNS * FINE_ROWS - 1] = NAN;
+    positions_add_details(&p, fine, 0.5f, map);
+    ck_assert(isnan(map[ROWS * COLUMNS - 1]) && isfinite(map[0]));
+}
+END_TEST
+
 /* Saves to memory and reads again. */
 static positions *through_file(const positions *p, enum st_type stored, _Bool *in_place, st_file **file, dn_blob **blob)
 {
@@ -361,6 +390,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, test_constant_images);
     tcase_add_test(tests, test_numbers_that_overflow);
     tcase_add_test(tests, test_memory_faults);
+    tcase_add_test(tests, test_details_are_added);
     tcase_add_test(tests, test_file);
     tcase_add_test(tests, test_files_that_do_not_fit);
     tcase_add_test(tests, test_cholesky_and_inverse);

@@ -162,10 +162,10 @@ START_TEST(features_of_tiles)
     dn_pixels view = rgb_view(rgb, 100, 80);
     ck_ok(canvas_refill(&view, &plan.canvas, canvas, &rows, NULL));
     ck_assert_int_eq(plan.grid.columns, 9);
-    position_features(extractor, &plan, canvas, NULL, NULL, maps, scratch, NULL);
+    position_features(extractor, &plan, canvas, NULL, NULL, maps, NULL, scratch, NULL);
     for (int32_t tile = 0; tile < 2; tile++) {
         tile_cut(&plan, canvas, tile, square);
-        position_features(extractor, &one, square, NULL, NULL, alone, scratch, NULL);
+        position_features(extractor, &one, square, NULL, NULL, alone, NULL, scratch, NULL);
         for (int32_t y = 0; y < 5; y++)
             for (int32_t x = 0; x < (tile ? 5 : 4); x++)
                 ck_assert_mem_eq(maps + (size_t)(y * 9 + 4 * tile + x) * channels,

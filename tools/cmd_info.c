@@ -133,6 +133,7 @@ static void write_model_json(const char *path, const dn_model *model)
     emit_integer(&json, "map_channels", info.map_channels);
     emit_integer(&json, "position_dims", info.position_dims);
     emit_text(&json, "copies", copies_name(info.copies));
+    emit_real(&json, "detail_weight", info.detail_weight);
     emit_integer(&json, "tile_columns", info.tile_columns);
     emit_integer(&json, "tile_rows", info.tile_rows);
     emit_text(&json, "fit", fit_names[info.fit]);
@@ -211,6 +212,9 @@ static void print_model(const char *path, const dn_model *model)
     if (info.positions)
         printf("positions      %d x %d cells, %d channels, %d dimensions, moved copies: %s\n", info.map_rows,
                info.map_columns, info.map_channels, info.position_dims, copies_name(info.copies));
+    if (info.detail_weight > 0)
+        printf("details        %d x %d cells, weight %.3g\n", info.detail_rows, info.detail_columns,
+               info.detail_weight);
     if (info.tile_columns * info.tile_rows > 1)
         printf("tiles          %d x %d of an image, overlapping\n", info.tile_columns, info.tile_rows);
     if (info.fit != DN_FIT_STRETCH)

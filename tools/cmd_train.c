@@ -15,7 +15,7 @@
 
 /* What was given on the command line; NOT_GIVEN or NULL: the preset's or the library's default holds. */
 typedef struct train_given {
-    const char *preset, *calibration, *copies, *tiles, *fit, *group_by;
+    const char *preset, *calibration, *copies, *details, *tiles, *fit, *group_by;
     int32_t epochs, hidden, views;
     bool resume;
 } train_given;
@@ -59,11 +59,12 @@ static bool apply_options(train_job *job, const train_given *given)
 {
     int32_t preset = find_name("preset", preset_names, "compact, fast and paper", given->preset);
     int32_t copies = find_name("copies", copies_names, "auto, none, small, mirror and turn", given->copies);
+    int32_t details = find_name("details", details_names, "auto, off and on", given->details);
     int32_t calibration = find_name("calibration", calibration_names, "auto, split and cross", given->calibration);
     int32_t fit = find_name("fit", fit_names, "stretch and letterbox", given->fit);
     int32_t parts = find_name("group-by", part_rule_names, "folder, prefix and none", given->group_by);
 
-    if (preset < 0 || copies < 0 || calibration < 0 || fit < 0 || parts < 0)
+    if (preset < 0 || copies < 0 || details < 0 || calibration < 0 || fit < 0 || parts < 0)
         return false;
     dn_status status = dn_train_options_preset(&job->training, preset);
     if (status != DN_OK) {
@@ -71,6 +72,7 @@ static bool apply_options(train_job *job, const train_given *given)
         return false;
     }
     job->training.copies = copies;
+    job->training.details = details;
     job->training.calibration = calibration;
     job->training.fit = fit;
     job->parts = (enum part_rule)parts;
@@ -177,6 +179,9 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         {"copies", 0, OPTION_TEXT, &given.copies, 0, 0, "NAME",
          "moved copies of the images that the positions learn:\nnone, small (a few degrees, a small shift), mirror,\n"
          "turn (any angle); default: auto, what makes images\nthat were kept out likeliest"},
+        {"details", 0, OPTION_TEXT, &given.details, 0, 0, "WHETHER",
+         "a second density on a finer grid, for what is small:\non, off, or auto, the default: on where the parts lie\n"
+         "in a fixed pose"},
         {"group-by", 0, OPTION_TEXT, &given.group_by, 0, 0, "RULE",
          "images that show one part: those of a folder, those\nwhose names have the same prefix before a number, or\n"
          "none, the default; duplicates are found in any case"},

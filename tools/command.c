@@ -203,6 +203,8 @@ const char *const calibration_names[] = {
 const char *const copies_names[] = {
     [DN_COPIES_AUTO] = "auto",     [DN_COPIES_NONE] = "none", [DN_COPIES_SMALL] = "small",
     [DN_COPIES_MIRROR] = "mirror", [DN_COPIES_TURN] = "turn", NULL};
+const char *const details_names[] = {
+    [DN_DETAILS_AUTO] = "auto", [DN_DETAILS_OFF] = "off", [DN_DETAILS_ON] = "on", NULL};
 const char *const fit_names[] = {[DN_FIT_STRETCH] = "stretch", [DN_FIT_LETTERBOX] = "letterbox", NULL};
 
 int32_t find_name(const char *option, const char *const *names, const char *all, const char *given)

@@ -54,8 +54,10 @@ dn_extractor_info extractor_info(const dn_extractor *extractor);
 #define MAX_BATCH 16
 size_t batch_images(const dn_scorer *scorer);
 
-/* What options call DN_PRESET_..., DN_CALIBRATION_..., DN_COPIES_..., DN_FIT_...; each list ends with NULL. */
-extern const char *const preset_names[], *const calibration_names[], *const copies_names[], *const fit_names[];
+/* What options call DN_PRESET_..., DN_CALIBRATION_..., DN_COPIES_..., DN_DETAILS_..., DN_FIT_...; each list ends with
+ * NULL. */
+extern const char *const preset_names[], *const calibration_names[], *const copies_names[], *const details_names[],
+                                                                                                *const fit_names[];
 /* Position of a name in such a list; -1 and a complaint, which names `all`, if it is not there.  NULL: the first. */
 int32_t find_name(const char *option, const char *const *names, const char *all, const char *given);
 

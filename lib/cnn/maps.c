@@ -1,5 +1,7 @@
 #include "cnn/maps.h"
 
+#include <string.h>
+
 #include "base/finite.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -129,6 +131,37 @@ maps_geometry maps_of(const dn_extractor *extractor)
     return geometry;
 }
 
+/* ---- details ---- */
+
+#define ALEXNET_SECOND 3 /* layer: the second convolution, with or without the activation behind it */
+
+/* The step whose output the details are; -1: there are none. */
+static int32_t details_step(const dn_extractor *extractor, const struct network *network)
+{
+    int32_t found = -1;
+
+    for (int32_t i = 0; is_alexnet(extractor) && i < network->count; i++)
+        if (network->steps[i].layer == &extractor->layers[ALEXNET_SECOND] ||
+            network->steps[i].layer == &extractor->layers[ALEXNET_SECOND + 1])
+            found = i;
+    return found;
+}
+
+maps_geometry maps_details_of(const dn_extractor *extractor)
+{
+    struct network network;
+    maps_geometry geometry = {0};
+
+    network_plan_maps(extractor, &network);
+    int32_t i = details_step(extractor, &network);
+    if (i >= 0) {
+        geometry.rows = network.steps[i].out_h;
+        geometry.columns = network.steps[i].out_w;
+        geometry.channels = network.steps[i].layer->out_channels;
+    }
+    return geometry;
+}
+
 /* ---- computing them ---- */
 
 /* Parts of the scratch, in floats. */
@@ -177,7 +210,8 @@ static void run_step(const struct step *step, const float *x, float *y, float *s
     }
 }
 
-void maps_forward(const dn_extractor *extractor, const float *view, float *maps, float *scratch, pool *workers)
+void maps_forward(const dn_extractor *extractor, const float *view, float *maps, float *details, float *scratch,
+                  pool *workers)
 {
     struct network network;
     maps_geometry geometry = maps_of(extractor);
@@ -187,6 +221,7 @@ void maps_forward(const dn_extractor *extractor, const float *view, float *maps,
     struct maps_layout layout = layout_of(&network, pool_threads(workers));
     float *outputs[2] = {scratch, scratch + layout.output}, *operator= outputs[1] + layout.output;
     const float *x = view;
+    int32_t detailed = details ? details_step(extractor, &network) : -1;
     for (int32_t i = 0; i < network.count; i++) {
         const struct step *step = &network.steps[i];
         float *y = outputs[i % 2];
@@ -196,6 +231,8 @@ void maps_forward(const dn_extractor *extractor, const float *view, float *maps,
                          geometry.channels, channel);
             channel += step->layer->out_channels;
         }
+        if (i == detailed)
+            memcpy(details, y, step_out_floats(step) * sizeof *details);
         x = y;
     }
 }
@@ -212,7 +249,7 @@ dn_status maps_of_views(const dn_extractor *extractor, const float *views, int32
     if (!scratch)
         return fail_memory(error, "the feature maps");
     for (int32_t i = 0; i < n; i++)
-        maps_forward(extractor, views + (size_t)i * pixels, maps + (size_t)i * floats, scratch, NULL);
+        maps_forward(extractor, views + (size_t)i * pixels, maps + (size_t)i * floats, NULL, scratch, NULL);
     mem_free(&extractor->allocator, scratch);
     if (!floats_finite(maps, (size_t)n * floats))
         return fail(error, DN_E_NUMERIC, "the feature maps are not finite: the backbone's numbers overflow");

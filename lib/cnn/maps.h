@@ -18,12 +18,16 @@ typedef struct maps_geometry {
  * sixteenth of the view. */
 void maps_default_taps(dn_extractor *extractor);
 maps_geometry maps_of(const dn_extractor *extractor);
+/* The details: the output of one earlier layer at its own, finer grid; of AlexNet's second convolution (with its
+ * activation), of other networks none (0 rows).  Only tells where cells are, not on which pixels they are centred. */
+maps_geometry maps_details_of(const dn_extractor *extractor);
 int32_t maps_taps(const dn_extractor *extractor);
 const char *maps_tap_name(const dn_extractor *extractor, int32_t tap); /* NULL: there are fewer */
-/* view (size, size, 3) -> maps (rows, columns, channels), the work shared out; the same bits for any number of workers.
- * scratch: maps_scratch() floats for so many threads. */
+/* view (size, size, 3) -> maps (rows, columns, channels), and details, likewise of their grid, if they are not NULL; the
+ * work shared out; the same bits for any number of workers.  scratch: maps_scratch() floats for so many threads. */
 size_t maps_scratch(const dn_extractor *extractor, int32_t threads);
-void maps_forward(const dn_extractor *extractor, const float *view, float *maps, float *scratch, pool *workers);
+void maps_forward(const dn_extractor *extractor, const float *view, float *maps, float *details, float *scratch,
+                  pool *workers);
 
 /* maps_forward of n views, with scratch of its own; DN_E_NUMERIC if a number is not finite. */
 dn_status maps_of_views(const dn_extractor *extractor, const float *views, int32_t n, float *maps, dn_error *error);

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "cnn/maps.h"
 #include "differnet/position_map.h"
 
 dn_status model_create(dn_extractor *extractor, const model_facts *facts, const dn_allocator *allocator, dn_model **out,
@@ -79,6 +80,16 @@ dn_status model_set_positions(dn_model *model, positions *density, dn_error *err
                     "a density of %d x %d positions and %d channels does not fit maps of %d x %d "
                     "and %d",
                     density->rows, density->columns, density->channels, maps.rows, maps.columns, maps.channels);
+    const maps_geometry fine = maps_details_of(model->extractor);
+    const positions *details = density->details;
+    if (details && (!tiles_one(&model->plan) || details->rows != fine.rows || details->columns != fine.columns ||
+                    details->channels != fine.channels || !(density->detail_weight > 0)))
+        return fail(
+            error, DN_E_ARGUMENT,
+            "a density of details of %d x %d positions and %d channels, weight %g, does not fit those of %d x %d "
+            "and %d of one tile",
+            details->rows, details->columns, details->channels, density->detail_weight, fine.rows, fine.columns,
+            fine.channels);
     model->positions = positions_ref(density);
     return DN_OK;
 }
@@ -242,7 +253,12 @@ uint32_t model_id(const dn_model *model, uint32_t tensors)
     const uint64_t masked = (uint64_t)model->mask.width; /* the rest of the mask is a tensor */
 
     id = range[1] > 0 ? libdeflate_crc32(id, range, sizeof range) : id;
-    return masked > 0 ? libdeflate_crc32(id, &masked, sizeof masked) : id;
+    id = masked > 0 ? libdeflate_crc32(id, &masked, sizeof masked) : id;
+    if (!density || !density->details)
+        return id;
+    const uint64_t details[3] = {(uint64_t)density->details->rows, (uint64_t)density->details->columns,
+                                 (uint64_t)density->details->dims}; /* their weight is a tensor */
+    return libdeflate_crc32(id, details, sizeof details);
 }
 
 dn_status model_seal(dn_model *model, dn_error *error)

@@ -16,7 +16,8 @@
 #include "image/mask.h"
 #include "positions/positions.h"
 
-#define MODEL_FORMAT 3              /* highest version of the file format that is read */
+#define MODEL_FORMAT 4              /* highest version of the file format that is read; written with details */
+#define MODEL_FORMAT_SHAPED 3       /* that is written without them */
 #define MODEL_FORMAT_PLAIN 2        /* that is written where model_is_plain */
 #define MODEL_MAX_HOLDOUT (1 << 24) /* scores of held-out images */
 #define MODEL_MAX_VIEWS 1024

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "cnn/maps.h"
 #include "differnet/model_file.h"
 #include "format/json.h"
 
@@ -129,20 +130,44 @@ static dn_status read_doubles(const st_file *file, const char *name, int64_t cou
     return st_read_f64(file, tensor, out, error);
 }
 
+/* A density whose tensors' names begin with `prefix`, of maps of so many channels. */
+static dn_status read_density(const struct reading *r, const char *prefix, int32_t channels, positions **out,
+                              dn_error *error)
+{
+    _Bool in_place = 0;
+
+    TRY(positions_from_tensors(r->file, prefix, channels, &r->model->allocator, &in_place, r->verify, out, error));
+    if (in_place) {
+        (*out)->release = release_bytes;
+        (*out)->keep_alive = keep_bytes(r->bytes, (*out)->factor,
+                                        positions_cells(*out) * positions_triangle((*out)->dims));
+    }
+    return DN_OK;
+}
+
+/* The details of a density, if the file has them. */
+static dn_status read_details(const struct reading *r, positions *density, dn_error *error)
+{
+    int32_t channels = maps_details_of(r->model->extractor).channels;
+
+    if (!st_find(r->file, "positions.detail_weight"))
+        return DN_OK;
+    if (channels == 0)
+        return fail(error, DN_E_FORMAT, "%s: a density of details, which the backbone does not have",
+                    st_label(r->file));
+    TRY(read_doubles(r->file, "positions.detail_weight", 1, &density->detail_weight, error));
+    return read_density(r, "positions.details.", channels, &density->details, error);
+}
+
 static dn_status read_positions(const struct reading *r, dn_error *error)
 {
     positions *density;
-    _Bool in_place = 0;
     dn_error problem;
 
-    TRY(positions_from_tensors(r->file, "positions.", r->model->plan.grid.channels, &r->model->allocator, &in_place,
-                               r->verify, &density, error));
-    if (in_place) {
-        density->release = release_bytes;
-        density->keep_alive = keep_bytes(r->bytes, density->factor,
-                                         positions_cells(density) * positions_triangle(density->dims));
-    }
-    dn_status status = model_set_positions(r->model, density, &problem);
+    TRY(read_density(r, "positions.", r->model->plan.grid.channels, &density, error));
+    dn_status status = read_details(r, density, &problem);
+    if (status == DN_OK)
+        status = model_set_positions(r->model, density, &problem);
     positions_unref(density);
     if (status != DN_OK)
         return fail_part(r->file, &problem, error);

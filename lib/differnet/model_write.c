@@ -136,7 +136,10 @@ dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *wri
     int64_t count = model->holdout_count;
 
     *scratch = NULL;
-    st_writer_kind(writer, ST_MODEL, model_is_plain(model) ? MODEL_FORMAT_PLAIN : MODEL_FORMAT);
+    st_writer_kind(writer, ST_MODEL,
+                   model->positions && model->positions->details ? MODEL_FORMAT
+                   : model_is_plain(model)                       ? MODEL_FORMAT_PLAIN
+                                                                 : MODEL_FORMAT_SHAPED);
     if (!model_is_plain(model))
         add_shape(model, writer);
     add_facts(model, storage, writer);

@@ -36,28 +36,29 @@ size_t position_features_scratch(const dn_extractor *extractor, const tile_plan 
 
 /* Of one square (size, size, 3): maps (rows, columns, channels) of a tile.  scratch: the view, then the rest. */
 static void square_features(const dn_extractor *extractor, const uint16_t *square, position_change change,
-                            void *context, float *maps, float *scratch, pool *workers)
+                            void *context, float *maps, float *details, float *scratch, pool *workers)
 {
     float *rest = scratch + padded_view(extractor);
 
     view_render(square, extractor->input_size, 0, NULL, extractor->mean, extractor->std, scratch);
     if (change)
         change(context, extractor->input_size, scratch, rest);
-    maps_forward(extractor, scratch, maps, rest, workers);
+    maps_forward(extractor, scratch, maps, details, rest, workers);
 }
 
 void position_features(const dn_extractor *extractor, const tile_plan *plan, const uint16_t *canvas,
-                       position_change change, void *context, float *maps, float *scratch, pool *workers)
+                       position_change change, void *context, float *maps, float *details, float *scratch,
+                       pool *workers)
 {
     if (tiles_one(plan)) {
-        square_features(extractor, canvas, change, context, maps, scratch, workers);
+        square_features(extractor, canvas, change, context, maps, details, scratch, workers);
         return;
     }
     float *square = scratch, *tile = square + mem_padded_floats(padded_square(extractor));
     float *rest = tile + padded_maps(&plan->tile);
     for (int32_t i = 0; i < plan->columns * plan->rows; i++) {
         tile_cut(plan, canvas, i, (uint16_t *)square);
-        square_features(extractor, (const uint16_t *)square, change, context, tile, rest, workers);
+        square_features(extractor, (const uint16_t *)square, change, context, tile, NULL, rest, workers);
         tile_store(plan, i, tile, maps);
     }
 }
@@ -69,24 +70,40 @@ size_t position_maps_floats(const maps_geometry *grid)
     return maps > smooth ? maps : smooth;
 }
 
+/* Floats of the maps of a density's details. */
+static size_t details_floats(const positions *density)
+{
+    const positions *details = density->details;
+
+    return details ? mem_padded_floats(positions_cells(details) * (size_t)details->channels) : 0;
+}
+
 size_t position_map_scratch(const dn_extractor *extractor, const tile_plan *plan, const positions *density,
                             int32_t threads)
 {
-    size_t features = position_features_scratch(extractor, plan, threads), rows, part, floats;
+    size_t features = position_features_scratch(extractor, plan, threads), row = positions_map_scratch(density);
+    size_t details = density->details ? positions_map_scratch(density->details) : 0, rows, floats;
 
-    if (features == 0 || !size_mul(positions_map_scratch(density), (size_t)threads, &rows))
+    row = row > details ? row : details;
+    if (features == 0 || !size_mul(row, (size_t)threads, &rows))
         return 0;
-    part = features > rows ? features : rows; /* one after the other */
-    return size_add(part, position_maps_floats(&plan->grid), &floats) ? floats : 0;
+    rows = features > rows ? features : rows; /* one after the other */
+    return size_add(rows, position_maps_floats(&plan->grid) + details_floats(density), &floats) ? floats : 0;
 }
 
 position_level position_map(const dn_extractor *extractor, const tile_plan *plan, const positions *density,
                             const uint16_t *canvas, const uint8_t *inside, float *map, float *scratch, pool *workers)
 {
-    float *maps = scratch, *rest = scratch + position_maps_floats(&plan->grid);
+    const positions *details = density->details;
+    float *maps = scratch, *fine = scratch + position_maps_floats(&plan->grid);
+    float *rest = fine + details_floats(density);
 
-    position_features(extractor, plan, canvas, NULL, NULL, maps, rest, workers);
+    position_features(extractor, plan, canvas, NULL, NULL, maps, details ? fine : NULL, rest, workers);
     positions_map(density, maps, map, rest, workers);
+    if (details) {
+        positions_map(details, fine, maps, rest, workers); /* the maps are used up */
+        positions_add_details(density, maps, (float)density->detail_weight, map);
+    }
     position_level level = position_smooth(map, density->rows, density->columns, inside, maps);
     position_normalise(map, positions_cells(density), level.median);
     return level;

@@ -22,11 +22,12 @@ size_t position_map_scratch(const dn_extractor *extractor, const tile_plan *plan
 position_level position_map(const dn_extractor *extractor, const tile_plan *plan, const positions *density,
                             const uint16_t *canvas, const uint8_t *inside, float *map, float *scratch, pool *workers);
 /* Feature maps (rows, columns, channels) of the grid, from the upright views of a canvas' tiles, each changed by
- * `change` (NULL: not). */
+ * `change` (NULL: not); and the view's details (cnn/maps.h) if they are not NULL: of one tile alone. */
 typedef void (*position_change)(void *context, int32_t size, float *view, float *scratch); /* scratch: as large */
 size_t position_features_scratch(const dn_extractor *extractor, const tile_plan *plan, int32_t threads);
 void position_features(const dn_extractor *extractor, const tile_plan *plan, const uint16_t *canvas,
-                       position_change change, void *context, float *maps, float *scratch, pool *workers);
+                       position_change change, void *context, float *maps, float *details, float *scratch,
+                       pool *workers);
 /* Floats of the grid's maps, and at least what position_smooth needs. */
 size_t position_maps_floats(const maps_geometry *grid);
 /* Smooths distances (rows, columns) in place and measures them.  What is outside has no part in it, and becomes 0.

@@ -1,5 +1,6 @@
 #include "positions/positions.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -49,6 +50,7 @@ void positions_unref(positions *p)
     dn_allocator allocator = p->allocator;
     if (p->release)
         p->release(p->keep_alive);
+    positions_unref(p->details);
     mem_free(&allocator, p->mean);
     mem_free(&allocator, p->projection);
     mem_free(&allocator, p->centre);
@@ -131,4 +133,25 @@ void positions_map(const positions *p, const float *maps, float *map, float *scr
     struct map_job job = {p, maps, map, scratch};
 
     pool_run(workers, p->rows, map_row, &job);
+}
+
+/* ---- details ---- */
+
+void positions_add_details(const positions *p, const float *fine, float weight, float *map)
+{
+    const positions *details = p->details;
+
+    for (int32_t y = 0; y < p->rows; y++)
+        for (int32_t x = 0; x < p->columns; x++) {
+            int64_t top = (int64_t)y * details->rows / p->rows, left = (int64_t)x * details->columns / p->columns;
+            int64_t bottom = ((int64_t)(y + 1) * details->rows + p->rows - 1) / p->rows;
+            int64_t right = ((int64_t)(x + 1) * details->columns + p->columns - 1) / p->columns;
+            float most = 0;
+            for (int64_t v = top; v < bottom; v++)
+                for (int64_t u = left; u < right; u++) {
+                    float value = fine[v * details->columns + u];
+                    most = value > most || isnan(value) ? value : most; /* NaN stays to be found */
+                }
+            map[y * p->columns + x] += weight * most;
+        }
 }

@@ -27,6 +27,9 @@ typedef struct positions {
     const float *factor; /* (rows * columns, dims (dims + 1) / 2): of each cell's covariance U'U, the upper triangle of
                             the inverse of U, row by row; in `owned`, or in a mapped file that keep_alive holds */
     float *owned;        /* NULL if the factors are mapped */
+    struct positions *details; /* a density of the details (cnn/maps.h), on their finer grid, whose distances are added
+                                  to this one's; NULL: none.  Freed with this one */
+    double detail_weight;      /* of their distances, > 0 */
     void (*release)(void *keep_alive); /* called when freed; may be NULL */
     void *keep_alive;
 } positions;
@@ -56,6 +59,9 @@ float positions_distance(const positions *p, int32_t cell, const float *z);
  * scratch: positions_map_scratch() floats for each worker. */
 size_t positions_map_scratch(const positions *p);
 void positions_map(const positions *p, const float *maps, float *map, float *scratch, pool *workers);
+/* map (rows, columns) += weight times the largest distance of the details in each cell.
+ * fine: (rows, columns) of the details. */
+void positions_add_details(const positions *p, const float *fine, float weight, float *map);
 
 /* ---- positions_fit.c ---- */
 

@@ -129,6 +129,32 @@ static void covariance_of(const struct fit *fit, int32_t cell, double *a)
     }
 }
 
+/* The scatter is summed in float: where a cell's rows differ by far more than others' the floor can be below its
+ * rounding, and A is not positive.  Then so much more is added to the diagonal, in shares of its mean. */
+#define FIRST_SHARE 1e-6
+#define LAST_SHARE 1e-3
+
+/* A_p = U'U, U in place; false if that is no matter of rounding. */
+static _Bool factorise(const struct fit *fit, int32_t cell, double *a)
+{
+    int32_t dims = fit->p->dims;
+    double mean = 0;
+
+    covariance_of(fit, cell, a);
+    for (int32_t i = 0; i < dims; i++)
+        mean += a[(size_t)i * (size_t)dims + (size_t)i] / dims;
+    if (cholesky(a, dims))
+        return 1;
+    for (double share = FIRST_SHARE; isfinite(mean) && share <= LAST_SHARE; share *= 10) {
+        covariance_of(fit, cell, a);
+        for (int32_t i = 0; i < dims; i++)
+            a[(size_t)i * (size_t)dims + (size_t)i] += share * mean;
+        if (cholesky(a, dims))
+            return 1;
+    }
+    return 0;
+}
+
 static void factorise_cell(void *context, int32_t cell, int32_t worker)
 {
     const struct fit *fit = context;
@@ -136,8 +162,7 @@ static void factorise_cell(void *context, int32_t cell, int32_t worker)
     double *a = fit->squares + (size_t)worker * fit->squares_stride, *inverse = a + (size_t)dims * (size_t)dims;
     float *factor = fit->factor + (size_t)cell * positions_triangle(dims);
 
-    covariance_of(fit, cell, a);
-    fit->failed[cell] = !cholesky(a, dims);
+    fit->failed[cell] = !factorise(fit, cell, a);
     if (fit->failed[cell])
         return;
     invert_triangle(a, dims, inverse);

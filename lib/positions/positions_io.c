@@ -24,6 +24,13 @@ void positions_to_tensors(const positions *p, const char *prefix, enum st_type s
     st_writer_tensor(writer, tensor_name(name, prefix, "projection"), ST_F32, ST_F32, 2, projection, p->projection);
     st_writer_tensor(writer, tensor_name(name, prefix, "centre"), ST_F32, ST_F32, 3, centre, p->centre);
     st_writer_tensor(writer, tensor_name(name, prefix, "factor"), ST_F32, stored, 3, factor, p->factor);
+    if (p->details) {
+        const int64_t one = 1;
+        char details[NAME_SIZE];
+        positions_to_tensors(p->details, tensor_name(details, prefix, "details."), stored, writer);
+        st_writer_tensor(writer, tensor_name(name, prefix, "detail_weight"), ST_F64, ST_F64, 1, &one,
+                         &p->detail_weight);
+    }
 }
 
 /* The sizes that the tensors' shapes tell; all are checked before anything is allocated. */

@@ -12,9 +12,10 @@
 /* Images with which there is a contest: fewer cannot tell, more do without (docs/accuracy.md, "Copies of few images"). */
 #define LEAST_IMAGES 6
 #define MOST_IMAGES 128
-#define LEARNED 64 /* images that are learned from, at most */
-#define HELD 16    /* likewise that tell */
-#define FEW 32     /* images up to which those compete, too, that are moved a little: they rarely win */
+#define LEAST_FIXED 12 /* with which they tell whether the pose is fixed */
+#define LEARNED 64     /* images that are learned from, at most */
+#define HELD 16        /* likewise that tell */
+#define FEW 32         /* images up to which those compete, too, that are moved a little: they rarely win */
 
 /* So many are enough to tell which copies are absurd. */
 #define SUIT_LEARNED 16
@@ -99,7 +100,7 @@ static dn_status learn(struct contest *contest, const copy_plan *plan, dn_error 
     options.views = views.each;
     options.inside = train_maps_inside(contest->maps);
     TRY(reserve(contest, views.count * views.each, error));
-    TRY(train_maps_project(contest->maps, &views, contest->density, &contest->progress, contest->z, error));
+    TRY(train_maps_project(contest->maps, &views, contest->density, &contest->progress, contest->z, NULL, error));
     return positions_fit_cells(contest->density, &options, contest->z, views.count * views.each, NULL, -1,
                                contest->maps->workers, error);
 }
@@ -109,7 +110,7 @@ static dn_status judge(struct contest *contest, const copy_plan *plan, int32_t c
 {
     train_views views = {contest->held_out, contest->held, plan, copy, 1};
 
-    TRY(train_maps_project(contest->maps, &views, contest->density, &contest->progress, contest->z_held, error));
+    TRY(train_maps_project(contest->maps, &views, contest->density, &contest->progress, contest->z_held, NULL, error));
     *loss = loss_of(contest, contest->z_held, views.count);
     return DN_OK;
 }
@@ -151,14 +152,16 @@ static int64_t contest_views(const struct contest *contest, const _Bool competes
     return views;
 }
 
-static dn_status run_contest(struct contest *contest, int32_t *kind, dn_error *error)
+/* kind NULL: only what competes is asked for. */
+static dn_status run_contest(struct contest *contest, int32_t *kind, _Bool *fixed, dn_error *error)
 {
     _Bool competes[DN_COPIES_TURN + 1];
     double best = 0;
 
     TRY(find_competitors(contest, competes, error));
+    *fixed = contest->maps->images->count >= LEAST_FIXED && !competes[DN_COPIES_MIRROR] && !competes[DN_COPIES_TURN];
     contest->progress.total = contest->progress.done;
-    if (!competes[DN_COPIES_SMALL] && !competes[DN_COPIES_MIRROR] && !competes[DN_COPIES_TURN])
+    if (!kind || (*fixed && !competes[DN_COPIES_SMALL]))
         return DN_OK;
     contest->progress.total += contest_views(contest, competes);
     for (int32_t k = DN_COPIES_NONE; k <= DN_COPIES_TURN; k++) {
@@ -178,7 +181,8 @@ static dn_status run_contest(struct contest *contest, int32_t *kind, dn_error *e
     return DN_OK;
 }
 
-dn_status choose_copies(train_maps *maps, positions *density, uint64_t seed, int32_t *kind, dn_error *error)
+dn_status choose_copies(train_maps *maps, positions *density, uint64_t seed, int32_t *kind, _Bool *fixed,
+                        dn_error *error)
 {
     int32_t count = maps->images->count, held = count / 4 < HELD ? count / 4 : HELD;
     int32_t learned = count - held < LEARNED ? count - held : LEARNED;
@@ -191,8 +195,10 @@ dn_status choose_copies(train_maps *maps, positions *density, uint64_t seed, int
     size_t floats = positions_cells(density) * (size_t)density->dims;
     rng generator;
 
-    *kind = DN_COPIES_NONE;
-    if (count < LEAST_IMAGES || count > MOST_IMAGES)
+    if (kind)
+        *kind = DN_COPIES_NONE;
+    *fixed = 0;
+    if (count < LEAST_IMAGES)
         return DN_OK;
     contest.images = mem_alloc(&maps->allocator, (size_t)count, sizeof *contest.images);
     contest.z_held = mem_alloc(&maps->allocator, (size_t)held, floats * sizeof *contest.z_held);
@@ -203,7 +209,7 @@ dn_status choose_copies(train_maps *maps, positions *density, uint64_t seed, int
         rng_seed(&generator, seed, RNG_CONTEST);
         rng_permutation(&generator, (uint32_t *)contest.images, (uint32_t)count);
         contest.held_out = contest.images + learned;
-        status = run_contest(&contest, kind, error);
+        status = run_contest(&contest, count > MOST_IMAGES ? NULL : kind, fixed, error);
     }
     mem_free(&maps->allocator, contest.images);
     mem_free(&maps->allocator, contest.z);

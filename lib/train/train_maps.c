@@ -24,6 +24,22 @@ float *train_maps_worker(const train_maps *maps, int32_t worker)
     return maps->scratch + (size_t)worker * maps->scratch_stride;
 }
 
+size_t train_maps_details(const train_maps *maps)
+{
+    return (size_t)maps->details.rows * (size_t)maps->details.columns;
+}
+
+const uint8_t *train_maps_details_inside(const train_maps *maps, uint8_t *inside)
+{
+    const maps_geometry *fine = &maps->details, *grid = &maps->grid;
+    const uint8_t *coarse = train_maps_inside(maps);
+
+    for (int32_t y = 0; coarse && y < fine->rows; y++)
+        for (int32_t x = 0; x < fine->columns; x++)
+            *inside++ = coarse[y * grid->rows / fine->rows * grid->columns + x * grid->columns / fine->columns];
+    return coarse ? inside - train_maps_details(maps) : NULL;
+}
+
 const uint8_t *train_maps_inside(const train_maps *maps)
 {
     return (size_t)maps->counted < train_maps_cells(maps) ? maps->inside : NULL;
@@ -72,10 +88,15 @@ dn_status train_maps_init(train_maps *maps, const dn_extractor *extractor, const
                          .workers = workers,
                          .watch = watch,
                          .grid = plan->grid};
+    if (tiles_one(plan))
+        maps->details = maps_details_of(extractor);
     maps->canvas_stride = mem_padded_floats(tile_canvas_samples(plan));
     /* The second part serves rows that are projected and maps that are smoothed, too. */
-    maps->scratch_stride = train_maps_floats(maps) +
-                           (features > train_maps_floats(maps) ? features : train_maps_floats(maps));
+    size_t fine = mem_padded_floats(train_maps_details(maps) * (size_t)maps->details.channels);
+    size_t second = features > train_maps_floats(maps) ? features : train_maps_floats(maps);
+    second = second > fine ? second : fine;
+    maps->details_at = train_maps_floats(maps) + second;
+    maps->scratch_stride = maps->details_at + fine;
     maps->errors = mem_zalloc(allocator, TRAIN_MAPS_BATCH, sizeof *maps->errors);
     maps->canvases = mem_alloc(allocator, threads, maps->canvas_stride * sizeof *maps->canvases);
     maps->scratch = mem_alloc(allocator, threads, maps->scratch_stride * sizeof *maps->scratch);
@@ -108,6 +129,8 @@ struct views_job {
     int32_t cells_each; /* of train_maps_rows, or: */
     const positions *density;
     float *target;
+    int32_t fine_each; /* likewise of the details, or their density; fine NULL: they are not looked at */
+    float *fine;
 };
 
 /* Feature maps (rows, columns, channels) of a view. */
@@ -123,8 +146,10 @@ static dn_status view_maps(const struct views_job *job, int32_t view, int32_t wo
     *target = train_maps_worker(maps, worker);
     TRY(train_images_tiles(maps->images, image, buffer, &canvas, error));
     position_features(maps->extractor, &maps->images->plan, canvas, views->plan ? copies_change : NULL, &copy, *target,
-                      *target + train_maps_floats(maps), NULL);
-    if (!floats_finite(*target, train_maps_cells(maps) * (size_t)maps->grid.channels)) {
+                      job->fine ? *target + maps->details_at : NULL, *target + train_maps_floats(maps), NULL);
+    if (!floats_finite(*target, train_maps_cells(maps) * (size_t)maps->grid.channels) ||
+        (job->fine &&
+         !floats_finite(*target + maps->details_at, train_maps_details(maps) * (size_t)maps->details.channels))) {
         char label[TRAIN_LABEL];
         return fail(error, DN_E_NUMERIC, "%s: its feature maps are not finite: the backbone's numbers overflow",
                     train_images_label(maps->images, image, label));
@@ -157,6 +182,13 @@ static void take_rows(void *context, int32_t task, int32_t worker)
         size_t cell = ((size_t)i * cells / (size_t)job->cells_each + (size_t)view) % cells;
         memcpy(rows + (size_t)i * channels, maps + counted_cell(job->maps, cell) * channels, channels * sizeof *rows);
     }
+    channels = (size_t)job->maps->details.channels;
+    cells = train_maps_details(job->maps);
+    rows = job->fine + (size_t)view * (size_t)job->fine_each * channels;
+    for (int32_t i = 0; job->fine && error->status == DN_OK && i < job->fine_each; i++) {
+        size_t cell = ((size_t)i * cells / (size_t)job->fine_each + (size_t)view) % cells;
+        memcpy(rows + (size_t)i * channels, maps + job->maps->details_at + cell * channels, channels * sizeof *rows);
+    }
 }
 
 static void project_view(void *context, int32_t task, int32_t worker)
@@ -171,6 +203,12 @@ static void project_view(void *context, int32_t task, int32_t worker)
     if (error->status == DN_OK)
         positions_project(job->density, maps, (int32_t)cells,
                           job->target + (size_t)view * cells * (size_t)job->density->dims,
+                          maps + train_maps_floats(job->maps));
+    const positions *details = job->density->details;
+    cells = train_maps_details(job->maps);
+    if (error->status == DN_OK && job->fine)
+        positions_project(details, maps + job->maps->details_at, (int32_t)cells,
+                          job->fine + (size_t)view * cells * (size_t)details->dims,
                           maps + train_maps_floats(job->maps));
 }
 
@@ -195,17 +233,22 @@ static dn_status for_views(struct views_job *job, pool_function function, train_
 }
 
 dn_status train_maps_rows(train_maps *maps, const train_views *views, int32_t cells_each, train_maps_progress *progress,
-                          float *rows, dn_error *error)
+                          float *rows, int32_t fine_each, float *fine_rows, dn_error *error)
 {
-    struct views_job job = {.maps = maps, .views = views, .cells_each = cells_each, .target = rows};
+    struct views_job job = {.maps = maps,
+                            .views = views,
+                            .cells_each = cells_each,
+                            .target = rows,
+                            .fine_each = fine_each,
+                            .fine = fine_rows};
 
     return for_views(&job, take_rows, progress, error);
 }
 
 dn_status train_maps_project(train_maps *maps, const train_views *views, const positions *density,
-                             train_maps_progress *progress, float *z, dn_error *error)
+                             train_maps_progress *progress, float *z, float *fine, dn_error *error)
 {
-    struct views_job job = {.maps = maps, .views = views, .density = density, .target = z};
+    struct views_job job = {.maps = maps, .views = views, .density = density, .target = z, .fine = fine};
 
     return for_views(&job, project_view, progress, error);
 }

@@ -16,13 +16,14 @@ typedef struct train_maps {
     const train_images *images;
     pool *workers;
     const train_watch *watch;
-    maps_geometry grid; /* of the images' plan */
-    uint8_t *inside;    /* (cells): counts in at least one image; then per worker (cells) for one image */
-    int32_t counted;    /* cells that do */
-    uint16_t *canvases; /* per worker: (height, width, 3) of the images' plan */
-    float *scratch;     /* per worker: maps, then what position_features needs */
-    size_t canvas_stride, scratch_stride;
-    dn_error *errors; /* (TRAIN_MAPS_BATCH) */
+    maps_geometry grid;    /* of the images' plan */
+    uint8_t *inside;       /* (cells): counts in at least one image; then per worker (cells) for one image */
+    int32_t counted;       /* cells that do */
+    uint16_t *canvases;    /* per worker: (height, width, 3) of the images' plan */
+    float *scratch;        /* per worker: maps, then what position_features needs, then details */
+    maps_geometry details; /* grid of the details; 0 rows: there are none */
+    size_t canvas_stride, scratch_stride, details_at; /* the last one: within the scratch */
+    dn_error *errors;                                 /* (TRAIN_MAPS_BATCH) */
 } train_maps;
 
 /* Views between two looks at the watcher. */
@@ -42,6 +43,10 @@ const uint8_t *train_maps_inside(const train_maps *maps);
 const uint8_t *train_maps_image_inside(const train_maps *maps, int32_t image, int32_t worker);
 /* A worker's scratch: two parts of train_maps_floats() floats. */
 float *train_maps_worker(const train_maps *maps, int32_t worker);
+/* Cells of the details' grid, 0: there are none.  Which of them are learned from: those in cells that are, into `inside`
+ * (of them); NULL if all are. */
+size_t train_maps_details(const train_maps *maps);
+const uint8_t *train_maps_details_inside(const train_maps *maps, uint8_t *inside);
 
 /* Which views: `each` of every image, the image itself and then its copies, or some copies alone. */
 typedef struct train_views {
@@ -58,11 +63,13 @@ typedef struct train_maps_progress {
 } train_maps_progress;
 
 /* Every so many of the cells that are learned from, of each view, `cells_each`, beginning at another cell in each.
- * rows: (count * each * cells_each, channels). */
+ * rows: (count * each * cells_each, channels).  fine_rows: likewise of all cells of the details, fine_each of each
+ * view; NULL: none. */
 dn_status train_maps_rows(train_maps *maps, const train_views *views, int32_t cells_each, train_maps_progress *progress,
-                          float *rows, dn_error *error);
-/* The views' maps, projected.  z: (count * each, cells, dims). */
+                          float *rows, int32_t fine_each, float *fine_rows, dn_error *error);
+/* The views' maps, projected.  z: (count * each, cells, dims); fine: likewise of the density's details, NULL: they are
+ * not looked at. */
 dn_status train_maps_project(train_maps *maps, const train_views *views, const positions *density,
-                             train_maps_progress *progress, float *z, dn_error *error);
+                             train_maps_progress *progress, float *z, float *fine, dn_error *error);
 
 #endif

@@ -130,8 +130,10 @@ void train_options_of_model(dn_train_options *options, const dn_model *model)
     options->folds = 2 * facts->folds <= facts->train_images ? facts->folds : 0;
     if (model->flow)
         set_flow(options, model);
-    if (model->positions)
+    if (model->positions) {
         options->position_dims = model->positions->dims;
+        options->details = model->positions->details ? DN_DETAILS_ON : DN_DETAILS_OFF;
+    }
     options->copies = facts->copies;
     options->tile_columns = model->plan.columns;
     options->tile_rows = model->plan.rows;
@@ -190,6 +192,7 @@ static const option_range ranges[] = {
     INTEGER(range_low, 0, 65535, NOTHING), /* they have a part in the images' checksum */
     INTEGER(range_high, 0, 65535, NOTHING),
     INTEGER(duplicates, 0, 1, NOTHING),
+    INTEGER(details, DN_DETAILS_AUTO, DN_DETAILS_ON, NOTHING),
 #undef REAL
 #undef INTEGER
 #undef ENTRY

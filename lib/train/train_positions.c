@@ -8,10 +8,17 @@
 #include "base/status.h"
 #include "train/choose_copies.h"
 
-/* Rows that mean, deviation and projection are found from, at most, and views that they come from: enough for the
- * covariance of a thousand channels. */
+/* Rows that mean, deviation and projection are found from, at most: enough for the covariance of a thousand channels.
+ * They come from few of the images.  In the directions that are found from its own rows an image looks more unusual than
+ * a new one does; were they found from all images, all good scores would be too high and verdicts too mild
+ * (docs/accuracy.md, "False alarms: promised and observed"). */
 #define PROJECTION_ROWS 16384
-#define PROJECTION_VIEWS 64
+#define PROJECTION_SHARE 5 /* one image of so many */
+#define PROJECTION_LEAST 8
+#define PROJECTION_MOST 64
+
+#define DETAIL_DIMS 40  /* dimensions of the details, at most */
+#define DETAIL_WEIGHT 1 /* of their distances beside the others: docs/accuracy.md, "A finer grid" */
 
 #define FOLDS 10       /* at most, unless another number is asked for */
 #define MAP_SHARE 0.95 /* of good images whose map stays below the scale */
@@ -24,10 +31,12 @@ struct fit {
     positions *density;
     train_maps_progress progress;
     copy_plan plan;
-    int32_t views; /* images and copies: an image's own view comes first among its copies */
-    int32_t folds; /* at most; then as many as there are */
-    int32_t *fold; /* (views): which fold a view is in, that of its image */
-    float *z;      /* (views, cells, dims) */
+    int32_t views;        /* images and copies: an image's own view comes first among its copies */
+    int32_t folds;        /* at most; then as many as there are */
+    int32_t *fold;        /* (views): which fold a view is in, that of its image */
+    float *z;             /* (views, cells, dims) */
+    float *fine;          /* likewise of the details; NULL: there are none */
+    uint8_t *fine_inside; /* (cells of the details) */
 
     int32_t left_out;       /* fold that is scored */
     position_level *levels; /* (images.count) */
@@ -36,26 +45,45 @@ struct fit {
 
 /* ---- images -> z ---- */
 
-/* Mean, deviation and projection, from the images themselves. */
-static dn_status find_projection(struct fit *fit, dn_error *error)
+static int32_t projection_views(int32_t images)
+{
+    int32_t views = images / PROJECTION_SHARE;
+
+    views = views < PROJECTION_LEAST ? PROJECTION_LEAST : views > PROJECTION_MOST ? PROJECTION_MOST : views;
+    return views < images ? views : images;
+}
+
+static int32_t rows_each(int32_t views, size_t cells)
+{
+    return (size_t)(PROJECTION_ROWS / views) < cells ? PROJECTION_ROWS / views : (int32_t)cells;
+}
+
+/* Mean, deviation and projection of both densities. */
+static dn_status find_projections(struct fit *fit, dn_error *error)
 {
     const train_images *images = fit->maps.images;
-    int32_t cells = fit->maps.counted, chosen[PROJECTION_VIEWS];
-    train_views views = {chosen, images->count < PROJECTION_VIEWS ? images->count : PROJECTION_VIEWS, NULL, -1, 1};
-    int32_t cells_each = PROJECTION_ROWS / views.count < cells ? PROJECTION_ROWS / views.count : cells;
+    positions *details = fit->density->details;
+    int32_t chosen[PROJECTION_MOST];
+    train_views views = {chosen, projection_views(images->count), NULL, -1, 1};
+    int32_t each = rows_each(views.count, (size_t)fit->maps.counted);
+    int32_t fine_each = details ? rows_each(views.count, train_maps_details(&fit->maps)) : 0;
+    size_t floats = (size_t)views.count * (size_t)each, fine_floats = (size_t)views.count * (size_t)fine_each;
 
     fit->progress = (train_maps_progress){DN_PHASE_MAPS, 0, views.count + fit->views};
     for (int32_t i = 0; i < views.count; i++)
         chosen[i] = (int32_t)((int64_t)i * images->count / views.count);
-    float *rows = mem_alloc(&fit->allocator, (size_t)views.count * (size_t)cells_each,
-                            (size_t)fit->maps.grid.channels * sizeof *rows);
-    if (!rows)
-        return fail_memory(error, "the feature maps");
-    dn_status status = train_maps_rows(&fit->maps, &views, cells_each, &fit->progress, rows, error);
+    float *rows = mem_alloc(&fit->allocator, floats, (size_t)fit->maps.grid.channels * sizeof *rows), *fine = NULL;
+    if (details)
+        fine = mem_alloc(&fit->allocator, fine_floats, (size_t)details->channels * sizeof *fine);
+    dn_status status = rows && (fine || !details) ? DN_OK : fail_memory(error, "the feature maps");
     if (status == DN_OK)
-        status = positions_fit_projection(fit->density, rows, (int64_t)views.count * cells_each, fit->maps.workers,
-                                          error);
+        status = train_maps_rows(&fit->maps, &views, each, &fit->progress, rows, fine_each, fine, error);
+    if (status == DN_OK)
+        status = positions_fit_projection(fit->density, rows, (int64_t)floats, fit->maps.workers, error);
+    if (status == DN_OK && details)
+        status = positions_fit_projection(details, fine, (int64_t)fine_floats, fit->maps.workers, error);
     mem_free(&fit->allocator, rows);
+    mem_free(&fit->allocator, fine);
     return status;
 }
 
@@ -79,13 +107,21 @@ static dn_status allocate_views(struct fit *fit, dn_error *error)
     fit->fold = mem_zalloc(&fit->allocator, (size_t)fit->views, sizeof *fit->fold);
     if (size_mul((size_t)fit->views, train_maps_cells(&fit->maps), &floats))
         fit->z = mem_alloc(&fit->allocator, floats, (size_t)fit->density->dims * sizeof *fit->z);
-    return fit->fold && fit->z ? DN_OK : fail_memory(error, "the density at every position");
+    _Bool failed = !fit->fold || !fit->z;
+    if (fit->density->details) {
+        fit->fine = mem_alloc(&fit->allocator, (size_t)fit->views,
+                              train_maps_details(&fit->maps) * (size_t)fit->density->details->dims * sizeof *fit->fine);
+        fit->fine_inside = mem_alloc(&fit->allocator, train_maps_details(&fit->maps), sizeof *fit->fine_inside);
+        failed |= !fit->fine || !fit->fine_inside;
+    }
+    return failed ? fail_memory(error, "the density at every position") : DN_OK;
 }
 
 static dn_status project_views(struct fit *fit, dn_error *error)
 {
     int32_t kind = fit->options->copies;
-    _Bool choose = kind == DN_COPIES_AUTO && tiles_one(&fit->maps.images->plan);
+    _Bool choose = kind == DN_COPIES_AUTO && tiles_one(&fit->maps.images->plan), fixed = 0;
+    _Bool judge = fit->density->details && fit->options->details == DN_DETAILS_AUTO;
 
     if (!tiles_one(&fit->maps.images->plan)) { /* a tile moved by itself is not what a moved image shows there */
         if (kind > DN_COPIES_NONE)
@@ -96,15 +132,19 @@ static dn_status project_views(struct fit *fit, dn_error *error)
     }
 
     TRY(plan_views(fit, choose ? DN_COPIES_NONE : kind, error));
-    TRY(find_projection(fit, error));
-    if (choose) {
-        TRY(choose_copies(&fit->maps, fit->density, fit->options->seed, &kind, error));
+    TRY(find_projections(fit, error));
+    if (choose || judge) {
+        TRY(choose_copies(&fit->maps, fit->density, fit->options->seed, choose ? &kind : NULL, &fixed, error));
+        if (judge && !fixed) { /* where nothing is ever in the same place twice they harm */
+            positions_unref(fit->density->details);
+            fit->density->details = NULL;
+        }
         TRY(plan_views(fit, kind, error));
         fit->progress.total = fit->progress.done + fit->views;
     }
     TRY(allocate_views(fit, error));
     train_views views = {NULL, fit->maps.images->count, &fit->plan, -1, fit->plan.count + 1};
-    return train_maps_project(&fit->maps, &views, fit->density, &fit->progress, fit->z, error);
+    return train_maps_project(&fit->maps, &views, fit->density, &fit->progress, fit->z, fit->fine, error);
 }
 
 /* ---- folds ---- */
@@ -117,6 +157,18 @@ static void choose_folds(struct fit *fit)
     train_images_folds(fit->maps.images, fit->folds, fit->options->seed, fit->fold);
     for (int32_t view = fit->views - 1; view >= 0; view--)
         fit->fold[view] = fit->fold[view / each];
+}
+
+/* map (cells) += those of the details.  fine: (cells of the details). */
+static void add_details(const struct fit *fit, int32_t view, float *fine, float *map)
+{
+    const positions *details = fit->density->details;
+    size_t cells = positions_cells(details), dims = (size_t)details->dims;
+    const float *z = fit->fine + (size_t)view * cells * dims;
+
+    for (size_t cell = 0; cell < cells; cell++)
+        fine[cell] = positions_distance(details, (int32_t)cell, z + cell * dims);
+    positions_add_details(fit->density, fine, (float)fit->density->detail_weight, map);
 }
 
 /* Levels and highest value of the map of an image that the density has not seen. */
@@ -134,18 +186,33 @@ static void score_image(void *context, int32_t image, int32_t worker)
     const uint8_t *inside = train_maps_image_inside(&fit->maps, image, worker);
     for (size_t cell = 0; cell < cells; cell++)
         map[cell] = positions_distance(density, (int32_t)cell, z + cell * dims);
+    if (density->details)
+        add_details(fit, view, map + train_maps_floats(&fit->maps), map);
     fit->levels[image] = position_smooth(map, density->rows, density->columns, inside,
                                          map + train_maps_floats(&fit->maps));
     position_normalise(map, cells, fit->levels[image].median);
     fit->peaks[image] = position_peak(map, cells);
 }
 
+/* Both densities, of all views but those of a fold (-1: of all). */
+static dn_status fit_cells(struct fit *fit, const positions_options *options, int32_t left_out, dn_error *error)
+{
+    positions *details = fit->density->details;
+    positions_options fine = *options;
+
+    TRY(positions_fit_cells(fit->density, options, fit->z, fit->views, fit->fold, left_out, fit->maps.workers, error));
+    if (!details)
+        return DN_OK;
+    fine.dims = details->dims;
+    fine.inside = train_maps_details_inside(&fit->maps, fit->fine_inside);
+    return positions_fit_cells(details, &fine, fit->fine, fit->views, fit->fold, left_out, fit->maps.workers, error);
+}
+
 static dn_status cross_fit(struct fit *fit, const positions_options *options, dn_error *error)
 {
     for (fit->left_out = 0; fit->left_out < fit->folds; fit->left_out++) {
         TRY(train_report(fit->maps.watch, DN_PHASE_POSITIONS, fit->left_out, fit->folds + 1, (double)NAN, error));
-        TRY(positions_fit_cells(fit->density, options, fit->z, fit->views, fit->fold, fit->left_out, fit->maps.workers,
-                                error));
+        TRY(fit_cells(fit, options, fit->left_out, error));
         pool_run(fit->maps.workers, fit->maps.images->count, score_image, fit);
     }
     return DN_OK;
@@ -157,11 +224,23 @@ static dn_status allocate(struct fit *fit, int32_t dims, dn_error *error)
 {
     const dn_allocator *allocator = &fit->allocator;
     const maps_geometry *grid = &fit->maps.grid;
-    size_t count = (size_t)fit->maps.images->count;
+    int32_t count = fit->maps.images->count;
 
     TRY(positions_allocate(grid->rows, grid->columns, grid->channels, dims, 1, allocator, &fit->density, error));
-    fit->levels = mem_zalloc(allocator, count, sizeof *fit->levels);
-    fit->peaks = mem_zalloc(allocator, count, sizeof *fit->peaks);
+    const maps_geometry *fine = &fit->maps.details;
+    int32_t wanted = fit->options->details;
+    _Bool there = fine->rows > 0 && fine->rows <= POSITIONS_MAX_SIDE && fine->columns <= POSITIONS_MAX_SIDE;
+    if (wanted == DN_DETAILS_ON && !there)
+        return fail(error, DN_E_ARGUMENT,
+                    "there are no details with several tiles, nor with this backbone: leave them to auto");
+    if (there && wanted != DN_DETAILS_OFF) {
+        TRY(positions_allocate(fine->rows, fine->columns, fine->channels,
+                               fine->channels < DETAIL_DIMS ? fine->channels : DETAIL_DIMS, 1, allocator,
+                               &fit->density->details, error));
+        fit->density->detail_weight = DETAIL_WEIGHT;
+    }
+    fit->levels = mem_zalloc(allocator, (size_t)count, sizeof *fit->levels);
+    fit->peaks = mem_zalloc(allocator, (size_t)count, sizeof *fit->peaks);
     return fit->levels && fit->peaks ? DN_OK : fail_memory(error, "the density at every position");
 }
 
@@ -171,6 +250,8 @@ static void release(struct fit *fit)
     mem_free(&fit->allocator, fit->levels);
     mem_free(&fit->allocator, fit->peaks);
     mem_free(&fit->allocator, fit->z);
+    mem_free(&fit->allocator, fit->fine);
+    mem_free(&fit->allocator, fit->fine_inside);
     positions_unref(fit->density);
     train_maps_release(&fit->maps);
 }
@@ -196,7 +277,7 @@ static dn_status run_fit(struct fit *fit, trained_positions *out, dn_error *erro
         fit->levels = NULL;
         fit->peaks = NULL;
     }
-    TRY(positions_fit_cells(fit->density, &options, fit->z, fit->views, fit->fold, -1, fit->maps.workers, error));
+    TRY(fit_cells(fit, &options, -1, error));
     TRY(train_report(fit->maps.watch, DN_PHASE_POSITIONS, fit->folds + 1, fit->folds + 1, (double)NAN, error));
     TRY(pool_check(fit->maps.workers, error));
     out->copies = fit->plan.kind;

@@ -37,7 +37,8 @@ dn_model_info = _struct("dn_model_info", (_u32, "struct_size id"),
     (ctypes.c_char * 64, "backbone"), (ctypes.c_char * 16, "library preset"), (_double, "positions_scale"),
     (_i32, "flow positions map_rows map_columns map_channels position_dims seen_images copies"),
     (_double * 9, "seen_low seen_high"),
-    (_i32, "calibration folds tile_columns tile_rows fit reserved2 range_low range_high"), (_double, "mask_share"))
+    (_i32, "calibration folds tile_columns tile_rows fit reserved2 range_low range_high"),
+    (_double, "mask_share detail_weight"), (_i32, "detail_rows detail_columns"))
 dn_scorer_options = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
     (_double, "false_alarm_rate"), (_pointer, "allocator runner"), (_i64, "max_pixels max_bytes max_memory"))
 dn_score = _struct("dn_score", (_u32, "struct_size"), (_i32, "anomalous"),
@@ -63,7 +64,7 @@ dn_train_options = _struct("dn_train_options", (_u32, "struct_size"), (_i32, "ep
     (_i32, "views angles heatmap_images threads"), (_text, "checkpoint"), (_i32, "checkpoint_epochs resume"),
     (_pointer, "allocator runner"), (_i32, "preset flow positions position_dims light copies"),
     (_i64, "max_pixels max_bytes max_memory"),
-    (_i32, "calibration folds tile_columns tile_rows fit duplicates range_low range_high"))
+    (_i32, "calibration folds tile_columns tile_rows fit duplicates range_low range_high details reserved"))
 dn_trainer_info = _struct("dn_trainer_info", (_u32, "struct_size"),
     (_i32, "images parts duplicates adjacent reserved"))
 dn_progress = _struct("dn_progress", (_u32, "struct_size"), (_i32, "phase"), (_i64, "done total"), (_double, "loss"))
