@@ -233,7 +233,7 @@ class ParameterTest(unittest.TestCase):
     def test_names(self):
         self.assertEqual(differnet.Detector().get_params(), {
             "preset": "compact", "backbone": None, "threads": None, "false_alarm_rate": 0.05, "threshold": None,
-            "channels": "rgb", "letterbox": False, "progress": False})
+            "channels": "rgb", "letterbox": False, "mask": None, "progress": False})
         one = differnet.Detector(epochs=3, seed=7)
         self.assertEqual((one.get_params()["epochs"], one.epochs, one.get_params()["seed"]), (3, 3, 7))
         self.assertIs(one.set_params(epochs=4, preset="fast"), one)
@@ -263,6 +263,20 @@ class ParameterTest(unittest.TestCase):
                         copies=differnet.COPIES_NONE, position_dims=None).fit(GOOD).model_.info
         self.assertEqual((info.seed, info.views, info.epochs, info.hidden, info.input_size, info.scales, info.fit,
                           info.preset), (5, 3, 2, 8, 64, 1, differnet.FIT_LETTERBOX, "compact"))
+
+    def test_mask(self):
+        """What is outside counts neither in learning nor in judging."""
+        height, width = numpy.asarray(GOOD[0]).shape[:2]
+        mask = numpy.zeros((height, width), numpy.uint8)
+        mask[:, :width // 2] = 255
+        one = detector(mask=mask).fit(GOOD)
+        self.assertAlmostEqual(one.model_.info.mask_share, (width // 2) / width)
+        spoilt = numpy.array(GOOD[0])
+        spoilt[:, width // 2:] = 255 - spoilt[:, width // 2:]
+        explained = one.explain(spoilt)
+        self.assertEqual(float(numpy.abs(explained.map[:, width // 2:]).max()), 0)
+        with self.assertRaisesRegex(differnet.Error, "mask"):
+            detector(mask=numpy.zeros((height, width), numpy.uint8)).fit(GOOD)
 
     def test_failed_fit(self):
         """What was learned before stays."""

@@ -60,6 +60,7 @@ class Detector:
     threshold: call anomalous what scores above, instead of by false_alarm_rate.
     channels: "bgr": arrays have their colours in OpenCV's order; paths, PIL images, Image and Pixels know theirs.
     letterbox: images keep their aspect on the network's square input; False: they are stretched to it.
+    mask: an image of the images' aspect, dark where they do not count, neither when learned nor when judged; None: all does.
     progress: True: bars of tqdm, or lines where it is missing; or a function, as Trainer.run takes it.
     options: the other fields of dn_train_options and dn_extractor_options, None for their defaults: epochs=, seed=,
     views=, tile_columns=, input_size= ...  After fit, those of them have no effect before the next one.
@@ -74,7 +75,8 @@ class Detector:
 
     def __init__(self, *, preset: str = "compact", backbone: Optional[Source] = None,
                  threads: Optional[int] = None, false_alarm_rate: float = 0.05, threshold: Optional[float] = None,
-                 channels: str = "rgb", letterbox: bool = False, progress: Progress = False, **options: Any) -> None:
+                 channels: str = "rgb", letterbox: bool = False, mask: Any = None, progress: Progress = False,
+                 **options: Any) -> None:
         self.preset = preset
         self.backbone = backbone
         self.threads = threads
@@ -82,6 +84,7 @@ class Detector:
         self.threshold = threshold
         self.channels = channels
         self.letterbox = letterbox
+        self.mask = mask
         self.progress = progress
         self._set_options(options)
 
@@ -144,6 +147,8 @@ class Detector:
         trainer = Trainer(extractor, preset=_PRESETS[self.preset], threads=_threads(self.threads),
                           fit=FIT_LETTERBOX if self.letterbox else FIT_STRETCH, **self._given_options(_TRAIN_OPTIONS))
         with trainer:
+            if self.mask is not None:
+                trainer.set_mask(self.mask)
             self._add(trainer, images, groups)
             model = self._run(trainer)
             self._learned(model, trainer.advice)
