@@ -327,6 +327,35 @@ START_TEST(details_suit_the_part)
 }
 END_TEST
 
+/* A network of one channel in each layer has fewer numbers in its maps than the finer grid has cells. */
+START_TEST(details_of_one_channel)
+{
+    const int32_t channels[5] = {1, 1, 1, 1, 1};
+    dn_train_options options = options_of(DETAILED);
+    dn_extractor_options extracting;
+    dn_extractor *extractor;
+    dn_trainer *trainer;
+    dn_model *model;
+    uint8_t rgb[PICTURE_WIDTH * PICTURE_HEIGHT * 3];
+    dn_pixels view = rgb_view(rgb, PICTURE_WIDTH, PICTURE_HEIGHT);
+
+    dn_extractor_options_init(&extracting);
+    extracting.input_size = 64;
+    extracting.scales = 1;
+    ck_ok(dn_extractor_random(channels, 1, &extracting, &extractor, NULL));
+    ck_ok(dn_trainer_create(extractor, &options, &trainer, NULL));
+    dn_extractor_unref(extractor);
+    for (uint32_t i = 1; i <= 4; i++)
+        ck_ok(add_picture(trainer, i));
+    trainer_ok(trainer, dn_trainer_run(trainer, NULL, NULL, &model));
+    dn_trainer_free(trainer);
+    draw_texture(rgb, PICTURE_WIDTH, PICTURE_HEIGHT, 9);
+    dn_score score = score_one(model, &view);
+    check_score(&score, 0, 4);
+    dn_model_unref(model);
+}
+END_TEST
+
 /* Cancels at the n-th call of a phase. */
 typedef struct canceller {
     int32_t phase;
@@ -1214,6 +1243,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, copies_in_another_light_change_the_model);
     tcase_add_test(tests, copies_suit_the_part);
     tcase_add_test(tests, details_suit_the_part);
+    tcase_add_test(tests, details_of_one_channel);
     tcase_add_loop_test(tests, cancelled_and_run_again, 0, MODELS);
     tcase_add_test(tests, resumed_from_a_checkpoint);
     tcase_add_loop_test(tests, saved_and_opened, 0, MODELS);

@@ -78,6 +78,15 @@ static size_t details_floats(const positions *density)
     return details ? mem_padded_floats(positions_cells(details) * (size_t)details->channels) : 0;
 }
 
+/* Floats that hold the grid's maps, and then the details' distances. */
+static size_t maps_region(const positions *density, const maps_geometry *grid)
+{
+    size_t maps = position_maps_floats(grid);
+    size_t fine = density->details ? mem_padded_floats(positions_cells(density->details)) : 0;
+
+    return maps > fine ? maps : fine;
+}
+
 size_t position_map_scratch(const dn_extractor *extractor, const tile_plan *plan, const positions *density,
                             int32_t threads)
 {
@@ -88,14 +97,14 @@ size_t position_map_scratch(const dn_extractor *extractor, const tile_plan *plan
     if (features == 0 || !size_mul(row, (size_t)threads, &rows))
         return 0;
     rows = features > rows ? features : rows; /* one after the other */
-    return size_add(rows, position_maps_floats(&plan->grid) + details_floats(density), &floats) ? floats : 0;
+    return size_add(rows, maps_region(density, &plan->grid) + details_floats(density), &floats) ? floats : 0;
 }
 
 position_level position_map(const dn_extractor *extractor, const tile_plan *plan, const positions *density,
                             const uint16_t *canvas, const uint8_t *inside, float *map, float *scratch, pool *workers)
 {
     const positions *details = density->details;
-    float *maps = scratch, *fine = scratch + position_maps_floats(&plan->grid);
+    float *maps = scratch, *fine = scratch + maps_region(density, &plan->grid);
     float *rest = fine + details_floats(density);
 
     position_features(extractor, plan, canvas, NULL, NULL, maps, details ? fine : NULL, rest, workers);
