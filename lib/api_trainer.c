@@ -17,7 +17,7 @@ void dn_train_options_init_size(dn_train_options *options, size_t size)
 /* Whether the caller's struct has all the fields that train_options_of_model sets. */
 static _Bool holds_all(const dn_train_options *options)
 {
-    return options && options->struct_size >= offsetof(dn_train_options, range_high) + sizeof options->range_high;
+    return options && options->struct_size >= offsetof(dn_train_options, details) + sizeof options->details;
 }
 
 dn_status dn_train_options_preset(dn_train_options *options, int32_t preset)

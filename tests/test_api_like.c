@@ -23,6 +23,7 @@ static dn_train_options options_of(int kind)
     options.angles = DN_ANGLES_GRID;
     options.position_dims = kind == SHAPED ? 6 : 100;
     options.copies = kind == FAST ? DN_COPIES_SMALL : kind == SHAPED ? DN_COPIES_NONE : DN_COPIES_MIRROR;
+    options.details = kind == FAST ? DN_DETAILS_ON : DN_DETAILS_OFF; /* auto in other_options */
     options.calibration = kind == CROSS ? DN_CALIBRATION_CROSS : DN_CALIBRATION_SPLIT;
     options.folds = kind == CROSS || kind == FAST ? 4 : 0;
     if (kind == SHAPED) {
@@ -115,6 +116,12 @@ START_TEST(without_options)
     ck_status(dn_train_options_of_model(NULL, model), DN_E_ARGUMENT);
     ck_status(dn_train_options_of_model((dn_train_options *)&small, model), DN_E_ARGUMENT);
     ck_assert_uint_eq(small.rest[0], 0);
+    dn_train_options_init_size(&options,
+                               offsetof(dn_train_options, details)); /* of a header before the last field set */
+    options.details = 77;
+    ck_status(dn_train_options_of_model(&options, model), DN_E_ARGUMENT);
+    ck_assert_int_eq(options.details, 77);
+    dn_train_options_init(&options);
     ck_status(dn_trainer_create_like(NULL, NULL, &like, &error), DN_E_ARGUMENT);
     ck_assert_ptr_null(like);
     ck_status(dn_trainer_create_like(model, NULL, NULL, &error), DN_E_ARGUMENT);
