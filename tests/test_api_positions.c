@@ -379,7 +379,7 @@ START_TEST(cancelled_and_run_again)
 {
     dn_train_options options = options_of(_i);
     dn_blob *straight = run_to_bytes(tiny_trainer(&options, 5));
-    int64_t totals[] = {5 + 5 * 5, 5 + 1}; /* views of both passes; folds and the last fit */
+    int64_t totals[] = {2 + 2 + 5 * 5, 5 + 1}; /* views of both projections and all; folds and the last fit */
     int cancelled[2] = {0};
 
     for (int p = 0; p < 2; p++)

@@ -100,7 +100,8 @@ static dn_status learn(struct contest *contest, const copy_plan *plan, dn_error 
     options.views = views.each;
     options.inside = train_maps_inside(contest->maps);
     TRY(reserve(contest, views.count * views.each, error));
-    TRY(train_maps_project(contest->maps, &views, contest->density, &contest->progress, contest->z, NULL, error));
+    train_space space = {contest->density, contest->z, NULL};
+    TRY(train_maps_project(contest->maps, &views, &space, 1, &contest->progress, error));
     return positions_fit_cells(contest->density, &options, contest->z, views.count * views.each, NULL, -1,
                                contest->maps->workers, error);
 }
@@ -109,8 +110,9 @@ static dn_status learn(struct contest *contest, const copy_plan *plan, dn_error 
 static dn_status judge(struct contest *contest, const copy_plan *plan, int32_t copy, double *loss, dn_error *error)
 {
     train_views views = {contest->held_out, contest->held, plan, copy, 1};
+    train_space space = {contest->density, contest->z_held, NULL};
 
-    TRY(train_maps_project(contest->maps, &views, contest->density, &contest->progress, contest->z_held, NULL, error));
+    TRY(train_maps_project(contest->maps, &views, &space, 1, &contest->progress, error));
     *loss = loss_of(contest, contest->z_held, views.count);
     return DN_OK;
 }

@@ -126,11 +126,13 @@ struct views_job {
     train_maps *maps;
     const train_views *views;
     int32_t first;      /* view of task 0 */
-    int32_t cells_each; /* of train_maps_rows, or: */
-    const positions *density;
-    float *target;
-    int32_t fine_each; /* likewise of the details, or their density; fine NULL: they are not looked at */
-    float *fine;
+    _Bool details;      /* are looked at */
+    int32_t cells_each; /* of train_maps_rows */
+    float *rows;
+    int32_t fine_each;
+    float *fine_rows;
+    const train_space *spaces; /* (count) of train_maps_project */
+    int32_t count;
 };
 
 /* Feature maps (rows, columns, channels) of a view. */
@@ -146,9 +148,9 @@ static dn_status view_maps(const struct views_job *job, int32_t view, int32_t wo
     *target = train_maps_worker(maps, worker);
     TRY(train_images_tiles(maps->images, image, buffer, &canvas, error));
     position_features(maps->extractor, &maps->images->plan, canvas, views->plan ? copies_change : NULL, &copy, *target,
-                      job->fine ? *target + maps->details_at : NULL, *target + train_maps_floats(maps), NULL);
+                      job->details ? *target + maps->details_at : NULL, *target + train_maps_floats(maps), NULL);
     if (!floats_finite(*target, train_maps_cells(maps) * (size_t)maps->grid.channels) ||
-        (job->fine &&
+        (job->details &&
          !floats_finite(*target + maps->details_at, train_maps_details(maps) * (size_t)maps->details.channels))) {
         char label[TRAIN_LABEL];
         return fail(error, DN_E_NUMERIC, "%s: its feature maps are not finite: the backbone's numbers overflow",
@@ -174,7 +176,7 @@ static void take_rows(void *context, int32_t task, int32_t worker)
     const struct views_job *job = context;
     int32_t view = job->first + task;
     size_t channels = (size_t)job->maps->grid.channels, cells = (size_t)job->maps->counted;
-    float *rows = job->target + (size_t)view * (size_t)job->cells_each * channels, *maps;
+    float *rows = job->rows + (size_t)view * (size_t)job->cells_each * channels, *maps;
     dn_error *error = &job->maps->errors[task];
 
     error->status = view_maps(job, view, worker, &maps, error);
@@ -184,32 +186,30 @@ static void take_rows(void *context, int32_t task, int32_t worker)
     }
     channels = (size_t)job->maps->details.channels;
     cells = train_maps_details(job->maps);
-    rows = job->fine + (size_t)view * (size_t)job->fine_each * channels;
-    for (int32_t i = 0; job->fine && error->status == DN_OK && i < job->fine_each; i++) {
+    for (int32_t i = 0; job->details && error->status == DN_OK && i < job->fine_each; i++) {
         size_t cell = ((size_t)i * cells / (size_t)job->fine_each + (size_t)view) % cells;
-        memcpy(rows + (size_t)i * channels, maps + job->maps->details_at + cell * channels, channels * sizeof *rows);
+        memcpy(job->fine_rows + ((size_t)view * (size_t)job->fine_each + (size_t)i) * channels,
+               maps + job->maps->details_at + cell * channels, channels * sizeof *rows);
     }
 }
 
 static void project_view(void *context, int32_t task, int32_t worker)
 {
     const struct views_job *job = context;
-    int32_t view = job->first + task;
-    size_t cells = train_maps_cells(job->maps);
+    size_t view = (size_t)(job->first + task), cells = train_maps_cells(job->maps);
+    size_t fine_cells = train_maps_details(job->maps);
     dn_error *error = &job->maps->errors[task];
     float *maps;
 
-    error->status = view_maps(job, view, worker, &maps, error);
-    if (error->status == DN_OK)
-        positions_project(job->density, maps, (int32_t)cells,
-                          job->target + (size_t)view * cells * (size_t)job->density->dims,
-                          maps + train_maps_floats(job->maps));
-    const positions *details = job->density->details;
-    cells = train_maps_details(job->maps);
-    if (error->status == DN_OK && job->fine)
-        positions_project(details, maps + job->maps->details_at, (int32_t)cells,
-                          job->fine + (size_t)view * cells * (size_t)details->dims,
-                          maps + train_maps_floats(job->maps));
+    error->status = view_maps(job, (int32_t)view, worker, &maps, error);
+    for (const train_space *space = job->spaces; error->status == DN_OK && space < job->spaces + job->count; space++) {
+        const positions *density = space->density;
+        float *scratch = maps + train_maps_floats(job->maps);
+        positions_project(density, maps, (int32_t)cells, space->z + view * cells * (size_t)density->dims, scratch);
+        if (space->fine)
+            positions_project(density->details, maps + job->maps->details_at, (int32_t)fine_cells,
+                              space->fine + view * fine_cells * (size_t)density->details->dims, scratch);
+    }
 }
 
 /* Runs a function for all views, TRAIN_MAPS_BATCH at a time. */
@@ -237,18 +237,20 @@ dn_status train_maps_rows(train_maps *maps, const train_views *views, int32_t ce
 {
     struct views_job job = {.maps = maps,
                             .views = views,
+                            .details = fine_rows != NULL,
                             .cells_each = cells_each,
-                            .target = rows,
+                            .rows = rows,
                             .fine_each = fine_each,
-                            .fine = fine_rows};
+                            .fine_rows = fine_rows};
 
     return for_views(&job, take_rows, progress, error);
 }
 
-dn_status train_maps_project(train_maps *maps, const train_views *views, const positions *density,
-                             train_maps_progress *progress, float *z, float *fine, dn_error *error)
+dn_status train_maps_project(train_maps *maps, const train_views *views, const train_space *spaces, int32_t count,
+                             train_maps_progress *progress, dn_error *error)
 {
-    struct views_job job = {.maps = maps, .views = views, .density = density, .target = z, .fine = fine};
+    struct views_job job = {
+        .maps = maps, .views = views, .details = spaces[0].fine != NULL, .spaces = spaces, .count = count};
 
     return for_views(&job, project_view, progress, error);
 }

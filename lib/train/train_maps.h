@@ -67,9 +67,15 @@ typedef struct train_maps_progress {
  * view; NULL: none. */
 dn_status train_maps_rows(train_maps *maps, const train_views *views, int32_t cells_each, train_maps_progress *progress,
                           float *rows, int32_t fine_each, float *fine_rows, dn_error *error);
-/* The views' maps, projected.  z: (count * each, cells, dims); fine: likewise of the density's details, NULL: they are
- * not looked at. */
-dn_status train_maps_project(train_maps *maps, const train_views *views, const positions *density,
-                             train_maps_progress *progress, float *z, float *fine, dn_error *error);
+/* Where a density's projection puts views.  z: (views, cells, dims); fine: likewise of the density's details, NULL: they
+ * are not looked at. */
+typedef struct train_space {
+    positions *density;
+    float *z, *fine;
+} train_space;
+
+/* The views' maps, projected into each of `count` spaces, all of which look at details or none. */
+dn_status train_maps_project(train_maps *maps, const train_views *views, const train_space *spaces, int32_t count,
+                             train_maps_progress *progress, dn_error *error);
 
 #endif

@@ -135,41 +135,48 @@ static dn_status score_with(dn_trainer *t, dn_model *model, const chosen_images 
     return status;
 }
 
-/* Standardises the positions' parts over all images: each was scored by the density that has not seen it.  sorted:
- * (count). */
+/* Standardises the positions' parts over the images that were judged by a density that has not seen them.  sorted:
+ * room for all. */
 static void standardise_positions(const dn_trainer *t, dn_model *model, double *sorted)
 {
-    int32_t count = t->positions.levels ? t->images.count : 0;
+    const position_level *levels = t->positions.levels;
+    int32_t count = t->positions.judged;
     double parts[PARTS];
 
-    model->facts.whole_share = count > 0 ? position_fit_share(t->positions.levels, count) : 0;
+    model->facts.whole_share = count > 0 ? position_fit_share(levels, count) : 0;
     for (int p = PART_LOCAL; p <= PART_WHOLE; p++) {
         for (int32_t i = 0; i < count; i++) {
-            position_scores(t->positions.levels[i], model->facts.whole_share, &parts[PART_LOCAL], &parts[PART_WHOLE]);
+            position_scores(levels[i], model->facts.whole_share, &parts[PART_LOCAL], &parts[PART_WHOLE]);
             sorted[i] = parts[p];
         }
         model->facts.standards[p] = part_measure(sorted, count);
     }
 }
 
-/* The images whose scores the model compares with: good ones that were not learned from, of each group the first.  By the flow, these are the
- * held-out ones, or those of the folds that are done; by the positions' density all, each judged by the one that has not
- * seen it.  With a flow only images that it has not seen tell how the whole score of good images lies.  images: room for
- * all; returns their number. */
-static int32_t list_images(const dn_trainer *t, int32_t *images)
+/* Whether the scores of an image tell how those of good images lie: one that the densities in the model judged without
+ * having seen it, of each group the first. */
+static _Bool calibrates(const dn_trainer *t, int32_t image)
 {
     const cross_fit *cross = &t->cross;
+
+    return train_images_first(&t->images, image) && (!t->positions.row || t->positions.row[image] >= 0) &&
+           (cross->folds == 0 || cross->fold[image] < cross->done);
+}
+
+/* The images whose scores the model compares with.  With a flow that kept some images out these, else all that
+ * calibrate.  images: room for all; returns their number. */
+static int32_t list_images(const dn_trainer *t, int32_t *images)
+{
     int32_t count = 0;
 
-    if (t->options.flow && cross->folds == 0) {
+    if (t->options.flow && t->cross.folds == 0) {
         for (int32_t i = t->images.train_count; i < t->images.count; i++)
-            if (train_images_first(&t->images, t->images.split[i]))
+            if (calibrates(t, t->images.split[i]))
                 images[count++] = t->images.split[i];
         return count;
     }
     for (int32_t i = 0; i < t->images.count; i++)
-        if (train_images_first(&t->images, i) &&
-            (t->options.flow ? cross->fold[i] < cross->done : t->positions.levels != NULL))
+        if (calibrates(t, i) && (t->options.flow || t->positions.levels))
             images[count++] = i;
     return count;
 }
@@ -185,7 +192,7 @@ static dn_status measure_rows(dn_trainer *t, dn_model *model, const int32_t *ima
     for (int32_t i = 0; rows->flow && t->cross.folds > 0 && i < rows->count; i++)
         memcpy(rows->flow + (size_t)i * views, t->cross.scores + (size_t)images[i] * views, views * sizeof *rows->flow);
     for (int32_t i = 0; rows->levels && i < rows->count; i++)
-        rows->levels[i] = t->positions.levels[images[i]];
+        rows->levels[i] = t->positions.levels[t->positions.row[images[i]]];
     if (!t->positions.density)
         return DN_OK;
     standardise_positions(t, model, sorted);
@@ -246,7 +253,7 @@ static dn_status add_densities(dn_trainer *t, dn_model *model, const train_watch
     model->facts.positions_scale = t->positions.scale;
     model->facts.copies = t->positions.copies;
     if (t->positions.peaks)
-        TRY(model_set_peaks(model, t->positions.peaks, t->images.count, error));
+        TRY(model_set_peaks(model, t->positions.peaks, t->positions.judged, error));
     return model_set_positions(model, t->positions.density, error);
 }
 

@@ -7,14 +7,16 @@
 #include "train/train_images.h"
 #include "train/watch.h"
 
-/* All good images are learned from.  Each is also scored by a density that has not seen it: they are divided into
- * folds, and for each fold the Gaussians are fitted to the others (cross-fitting). */
+/* All good images are learned from.  They are also judged by a density that has not seen them: they are divided into
+ * folds, and for each fold the Gaussians are fitted to the others (cross-fitting).  Of many images those of the folds that
+ * the projection was found from are not judged. */
 typedef struct trained_positions {
     dn_allocator allocator;
     positions *density;
-    position_level *levels; /* (images.count), in order of addition: of the density that has not seen the image; NULL
-                               with fewer than two images */
-    double *peaks;          /* (images.count), sorted: highest values of the maps by these densities; NULL likewise */
+    int32_t judged; /* images that were; 0 with fewer than two images, and the next three NULL */
+    int32_t *row;   /* (images.count), in order of addition: where in `levels` an image is; -1: it was not judged */
+    position_level *levels; /* (judged), in order of addition: of the density that has not seen the image */
+    double *peaks;          /* (judged), sorted: highest values of the maps by these densities */
     double scale;           /* of the map; 0: not known */
     int32_t folds;
     int32_t copies; /* DN_COPIES_... that were learned, too */
