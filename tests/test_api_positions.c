@@ -265,9 +265,11 @@ static void draw_bar(uint8_t *rgb, int side, double degrees, uint32_t seed)
         }
 }
 
-static dn_model_info model_of_bars(int32_t copies, int32_t details, double turn)
+enum { BAR_SIDE = 64, BARS = 12 };
+
+/* Of BARS pictures, `different` ones again and again. */
+static dn_model_info model_of_some_bars(int different, int32_t copies, int32_t details, double turn)
 {
-    enum { BAR_SIDE = 64, BARS = 12 };
     dn_train_options options = options_of(FAST);
     dn_extractor *extractor = tiny_extractor(NULL);
     dn_trainer *trainer;
@@ -279,7 +281,7 @@ static dn_model_info model_of_bars(int32_t copies, int32_t details, double turn)
     dn_extractor_unref(extractor);
     for (int i = 0; i < BARS; i++) {
         uint8_t rgb[BAR_SIDE * BAR_SIDE * 3];
-        draw_bar(rgb, BAR_SIDE, turn * i, 100 + (uint32_t)i);
+        draw_bar(rgb, BAR_SIDE, turn * (i % different), 100 + (uint32_t)(i % different));
         dn_pixels view = rgb_view(rgb, BAR_SIDE, BAR_SIDE);
         ck_ok(dn_trainer_add_pixels(trainer, &view));
     }
@@ -296,6 +298,11 @@ static dn_model_info model_of_bars(int32_t copies, int32_t details, double turn)
     dn_model_unref(model);
     dn_blob_free(blob);
     return info;
+}
+
+static dn_model_info model_of_bars(int32_t copies, int32_t details, double turn)
+{
+    return model_of_some_bars(BARS, copies, details, turn);
 }
 
 /* A part in one pose is learned as it is; one that lies at any angle, turned.  What is asked for is done. */
@@ -324,6 +331,14 @@ START_TEST(details_suit_the_part)
     dn_model *model;
     trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_ARGUMENT, "several tiles");
     dn_trainer_free(trainer);
+}
+END_TEST
+
+/* Images that were added again are no further parts, and none that tells of itself. */
+START_TEST(repetitions_have_no_say)
+{
+    ck_assert_int_eq(model_of_some_bars(4, DN_COPIES_AUTO, DN_DETAILS_AUTO, 137.5).copies, DN_COPIES_NONE);
+    ck_assert_double_eq(model_of_some_bars(BARS - 1, DN_COPIES_AUTO, DN_DETAILS_AUTO, 0).detail_weight, 0);
 }
 END_TEST
 
@@ -1243,6 +1258,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, copies_in_another_light_change_the_model);
     tcase_add_test(tests, copies_suit_the_part);
     tcase_add_test(tests, details_suit_the_part);
+    tcase_add_test(tests, repetitions_have_no_say);
     tcase_add_test(tests, details_of_one_channel);
     tcase_add_loop_test(tests, cancelled_and_run_again, 0, MODELS);
     tcase_add_test(tests, resumed_from_a_checkpoint);

@@ -29,6 +29,7 @@ struct contest {
     train_maps *maps;
     positions *density;
     uint64_t seed;
+    int32_t count;           /* images: the first of each group, or one would tell of its own copies */
     int32_t *images;         /* (count) */
     const int32_t *held_out; /* of these: the (held) that tell; the first (learned) are learned from */
     int32_t learned, held;
@@ -121,7 +122,7 @@ static dn_status judge(struct contest *contest, const copy_plan *plan, int32_t c
  * that was learned without copies. */
 static dn_status find_competitors(struct contest *contest, _Bool competes[DN_COPIES_TURN + 1], dn_error *error)
 {
-    int32_t learned = contest->learned, held = contest->held, count = contest->maps->images->count;
+    int32_t learned = contest->learned, held = contest->held, count = contest->count;
     double base, loss;
 
     contest->learned = learned < SUIT_LEARNED ? learned : SUIT_LEARNED;
@@ -161,7 +162,7 @@ static dn_status run_contest(struct contest *contest, int32_t *kind, _Bool *fixe
     double best = 0;
 
     TRY(find_competitors(contest, competes, error));
-    *fixed = contest->maps->images->count >= LEAST_FIXED && !competes[DN_COPIES_MIRROR] && !competes[DN_COPIES_TURN];
+    *fixed = contest->count >= LEAST_FIXED && !competes[DN_COPIES_MIRROR] && !competes[DN_COPIES_TURN];
     contest->progress.total = contest->progress.done;
     if (!kind || (*fixed && !competes[DN_COPIES_SMALL]))
         return DN_OK;
@@ -186,11 +187,12 @@ static dn_status run_contest(struct contest *contest, int32_t *kind, _Bool *fixe
 dn_status choose_copies(train_maps *maps, positions *density, uint64_t seed, int32_t *kind, _Bool *fixed,
                         dn_error *error)
 {
-    int32_t count = maps->images->count, held = count / 4 < HELD ? count / 4 : HELD;
+    int32_t count = maps->images->groups.count, held = count / 4 < HELD ? count / 4 : HELD;
     int32_t learned = count - held < LEARNED ? count - held : LEARNED;
     struct contest contest = {.maps = maps,
                               .density = density,
                               .seed = seed,
+                              .count = count,
                               .learned = learned,
                               .held = held,
                               .progress = {DN_PHASE_COPIES, 0, 0}};
@@ -210,6 +212,8 @@ dn_status choose_copies(train_maps *maps, positions *density, uint64_t seed, int
     } else {
         rng_seed(&generator, seed, RNG_CONTEST);
         rng_permutation(&generator, (uint32_t *)contest.images, (uint32_t)count);
+        for (int32_t i = 0; i < count; i++)
+            contest.images[i] = maps->images->groups.first[contest.images[i]];
         contest.held_out = contest.images + learned;
         status = run_contest(&contest, count > MOST_IMAGES ? NULL : kind, fixed, error);
     }
