@@ -324,6 +324,33 @@ class Report(unittest.TestCase):
         self.assertGreater(len(browser.execute_cdp_cmd("Page.printToPDF", {})["data"]), 10000)
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
+    def test_pictures_of_some_images_only(self):
+        shutil.copytree(path("shown/test/good"), path("uneven/test/good"))
+        write(path("uneven/test/spot/0.png"), part(500))
+        self.few("shown", 0, 0, 0)
+        self.few("shown", 5, 2, 3)
+        self.few("uneven", 4, 3, 1)  # what one kind does not need of its half is the other's
+        self.open()
+        self.assertFalse(self.by_id("pictured").is_displayed())
+        self.assertEqual(run("eval", path("noted.dnm"), path("shown"), "--pictures", "-1").returncode, 2)
+
+    def few(self, folder, pictures, good, bad):
+        made = run("eval", path("noted.dnm"), path(folder), "--no-maps", "--quiet", "--report", path("few.html"),
+                   "--pictures", str(pictures))
+        self.assertEqual(made.returncode, 0, made)
+        self.open("few.html")
+        images = sorted(self.images(), key=lambda image: image["score"])
+        expected = ([image["path"] for image in images if image["defective"]][:bad] +
+                    [image["path"] for image in reversed(images) if not image["defective"]][:good])
+        self.assertEqual(sorted(image["path"] for image in images if image["original"]), sorted(expected))
+        self.assertTrue(self.by_id("pictured").is_displayed())
+        self.assertIn("Pictures of %d of %d images: the %d good" % (good + bad, len(images), good), self.by_id("pictured").text)
+        for card in browser.find_elements(By.CSS_SELECTOR, "#gallery .card"):
+            pictured = card.get_attribute("aria-label") in expected
+            self.assertEqual((len(card.find_elements(By.TAG_NAME, "img")), "no pictures" in card.text), (pictured, not pictured))
+        self.assertEqual(len(self.shown_rows()), len(images))
+        self.assertEqual(browser.execute_script(JUDGE), [])
+
     def test_without_maps_and_without_verdicts(self):
         made = run("eval", path("model.dnm"), path("shown"), "--no-maps", "--quiet", "--report", path("plain.html"))
         self.assertEqual(made.returncode, 0, made)

@@ -140,7 +140,7 @@ static int run_job(const eval_job *job, enum eval_format format, const char *ima
 
 static int run_eval(const command_verb *verb, int argc, char **argv)
 {
-    eval_job job = {.threshold = (double)NAN};
+    eval_job job = {.threshold = (double)NAN, .pictures = 1000};
     const char *method = NULL, *images = NULL;
     bool as_json = false, as_csv = false;
     dn_scorer_options_init(&job.scoring);
@@ -153,6 +153,8 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
         {"report", 0, OPTION_TEXT, &job.report, 0, 0, "FILE.html",
          "write a page to work in: threshold, curves, images"},
         {"title", 0, OPTION_TEXT, &job.title, 0, 0, "TEXT", "the page's title; default: model and data set"},
+        {"pictures", 0, OPTION_INTEGER, &job.pictures, 0, INT32_MAX, "N",
+         "images that the page shows in pictures, at most;\ndefault {}"},
         {"views", 0, OPTION_INTEGER, &job.scoring.views, 0, 0, "N",
          "views per image to score with; default: the model's"},
         {"map-views", 0, OPTION_INTEGER, &job.localizing.views, 0, 0, "N",

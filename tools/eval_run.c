@@ -96,7 +96,7 @@ static bool evaluate_map(evaluation *result, eval_tools *tools, size_t index)
     if (done && tools->localizer)
         done = add_map(result, tools, image, &picture, mask, boxes, &count);
     if (done && tools->report)
-        done = html_report_add(tools->report, index, tools->model, image->path, &picture, mask, boxes, count);
+        done = html_report_add(tools->report, result, index, &picture, mask, boxes, count);
     free(mask);
     picture_close(&picture);
     return done;
@@ -233,7 +233,7 @@ static bool make_tools(const eval_job *job, evaluation *result, eval_tools *tool
         return false;
     }
     if (job->report)
-        tools->report = html_report_create(result->set->count);
+        tools->report = html_report_create(result, (size_t)job->pictures);
     return true;
 }
 

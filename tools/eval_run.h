@@ -10,6 +10,7 @@
 typedef struct eval_job {
     const char *model_path, *data, *report, *title;
     bool quiet, no_maps, strict;
+    int32_t pictures;  /* images that the report shows in pictures, at most */
     double threshold;  /* NaN: by the rate */
     const char *point; /* NULL: none */
     region region;     /* opened */

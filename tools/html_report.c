@@ -1,6 +1,7 @@
 #include "html_report.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,18 +16,76 @@
 /* What the page shows of one image. */
 typedef struct shown_image {
     int32_t width, height;       /* of the image itself */
-    uint8_t *original, *overlay; /* JPEG; overlay: NULL without a map */
+    uint8_t *original, *overlay; /* JPEG; NULL: not among the pictures; overlay: NULL without a map, too */
     size_t original_size, overlay_size;
     dn_blob *mask; /* PNG; NULL: none */
-    float peak;    /* of the map */
+    float peak;    /* of the map; NaN: there is none */
     dn_box *boxes; /* (count) */
     int32_t count;
 } shown_image;
 
+/* The images of one kind, good or defective, that have pictures so far. */
+typedef struct pictured {
+    size_t *at; /* (room) indices */
+    size_t count, room;
+} pictured;
+
 struct html_report {
     shown_image *images; /* (count) */
     size_t count;
+    pictured kinds[2]; /* good, defective */
 };
+
+/* ---- which images have pictures ---- */
+
+/* The higher, the more the score looks like the other kind's. */
+static double hardness(const evaluation *result, size_t index)
+{
+    return result->set->images[index].defect >= 0 ? -result->scores[index] : result->scores[index];
+}
+
+static void drop_pictures(shown_image *shown)
+{
+    free(shown->original);
+    free(shown->overlay);
+    dn_blob_free(shown->mask);
+    shown->original = shown->overlay = NULL;
+    shown->mask = NULL;
+}
+
+/* Whether the image gets pictures: there is room, or the easiest one of its kind is easier and gives up its own. */
+static bool take_place(html_report *report, const evaluation *result, size_t index)
+{
+    pictured *kind = &report->kinds[result->set->images[index].defect >= 0];
+    size_t easiest = 0;
+
+    if (kind->count < kind->room) {
+        kind->at[kind->count++] = index;
+        return true;
+    }
+    for (size_t i = 1; i < kind->count; i++) {
+        if (hardness(result, kind->at[i]) < hardness(result, kind->at[easiest]))
+            easiest = i;
+    }
+    if (kind->room == 0 || !(hardness(result, index) > hardness(result, kind->at[easiest])))
+        return false;
+    drop_pictures(&report->images[kind->at[easiest]]);
+    kind->at[easiest] = index;
+    return true;
+}
+
+/* What one kind leaves of its half goes to the other. */
+static void divide_room(html_report *report, const test_set *set, size_t pictures)
+{
+    size_t counts[2] = {set->good, set->count - set->good};
+
+    for (int kind = 0; kind < 2; kind++) {
+        size_t half = (pictures + (kind == 1)) / 2, others = counts[!kind], left = pictures - half;
+        size_t room = half + (others < left ? left - others : 0);
+        report->kinds[kind].room = room < counts[kind] ? room : counts[kind];
+        report->kinds[kind].at = need_memory(report->kinds[kind].room, sizeof *report->kinds[kind].at);
+    }
+}
 
 /* ---- pictures ---- */
 
@@ -142,40 +201,48 @@ static bool encode_overlay(shown_image *shown, const dn_model *model, const char
     return rgb != NULL;
 }
 
-html_report *html_report_create(size_t images)
+/* path: as in messages */
+static bool add_pictures(shown_image *shown, const dn_model *model, const char *path, const mapped_image *picture,
+                         const uint8_t *mask)
 {
-    html_report *report = need_memory(1, sizeof *report);
-
-    *report = (html_report){.images = need_memory(images, sizeof *report->images), .count = images};
-    return report;
-}
-
-bool html_report_add(html_report *report, size_t index, const dn_model *model, const char *path,
-                     const mapped_image *picture, const uint8_t *mask, const dn_box *boxes, int32_t count)
-{
-    shown_image *shown = &report->images[index];
     int32_t width, height;
 
     small_size(&picture->view, &width, &height);
     uint8_t *small = small_picture(model, path, &picture->view, width, height);
     if (!small)
         return false;
-    shown->width = picture->view.width;
-    shown->height = picture->view.height;
     shown->original = jpeg_encode(small, width, height, &shown->original_size);
-    shown->count = count;
-    shown->boxes = need_memory((size_t)count, sizeof *shown->boxes);
-    if (count > 0)
-        memcpy(shown->boxes, boxes, (size_t)count * sizeof *shown->boxes);
-    bool drawn = true;
-    if (picture->map) {
-        shown->peak = picture_peak(picture);
-        drawn = encode_overlay(shown, model, path, picture, small, width, height);
-    }
+    bool drawn = !picture->map || encode_overlay(shown, model, path, picture, small, width, height);
     if (drawn && mask)
         drawn = encode_mask(shown, path, mask, &picture->view, width, height);
     free(small);
     return drawn;
+}
+
+html_report *html_report_create(const evaluation *result, size_t pictures)
+{
+    html_report *report = need_memory(1, sizeof *report);
+    size_t count = result->set->count;
+
+    *report = (html_report){.images = need_memory(count, sizeof *report->images), .count = count};
+    divide_room(report, result->set, pictures);
+    return report;
+}
+
+bool html_report_add(html_report *report, const evaluation *result, size_t index, const mapped_image *picture,
+                     const uint8_t *mask, const dn_box *boxes, int32_t count)
+{
+    shown_image *shown = &report->images[index];
+
+    shown->width = picture->view.width;
+    shown->height = picture->view.height;
+    shown->peak = picture->map ? picture_peak(picture) : NAN;
+    shown->count = count;
+    shown->boxes = need_memory((size_t)count, sizeof *shown->boxes);
+    if (count > 0)
+        memcpy(shown->boxes, boxes, (size_t)count * sizeof *shown->boxes);
+    return !take_place(report, result, index) ||
+           add_pictures(shown, result->opened, result->set->images[index].path, picture, mask);
 }
 
 void html_report_free(html_report *report)
@@ -183,11 +250,11 @@ void html_report_free(html_report *report)
     if (!report)
         return;
     for (size_t i = 0; i < report->count; i++) {
-        free(report->images[i].original);
-        free(report->images[i].overlay);
+        drop_pictures(&report->images[i]);
         free(report->images[i].boxes);
-        dn_blob_free(report->images[i].mask);
     }
+    for (int kind = 0; kind < 2; kind++)
+        free(report->kinds[kind].at);
     free(report->images);
     free(report);
 }
@@ -260,10 +327,7 @@ static void write_image(json_writer *json, const evaluation *result, const shown
     free(warnings);
     emit_integer(json, "width", shown->width);
     emit_integer(json, "height", shown->height);
-    if (shown->overlay)
-        emit_single(json, "peak", shown->peak);
-    else
-        emit_none(json, "peak");
+    emit_single(json, "peak", shown->peak);
     write_boxes(json, shown);
     emit_picture(json, "original", "image/jpeg", shown->original, shown->original_size);
     emit_picture(json, "overlay", "image/jpeg", shown->overlay, shown->overlay_size);

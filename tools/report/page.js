@@ -219,7 +219,19 @@ function makeCurve(id, places, x, y, describe) {
 
 /* ---- images ---- */
 
+/* Which images have pictures, where not all do. */
+function fillPictured() {
+    const pictured = kind => images.filter(image => image.defective === kind && image.original).length;
+    byId("pictured").hidden = images.every(image => image.original);
+    byId("pictured").append(`Pictures of ${pictured(false) + pictured(true)} of ${counted(images.length, "image", "images")}: ` +
+        `the ${pictured(false)} good ones that score highest and the ${pictured(true)} defective ones that score lowest, ` +
+        "where the mistakes are at any threshold. All images are in the table and in the CSV. Made with eval --pictures N, a " +
+        "report shows more or fewer.");
+}
+
 function makePictures(image) {
+    if (!image.original)
+        return make("p", {class: "muted"}, "no pictures of this image in this report");
     const boxes = image.boxes.map(box => draw("rect", {x: box.x, y: box.y, width: box.width, height: box.height}));
     const one = (source, name, ...more) => make("figure", null,
         make("div", {class: "picture"}, make("img", {src: source, alt: `${image.path}: ${name}`}), ...more),
@@ -432,6 +444,7 @@ function go(cut) {
 function begin() {
     fillFacts();
     fillFigures();
+    fillPictured();
     makeTableHead();
     byId("kind").append(make("option", {value: "good"}, "good"),
         ...Object.keys(data.eval.per_defect).map(name => make("option", {value: "defect:" + name}, name)));
