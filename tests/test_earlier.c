@@ -119,6 +119,48 @@ START_TEST(models_of_earlier_versions)
 }
 END_TEST
 
+/* ---- a flow's file of format 1 ---- */
+
+/* Of dn_flow_create and dn_flow_save at af82d89, the last version that wrote format 1: dimension 6, 2 blocks, 5 hidden,
+ * clamp 2.5, seed 7.  And what it made of two rows of (37 i mod 23 - 11) / 8. */
+START_TEST(flow_of_format_1)
+{
+    static const float then_z[12] = {-1.48325896f,  -1.44925833f,  0.307444453f, 1.11248481f,
+                                     -1.20093369f,  -0.218598127f, 1.13870335f,  -0.159797817f,
+                                     -0.474044561f, 0.307753205f,  0.733293355f, -1.12012362f};
+    static const float then_logdet[2] = {-0.807497382f, -0.676229298f};
+    const char *path = golden_path("models/flow_format1.safetensors"), *again = path_join(test_folder(), "again");
+    float x[12], z[12], again_z[12], logdet[2];
+    dn_flow_options info;
+    dn_error error = {0};
+    dn_flow *flow, *saved;
+    size_t size;
+
+    dn_flow_options_init(&info);
+    for (int i = 0; i < 12; i++)
+        x[i] = (float)(i * 37 % 23 - 11) / 8;
+    ck_ok(dn_flow_open_path(path, NULL, &flow, &error));
+    ck_ok(dn_flow_get_info(flow, &info));
+    ck_assert(info.dimension == 6 && info.blocks == 2 && info.hidden == 5 && info.clamp == 2.5 && info.seed == 7);
+    ck_ok(dn_flow_forward(flow, x, 2, z, logdet, &error));
+    ck_assert_double_lt(max_abs_difference(z, then_z, 12), 2e-6);
+    ck_assert_double_lt(max_abs_difference(logdet, then_logdet, 2), 2e-6);
+
+    ck_ok(dn_flow_save(flow, again, &error));
+    ck_ok(dn_flow_open_path(again, NULL, &saved, &error));
+    ck_ok(dn_flow_forward(saved, x, 2, again_z, logdet, &error));
+    ck_assert_mem_eq(again_z, z, sizeof z);
+    dn_flow_unref(saved);
+    dn_flow_unref(flow);
+
+    uint8_t *bytes = read_file(path, &size);
+    bytes[size - 1] ^= 1; /* of a permutation */
+    ck_status(dn_flow_open_memory(bytes, size, NULL, &flow, &error), DN_E_FORMAT);
+    check_error(&error, DN_E_FORMAT, "checksum");
+    free(bytes);
+}
+END_TEST
+
 /* Files that say, with right checksums, what no version writes: refused by name of the file, never believed. */
 START_TEST(facts_that_cannot_be)
 {
@@ -500,6 +542,7 @@ static Suite *make_suite(void)
     const int options = sizeof option_structs / sizeof *option_structs;
 
     tcase_add_loop_test(files, models_of_earlier_versions, 0, MODELS);
+    tcase_add_test(files, flow_of_format_1);
     tcase_add_loop_test(files, facts_that_cannot_be, 0, 22);
     suite_add_tcase(suite, files);
     tcase_add_loop_test(structs, options_of_every_size, 0, options);
