@@ -547,7 +547,7 @@ static Suite *make_suite(void)
     suite_add_tcase(suite, files);
     tcase_add_loop_test(structs, options_of_every_size, 0, options);
     tcase_add_loop_test(structs, options_of_impossible_sizes, 0, options);
-    tcase_set_timeout(structs, 60);
+    tcase_set_timeout(structs, 240);
     suite_add_tcase(suite, structs);
     tcase_add_unchecked_fixture(outputs, make_handles, free_handles);
     tcase_add_loop_test(outputs, outputs_of_every_size, 0, sizeof output_structs / sizeof *output_structs);
