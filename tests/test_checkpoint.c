@@ -397,16 +397,144 @@ START_TEST(impossible_state)
     dn_model *model = NULL;
 
     trainer_fails(trainer, dn_trainer_run(trainer, watch, &w, &model), DN_E_CANCELLED, "cancelled");
-    if (_i == 0)
-        memset(&trainer->state->generator, 0, sizeof trainer->state->generator);
-    else if (_i == 1)
-        trainer->state->optimiser->step = INT64_MAX;
-    else
-        trainer->state->position = train_state_epoch_images(trainer->state);
-    ck_ok(checkpoint_save(o.checkpoint, trainer->state, trainer->bank, &trainer->cross, NULL));
+    train_state *state = trainer->state;
+    const char *says = "counters are invalid";
+    switch (_i) {
+    case 0:
+        memset(&state->generator, 0, sizeof state->generator);
+        break;
+    case 1:
+        state->optimiser->step = INT64_MAX;
+        break;
+    case 2:
+        state->optimiser->step = -1;
+        break;
+    case 3:
+        state->position = train_state_epoch_images(state);
+        break;
+    case 4:
+        state->position = -1;
+        break;
+    case 5:
+        state->epoch = -1;
+        break;
+    case 6:
+        state->order[0] = (uint32_t)state->images;
+        says = "order of images is invalid";
+        break;
+    default:
+        trainer->bank->deviation[0] = _i == 7 ? 0 : NAN;
+        says = _i == 7 ? "deviation is not positive" : "deviation";
+    }
+    ck_ok(checkpoint_save(o.checkpoint, state, trainer->bank, &trainer->cross, NULL));
     dn_trainer_free(trainer);
     o.resume = 1;
-    expect_failure(&o, IMAGES, DN_E_FORMAT, "counters are invalid");
+    expect_failure(&o, IMAGES, _i == 8 ? DN_E_NUMERIC : DN_E_FORMAT, says);
+}
+END_TEST
+#define IMPOSSIBLE_STATES 9
+
+/* The own flow is learned, and a fold's in progress. */
+static dn_train_options crossed_options(void)
+{
+    dn_train_options o = options_at(new_checkpoint(), 0);
+
+    o.calibration = DN_CALIBRATION_CROSS;
+    o.folds = 2;
+    o.epochs = 2;
+    return o;
+}
+
+START_TEST(impossible_folds)
+{
+    dn_train_options o = crossed_options();
+    dn_trainer *trainer = tiny_trainer(&o, IMAGES);
+    watcher w = {.cancel_phase = DN_PHASE_FOLDS, .cancel_call = 2};
+    dn_model *model = NULL;
+
+    trainer_fails(trainer, dn_trainer_run(trainer, watch, &w, &model), DN_E_CANCELLED, "cancelled");
+    cross_fit *cross = &trainer->cross;
+    const char *says = "counters are invalid";
+    switch (_i) {
+    case 0:
+        cross->epoch++;
+        break;
+    case 1:
+        cross->done = -1;
+        break;
+    case 2:
+        cross->done = cross->folds + 1;
+        break;
+    case 3:
+        cross->scores[1] = -1;
+        says = "folds.scores: entry 1 is negative";
+        break;
+    case 4:
+        cross->peaks[0] = -1;
+        says = "folds.peaks: entry 0 is negative";
+        break;
+    default:
+        cross->mean[trainer->extractor->feature_dim] = 0;
+        says = "deviation is not positive";
+    }
+    ck_ok(checkpoint_save(o.checkpoint, trainer->state, trainer->bank, cross, NULL));
+    dn_trainer_free(trainer);
+    o.resume = 1;
+    expect_failure(&o, IMAGES, DN_E_FORMAT, says);
+}
+END_TEST
+#define IMPOSSIBLE_FOLDS 6
+
+/* Every tensor in turn has another name, and then another type of the same size.  Which of the two trainings a file with
+ * folds tells of follows from what is there: without the weights of one it is the other's. */
+START_TEST(tensors_that_are_missing_or_of_another_type)
+{
+    static const char key[] = "\":{\"dtype\":\"";
+    static const char *const types[][2] = {{"F32", "I32"}, {"U32", "I32"}, {"I64", "F64"}, {"F64", "I64"}};
+    dn_train_options o = _i == 1 ? crossed_options() : options_at(new_checkpoint(), 0);
+    const char *path = o.checkpoint;
+    dn_model *model = NULL;
+    size_t size;
+    int tensors = 0;
+
+    train_until(&o, _i == 1 ? DN_PHASE_FOLDS : DN_PHASE_TRAIN, _i == 1 ? 2 : 4);
+    if (_i == 2) { /* the bank instead */
+        remove(path);
+        path = bank_of(path);
+    }
+    o.resume = 1;
+    dn_trainer *trainer = tiny_trainer(&o, IMAGES);
+    uint8_t *bytes = read_file(path, &size);
+    for (uint8_t *at = bytes; at + sizeof key + 2 <= bytes + size; at++) {
+        if (memcmp(at, key, sizeof key - 1) != 0)
+            continue;
+        uint8_t *type = at + sizeof key - 1, *name = at;
+        while (name[-1] != '"')
+            name--;
+        const _Bool optional = _i == 1 && at - name >= 7 && !memcmp(at - 7, "weights", 7);
+        at[-1] ^= 1;
+        sign_file(bytes, size);
+        write_file(path, bytes, size);
+        at[-1] ^= 1;
+        if (!optional)
+            trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_FORMAT, "state");
+        size_t t = 0;
+        while (memcmp(type, types[t][0], 3) != 0)
+            ck_assert_uint_lt(++t, sizeof types / sizeof *types);
+        memcpy(type, types[t][1], 3);
+        sign_file(bytes, size);
+        write_file(path, bytes, size);
+        memcpy(type, types[t][0], 3);
+        trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_FORMAT, "state");
+        tensors++;
+    }
+    ck_assert_int_ge(tensors, _i == 2 ? 2 : 8);
+    sign_file(bytes, size);
+    write_file(path, bytes, size); /* the trainer itself was not harmed */
+    trainer_ok(trainer, dn_trainer_run(trainer, NULL, NULL, &model));
+    dn_model_unref(model);
+    dn_trainer_free(trainer);
+    free(bytes);
 }
 END_TEST
 
@@ -435,8 +563,8 @@ static void without_header_sum(uint8_t *bytes, size_t size)
     replace_text(bytes, size, "\"differnet.header_crc32\"", "\"differnet.header_crc00\"");
 }
 
-/* Format 2 had the same tensors, as has format 1 of a bank. */
-START_TEST(format_2_is_read)
+/* Formats 2 and 3 had the same tensors, as has format 1 of a bank. */
+START_TEST(formats_2_and_3_are_read)
 {
     dn_train_options o = options_at(NULL, 0);
     dn_blob *straight = run_to_bytes(tiny_trainer(&o, IMAGES));
@@ -452,7 +580,13 @@ START_TEST(format_2_is_read)
         o.resume = 1;
         expect_failure(&o, IMAGES, DN_E_FORMAT, "differnet.header_crc32 is missing");
         replace_text(bytes, size, i ? "\"differnet.format\":\"2\"" : "\"differnet.format\":\"4\"",
-                     i ? "\"differnet.format\":\"1\"" : "\"differnet.format\":\"2\"");
+                     i         ? "\"differnet.format\":\"1\""
+                     : _i == 2 ? "\"differnet.format\":\"2\""
+                               : "\"differnet.format\":\"3\"");
+        if (_i == 3)
+            replace_text(bytes, size, "\"differnet.header_crc00\"", "\"differnet.header_crc32\"");
+        if (_i == 3)
+            sign_file(bytes, size);
         write_file(path, bytes, size);
         free(bytes);
     }
@@ -702,9 +836,11 @@ static Suite *make_suite(void)
     tcase_add_test(foreign, a_foreign_bank_is_refused);
     tcase_add_test(foreign, another_kind_of_file);
     tcase_add_loop_test(foreign, damage_is_found, 0, 2);
-    tcase_add_test(foreign, format_2_is_read);
+    tcase_add_loop_test(foreign, formats_2_and_3_are_read, 2, 4);
     tcase_add_loop_test(foreign, format_1_is_read, 0, 2);
-    tcase_add_loop_test(foreign, impossible_state, 0, 3);
+    tcase_add_loop_test(foreign, impossible_state, 0, IMPOSSIBLE_STATES);
+    tcase_add_loop_test(foreign, impossible_folds, 0, IMPOSSIBLE_FOLDS);
+    tcase_add_loop_test(foreign, tensors_that_are_missing_or_of_another_type, 0, 3);
     tcase_add_checked_fixture(failing, replace_system, restore_system);
     tcase_add_loop_test(failing, every_system_call_can_fail, 0, 2);
     tcase_add_test(failing, disk_full_loses_nothing);
