@@ -4,6 +4,7 @@ image of a real set is touched.
 
 usage: positions_sets.py generated LIBRARY SETS [--train N] [--good N] [--defects N]
        positions_sets.py small LIBRARY SETS [--train N] [--good N] [--defects N]
+       positions_sets.py oblong LIBRARY SETS [--train N] [--good N] [--defects N]
        positions_sets.py damaged GOOD SET [--good N] [--defects N] [--group PATTERN]
 
 generated  objects and textures of the generator that backbones are trained with (-Dpretrain=true; LIBRARY is its
@@ -11,6 +12,7 @@ generated  objects and textures of the generator that backbones are trained with
            free one, with masks
 small      objects of the generator in a fixed pose, 1008 pixels wide, with spots and scratches of 15 pixels: what a
            picture that is shrunk to the network's input hardly shows
+oblong     the middle half of such pictures, 1008 x 504 pixels, with defects of the same size
 damaged    good pictures of the folder GOOD: some kept out, some kept out and damaged (tools/pretrain/damage_set.py, and
            patches of other pictures), with masks of what was changed; links to all others to learn from.  --group keeps
            out whole groups: names that agree in what PATTERN's first bracket matches
@@ -90,6 +92,8 @@ def small(options):
         for i in range(count):
             image = generator(SMALL_SIZE, np.full(1, number), np.full(1, i), np.zeros(1, int), FIXED, LOOK, DEGRADE,
                               ZOOM).images[0]
+            if options.command == "oblong":
+                image = image[SMALL_SIZE // 4:SMALL_SIZE * 3 // 4]
             if i >= options.train + options.good:
                 kind = "spot" if i % 2 else "scratch"
                 image, mask = small_defect(image, i, rng)
@@ -158,11 +162,12 @@ def main():
     command.add_argument("sets")
     command.add_argument("--train", type=int, default=100)
     command.set_defaults(run=generate, good=30, defects=40)
-    command = commands.add_parser("small")
-    command.add_argument("library")
-    command.add_argument("sets")
-    command.add_argument("--train", type=int, default=40)
-    command.set_defaults(run=small, good=30, defects=40)
+    for name in ("small", "oblong"):
+        command = commands.add_parser(name)
+        command.add_argument("library")
+        command.add_argument("sets")
+        command.add_argument("--train", type=int, default=40)
+        command.set_defaults(run=small, good=30, defects=40)
     command = commands.add_parser("damaged")
     command.add_argument("folder", metavar="GOOD")
     command.add_argument("set")

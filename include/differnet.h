@@ -236,9 +236,9 @@ typedef struct dn_extractor dn_extractor;
 
 typedef struct dn_extractor_options {
     uint32_t struct_size;
-    int32_t input_size; /* width and height of a view in pixels: multiple of 32, 32 .. 2048, default 448 */
-    int32_t scales;     /* view, every 2nd, every 4th ... pixel of it: 1 .. 5, default 3 */
-    int32_t reserved;
+    int32_t input_size;   /* width of a view in pixels, and its height: multiple of 32, 32 .. 2048, default 448 */
+    int32_t scales;       /* view, every 2nd, every 4th ... pixel of it: 1 .. 5, default 3 */
+    int32_t input_height; /* a height of its own, for parts that are not square: likewise; default 0: input_size */
     const dn_allocator *allocator; /* default NULL: malloc */
 } dn_extractor_options;
 DN_API void dn_extractor_options_init_size(dn_extractor_options *options, size_t size);
@@ -281,7 +281,7 @@ DN_API void dn_extractor_unref(dn_extractor *extractor); /* NULL is allowed */
 
 typedef struct dn_extractor_info {
     uint32_t struct_size;
-    int32_t input_size;  /* pixels */
+    int32_t input_size;  /* width of a view, pixels */
     int32_t scales;
     int32_t taps;        /* layers whose mean activation goes into the feature (AlexNet: 1) */
     int32_t feature_dim; /* scales x sum of the taps' channels; AlexNet at 3 scales: 768 */
@@ -291,6 +291,8 @@ typedef struct dn_extractor_info {
     int64_t parameters;  /* weights and biases of these layers */
     float mean[3], std[3]; /* a view is (rgb in 0..1 - mean) / std */
     char name[64];
+    int32_t input_height; /* of a view, pixels: as input_size, unless dn_extractor_options told another one */
+    int32_t reserved;
 } dn_extractor_info;
 DN_API void dn_extractor_info_init_size(dn_extractor_info *info, size_t size);
 #define dn_extractor_info_init(info) dn_extractor_info_init_size((info), sizeof *(info))
@@ -305,11 +307,11 @@ DN_API const char *dn_extractor_tap_name(const dn_extractor *extractor, int32_t 
 DN_API const char *dn_extractor_metadata(const dn_extractor *extractor, int32_t index, const char **value);
 
 /* Renders n views (here and below: 1 .. 65536) of an image: stretched to the input size (bilinear, antialiased),
- * rotated by angles[i] degrees (finite) counter-clockwise about the centre (nearest, corners black), normalised.
- * views: (n, size, size, 3) floats. */
+ * rotated by angles[i] degrees (finite) counter-clockwise about the centre (nearest; black where nothing of the image
+ * comes to lie, and what is turned out of the view is cut off), normalised.  views: (n, height, width, 3) floats. */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_views(const dn_extractor *extractor, const dn_pixels *image,
                                                     const double *angles, int32_t n, float *views, dn_error *error);
-/* Features of n views.  views: (n, size, size, 3); features: (n, feature_dim), largest scale first, within a scale
+/* Features of n views.  views: (n, height, width, 3); features: (n, feature_dim), largest scale first, within a scale
  * tap by tap; each the mean of one map over its positions.  Scratch is allocated and freed within the call.
  * Views are computed four at a time, as they come: one alone may differ from the same one among others by rounding.
  * DN_E_NUMERIC if a view or a feature is not finite. */
@@ -320,7 +322,7 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_features_image(const dn_extractor 
                                                              const double *angles, int32_t n, float *features,
                                                              dn_error *error);
 /* Gradient of sum_j feature_gradient[i][j] * feature[i][j] with respect to the normalised pixels of view i.
- * views: (n, size, size, 3); feature_gradient: (n, feature_dim); pixel_gradient: (n, size, size, 3).
+ * views: (n, height, width, 3); feature_gradient: (n, feature_dim); pixel_gradient: (n, height, width, 3).
  * DN_E_NUMERIC if something in them is not finite. */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_gradient(const dn_extractor *extractor, const float *views, int32_t n,
                                                        const float *feature_gradient, float *pixel_gradient,
@@ -344,7 +346,7 @@ DN_API DN_CHECK_RESULT dn_status dn_extractor_get_maps_info(const dn_extractor *
 /* Name of the tap for maps 0 .. taps-1, in the order of their channels.  Lives as long as the extractor; NULL if out of
  * range. */
 DN_API const char *dn_extractor_map_name(const dn_extractor *extractor, int32_t tap);
-/* Maps of n views (1 .. 65536).  views: (n, size, size, 3) as dn_extractor_views renders them; maps: (n, rows, columns,
+/* Maps of n views (1 .. 65536).  views: (n, height, width, 3) as dn_extractor_views renders them; maps: (n, rows, columns,
  * channels).  Scratch is allocated and freed within the call; any thread.  A view's maps do not depend on the others.
  * DN_E_NUMERIC if a view or a map is not finite. */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_maps(const dn_extractor *extractor, const float *views, int32_t n,
@@ -485,7 +487,7 @@ DN_API void dn_model_unref(dn_model *model); /* NULL is allowed */
 typedef struct dn_model_info {
     uint32_t struct_size;
     uint32_t id;            /* crc32 of all that scores and maps depend on (docs/format.md): equal id, equal answers */
-    int32_t input_size;     /* pixels */
+    int32_t input_size;     /* width of a view, pixels */
     int32_t scales;
     int32_t feature_dim;
     int32_t blocks;         /* of the flow, 0 without one; likewise: */
@@ -522,7 +524,7 @@ typedef struct dn_model_info {
     int32_t folds;          /* of cross-fitting, else 0 */
     int32_t tile_columns, tile_rows; /* tiles that the positions' density cuts an image into; 1, 1: the whole is one */
     int32_t fit;            /* DN_FIT_... */
-    int32_t reserved2;
+    int32_t input_height;   /* of a view, pixels; input_size where it is square */
     int32_t range_low, range_high; /* values of 16-bit pixels that are black and white; 0, 0: 0 and 65535 */
     double mask_share;      /* share of an image that counts by the model's own mask (dn_trainer_set_mask); 1: no mask */
     double detail_weight;   /* of the distances of the details (DN_DETAILS_...); 0: there are none */

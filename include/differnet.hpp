@@ -489,7 +489,7 @@ public:
         const char *key = dn_extractor_metadata(get(), index, &value);
         return {key, key ? value : nullptr};
     }
-    // views: (angles, size, size, 3).
+    // views: (angles, height, width, 3).
     void views(const pixel_view &view, span<const double> angles, span<float> views) const
     {
         dn_error cause;
@@ -497,7 +497,7 @@ public:
         detail::check(dn_extractor_views(get(), &view, angles.data(), detail::count(angles.size()), views.data(), &cause),
                       &cause);
     }
-    // views: (n, size, size, 3); features: (n, feature_dim).
+    // views: (n, height, width, 3); features: (n, feature_dim).
     void features(span<const float> views, span<float> features) const
     {
         dn_error cause;
@@ -515,7 +515,7 @@ public:
                                                   &cause),
                       &cause);
     }
-    // views, pixel_gradient: (n, size, size, 3); feature_gradient: (n, feature_dim).
+    // views, pixel_gradient: (n, height, width, 3); feature_gradient: (n, feature_dim).
     void gradient(span<const float> views, span<const float> feature_gradient, span<float> pixel_gradient) const
     {
         dn_error cause;
@@ -527,7 +527,7 @@ public:
                                             pixel_gradient.data(), &cause),
                       &cause);
     }
-    // views: (n, size, size, 3); maps: (n, rows, columns, channels).
+    // views: (n, height, width, 3); maps: (n, rows, columns, channels).
     void maps(span<const float> views, span<float> maps) const
     {
         dn_error cause;
@@ -547,8 +547,8 @@ private:
     }
     std::size_t view_size() const
     {
-        std::size_t side = static_cast<std::size_t>(info().input_size);
-        return side * side * 3;
+        const extractor_info told = info();
+        return static_cast<std::size_t>(told.input_size) * static_cast<std::size_t>(told.input_height) * 3;
     }
 };
 

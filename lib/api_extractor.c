@@ -120,7 +120,7 @@ dn_status dn_extractor_get_info(const dn_extractor *extractor, dn_extractor_info
     REQUIRE(info, NULL);
     dn_extractor_info own = {
         .struct_size = sizeof own,
-        .input_size = extractor->input_size,
+        .input_size = extractor->input_width,
         .scales = extractor->scales,
         .taps = extractor->taps,
         .feature_dim = extractor->feature_dim,
@@ -132,6 +132,7 @@ dn_status dn_extractor_get_info(const dn_extractor *extractor, dn_extractor_info
     memcpy(own.mean, extractor->mean, sizeof own.mean);
     memcpy(own.std, extractor->std, sizeof own.std);
     memcpy(own.name, extractor->name, sizeof own.name);
+    own.input_height = extractor->input_height;
     return output_write(info, &own, sizeof own, "dn_extractor_info", NULL);
 }
 
@@ -158,7 +159,7 @@ const char *dn_extractor_metadata(const dn_extractor *extractor, int32_t index, 
 /* n, and that arrays of n views and n features can exist at all. */
 static dn_status check_count(const dn_extractor *extractor, int32_t n, dn_error *error)
 {
-    size_t larger = view_floats(extractor->input_size), bytes;
+    size_t larger = view_floats(extractor), bytes;
 
     if ((size_t)extractor->feature_dim > larger)
         larger = (size_t)extractor->feature_dim;

@@ -103,7 +103,8 @@ dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
     dn_model_info own = {
         .struct_size = sizeof own,
         .id = model->id,
-        .input_size = extractor->input_size,
+        .input_size = extractor->input_width,
+        .input_height = extractor->input_height,
         .scales = extractor->scales,
         .feature_dim = extractor->feature_dim,
         .blocks = flow ? flow->blocks : 0,

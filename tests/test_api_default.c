@@ -27,10 +27,10 @@ START_TEST(options_are_checked)
     dn_error error = {0};
 
     ck_status(dn_extractor_default(NULL, NULL, &error), DN_E_ARGUMENT);
-    options.reserved = 1;
+    options.input_height = -1;
     ck_status(dn_extractor_default(&options, &extractor, &error), DN_E_ARGUMENT);
     ck_assert_ptr_null(extractor);
-    ck_assert_ptr_nonnull(strstr(error.message, "reserved"));
+    ck_assert_ptr_nonnull(strstr(error.message, "input_height"));
 }
 END_TEST
 

@@ -78,7 +78,7 @@ START_TEST(options_have_defaults)
     ck_assert_uint_eq(options.struct_size, sizeof options);
     ck_assert_int_eq(options.input_size, 448);
     ck_assert_int_eq(options.scales, 3);
-    ck_assert_int_eq(options.reserved, 0);
+    ck_assert_int_eq(options.input_height, 0);
     ck_assert_ptr_null(options.allocator);
     memset(&info, 0xAA, sizeof info);
     dn_extractor_info_init(&info);
@@ -110,7 +110,7 @@ START_TEST(options_are_checked)
     options = make_options(64, 6, NULL);
     ck_status(open_with(&options, &error), DN_E_ARGUMENT);
     options = make_options(64, 2, NULL);
-    options.reserved = 1;
+    options.input_height = 1;
     ck_status(open_with(&options, &error), DN_E_ARGUMENT);
     options = make_options(64, 2, &lame);
     ck_status(open_with(&options, &error), DN_E_ARGUMENT);

@@ -161,6 +161,14 @@ class ErrorTest(unittest.TestCase):
         with self.assertRaises(differnet.Error) as caught:
             differnet.Extractor.random(input_size=33)
         self.assertEqual(caught.exception.status, differnet.E_ARGUMENT)
+        for size in ((64,), (64, 0), (64, 96, 64), []):
+            with self.assertRaisesRegex(ValueError, r"it is \(width, height\), or one number"):
+                differnet.Extractor.random(input_size=size)
+        with self.assertRaisesRegex(TypeError, "input_height is given twice"):
+            differnet.Extractor.random(input_size=(96, 64), input_height=64)
+        with self.assertRaises(differnet.Error) as caught:
+            differnet.Extractor.random(input_size=(96, 33))
+        self.assertIn("input_height is 33", str(caught.exception))
 
     def test_closed(self):
         flow = differnet.Flow.create(dimension=4, blocks=1, hidden=2)
@@ -526,6 +534,18 @@ class MisuseTest(unittest.TestCase):
 
 
 class NetworkTest(unittest.TestCase):
+    def test_oblong_extractor(self):
+        extractor = differnet.Extractor.random([2, 3, 2, 3, 4], seed=1, input_size=(96, 64), scales=1)
+        same = differnet.Extractor.random([2, 3, 2, 3, 4], seed=1, input_size=96, input_height=64, scales=1)
+        self.assertEqual((extractor.info.input_size, extractor.info.input_height), (96, 64))
+        views = extractor.views(picture(1), [0, 90.5])
+        self.assertEqual(shape(views), (2, 64, 96, 3))
+        self.assertEqual(flat(views), flat(same.views(picture(1), [0, 90.5])))
+        features = extractor.features(views)
+        self.assertEqual(flat(features), flat(extractor.features_image(picture(1), [0, 90.5])))
+        self.assertEqual(shape(extractor.maps(views)), (2, 3, 5, 12))
+        self.assertEqual(shape(extractor.gradient(views, features)), (2, 64, 96, 3))
+
     def test_extractor(self):
         extractor = tiny_extractor()
         info = extractor.info

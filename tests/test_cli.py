@@ -248,7 +248,7 @@ class Usage(CommandTest):
         train, model, picture = [path("set"), "-o", self.at("m")], path("model.dnm"), path("set/test/good/0.png")
         for verb, operands, options in (
                 ("train", train, (("--epochs", "-1"), ("--bank", "4097"), ("--views", "0"), ("--holdout", "0.7"),
-                                  ("--input-size", "65"), ("--scales", "6"), ("--hidden", "0"), ("--threads", "257"))),
+                                  ("--input-size", "65"), ("--input-size", "4096"), ("--scales", "6"), ("--hidden", "0"), ("--threads", "257"))),
                 ("score", [model, picture], (("--views", "1025"), ("--fpr", "0"), ("--fpr", "1.5"), ("--threads", "0"))),
                 ("localize", [model, picture, "-o", self.at("d")], (("--views", "0"), ("--threads", "0"))),
                 ("eval", [model, path("set")], (("--views", "-1"), ("--map-views", "0"), ("--fpr", "-0.1")))):
@@ -256,6 +256,13 @@ class Usage(CommandTest):
                 more = ["--backbone", path("backbone.safetensors")] if verb == "train" else []
                 refused = self.refused(verb, *operands, option, value, *more, says=["%s is %s" % (option, value)])
                 self.assertNotIn("dn_", refused.err)
+        for size, reason in (("96x65", "--input-size is 65"), ("65x96", "--input-size is 65"), ("96x2080", "is 2080"),
+                             ("64x0", "WIDTHxHEIGHT"), ("0x64", "WIDTHxHEIGHT"), ("-64x64", "WIDTHxHEIGHT"),
+                             ("64x-64", "WIDTHxHEIGHT"), ("64x", "WIDTHxHEIGHT"), ("x64", "WIDTHxHEIGHT"),
+                             ("64x64x64", "WIDTHxHEIGHT"), ("64*64", "WIDTHxHEIGHT"), ("99999x64", "WIDTHxHEIGHT"),
+                             ("64x99999", "WIDTHxHEIGHT"), ("0", "WIDTHxHEIGHT"), ("", "WIDTHxHEIGHT")):
+            self.refused("train", *train, "--backbone", path("backbone.safetensors"), "--input-size", size,
+                         says=[reason])
         self.refused("train", *train, "--images", "0", says=["--images is 0, outside 1 .. "])
         self.refused("localize", model, picture, "-o", self.at("d"), "--threshold", "0", says=["--threshold is 0"])
         for number in ("99999999999", "2147483648", "1.5", "", "many"):
@@ -1523,6 +1530,21 @@ class Info(CommandTest):
                          ("model", 64, 1, 16, 16))
         self.assertEqual(len(told["holdout_scores"]), told["holdout_images"])
         self.assertEqual(told["bytes"], os.path.getsize(path("model.dnm")))
+
+    def test_oblong_input(self):
+        """A model of oblong views, from training to what all verbs make of it."""
+        self.train(path("set"), self.at("m.dnm"), "--input-size", "96x64", "--quiet")
+        self.assertIn("\ninput          96 x 64 pixels, ", self.call("info", self.at("m.dnm")).out)
+        told = json.loads(self.call("info", self.at("m.dnm"), "--json").out)
+        self.assertEqual((told["input_size"], told["input_height"]), (96, 64))
+        self.assertEqual(json.loads(self.call("info", path("model.dnm"), "--json").out)["input_height"], 64)
+        for line in self.call("score", self.at("m.dnm"), path("set/test"), "--json", code=(0, 1)).out.splitlines():
+            self.assertGreater(json.loads(line)["score"], 0)
+        self.call("localize", self.at("m.dnm"), path("set/test/good/0.png"), "-o", self.at("maps"))
+        self.call("update", self.at("m.dnm"), path("set/test/good"), "--old", path("set"), "-o", self.at("n.dnm"),
+                  "--quiet", code=(0, 1))
+        self.assertEqual(json.loads(self.call("info", self.at("n.dnm"), "--json").out)["input_height"], 64)
+        self.call("compare", self.at("m.dnm"), self.at("n.dnm"), path("set/test/good"), code=(0, 1))
 
     def test_notes(self):
         notes = ["--note", "part=flange", "--note", "camera=A=2", "--note", "operator=M\u00fcller"]

@@ -21,7 +21,7 @@ static void make_copy(const copy_plan *plan, int32_t image, int32_t number, floa
     image_copy copy = {plan, image, number};
     float scratch[FLOATS];
 
-    copies_change(&copy, SIDE, view, scratch);
+    copies_change(&copy, SIDE, SIDE, view, scratch);
 }
 
 static copy_plan plan_of(int32_t kind, int32_t images, _Bool light)
@@ -77,6 +77,29 @@ START_TEST(mirrored)
                 int from_x = copy == 1 ? x : SIDE - 1 - x, from_y = copy == 0 ? y : SIDE - 1 - y;
                 for (int c = 0; c < 3; c++)
                     ck_assert_float_eq(view[(y * SIDE + x) * 3 + c], before[(from_y * SIDE + from_x) * 3 + c]);
+            }
+    }
+}
+END_TEST
+
+/* Likewise of a view that is not square. */
+START_TEST(mirrored_oblong)
+{
+    enum { ACROSS = 24, DOWN = 10 };
+    copy_plan plan = plan_of(DN_COPIES_MIRROR, 4, 0);
+    float view[ACROSS * DOWN * 3], before[ACROSS * DOWN * 3], scratch[ACROSS * DOWN * 3];
+
+    for (int i = 0; i < ACROSS * DOWN * 3; i++)
+        before[i] = (float)(i * 37 % (ACROSS * DOWN * 3));
+    for (int32_t number = 0; number < 3; number++) {
+        image_copy copy = {&plan, number, number};
+        memcpy(view, before, sizeof view);
+        copies_change(&copy, ACROSS, DOWN, view, scratch);
+        for (int y = 0; y < DOWN; y++)
+            for (int x = 0; x < ACROSS; x++) {
+                int from_x = number == 1 ? x : ACROSS - 1 - x, from_y = number == 0 ? y : DOWN - 1 - y;
+                for (int c = 0; c < 3; c++)
+                    ck_assert_float_eq(view[(y * ACROSS + x) * 3 + c], before[(from_y * ACROSS + from_x) * 3 + c]);
             }
     }
 }
@@ -198,6 +221,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, planned);
     tcase_add_test(tests, the_image_itself_stays);
     tcase_add_test(tests, mirrored);
+    tcase_add_test(tests, mirrored_oblong);
     tcase_add_test(tests, turned);
     tcase_add_test(tests, moved_a_little);
     tcase_add_test(tests, borders);

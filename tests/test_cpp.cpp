@@ -230,6 +230,16 @@ static void check_extractor()
     differnet::extractor memory = differnet::extractor::open_memory(network.save_memory(), options);
     REQUIRE(memory.info().id == info.id && file.info().parameters == info.parameters);
 
+    options.input_height = side + 32; // views of their own height
+    differnet::extractor tall = differnet::extractor::open_memory(network.save_memory(), options);
+    std::vector<float> upright(2 * (std::size_t(side) + 32) * side * 3);
+    REQUIRE(tall.info().input_size == side && tall.info().input_height == side + 32);
+    tall.views(view_of(gray), angles, upright);
+    tall.features(upright, features);
+    tall.features(view_of(gray), angles, same);
+    REQUIRE(features == same);
+    REQUIRE_ERROR(DN_E_ARGUMENT, tall.features(views, features));
+
     differnet::extractor shared = network;
     REQUIRE(shared.get() == network.get());
     network = differnet::extractor();

@@ -74,7 +74,7 @@ static void give_view(void *context, int32_t index, float *view)
 
 static size_t pixels(const dn_extractor *extractor)
 {
-    return (size_t)extractor->input_size * (size_t)extractor->input_size * 3;
+    return (size_t)extractor->input_width * (size_t)extractor->input_width * 3;
 }
 
 static float *forward(const dn_extractor *extractor, const float *views, int32_t n)

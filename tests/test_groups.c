@@ -128,7 +128,7 @@ START_TEST(thumbnail)
 
     for (int i = 0; i < 64 * 64 * 3; i++)
         canvas[i] = (uint16_t)(20000 + (i / 3 / 64 < 2 ? 30000 : 0));
-    group_thumb(canvas, 64, thumb);
+    group_thumb(canvas, 64, 64, thumb);
     for (int i = 0; i < THUMB_SIZE; i++) {
         ck_assert((i < THUMB_SIDE) == (thumb[i] > 0));
         mean += (double)thumb[i] / THUMB_SIZE;
@@ -137,8 +137,24 @@ START_TEST(thumbnail)
     ck_assert_double_eq_tol(mean, 0, 1e-6);
     ck_assert_double_eq_tol(squares, 1, 1e-5);
     memset(canvas, 7, sizeof canvas);
-    group_thumb(canvas, 64, thumb);
+    group_thumb(canvas, 64, 64, thumb);
     ck_assert(thumb[5] == 0);
+}
+END_TEST
+
+/* Of an oblong canvas each entry is the mean of a part as oblong. */
+START_TEST(thumbnail_of_an_oblong)
+{
+    enum { WIDTH = 96, HEIGHT = 64 };
+    static uint16_t canvas[WIDTH * HEIGHT * 3];
+    float thumb[THUMB_SIZE];
+
+    for (int i = 0; i < WIDTH * HEIGHT; i++)
+        for (int c = 0; c < 3; c++) /* parts of 3 x 2 pixels, the middle of each bright where it is in an odd column */
+            canvas[3 * i + c] = i % WIDTH / 3 % 2 && i % WIDTH % 3 == 1 ? 60000 : 0;
+    group_thumb(canvas, WIDTH, HEIGHT, thumb);
+    for (int i = 0; i < THUMB_SIZE; i++)
+        ck_assert_double_eq_tol((double)thumb[i], i % 2 ? 1 : -1, 1e-5);
 }
 END_TEST
 
@@ -296,6 +312,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, named_groups);
     tcase_add_test(tests, extremes);
     tcase_add_test(tests, thumbnail);
+    tcase_add_test(tests, thumbnail_of_an_oblong);
     tcase_add_loop_test(tests, one_side_and_once, 0, 4);
     tcase_add_test(tests, duplicates_let_be);
     tcase_add_test(tests, checkpoint_of_other_parts);

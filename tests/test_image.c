@@ -85,7 +85,7 @@ static uint16_t *stretch(const dn_pixels *image, int32_t size)
     uint16_t *canvas = malloc((size_t)size * (size_t)size * 3 * sizeof *canvas);
 
     ck_ok(pixels_check(image, 1, &error));
-    ck_ok(canvas_fill(image, size, canvas, &allocator, &error));
+    ck_ok(canvas_fill(image, size, size, canvas, &allocator, &error));
     return canvas;
 }
 
@@ -231,7 +231,7 @@ START_TEST(canvas_without_memory)
             failing_memory memory = {.fail_at = n};
             dn_allocator allocator = failing_allocator(&memory);
             dn_error error = {0};
-            status = canvas_fill(&view, sizes[s], canvas, &allocator, &error);
+            status = canvas_fill(&view, sizes[s], sizes[s], canvas, &allocator, &error);
             ck_assert_int_eq(memory.live, 0);
             ck_assert_msg(status == DN_OK || (status == DN_E_MEMORY && strstr(error.message, "out of memory")), "%s",
                           error.message);
@@ -252,12 +252,12 @@ END_TEST
 /* ---- views ---- */
 
 /* Pixel (x, y) of the canvas is {x + 1, y + 1, 7}. */
-static uint16_t *index_canvas(int32_t size)
+static uint16_t *index_canvas(int32_t width, int32_t height)
 {
-    uint16_t *canvas = malloc((size_t)size * (size_t)size * 3 * sizeof *canvas), *pixel = canvas;
+    uint16_t *canvas = malloc((size_t)width * (size_t)height * 3 * sizeof *canvas), *pixel = canvas;
 
-    for (int32_t y = 0; y < size; y++)
-        for (int32_t x = 0; x < size; x++, pixel += 3) {
+    for (int32_t y = 0; y < height; y++)
+        for (int32_t x = 0; x < width; x++, pixel += 3) {
             pixel[0] = (uint16_t)(x + 1);
             pixel[1] = (uint16_t)(y + 1);
             pixel[2] = 7;
@@ -276,11 +276,11 @@ START_TEST(view_samples_the_pixel_pil_samples)
 
     snprintf(name, sizeof name, "rotate.%d", (int)size);
     int64_t *crcs = golden_integers(golden, name, NULL);
-    uint16_t *canvas = index_canvas(size);
+    uint16_t *canvas = index_canvas(size, size);
     float *view = malloc(pixels * 3 * sizeof *view);
     int32_t *index = malloc(pixels * sizeof *index);
     for (size_t a = 0; a < count; a++) {
-        view_render(canvas, size, angles[a], NULL, no_mean, no_std, view);
+        view_render(canvas, size, size, angles[a], NULL, no_mean, no_std, view);
         for (size_t i = 0; i < pixels; i++) {
             int32_t x = (int32_t)lroundf(view[3 * i] * 65535), y = (int32_t)lroundf(view[3 * i + 1] * 65535);
             index[i] = x == 0 ? 0 : (y - 1) * size + x;
@@ -299,6 +299,62 @@ START_TEST(view_samples_the_pixel_pil_samples)
 }
 END_TEST
 
+/* Where pixel (x, y) of a view or map that was rotated comes from, in coordinates whose pixel centres are at
+ * half-integers: by the textbook. */
+static void source_naive(int width, int height, double angle, int x, int y, double *source_x, double *source_y)
+{
+    double radians = -angle * acos(-1.0) / 180, dx = x + 0.5 - width / 2.0, dy = y + 0.5 - height / 2.0;
+
+    *source_x = cos(radians) * dx + sin(radians) * dy + width / 2.0;
+    *source_y = -sin(radians) * dx + cos(radians) * dy + height / 2.0;
+}
+
+/* How far a coordinate is from the border between two pixels. */
+static double from_border(double at)
+{
+    return fabs(at - floor(at + 0.5));
+}
+
+/* A view that is not square is turned about its centre: what it sees is the nearest pixel, or nothing.  Where the
+ * sample falls on a border between two, rounding decides. */
+START_TEST(oblong_view_samples_the_nearest_pixel)
+{
+    static const int32_t sizes[][2] = {{96, 64}, {64, 96}, {640, 448}, {63, 20}};
+    static const double angles[] = {0, 90, 180, 270, 33.3, -137.3, 271, 59};
+    int32_t width = sizes[_i][0], height = sizes[_i][1];
+    uint16_t *canvas = index_canvas(width, height);
+    float *view = malloc((size_t)width * (size_t)height * 3 * sizeof *view);
+
+    for (size_t a = 0; a < sizeof angles / sizeof *angles; a++) {
+        int compared = 0, seen = 0, wrong = 0;
+        view_render(canvas, width, height, angles[a], NULL, no_mean, no_std, view);
+        const float *pixel = view;
+        for (int32_t y = 0; y < height; y++)
+            for (int32_t x = 0; x < width; x++, pixel += 3) {
+                double sx, sy;
+                source_naive(width, height, angles[a], x, y, &sx, &sy);
+                if (from_border(sx) < 0.01 || from_border(sy) < 0.01)
+                    continue;
+                _Bool inside = sx >= 0 && sx < width && sy >= 0 && sy < height;
+                wrong += lroundf(pixel[0] * 65535) != (inside ? (long)floor(sx) + 1 : 0) ||
+                         lroundf(pixel[1] * 65535) != (inside ? (long)floor(sy) + 1 : 0) ||
+                         lroundf(pixel[2] * 65535) != (inside ? 7 : 0);
+                compared++;
+                seen += inside;
+            }
+        ck_assert_int_eq(wrong, 0);
+        if (width % 2 == 0 || fmod(angles[a], 90) != 0)
+            ck_assert_int_gt(compared, width * height * 9 / 10);
+        if (angles[a] == 90 && width % 2 == 0) { /* the rest is cut off, and as much black is beside it */
+            int32_t side = width < height ? width : height;
+            ck_assert_int_eq(seen, side * side);
+        }
+    }
+    free(canvas);
+    free(view);
+}
+END_TEST
+
 START_TEST(view_is_normalised)
 {
     enum { SIZE = 10 };
@@ -308,12 +364,12 @@ START_TEST(view_is_normalised)
 
     for (int i = 0; i < SIZE * SIZE * 3; i++)
         canvas[i] = (uint16_t)(i * 217);
-    view_render(canvas, SIZE, 0, NULL, mean, std, view);
+    view_render(canvas, SIZE, SIZE, 0, NULL, mean, std, view);
     double error = 0;
     for (int i = 0; i < SIZE * SIZE * 3; i++)
         keep_largest(&error, (double)view[i] - (canvas[i] / 65535.0 - (double)mean[i % 3]) / (double)std[i % 3]);
     ck_assert_double_le(error, 1e-6);
-    view_render(canvas, SIZE, 45, NULL, mean, std, view);
+    view_render(canvas, SIZE, SIZE, 45, NULL, mean, std, view);
     for (int c = 0; c < 3; c++) /* a black corner */
         ck_assert_double_le(fabs((double)view[c] + (double)mean[c] / (double)std[c]), 1e-6);
 }
@@ -360,11 +416,11 @@ START_TEST(jitter_equals_naive)
     draw_texture(rgb, SIZE, SIZE, 8);
     dn_pixels image = rgb_view(rgb, SIZE, SIZE);
     uint16_t *canvas = stretch(&image, SIZE);
-    view_render(canvas, SIZE, 20, NULL, no_mean, no_std, plain); /* with its black corners */
+    view_render(canvas, SIZE, SIZE, 20, NULL, no_mean, no_std, plain); /* with its black corners */
     for (int i = 0; i < SIZE * SIZE * 3; i++)
         expected[i] = (double)plain[i];
     jitter_naive(expected, SIZE * SIZE, &jitters[_i]);
-    view_render(canvas, SIZE, 20, &jitters[_i], mean, std, view);
+    view_render(canvas, SIZE, SIZE, 20, &jitters[_i], mean, std, view);
     double error = 0;
     for (int i = 0; i < SIZE * SIZE * 3; i++)
         keep_largest(&error, (double)view[i] - (expected[i] - (double)mean[i % 3]) / (double)std[i % 3]);
@@ -376,17 +432,17 @@ END_TEST
 /* ---- maps ---- */
 
 /* Bilinear rotation by the textbook, in double. */
-static double rotated_naive(const float *map, int size, int channels, double angle, int x, int y, int c)
+static double rotated_naive(const float *map, int width, int height, int channels, double angle, int x, int y, int c)
 {
-    double radians = -angle * acos(-1.0) / 180, centre = size / 2.0, value = 0;
-    double dx = x + 0.5 - centre, dy = y + 0.5 - centre;
-    double sx = cos(radians) * dx + sin(radians) * dy + centre - 0.5;
-    double sy = -sin(radians) * dx + cos(radians) * dy + centre - 0.5;
+    double sx, sy, value = 0;
 
+    source_naive(width, height, angle, x, y, &sx, &sy);
+    sx -= 0.5;
+    sy -= 0.5;
     for (int py = (int)floor(sy); py <= (int)floor(sy) + 1; py++)
         for (int px = (int)floor(sx); px <= (int)floor(sx) + 1; px++)
-            if (px >= 0 && px < size && py >= 0 && py < size)
-                value += (1 - fabs(sx - px)) * (1 - fabs(sy - py)) * (double)map[(py * size + px) * channels + c];
+            if (px >= 0 && px < width && py >= 0 && py < height)
+                value += (1 - fabs(sx - px)) * (1 - fabs(sy - py)) * (double)map[(py * width + px) * channels + c];
     return value;
 }
 
@@ -404,21 +460,22 @@ static float *random_map(size_t n, uint32_t seed)
 START_TEST(map_rotation_equals_naive)
 {
     static const struct {
-        int size, channels;
+        int width, height, channels;
         double angle;
-    } cases[] = {{1, 3, 30},    {2, 1, 45},      {17, 1, 0},   {17, 3, 90},   {16, 3, 180},
-                 {33, 3, 33.3}, {32, 2, -137.3}, {48, 1, 271}, {31, 3, 1e-7}, {24, 3, 719}};
-    int size = cases[_i].size, channels = cases[_i].channels;
-    size_t n = (size_t)(size * size * channels);
+    } cases[] = {{1, 1, 3, 30},     {2, 2, 1, 45},       {17, 17, 1, 0},   {17, 17, 3, 90},   {16, 16, 3, 180},
+                 {33, 33, 3, 33.3}, {32, 32, 2, -137.3}, {48, 48, 1, 271}, {31, 31, 3, 1e-7}, {24, 24, 3, 719},
+                 {40, 24, 3, 90},   {24, 40, 3, 123},    {48, 7, 1, 61},   {64, 32, 3, 180}};
+    int width = cases[_i].width, height = cases[_i].height, channels = cases[_i].channels;
+    size_t n = (size_t)(width * height * channels);
     float *map = random_map(n, 5), *target = malloc(n * sizeof *target);
 
     double error = 0;
-    map_rotate(map, size, channels, cases[_i].angle, target);
-    for (int y = 0; y < size; y++)
-        for (int x = 0; x < size; x++)
+    map_rotate(map, width, height, channels, cases[_i].angle, target);
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++)
             for (int c = 0; c < channels; c++)
-                keep_largest(&error, (double)target[(y * size + x) * channels + c] -
-                                         rotated_naive(map, size, channels, cases[_i].angle, x, y, c));
+                keep_largest(&error, (double)target[(y * width + x) * channels + c] -
+                                         rotated_naive(map, width, height, channels, cases[_i].angle, x, y, c));
     ck_assert_double_le(error, 2e-6);
     free(map);
     free(target);
@@ -440,16 +497,16 @@ START_TEST(map_rotation_undoes_the_views)
             }
     const double angles[] = {25, -70, 90, 200};
     for (int a = 0; a < 4; a++) {
-        view_render(canvas, SIZE, angles[a], NULL, no_mean, no_std, view);
-        map_rotate(view, SIZE, 3, -angles[a], back);
+        view_render(canvas, SIZE, SIZE, angles[a], NULL, no_mean, no_std, view);
+        map_rotate(view, SIZE, SIZE, 3, -angles[a], back);
         double error = 0;
         for (int y = 20; y < 44; y++)
             for (int x = 20; x < 44; x++)
                 keep_largest(&error, (double)(back[(y * SIZE + x) * 3] - map[(y * SIZE + x) * 3]));
         ck_assert_double_le(error, 0.02);
     }
-    map_rotate(map, SIZE, 3, 90, view); /* quarter turns are exact */
-    map_rotate(view, SIZE, 3, 270, back);
+    map_rotate(map, SIZE, SIZE, 3, 90, view); /* quarter turns are exact */
+    map_rotate(view, SIZE, SIZE, 3, 270, back);
     ck_assert_mem_eq(map, back, sizeof map);
 }
 END_TEST
@@ -536,9 +593,10 @@ static Suite *make_suite(void)
     tcase_add_test(cases, canvas_of_extreme_shapes);
     tcase_add_test(cases, canvas_without_memory);
     tcase_add_loop_test(cases, view_samples_the_pixel_pil_samples, 0, 3);
+    tcase_add_loop_test(cases, oblong_view_samples_the_nearest_pixel, 0, 4);
     tcase_add_test(cases, view_is_normalised);
     tcase_add_loop_test(cases, jitter_equals_naive, 0, 8);
-    tcase_add_loop_test(cases, map_rotation_equals_naive, 0, 10);
+    tcase_add_loop_test(cases, map_rotation_equals_naive, 0, 14);
     tcase_add_test(cases, map_rotation_undoes_the_views);
     tcase_add_loop_test(cases, blur_equals_scipy, 0, 3);
     tcase_add_test(cases, blur_of_odd_shapes);

@@ -43,7 +43,7 @@ static void raw_map_with(dn_model *model, const dn_localizer_options *options, f
     ck_ok(localizer_create(model, options, &localizer, &error));
     dn_status status = localizer_raw_map(localizer, &view, &raw, &error);
     ck_assert_msg(status == DN_OK, "%s", error.message);
-    memcpy(map, raw, (size_t)model->extractor->input_size * (size_t)model->extractor->input_size * sizeof *map);
+    memcpy(map, raw, (size_t)model->extractor->input_width * (size_t)model->extractor->input_width * sizeof *map);
     localizer_free(localizer);
 }
 
@@ -87,7 +87,8 @@ static void view_gradient(dn_model *model, const uint16_t *canvas, double angle,
     float *scratch = mem_alloc(&allocator, features_gradient_scratch(extractor), sizeof *scratch);
     float *flow_memory = mem_alloc(&allocator, flow_gradient_scratch(model->flow), sizeof *flow_memory);
 
-    view_render(canvas, extractor->input_size, angle, NULL, extractor->mean, extractor->std, view);
+    view_render(canvas, extractor->input_width, extractor->input_height, angle, NULL, extractor->mean, extractor->std,
+                view);
     ck_assert_int_eq(dn_extractor_features(extractor, view, 1, y, NULL), DN_OK);
     view_features_standardise(y, 1, (size_t)model->extractor->feature_dim, model->mean, model->deviation);
     flow_gradient(model->flow, y, 1, loss_chain, model, NULL, NULL, feature_gradient, flow_memory, NULL);
@@ -127,7 +128,7 @@ START_TEST(gradients_match_golden)
     dn_model *model = golden_model();
     dn_pixels view = image();
 
-    ck_ok(canvas_fill(&view, GOLDEN_SIZE, canvas, &allocator, NULL));
+    ck_ok(canvas_fill(&view, GOLDEN_SIZE, GOLDEN_SIZE, canvas, &allocator, NULL));
     for (int i = 0; i < GOLDEN_VIEWS; i++) {
         view_gradient(model, canvas, angles[i], gradient);
         compare_gradient(gradient, expected + i * GRADIENT_SIDE * GRADIENT_SIDE * 3);
@@ -189,7 +190,7 @@ static void add_view(dn_model *model, const uint16_t *canvas, double angle, doub
     static float gradient[SMALL * 3], back[SMALL * 3];
 
     view_gradient(model, canvas, angle, gradient);
-    map_rotate(gradient, SMALL_SIDE, 3, -angle, back);
+    map_rotate(gradient, SMALL_SIDE, SMALL_SIDE, 3, -angle, back);
     map_blur(back, SMALL_SIDE, SMALL_SIDE, 3, sigma, gradient);
     for (int i = 0; i < SMALL; i++)
         sum[i] += (fabs((double)back[3 * i]) + fabs((double)back[3 * i + 1]) + fabs((double)back[3 * i + 2])) / 3;
@@ -211,7 +212,7 @@ START_TEST(map_of_many_views)
     options.views = VIEWS;
     options.sigma = 1.5;
     raw_map_with(model, &options, map);
-    ck_ok(canvas_fill(&view, SMALL_SIDE, canvas, &allocator, NULL));
+    ck_ok(canvas_fill(&view, SMALL_SIDE, SMALL_SIDE, canvas, &allocator, NULL));
     score_angles(DN_ANGLES_STRATIFIED, VIEWS, angles);
     for (int i = 0; i < VIEWS; i++)
         add_view(model, canvas, angles[i], 1.5, sum);

@@ -76,14 +76,14 @@ static double activations(double d, double h, double traces, double r)
 
 static double scorer_bytes(const dn_extractor *e, double h, double views, double threads)
 {
-    double s = e->input_size, d = e->feature_dim;
+    double s = e->input_width, d = e->feature_dim;
 
     return threads * 4.0 * (double)features_forward_scratch(e) + 6 * s * s + 4 * views * d + activations(d, h, 1, 64);
 }
 
 static double localizer_bytes(const dn_extractor *e, double h, double k, double views, double threads)
 {
-    double s = e->input_size, d = e->feature_dim, slots = views < 16 ? views : 16;
+    double s = e->input_width, d = e->feature_dim, slots = views < 16 ? views : 16;
 
     return threads * (FEATURES_BLOCK * 24 * s * s + 4.0 * (double)features_gradient_scratch(e)) +
            (10 + 4 * slots) * s * s + 8 * views * d + activations(d, h, k, 64) + 2 * 64 * 4 * (d + 1);
@@ -280,7 +280,7 @@ static dn_extractor *make_extractor(const training *c)
 
 static double training_bytes(const dn_extractor *e, const training *c)
 {
-    double d = e->feature_dim, h = c->hidden, k = c->blocks, s = e->input_size, threads = c->threads;
+    double d = e->feature_dim, h = c->hidden, k = c->blocks, s = e->input_width, threads = c->threads;
     double held = (int)(0.1 * c->images + 0.5);
     _Bool cross = held < 19; /* too few for a rate of 5 %: cross-fitted */
     double learned = cross ? c->images : c->images - held;

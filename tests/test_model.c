@@ -141,7 +141,7 @@ static void check_same(const dn_model *a, const dn_model *b)
 
     ck_assert_mem_eq(a->flow->weights, b->flow->weights, weights);
     ck_assert_uint_eq(a->extractor->id, b->extractor->id);
-    ck_assert_int_eq(a->extractor->input_size, b->extractor->input_size);
+    ck_assert_int_eq(a->extractor->input_width, b->extractor->input_width);
     ck_assert_int_eq(a->extractor->scales, b->extractor->scales);
     ck_assert_int_eq(a->extractor->random, b->extractor->random);
     ck_assert_mem_eq(a->mean, b->mean, DIM * sizeof *a->mean);
@@ -204,7 +204,7 @@ START_TEST(facts_of_golden)
     ck_assert_double_eq(model->facts.heatmap_scale, 0.0025);
     ck_assert_str_eq(model->facts.library, "0.1.0");
     ck_assert_int_eq(model->storage, DN_STORAGE_F32);
-    ck_assert_int_eq(model->extractor->input_size, GOLDEN_SIZE);
+    ck_assert_int_eq(model->extractor->input_width, GOLDEN_SIZE);
     ck_assert_int_eq(model->extractor->scales, 2);
     ck_assert_int_eq(model->holdout_count, 5);
     ck_assert_double_eq(model->holdout_scores[4], 7.5);
@@ -400,7 +400,7 @@ START_TEST(changed_header)
         {"\"differnet.kind\":\"model\"", "\"differnet.kind\":\"medal\"", DN_E_KIND, "is not a model"},
         {"\"differnet.kind\":\"model\"", "\"differnet.kind\":\"flow\" ", DN_E_KIND, "is a flow, not a model"},
         {"\"differnet.kind\"", "\"differnet.kine\"", DN_E_KIND, "not a model; train one with: differnet train"},
-        {"\"differnet.format\":\"2\"", "\"differnet.format\":\"5\"", DN_E_VERSION, "newer version"},
+        {"\"differnet.format\":\"2\"", "\"differnet.format\":\"6\"", DN_E_VERSION, "newer version"},
         {"\"differnet.format\":\"2\"", "\"differnet.format\":\"x\"", DN_E_FORMAT, "differnet.format"},
         {"\"differnet.format\":\"2\"", "\"differnet.format\":\"0\"", DN_E_FORMAT, "differnet.format"},
         {"\"differnet.format\":\"2\"", "\"differnet.format\":\"\" ", DN_E_FORMAT, "differnet.format"},

@@ -183,7 +183,7 @@ START_TEST(forward)
     if (_i)
         extractor->layers[1].map = 1;
     maps_geometry maps = maps_of(extractor);
-    size_t pixels = view_floats(extractor->input_size);
+    size_t pixels = view_floats(extractor);
     size_t floats = (size_t)(maps.rows * maps.columns * maps.channels);
     float *view = malloc(pixels * sizeof *view);
     float *one = malloc(floats * sizeof *one), *many = malloc(floats * sizeof *many);
@@ -416,7 +416,7 @@ static void changed(int32_t kind, uint64_t seed, uint64_t image, float *view)
     float scratch[FLOATS];
 
     draw_ramp(view);
-    light_change(&copy, SIDE, view, scratch);
+    light_change(&copy, SIDE, SIDE, view, scratch);
 }
 
 static double gray(const float *view, int i)

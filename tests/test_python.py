@@ -264,6 +264,13 @@ class ParameterTest(unittest.TestCase):
         self.assertEqual((info.seed, info.views, info.epochs, info.hidden, info.input_size, info.scales, info.fit,
                           info.preset), (5, 3, 2, 8, 64, 1, differnet.FIT_LETTERBOX, "compact"))
 
+    def test_oblong_input(self):
+        oblong = detector(input_size=(96, 64)).fit(GOOD)
+        self.assertEqual((oblong.model_.info.input_size, oblong.model_.info.input_height), (96, 64))
+        self.assertEqual(oblong.get_params()["input_size"], (96, 64))
+        same = detector(input_size=96, input_height=64).fit(GOOD)
+        self.assertEqual(oblong.score(MIXED)[0].score, same.score(MIXED)[0].score)
+
     def test_mask(self):
         """What is outside counts neither in learning nor in judging."""
         height, width = numpy.asarray(GOOD[0]).shape[:2]

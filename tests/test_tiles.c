@@ -95,7 +95,7 @@ START_TEST(cut_from_the_canvas)
     tile_plan plan = tile_plan_of(extractor, 3, 2, DN_FIT_STRETCH);
     int32_t width = plan.canvas.width;
     uint16_t *canvas = malloc(tile_canvas_samples(&plan) * sizeof *canvas);
-    uint16_t *square = malloc(view_floats(64) * sizeof *square);
+    uint16_t *square = malloc((size_t)(64 * 64 * 3) * sizeof *square);
 
     ck_assert_int_eq(width, 64 + 2 * 48);
     ck_assert_int_eq(plan.canvas.height, 64 + 48);
@@ -154,7 +154,7 @@ START_TEST(features_of_tiles)
     mem_scratch rows = {.allocator = allocator};
     size_t channels = (size_t)plan.tile.channels;
     uint16_t *canvas = malloc(tile_canvas_samples(&plan) * sizeof *canvas);
-    uint16_t *square = malloc(view_floats(96) * sizeof *square);
+    uint16_t *square = malloc((size_t)(96 * 96 * 3) * sizeof *square);
     float *scratch = malloc(position_features_scratch(extractor, &plan, 1) * sizeof *scratch);
     float *maps = malloc(5 * 9 * channels * sizeof *maps), *alone = malloc(25 * channels * sizeof *alone);
 

@@ -74,7 +74,7 @@ static dn_trainer *filled_trainer(const dn_train_options *options, int images)
 static void naive_row(const dn_trainer *t, int32_t image, int32_t view, float *row)
 {
     const dn_extractor *extractor = t->extractor;
-    int32_t size = extractor->input_size, views = t->bank->views;
+    int32_t size = extractor->input_width, views = t->bank->views;
     float *pixels = malloc((size_t)size * (size_t)size * 3 * sizeof *pixels);
     view_jitter jitter = {1, 1, 1};
     double angle = 0;
@@ -88,7 +88,7 @@ static void naive_row(const dn_trainer *t, int32_t image, int32_t view, float *r
         jitter.contrast = (float)(1 + t->options.contrast * (2 * rng_uniform(&jitters) - 1));
         jitter.saturation = (float)(1 + t->options.saturation * (2 * rng_uniform(&jitters) - 1));
     }
-    view_render(t->images.list[image].canvas, size, angle, &jitter, extractor->mean, extractor->std, pixels);
+    view_render(t->images.list[image].canvas, size, size, angle, &jitter, extractor->mean, extractor->std, pixels);
     ck_assert_int_eq(dn_extractor_features(extractor, pixels, 1, row, NULL), DN_OK);
     free(pixels);
 }

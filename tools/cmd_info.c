@@ -109,6 +109,7 @@ static void write_model_json(const char *path, const dn_model *model)
     emit_text(&json, "backbone", info.backbone);
     emit_bool(&json, "backbone_random", info.backbone_random != 0);
     emit_integer(&json, "input_size", info.input_size);
+    emit_integer(&json, "input_height", info.input_height);
     emit_integer(&json, "scales", info.scales);
     emit_integer(&json, "feature_dim", info.feature_dim);
     emit_bool(&json, "standardized", info.standardized != 0);
@@ -205,8 +206,8 @@ static void print_model(const char *path, const dn_model *model)
            1e-6 * (double)file_bytes(path), storage_name(info.storage), info.id, info.library);
     printf("backbone       %s%s\n", info.backbone,
            info.backbone_random ? ": RANDOM WEIGHTS that stand in for trained ones; expect poor results" : "");
-    printf("input          %d x %d pixels, %d scales, %d features, %s\n", info.input_size, info.input_size, info.scales,
-           info.feature_dim, info.standardized ? "standardised" : "not standardised");
+    printf("input          %d x %d pixels, %d scales, %d features, %s\n", info.input_size, info.input_height,
+           info.scales, info.feature_dim, info.standardized ? "standardised" : "not standardised");
     if (*info.preset)
         printf("preset         %s\n", info.preset);
     if (info.positions)
@@ -294,6 +295,7 @@ static void write_extractor_json(const char *path, const dn_extractor *extractor
         emit_text(&json, NULL, dn_extractor_tap_name(extractor, i));
     emit_close_array(&json);
     emit_integer(&json, "input_size", info.input_size);
+    emit_integer(&json, "input_height", info.input_height);
     emit_integer(&json, "scales", info.scales);
     emit_integer(&json, "feature_dim", info.feature_dim);
     emit_open_array(&json, "mean");
@@ -347,7 +349,7 @@ static void print_extractor(const char *path, const dn_extractor *extractor)
     printf("features from ");
     for (int32_t i = 0; i < info.taps; i++)
         printf(" %s", dn_extractor_tap_name(extractor, i));
-    printf("\ninput          %d x %d pixels, %d scales, %d features (by default)\n", info.input_size, info.input_size,
+    printf("\ninput          %d x %d pixels, %d scales, %d features (by default)\n", info.input_size, info.input_height,
            info.scales, info.feature_dim);
     printf("normalised by  mean %.4g %.4g %.4g, deviation %.4g %.4g %.4g\n", (double)info.mean[0], (double)info.mean[1],
            (double)info.mean[2], (double)info.std[0], (double)info.std[1], (double)info.std[2]);

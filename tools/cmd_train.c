@@ -15,7 +15,7 @@
 
 /* What was given on the command line; NOT_GIVEN or NULL: the preset's or the library's default holds. */
 typedef struct train_given {
-    const char *preset, *calibration, *copies, *details, *tiles, *fit, *group_by;
+    const char *preset, *calibration, *copies, *details, *input_size, *tiles, *fit, *group_by;
     int32_t epochs, hidden, views;
     bool resume;
 } train_given;
@@ -55,6 +55,25 @@ static bool read_tiles(const char *text, dn_train_options *training)
     return true;
 }
 
+/* "448", "640x448". */
+static bool read_input_size(const char *text, dn_extractor_options *extracting)
+{
+    int width = 0, height = 0, length = 0;
+
+    if (!text)
+        return true;
+    int numbers = sscanf(text, "%4dx%4d%n", &width, &height, &length);
+    if (numbers == 1 && length == 0)
+        sscanf(text, "%4d%n", &width, &length);
+    if (numbers < 1 || text[length] || width < 1 || (numbers == 2 && height < 1)) {
+        complain("--input-size: '%s' is not PIXELS or WIDTHxHEIGHT, for instance 640x448", text);
+        return false;
+    }
+    extracting->input_size = width;
+    extracting->input_height = height;
+    return true;
+}
+
 static bool apply_options(train_job *job, const train_given *given)
 {
     int32_t preset = find_name("preset", preset_names, "compact, fast and paper", given->preset);
@@ -82,7 +101,7 @@ static bool apply_options(train_job *job, const train_given *given)
         job->training.hidden = given->hidden;
     if (given->views != NOT_GIVEN)
         job->training.views = given->views;
-    if (!read_tiles(given->tiles, &job->training))
+    if (!read_tiles(given->tiles, &job->training) || !read_input_size(given->input_size, &job->extracting))
         return false;
     job->training.resume = given->resume;
     return true;
@@ -148,11 +167,14 @@ static int run_train(const command_verb *verb, int argc, char **argv)
     train_given given = {.epochs = NOT_GIVEN, .hidden = NOT_GIVEN, .views = NOT_GIVEN};
     const char *range = NULL;
     int32_t bits = 0;
-    char presets[512];
+    char presets[512], sizes[128];
     dn_extractor_options_init(&job.extracting);
     dn_train_options_init(&job.training);
     job.training.threads = usable_processors();
     describe_presets(presets, sizeof presets);
+    snprintf(sizes, sizeof sizes,
+             "side of a view, a multiple of 32; for oblong parts\nWIDTHxHEIGHT, for instance 640x448; default %d",
+             job.extracting.input_size);
     const command_option options[] = {
         {"output", 'o', OPTION_TEXT, &job.output, 0, 0, "MODEL",
          "file to write the model to (required); where DATA\nholds several data sets, the folder for DIR/NAME.dnm"},
@@ -185,8 +207,7 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         {"group-by", 0, OPTION_TEXT, &given.group_by, 0, 0, "RULE",
          "images that show one part: those of a folder, those\nwhose names have the same prefix before a number, or\n"
          "none, the default; duplicates are found in any case"},
-        {"input-size", 0, OPTION_INTEGER, &job.extracting.input_size, 0, 0, "PIXELS",
-         "side of a view, a multiple of 32; default {}"},
+        {"input-size", 0, OPTION_TEXT, &given.input_size, 0, 0, "PIXELS", sizes},
         {"tiles", 0, OPTION_TEXT, &given.tiles, 0, 0, "TILES",
          "what the density at every position cuts an image\ninto, each as large as the input: COLUMNSxROWS, for\n"
          "instance 3x2; auto: as the first image's size\nasks for, 6 at most; default 1: the whole image"},

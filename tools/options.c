@@ -299,6 +299,7 @@ static const char *option_of_field(const char *owner, const char *field)
     } others[] = {
         {"dn_scorer_options", "false_alarm_rate", "fpr"},
         {"", "false_alarm_rate", "fpr"},
+        {"dn_extractor_options", "input_height", "input-size"},
         {"dn_monitor_options", "images_between_alarms", "between-alarms"},
         {"dn_localizer_options", "views", "map-views"}, /* eval, whose --views are the scorer's */
     };

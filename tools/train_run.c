@@ -113,7 +113,7 @@ static dn_extractor *open_backbone(const train_job *job)
                  "trained one with --backbone FILE, or leave the option out for the built-in one");
     if (!job->quiet)
         fprintf(stderr, "backbone: %s, %d x %d pixels, %d scales, %d features\n", info.name, info.input_size,
-                info.input_size, info.scales, info.feature_dim);
+                info.input_height, info.scales, info.feature_dim);
     return extractor;
 }
 

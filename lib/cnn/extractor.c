@@ -248,7 +248,7 @@ dn_extractor_options extractor_default_options(void)
 static const option_range ranges[] = {
     OPTION_INTEGER(dn_extractor_options, input_size, 32, 2048, "a multiple of 32"),
     OPTION_INTEGER(dn_extractor_options, scales, 1, EXTRACTOR_MAX_SCALES, NULL),
-    OPTION_INTEGER(dn_extractor_options, reserved, 0, 0, NULL),
+    OPTION_INTEGER(dn_extractor_options, input_height, 0, 2048, "a multiple of 32, or 0: as input_size"),
 };
 
 dn_status extractor_options_check(const dn_extractor_options *options, dn_error *error)
@@ -257,6 +257,9 @@ dn_status extractor_options_check(const dn_extractor_options *options, dn_error 
     if (options->input_size % 32 != 0)
         return fail(error, DN_E_ARGUMENT, "dn_extractor_options: input_size is %d; it must be a multiple of 32",
                     options->input_size);
+    if (options->input_height % 32 != 0)
+        return fail(error, DN_E_ARGUMENT, "dn_extractor_options: input_height is %d; it must be a multiple of 32",
+                    options->input_height);
     return DN_OK;
 }
 
@@ -270,7 +273,8 @@ static dn_status create(const dn_extractor_options *options, dn_extractor **out,
         return fail_memory(error, "the backbone");
     atomic_init(&extractor->references, 1);
     extractor->allocator = allocator;
-    extractor->input_size = options->input_size;
+    extractor->input_width = options->input_size;
+    extractor->input_height = options->input_height > 0 ? options->input_height : options->input_size;
     extractor->scales = options->scales;
     memcpy(extractor->mean, imagenet_mean, sizeof extractor->mean);
     memcpy(extractor->std, imagenet_std, sizeof extractor->std);

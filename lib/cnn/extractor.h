@@ -35,19 +35,13 @@ typedef struct cnn_layer {
     char bias_name[EXTRACTOR_NAME + 16]; /* "": no bias, zeros */
 } cnn_layer;
 
-/* Floats of a view (side, side, 3); samples of a canvas. */
-static inline size_t view_floats(int32_t side)
-{
-    return (size_t)side * (size_t)side * 3;
-}
-
 /* Height and width that a layer makes of its input's, in place; <= 0 if the input is too small. */
 void cnn_layer_output(const cnn_layer *layer, int32_t *h, int32_t *w);
 
 struct dn_extractor {
     atomic_int references;
     dn_allocator allocator;
-    int32_t input_size, scales;
+    int32_t input_width, input_height, scales;
     int32_t feature_dim; /* scales * tap_channels */
     int32_t tap_channels, taps;
     int32_t layer_count;
@@ -62,6 +56,25 @@ struct dn_extractor {
     note *notes;      /* (note_count), of the file it was loaded from */
     int32_t note_count;
 };
+
+/* Floats of a view (height, width, 3); samples of a canvas. */
+static inline size_t view_floats(const dn_extractor *extractor)
+{
+    return (size_t)extractor->input_width * (size_t)extractor->input_height * 3;
+}
+
+static inline _Bool extractor_is_square(const dn_extractor *extractor)
+{
+    return extractor->input_width == extractor->input_height;
+}
+
+/* One number for the input's size, to compare: a square's side, as it was when all inputs were square. */
+static inline uint64_t extractor_input_number(const dn_extractor *extractor)
+{
+    uint64_t height = extractor_is_square(extractor) ? 0 : (uint64_t)extractor->input_height;
+
+    return (uint64_t)extractor->input_width | height << 32;
+}
 
 dn_extractor_options extractor_default_options(void);
 dn_status extractor_options_check(const dn_extractor_options *options, dn_error *error); /* all but the allocator */

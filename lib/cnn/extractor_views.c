@@ -21,10 +21,11 @@ static dn_status check_finite(const float *values, int32_t n, size_t floats, con
 /* The image at the network's size, from which views are rotated.  *canvas belongs to the caller. */
 static dn_status make_canvas(const dn_extractor *extractor, const dn_pixels *image, uint16_t **canvas, dn_error *error)
 {
-    *canvas = mem_alloc(&extractor->allocator, view_floats(extractor->input_size), sizeof **canvas);
+    *canvas = mem_alloc(&extractor->allocator, view_floats(extractor), sizeof **canvas);
     if (!*canvas)
         return fail_memory(error, "the image at the network's size");
-    dn_status status = canvas_fill(image, extractor->input_size, *canvas, &extractor->allocator, error);
+    dn_status status = canvas_fill(image, extractor->input_width, extractor->input_height, *canvas,
+                                   &extractor->allocator, error);
     if (status != DN_OK) {
         mem_free(&extractor->allocator, *canvas);
         *canvas = NULL;
@@ -35,7 +36,7 @@ static dn_status make_canvas(const dn_extractor *extractor, const dn_pixels *ima
 dn_status extractor_views(const dn_extractor *extractor, const dn_pixels *image, const double *angles, int32_t n,
                           float *views, dn_error *error)
 {
-    size_t floats = view_floats(extractor->input_size);
+    size_t floats = view_floats(extractor);
     uint16_t *canvas;
 
     TRY(make_canvas(extractor, image, &canvas, error));
@@ -61,7 +62,7 @@ static void give_view(void *context, int32_t index, float *view)
 dn_status extractor_features(const dn_extractor *extractor, const float *views, int32_t n, float *features,
                              dn_error *error)
 {
-    size_t floats = view_floats(extractor->input_size), dimension = (size_t)extractor->feature_dim;
+    size_t floats = view_floats(extractor), dimension = (size_t)extractor->feature_dim;
 
     TRY(check_finite(views, n, floats, "views", error));
     float *scratch = mem_alloc(&extractor->allocator, features_forward_scratch(extractor), sizeof *scratch);
@@ -112,7 +113,7 @@ static void give_gradient(void *context, const float *features, int32_t n, float
 dn_status extractor_gradient(const dn_extractor *extractor, const float *views, int32_t n,
                              const float *feature_gradient, float *pixel_gradient, dn_error *error)
 {
-    size_t floats = view_floats(extractor->input_size), dimension = (size_t)extractor->feature_dim;
+    size_t floats = view_floats(extractor), dimension = (size_t)extractor->feature_dim;
 
     TRY(check_finite(views, n, floats, "views", error));
     TRY(check_finite(feature_gradient, n, dimension, "feature_gradient", error));

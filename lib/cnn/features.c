@@ -17,53 +17,64 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static int32_t scale_side(const dn_extractor *extractor, int32_t scale)
+/* A view at one scale; exact, as both sides are multiples of 32. */
+static int32_t scale_height(const dn_extractor *extractor, int32_t scale)
 {
-    return extractor->input_size >> scale; /* exact: the size is a multiple of 32 */
+    return extractor->input_height >> scale;
+}
+
+static int32_t scale_width(const dn_extractor *extractor, int32_t scale)
+{
+    return extractor->input_width >> scale;
+}
+
+static size_t scale_floats(const dn_extractor *extractor, int32_t scale)
+{
+    return (size_t)scale_height(extractor, scale) * (size_t)scale_width(extractor, scale) * 3;
 }
 
 /* All steps at one scale. */
 static void plan(const dn_extractor *extractor, int32_t scale, struct network *network)
 {
-    int32_t side = scale_side(extractor, scale);
-
-    network_plan(extractor, side, side, network);
+    network_plan(extractor, scale_height(extractor, scale), scale_width(extractor, scale), network);
     while (network->early < network->count &&
            step_in_floats(&network->steps[network->early]) + step_out_floats(&network->steps[network->early]) >
                EARLY_FLOATS)
         network->early++;
 }
 
-/* Every 2^scale-th pixel of view (size, size, 3), the nearest-sample pyramid of the paper's section 3.3. */
-static void shrink(const float *view, int32_t size, int32_t scale, float *small)
+/* Where pixel (y, x) of a scale is taken from in the floats of a view. */
+static size_t pixel_at(const dn_extractor *extractor, int32_t scale, int32_t y, int32_t x)
 {
-    int32_t side = size >> scale;
-
-    for (int32_t y = 0; y < side; y++)
-        for (int32_t x = 0; x < side; x++, small += 3)
-            memcpy(small, view + (((size_t)y << scale) * (size_t)size + ((size_t)x << scale)) * 3, 3 * sizeof *small);
+    return (((size_t)y << scale) * (size_t)extractor->input_width + ((size_t)x << scale)) * 3;
 }
 
-/* The gradient of shrink: adds small (side, side, 3) to the pixels of (size, size, 3) that it was taken from. */
-static void spread(const float *small, int32_t size, int32_t scale, float *gradient)
+/* Every 2^scale-th pixel of a view, the nearest-sample pyramid of the paper's section 3.3. */
+static void shrink(const dn_extractor *extractor, const float *view, int32_t scale, float *small)
 {
-    int32_t side = size >> scale;
+    for (int32_t y = 0; y < scale_height(extractor, scale); y++)
+        for (int32_t x = 0; x < scale_width(extractor, scale); x++, small += 3)
+            memcpy(small, view + pixel_at(extractor, scale, y, x), 3 * sizeof *small);
+}
 
-    for (int32_t y = 0; y < side; y++)
-        for (int32_t x = 0; x < side; x++, small += 3) {
-            float *pixel = gradient + (((size_t)y << scale) * (size_t)size + ((size_t)x << scale)) * 3;
+/* The gradient of shrink: adds small to the pixels of a view's gradient that it was taken from. */
+static void spread(const dn_extractor *extractor, const float *small, int32_t scale, float *gradient)
+{
+    for (int32_t y = 0; y < scale_height(extractor, scale); y++)
+        for (int32_t x = 0; x < scale_width(extractor, scale); x++, small += 3) {
+            float *pixel = gradient + pixel_at(extractor, scale, y, x);
             for (int c = 0; c < 3; c++)
                 pixel[c] += small[c];
         }
 }
 
-/* n views (n, size, size, 3) -> (n, side, side, 3) of a scale but the first. */
+/* n views (n, height, width, 3) -> those of a scale but the first. */
 static void shrink_views(const dn_extractor *extractor, const float *views, int32_t n, int32_t scale, float *small)
 {
-    size_t from = view_floats(extractor->input_size), to = view_floats(scale_side(extractor, scale));
+    size_t from = view_floats(extractor), to = scale_floats(extractor, scale);
 
     for (int32_t v = 0; v < n; v++)
-        shrink(views + (size_t)v * from, extractor->input_size, scale, small + (size_t)v * to);
+        shrink(extractor, views + (size_t)v * from, scale, small + (size_t)v * to);
 }
 
 /* ---- forward ---- */
@@ -214,8 +225,8 @@ static void first_scale(const struct forward *pass, const struct network *networ
         float *pixels = view + (size_t)v * step, *next = small;
         source(context, v, pixels);
         for (int32_t scale = 1; scale < extractor->scales; scale++) {
-            size_t floats = view_floats(scale_side(extractor, scale));
-            shrink(pixels, extractor->input_size, scale, next + (size_t)v * floats);
+            size_t floats = scale_floats(extractor, scale);
+            shrink(extractor, pixels, scale, next + (size_t)v * floats);
             next += mem_padded_floats(FEATURES_BLOCK * floats);
         }
         run_early(pass, network, 0, v, pixels);
@@ -299,7 +310,7 @@ size_t features_gradient_scratch(const dn_extractor *extractor)
     return 2 * (layout.feature + layout.early + layout.late) + layout.kept + layout.operator;
 }
 
-/* What the forward pass at one scale leaves behind: input (n, side, side, 3), and outputs of each step for n views. */
+/* What the forward pass at one scale leaves behind: input, n views, and outputs of each step for n views. */
 struct kept {
     const float *input;
     float *outputs[EXTRACTOR_MAX_LAYERS];
@@ -394,12 +405,12 @@ static float *run_backward(const struct backward *pass, int32_t first, int32_t e
     return dy;
 }
 
-/* Backward pass at one scale; adds to pixel_gradient (n, size, size, 3). */
+/* Backward pass at one scale; adds to pixel_gradient (n, height, width, 3). */
 static void scale_gradient(const dn_extractor *extractor, const struct network *network, const struct kept *kept,
                            int32_t n, int32_t scale, float *feature_gradient, float *pixel_gradient,
                            float *const early[2], float *const late[2], float *operator)
 {
-    size_t pixels = view_floats(extractor->input_size);
+    size_t pixels = view_floats(extractor);
     const struct step *last = &network->steps[network->count - 1];
     size_t split = network->early > 0 ? step_out_floats(&network->steps[network->early - 1])
                                       : step_in_floats(&network->steps[0]);
@@ -413,7 +424,7 @@ static void scale_gradient(const dn_extractor *extractor, const struct network *
     pass.buffers[1] = early[1];
     for (pass.view = 0; pass.view < n; pass.view++, dy += split, pixel_gradient += pixels) {
         pass.features = rows_at(extractor, feature_gradient, pass.view, scale);
-        spread(run_backward(&pass, 0, network->early, dy), extractor->input_size, scale, pixel_gradient);
+        spread(extractor, run_backward(&pass, 0, network->early, dy), scale, pixel_gradient);
     }
 }
 
@@ -438,7 +449,7 @@ void features_gradient(const dn_extractor *extractor, const float *views, int32_
         part += kept_floats(&network, scale);
     }
     chain(context, features, n, feature_gradient);
-    memset(pixel_gradient, 0, (size_t)n * view_floats(extractor->input_size) * sizeof *pixel_gradient);
+    memset(pixel_gradient, 0, (size_t)n * view_floats(extractor) * sizeof *pixel_gradient);
     part = memory;
     for (int32_t scale = 0; scale < extractor->scales; scale++) {
         plan(extractor, scale, &network);

@@ -27,13 +27,13 @@ static inline int32_t features_block_views(int32_t views, int32_t block)
 size_t features_forward_scratch(const dn_extractor *extractor);
 size_t features_gradient_scratch(const dn_extractor *extractor);
 
-/* n views -> features: (n, feature_dim), largest scale first.  `source` writes view `index` (size, size, 3); it is
+/* n views -> features: (n, feature_dim), largest scale first.  `source` writes view `index` (height, width, 3); it is
  * called once for each, in order. */
 typedef void (*features_source)(void *context, int32_t index, float *view);
 void features_forward(const dn_extractor *extractor, features_source source, void *context, int32_t n, float *features,
                       float *scratch);
 
-/* The gradient towards views (n, size, size, 3): features as above, and pixel_gradient (n, size, size, 3) of
+/* The gradient towards views (n, height, width, 3): features as above, and pixel_gradient (n, height, width, 3) of
  * <feature_gradient, features>.  The gradient of the features may depend on the features: `chain` is called once after
  * the forward pass (of all scales) to turn features (n, feature_dim) into feature_gradient (n, feature_dim), both
  * inside the scratch. */

@@ -433,10 +433,8 @@ void cnn_layer_output(const cnn_layer *layer, int32_t *h, int32_t *w)
     }
 }
 
-static _Bool fits(const dn_extractor *extractor, int32_t side)
+static _Bool fits(const dn_extractor *extractor, int32_t h, int32_t w)
 {
-    int32_t h = side, w = side;
-
     for (int32_t i = 0; i < extractor->layer_count && h > 0 && w > 0; i++)
         cnn_layer_output(&extractor->layers[i], &h, &w);
     return h > 0 && w > 0;
@@ -444,16 +442,17 @@ static _Bool fits(const dn_extractor *extractor, int32_t side)
 
 static dn_status check_memory(const dn_extractor *extractor, const char *label, dn_error *error)
 {
-    int32_t h = extractor->input_size, w = extractor->input_size;
+    int32_t h = extractor->input_height, w = extractor->input_width;
 
     for (int32_t i = 0; i < extractor->layer_count; i++) {
         const cnn_layer *layer = &extractor->layers[i];
         cnn_layer_output(layer, &h, &w);
         if ((int64_t)h * w > EXTRACTOR_MAX_OUTPUT / layer->out_channels)
             return fail(error, DN_E_LIMIT,
-                        "%s: layer %s gives %d x %d x %d numbers at an input size of %d; the limit "
+                        "%s: layer %s gives %d x %d x %d numbers at an input size of %d x %d; the limit "
                         "is %d",
-                        label, layer->name, h, w, layer->out_channels, extractor->input_size, EXTRACTOR_MAX_OUTPUT);
+                        label, layer->name, h, w, layer->out_channels, extractor->input_width, extractor->input_height,
+                        EXTRACTOR_MAX_OUTPUT);
     }
     return DN_OK;
 }
@@ -463,9 +462,9 @@ dn_status layer_list_check_size(const dn_extractor *extractor, const char *label
     int32_t shift = extractor->scales - 1;
     int32_t least = 32;
 
-    if (fits(extractor, extractor->input_size >> shift))
+    if (fits(extractor, extractor->input_height >> shift, extractor->input_width >> shift))
         return check_memory(extractor, label, error);
-    while (least <= 2048 && !fits(extractor, least >> shift))
+    while (least <= 2048 && !fits(extractor, least >> shift, least >> shift))
         least += 32;
     if (least > 2048)
         return fail(error, DN_E_ARGUMENT,
@@ -473,9 +472,10 @@ dn_status layer_list_check_size(const dn_extractor *extractor, const char *label
                     "use fewer",
                     label, extractor->scales);
     return fail(error, DN_E_ARGUMENT,
-                "%s: input size %d is too small: at %d scales the smallest is %d pixels wide, which does not get "
+                "%s: input size %d x %d is too small: at %d scales the smallest is %d x %d pixels, which does not get "
                 "through the network; the smallest input size that works is %d",
-                label, extractor->input_size, extractor->scales, extractor->input_size >> shift, least);
+                label, extractor->input_width, extractor->input_height, extractor->scales,
+                extractor->input_width >> shift, extractor->input_height >> shift, least);
 }
 
 /* ---- mean and std ---- */

@@ -240,7 +240,7 @@ void maps_forward(const dn_extractor *extractor, const float *view, float *maps,
 dn_status maps_of_views(const dn_extractor *extractor, const float *views, int32_t n, float *maps, dn_error *error)
 {
     maps_geometry geometry = maps_of(extractor);
-    size_t pixels = view_floats(extractor->input_size);
+    size_t pixels = view_floats(extractor);
     size_t floats = (size_t)geometry.rows * (size_t)geometry.columns * (size_t)geometry.channels;
 
     if (!floats_finite(views, (size_t)n * pixels))

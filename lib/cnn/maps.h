@@ -23,7 +23,7 @@ maps_geometry maps_of(const dn_extractor *extractor);
 maps_geometry maps_details_of(const dn_extractor *extractor);
 int32_t maps_taps(const dn_extractor *extractor);
 const char *maps_tap_name(const dn_extractor *extractor, int32_t tap); /* NULL: there are fewer */
-/* view (size, size, 3) -> maps (rows, columns, channels), and details, likewise of their grid, if they are not NULL; the
+/* view (height, width, 3) -> maps (rows, columns, channels), and details, likewise of their grid, if they are not NULL; the
  * work shared out; the same bits for any number of workers.  scratch: maps_scratch() floats for so many threads. */
 size_t maps_scratch(const dn_extractor *extractor, int32_t threads);
 void maps_forward(const dn_extractor *extractor, const float *view, float *maps, float *details, float *scratch,

@@ -50,7 +50,7 @@ void network_plan(const dn_extractor *extractor, int32_t h, int32_t w, struct ne
 
 void network_plan_maps(const dn_extractor *extractor, struct network *network)
 {
-    network_plan(extractor, extractor->input_size, extractor->input_size, network);
+    network_plan(extractor, extractor->input_height, extractor->input_width, network);
     while (network->count > 1 && !network->steps[network->count - 1].mapped)
         network->count--;
 }

@@ -29,7 +29,8 @@ void view_features_release(view_features *stage)
 void view_features_render(const dn_extractor *extractor, const uint16_t *canvas, double angle,
                           const view_jitter *jitter, float *view)
 {
-    view_render(canvas, extractor->input_size, angle, jitter, extractor->mean, extractor->std, view);
+    view_render(canvas, extractor->input_width, extractor->input_height, angle, jitter, extractor->mean, extractor->std,
+                view);
 }
 
 void view_features_standardise(float *rows, size_t n, size_t dim, const float *mean, const float *deviation)

@@ -18,7 +18,7 @@ typedef struct view_features {
 /* `views` views of each of `images` images. */
 typedef struct view_batch {
     int32_t images, views;
-    const uint16_t *const *canvases; /* (images), each (size, size, 3) */
+    const uint16_t *const *canvases; /* (images), each (height, width, 3) */
     const double *angles;            /* degrees: (views), the same for all images; (images, views) if own_angles */
     _Bool own_angles;
     const view_jitter *jitters;    /* (images, views); NULL: none */
@@ -40,7 +40,7 @@ static inline float *view_features_scratch(const view_features *stage, int32_t w
  * backbone may be infinite or NaN: the caller looks. */
 void view_features_compute(const view_features *stage, pool *workers, const view_batch *batch, float *rows);
 
-/* One view (size, size, 3) as the CNN takes it.  jitter: NULL for none. */
+/* One view (height, width, 3) as the CNN takes it.  jitter: NULL for none. */
 void view_features_render(const dn_extractor *extractor, const uint16_t *canvas, double angle,
                           const view_jitter *jitter, float *view);
 

@@ -20,7 +20,7 @@ _Static_assert(BLOCK % FEATURES_BLOCK == 0, "a block of maps holds whole blocks 
 /* Floats of a view or its gradient. */
 static size_t view_size(const gradient_map *self)
 {
-    return view_floats(self->model->extractor->input_size);
+    return view_floats(self->model->extractor);
 }
 
 dn_status gradient_map_init(gradient_map *self, const dn_model *model, const dn_localizer_options *options,
@@ -99,20 +99,21 @@ static void block_maps(void *context, int32_t task, int32_t worker)
 {
     gradient_map *self = context;
     const dn_extractor *extractor = self->model->extractor;
-    int32_t size = extractor->input_size, place = task * FEATURES_BLOCK, index = self->first + place;
+    int32_t width = extractor->input_width, height = extractor->input_height;
+    int32_t place = task * FEATURES_BLOCK, index = self->first + place;
     int32_t n = features_block_views(self->views, index / FEATURES_BLOCK);
     size_t floats = view_size(self), dim = (size_t)extractor->feature_dim;
     float *view = view_features_scratch(&self->stage, worker);
     float *gradient = view + FEATURES_BLOCK * floats;
-    float *map = self->view_maps + (size_t)place * (floats / 3); /* (size, size) */
+    float *map = self->view_maps + (size_t)place * (floats / 3); /* (height, width) */
     struct gradient_rows rows = {self->feature_gradient + (size_t)index * dim, dim * sizeof *rows.values};
 
     for (int32_t i = 0; i < n; i++)
         view_features_render(extractor, self->canvas, self->angles[index + i], NULL, view + (size_t)i * floats);
     features_gradient(extractor, view, n, copy_rows, &rows, gradient, view + 2 * FEATURES_BLOCK * floats);
     for (int32_t i = 0; i < n; i++, view += floats, gradient += floats, map += floats / 3) {
-        map_rotate(gradient, size, 3, -self->angles[index + i], view);
-        map_blur(view, size, size, 3, self->sigma, gradient);
+        map_rotate(gradient, width, height, 3, -self->angles[index + i], view);
+        map_blur(view, height, width, 3, self->sigma, gradient);
         for (size_t p = 0; p < floats / 3; p++)
             map[p] = (fabsf(view[3 * p]) + fabsf(view[3 * p + 1]) + fabsf(view[3 * p + 2])) / 3;
     }

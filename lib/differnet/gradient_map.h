@@ -19,23 +19,23 @@ typedef struct gradient_map {
     int32_t views;
     double sigma;            /* pixels of a view */
     double *angles;          /* (views) */
-    const uint16_t *canvas;  /* (size, size, 3), of the run */
+    const uint16_t *canvas;  /* (height, width, 3), of the run */
     float *features;         /* (views, dim), standardised */
     float *feature_gradient; /* (views, dim) */
     float *flow_scratch;
-    view_features stage; /* its workers' scratch serves the gradients, too: views (FEATURES_BLOCK, size, size, 3),
+    view_features stage; /* its workers' scratch serves the gradients, too: views (FEATURES_BLOCK, height, width, 3),
                                 as much for their gradient, then what features_gradient needs */
-    float *view_maps;    /* (BLOCK, size, size): mean over channels of the views' absolute gradients */
+    float *view_maps;    /* (BLOCK, height, width): mean over channels of the views' absolute gradients */
     int32_t first;       /* view of the first of view_maps */
-    float *map;          /* (size, size) */
+    float *map;          /* (height, width) */
 } gradient_map;
 
 /* workers: of options->threads threads. */
 dn_status gradient_map_init(gradient_map *self, const dn_model *model, const dn_localizer_options *options,
                             const dn_allocator *allocator, pool *workers, dn_error *error);
 void gradient_map_release(gradient_map *self);
-/* *map: the unscaled map of a canvas (size, size, 3) at the network's resolution, (size, size); valid until the next
- * run. */
+/* *map: the unscaled map of a canvas (height, width, 3) at the network's resolution, (height, width); valid until the
+ * next run. */
 dn_status gradient_map_run(gradient_map *self, const uint16_t *canvas, const float **map, dn_error *error);
 
 #endif

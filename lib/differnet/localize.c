@@ -21,7 +21,7 @@ struct dn_localizer {
     dn_model *model;        /* reference */
     pool *workers;          /* own */
     int32_t method;         /* DN_MAP_POSITIONS or DN_MAP_GRADIENT: what follows is there for one of them */
-    uint16_t *canvas;       /* of the model's plan: (size, size, 3) for the gradient, (height, width, 3) of all tiles */
+    uint16_t *canvas;       /* (height, width, 3) of the model's plan: of the whole for the gradient, of all tiles */
     image_mask own_mask;    /* of the images to come, as the caller set it, within the model's; width 0: none */
     const image_mask *mask; /* that, or the model's */
     mem_scratch resampling; /* between the image's size and the network's */
@@ -94,7 +94,7 @@ static dn_status allocate(dn_localizer *self, const dn_localizer_options *option
     const dn_model *model = self->model;
 
     TRY(choose_method(self, options->method, error));
-    size_t samples = self->method == DN_MAP_GRADIENT ? view_floats(model->extractor->input_size)
+    size_t samples = self->method == DN_MAP_GRADIENT ? view_floats(model->extractor)
                                                      : tile_canvas_samples(&model->plan);
     self->canvas = mem_alloc(allocator, samples, sizeof *self->canvas);
     if (!self->canvas)
@@ -177,8 +177,8 @@ static dn_status map_gradient(dn_localizer *self, const dn_pixels *image, float 
 
     TRY(localizer_raw_map(self, image, &raw, error));
     canvas_place place = canvas_place_of(&self->model->plan.whole, image->width, image->height);
-    TRY(map_resize(raw, self->model->extractor->input_size, &place, map, image->height, image->width, &self->resampling,
-                   error));
+    TRY(map_resize(raw, self->model->extractor->input_width, &place, map, image->height, image->width,
+                   &self->resampling, error));
     for (size_t i = 0; scale > 0 && i < (size_t)image->height * (size_t)image->width; i++) {
         map[i] = (float)(map[i] / scale);
         if (!isfinite(map[i]))

@@ -18,10 +18,10 @@ dn_status localizer_map(dn_localizer *localizer, const dn_pixels *image, float *
 /* What counts of the images to come, within the model's own mask (NULL: that alone).  The image has passed
  * pixels_check. */
 dn_status localizer_set_mask(dn_localizer *localizer, const dn_pixels *image, int32_t kind, dn_error *error);
-/* The gradient's unscaled map at the network's own resolution, (size, size): what the scale is calibrated on.  Valid
+/* The gradient's unscaled map at the network's own resolution, (height, width): what the scale is calibrated on.  Valid
  * until the next call.  For localizers of this method. */
 dn_status localizer_raw_map(dn_localizer *localizer, const dn_pixels *image, const float **map, dn_error *error);
-/* Like localizer_raw_map, of an image that canvas_fill has stretched already: canvas (size, size, 3). */
+/* Like localizer_raw_map, of an image that canvas_fill has stretched already: canvas (height, width, 3). */
 dn_status localizer_raw_map_canvas(dn_localizer *localizer, const uint16_t *canvas, const float **map, dn_error *error);
 /* regions_find with the localizer's allocator and error. */
 dn_status localizer_boxes(dn_localizer *localizer, const float *map, int32_t width, int32_t height,

@@ -229,7 +229,7 @@ uint32_t model_id(const dn_model *model, uint32_t tensors)
     const uint64_t settings[] = {
         tensors,
         extractor->id,
-        (uint64_t)extractor->input_size,
+        extractor_input_number(extractor),
         (uint64_t)extractor->scales,
         (uint64_t)model->facts.views,
         (uint64_t)model->facts.angles,
@@ -241,7 +241,7 @@ uint32_t model_id(const dn_model *model, uint32_t tensors)
         density ? (uint64_t)density->rows : 0,
         density ? (uint64_t)density->columns : 0,
         density ? (uint64_t)density->dims : 0,
-        /* Only where the image is not simply stretched to one square. */
+        /* Only where the image is not simply stretched to one input. */
         (uint64_t)model->plan.columns,
         (uint64_t)model->plan.rows,
         (uint64_t)model->plan.whole.fit,

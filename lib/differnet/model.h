@@ -16,7 +16,8 @@
 #include "image/mask.h"
 #include "positions/positions.h"
 
-#define MODEL_FORMAT 4              /* highest version of the file format that is read; written with details */
+#define MODEL_FORMAT 5              /* highest version of the file format that is read; written with oblong inputs */
+#define MODEL_FORMAT_DETAILS 4      /* that is written with details, of square inputs */
 #define MODEL_FORMAT_SHAPED 3       /* that is written without them */
 #define MODEL_FORMAT_PLAIN 2        /* that is written where model_is_plain */
 #define MODEL_MAX_HOLDOUT (1 << 24) /* scores of held-out images */
@@ -75,7 +76,7 @@ dn_status model_create_with_flow(dn_extractor *extractor, dn_flow *flow, const f
                                  dn_error *error);
 /* Gives it the density at every position: takes a reference.  DN_E_ARGUMENT if it does not fit the extractor's maps. */
 dn_status model_set_positions(dn_model *model, positions *density, dn_error *error);
-/* Whether images are simply stretched to one square, in their whole range, and count everywhere: older versions read the
+/* Whether images are simply stretched to one input, in their whole range, and count everywhere: older versions read the
  * file rightly. */
 _Bool model_is_plain(const dn_model *model);
 /* A model that nobody shares yet, of the same parts, facts and scores of good images; without notes and points. */

@@ -75,13 +75,14 @@ static dn_status fail_facts(const st_file *file, dn_error *error)
     return fail(error, DN_E_FORMAT, "%s: the metadata differnet.facts is missing or no JSON object", st_label(file));
 }
 
-/* Facts that files of old do not have. */
-static dn_status read_later_facts(const st_file *file, json_value object, model_facts *facts, dn_error *error)
+/* Facts that not all files have. */
+static dn_status read_later_facts(const st_file *file, json_value object, loaded_facts *facts, dn_error *error)
 {
-    enum { INTEGERS = 2 };
-    static const char *const names[INTEGERS] = {"calibration", "folds"};
-    const integer_fact integers[INTEGERS] = {{&facts->calibration, 0, DN_CALIBRATION_CROSS},
-                                             {&facts->folds, 0, MODEL_MAX_HOLDOUT}};
+    enum { INTEGERS = 3 };
+    static const char *const names[INTEGERS] = {"calibration", "folds", "input_height"};
+    const integer_fact integers[INTEGERS] = {{&facts->model.calibration, 0, DN_CALIBRATION_CROSS},
+                                             {&facts->model.folds, 0, MODEL_MAX_HOLDOUT},
+                                             {&facts->input_height, 32, 2048}};
     json_value values[INTEGERS];
 
     if (!json_pick(object, names, INTEGERS, values))
@@ -115,7 +116,7 @@ static dn_status read_facts(const st_file *file, json_value object, loaded_facts
     for (size_t i = 0; i < INTEGERS; i++)
         TRY(read_integer(file, names[i], values[i], &integers[i], error));
     TRY(read_reals(file, reals, &facts->model, error));
-    TRY(read_later_facts(file, object, &facts->model, error));
+    TRY(read_later_facts(file, object, facts, error));
     return read_texts(file, texts, facts, error);
 }
 
@@ -133,7 +134,7 @@ static dn_status load_facts(const st_file *file, loaded_facts *facts, dn_error *
 
 /* ---- the others ---- */
 
-/* How images are laid before the network; in files that do not tell, they are stretched to one square. */
+/* How images are laid before the network; in files that do not tell, they are stretched to one input. */
 static dn_status load_shape(const st_file *file, model_facts *facts, dn_error *error)
 {
     static const char *const names[3] = {"tile_columns", "tile_rows", "fit"};

@@ -346,6 +346,7 @@ static dn_status load_parts(const st_file *file, loaded_facts *facts, file_bytes
 {
     dn_extractor_options options = {.struct_size = sizeof options,
                                     .input_size = facts->input_size,
+                                    .input_height = facts->input_height,
                                     .scales = facts->scales,
                                     .allocator = allocator};
     dn_extractor *extractor = NULL;

@@ -11,7 +11,7 @@ extern const char *const model_fit_names[DN_FIT_LETTERBOX + 1];
 
 typedef struct loaded_facts {
     model_facts model;
-    int32_t input_size, scales, storage;
+    int32_t input_size, input_height, scales, storage; /* input_height 0: a square */
 } loaded_facts;
 
 /* All that the metadata tell, of a file whose frame was checked. */

@@ -19,7 +19,9 @@ static void add_facts(const dn_model *model, int32_t storage, st_writer *writer)
 
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)facts->seed);
     json_open(json, NULL, "{");
-    json_put_integer(json, "input_size", model->extractor->input_size);
+    json_put_integer(json, "input_size", model->extractor->input_width);
+    if (!extractor_is_square(model->extractor))
+        json_put_integer(json, "input_height", model->extractor->input_height);
     json_put_integer(json, "scales", model->extractor->scales);
     json_put_integer(json, "views", facts->views);
     json_put_integer(json, "angles", facts->angles);
@@ -130,16 +132,23 @@ static void add_densities(const dn_model *model, st_writer *writer)
         st_writer_metadata(writer, "differnet.copies", model_copies_names[model->facts.copies]);
 }
 
+/* The lowest version whose readers read this model rightly. */
+static int32_t format_of(const dn_model *model)
+{
+    if (!extractor_is_square(model->extractor))
+        return MODEL_FORMAT;
+    if (model->positions && model->positions->details)
+        return MODEL_FORMAT_DETAILS;
+    return model_is_plain(model) ? MODEL_FORMAT_PLAIN : MODEL_FORMAT_SHAPED;
+}
+
 dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *writer, float **scratch, dn_error *error)
 {
     enum st_type stored = storage == DN_STORAGE_F16 ? ST_F16 : ST_F32;
     int64_t count = model->holdout_count;
 
     *scratch = NULL;
-    st_writer_kind(writer, ST_MODEL,
-                   model->positions && model->positions->details ? MODEL_FORMAT
-                   : model_is_plain(model)                       ? MODEL_FORMAT_PLAIN
-                                                                 : MODEL_FORMAT_SHAPED);
+    st_writer_kind(writer, ST_MODEL, format_of(model));
     if (!model_is_plain(model))
         add_shape(model, writer);
     add_facts(model, storage, writer);

@@ -12,7 +12,7 @@
 
 static size_t padded_view(const dn_extractor *extractor)
 {
-    return mem_padded_floats(view_floats(extractor->input_size));
+    return mem_padded_floats(view_floats(extractor));
 }
 
 static size_t padded_maps(const maps_geometry *maps)
@@ -20,8 +20,8 @@ static size_t padded_maps(const maps_geometry *maps)
     return mem_padded_floats((size_t)maps->rows * (size_t)maps->columns * (size_t)maps->channels);
 }
 
-/* Floats that hold a tile's square of the canvas. */
-static size_t padded_square(const dn_extractor *extractor)
+/* Floats that hold a tile's part of the canvas. */
+static size_t padded_cut(const dn_extractor *extractor)
 {
     return padded_view(extractor) / (sizeof(float) / sizeof(uint16_t));
 }
@@ -29,20 +29,21 @@ static size_t padded_square(const dn_extractor *extractor)
 size_t position_features_scratch(const dn_extractor *extractor, const tile_plan *plan, int32_t threads)
 {
     size_t view = padded_view(extractor), rest = maps_scratch(extractor, threads), floats;
-    size_t tile = tiles_one(plan) ? 0 : mem_padded_floats(padded_square(extractor)) + padded_maps(&plan->tile);
+    size_t tile = tiles_one(plan) ? 0 : mem_padded_floats(padded_cut(extractor)) + padded_maps(&plan->tile);
 
     return size_add(view + tile, rest > view ? rest : view, &floats) ? floats : 0;
 }
 
-/* Of one square (size, size, 3): maps (rows, columns, channels) of a tile.  scratch: the view, then the rest. */
-static void square_features(const dn_extractor *extractor, const uint16_t *square, position_change change,
-                            void *context, float *maps, float *details, float *scratch, pool *workers)
+/* Of one part (height, width, 3): maps (rows, columns, channels) of a tile.  scratch: the view, then the rest. */
+static void cut_features(const dn_extractor *extractor, const uint16_t *cut, position_change change, void *context,
+                         float *maps, float *details, float *scratch, pool *workers)
 {
     float *rest = scratch + padded_view(extractor);
 
-    view_render(square, extractor->input_size, 0, NULL, extractor->mean, extractor->std, scratch);
+    view_render(cut, extractor->input_width, extractor->input_height, 0, NULL, extractor->mean, extractor->std,
+                scratch);
     if (change)
-        change(context, extractor->input_size, scratch, rest);
+        change(context, extractor->input_width, extractor->input_height, scratch, rest);
     maps_forward(extractor, scratch, maps, details, rest, workers);
 }
 
@@ -51,14 +52,14 @@ void position_features(const dn_extractor *extractor, const tile_plan *plan, con
                        pool *workers)
 {
     if (tiles_one(plan)) {
-        square_features(extractor, canvas, change, context, maps, details, scratch, workers);
+        cut_features(extractor, canvas, change, context, maps, details, scratch, workers);
         return;
     }
-    float *square = scratch, *tile = square + mem_padded_floats(padded_square(extractor));
+    float *cut = scratch, *tile = cut + mem_padded_floats(padded_cut(extractor));
     float *rest = tile + padded_maps(&plan->tile);
     for (int32_t i = 0; i < plan->columns * plan->rows; i++) {
-        tile_cut(plan, canvas, i, (uint16_t *)square);
-        square_features(extractor, (const uint16_t *)square, change, context, tile, NULL, rest, workers);
+        tile_cut(plan, canvas, i, (uint16_t *)cut);
+        cut_features(extractor, (const uint16_t *)cut, change, context, tile, NULL, rest, workers);
         tile_store(plan, i, tile, maps);
     }
 }

@@ -23,7 +23,8 @@ position_level position_map(const dn_extractor *extractor, const tile_plan *plan
                             const uint16_t *canvas, const uint8_t *inside, float *map, float *scratch, pool *workers);
 /* Feature maps (rows, columns, channels) of the grid, from the upright views of a canvas' tiles, each changed by
  * `change` (NULL: not); and the view's details (cnn/maps.h) if they are not NULL: of one tile alone. */
-typedef void (*position_change)(void *context, int32_t size, float *view, float *scratch); /* scratch: as large */
+/* view (height, width, 3); scratch: as large. */
+typedef void (*position_change)(void *context, int32_t width, int32_t height, float *view, float *scratch);
 size_t position_features_scratch(const dn_extractor *extractor, const tile_plan *plan, int32_t threads);
 void position_features(const dn_extractor *extractor, const tile_plan *plan, const uint16_t *canvas,
                        position_change change, void *context, float *maps, float *details, float *scratch,

@@ -194,7 +194,7 @@ dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_scor
     TRY(product_ready(pool_threads(scorer->workers), error));
     TRY(scorer_reserve(scorer, 1, error));
     scorer->images[0].warnings = 0; /* the image itself is not known */
-    memcpy(scorer->images[0].canvas, canvas, view_floats(scorer->model->extractor->input_size) * sizeof *canvas);
+    memcpy(scorer->images[0].canvas, canvas, view_floats(scorer->model->extractor) * sizeof *canvas);
     scorer_list_loaded(scorer, 0, &loaded);
     TRY(score_loaded(scorer, loaded, score, &own, error));
     return end_single(scorer, &own, scorer->views, error);

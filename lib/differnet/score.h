@@ -33,7 +33,7 @@ typedef struct scorer_input {
 
 /* An image as the network's views are cut from it. */
 struct score_image {
-    uint16_t *canvas;   /* (size, size, 3): for the flow */
+    uint16_t *canvas;   /* (height, width, 3) of the plan's whole: for the flow */
     uint16_t *tiles;    /* (height, width, 3) of the model's plan: for the positions; with one tile it is `canvas` */
     uint8_t *inside;    /* (rows, columns) of the positions' grid: cells that count */
     canvas_place place; /* of the image on `canvas` */
@@ -102,7 +102,7 @@ dn_status scorer_set_mask(dn_scorer *scorer, const dn_pixels *image, int32_t kin
 
 /* Fills all but struct_size.  Allocates only for a file, and where an image needs more scratch than all before it. */
 dn_status scorer_score(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error);
-/* Like scorer_score, of an image that canvas_fill has stretched already: canvas (size, size, 3). */
+/* Like scorer_score, of an image that canvas_fill has stretched already: canvas (height, width, 3). */
 dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_score *score, dn_error *error);
 /* Like scorer_score, but ends as soon as the verdict is certain. */
 dn_status scorer_decide(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error);

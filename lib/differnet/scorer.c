@@ -84,7 +84,7 @@ static _Bool has_tiles(const dn_scorer *scorer)
 
 static size_t canvas_samples(const dn_scorer *scorer)
 {
-    return view_floats(scorer->model->extractor->input_size);
+    return view_floats(scorer->model->extractor);
 }
 
 static size_t tile_samples(const dn_scorer *scorer)

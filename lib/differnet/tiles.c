@@ -18,10 +18,10 @@ static int32_t grid_cells(int32_t cells, int32_t tiles)
     return cells + (tiles - 1) * step_of(cells);
 }
 
-/* Pixels of a side of the canvas. */
-static int32_t canvas_side(const dn_extractor *extractor, int32_t cells, double stride, int32_t tiles)
+/* Pixels of a side of the canvas; input: the same side of the network's input. */
+static int32_t canvas_side(int32_t input, int32_t cells, double stride, int32_t tiles)
 {
-    return extractor->input_size + (tiles - 1) * step_of(cells) * (int32_t)stride;
+    return input + (tiles - 1) * step_of(cells) * (int32_t)stride;
 }
 
 dn_status tile_plan_check(const dn_extractor *extractor, int32_t columns, int32_t rows, dn_error *error)
@@ -47,14 +47,14 @@ tile_plan tile_plan_of(const dn_extractor *extractor, int32_t columns, int32_t r
     maps_geometry tile = maps_of(extractor);
     tile_plan plan = {.columns = columns, .rows = rows, .tile = tile, .grid = tile};
 
-    plan.whole = (canvas_shape){.width = extractor->input_size, .height = extractor->input_size, .fit = fit};
+    plan.whole = (canvas_shape){.width = extractor->input_width, .height = extractor->input_height, .fit = fit};
     for (int c = 0; c < 3; c++) {
         float fill = extractor->mean[c] * 65535.0f + 0.5f; /* 0 once it is normalised */
         plan.whole.fill[c] = (uint16_t)(fill > 0 ? fill < 65535.0f ? fill : 65535.0f : 0);
     }
     plan.canvas = plan.whole;
-    plan.canvas.width = canvas_side(extractor, tile.columns, tile.stride_x, columns);
-    plan.canvas.height = canvas_side(extractor, tile.rows, tile.stride_y, rows);
+    plan.canvas.width = canvas_side(extractor->input_width, tile.columns, tile.stride_x, columns);
+    plan.canvas.height = canvas_side(extractor->input_height, tile.rows, tile.stride_y, rows);
     plan.step_columns = step_of(tile.columns);
     plan.step_rows = step_of(tile.rows);
     plan.grid.columns = grid_cells(tile.columns, columns);
@@ -75,8 +75,8 @@ void tiles_choose(const dn_extractor *extractor, int32_t width, int32_t height, 
     *columns = *rows = 1;
     for (int32_t down = 1; down <= most; down++)
         for (int32_t across = 1; across * down <= most; across++) {
-            double x = (double)canvas_side(extractor, tile.columns, tile.stride_x, across) / width;
-            double y = (double)canvas_side(extractor, tile.rows, tile.stride_y, down) / height;
+            double x = (double)canvas_side(extractor->input_width, tile.columns, tile.stride_x, across) / width;
+            double y = (double)canvas_side(extractor->input_height, tile.rows, tile.stride_y, down) / height;
             if ((across > 1 && x > ENLARGED) || (down > 1 && y > ENLARGED) ||
                 tile_plan_check(extractor, across, down, NULL) != DN_OK)
                 continue;
@@ -91,15 +91,15 @@ void tiles_choose(const dn_extractor *extractor, int32_t width, int32_t height, 
 
 /* ---- cutting and putting together ---- */
 
-void tile_cut(const tile_plan *plan, const uint16_t *canvas, int32_t index, uint16_t *square)
+void tile_cut(const tile_plan *plan, const uint16_t *canvas, int32_t index, uint16_t *tile)
 {
-    int32_t stride_x = (int32_t)plan->tile.stride_x, stride_y = (int32_t)plan->tile.stride_y, size = plan->whole.width;
-    size_t row = (size_t)plan->canvas.width * 3, width = (size_t)size * 3;
+    int32_t stride_x = (int32_t)plan->tile.stride_x, stride_y = (int32_t)plan->tile.stride_y;
+    size_t row = (size_t)plan->canvas.width * 3, width = (size_t)plan->whole.width * 3;
     size_t y = (size_t)(index / plan->columns * plan->step_rows * stride_y);
     size_t x = (size_t)(index % plan->columns * plan->step_columns * stride_x);
 
-    for (int32_t i = 0; i < size; i++)
-        memcpy(square + (size_t)i * width, canvas + (y + (size_t)i) * row + x * 3, width * sizeof *square);
+    for (int32_t i = 0; i < plan->whole.height; i++)
+        memcpy(tile + (size_t)i * width, canvas + (y + (size_t)i) * row + x * 3, width * sizeof *tile);
 }
 
 /* Cells first .. end - 1 of tile `index` of `tiles` in a row are its own. */

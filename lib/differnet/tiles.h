@@ -12,7 +12,7 @@
 #define TILES_MAX_CELLS 65536 /* of the grid */
 
 typedef struct tile_plan {
-    canvas_shape whole;              /* a square: what the flow's views are cut from */
+    canvas_shape whole;              /* of the network's input: what the flow's views are cut from */
     canvas_shape canvas;             /* what the tiles are cut from; with one tile the same as `whole` */
     int32_t columns, rows;           /* of tiles */
     int32_t step_columns, step_rows; /* cells from one tile to the next */
@@ -37,8 +37,8 @@ static inline _Bool tiles_one(const tile_plan *plan)
     return plan->columns * plan->rows == 1;
 }
 
-/* Tile `index`, row by row, of a canvas: square (size, size, 3). */
-void tile_cut(const tile_plan *plan, const uint16_t *canvas, int32_t index, uint16_t *square);
+/* Tile `index`, row by row, of a canvas: (height, width, 3) of the network's input. */
+void tile_cut(const tile_plan *plan, const uint16_t *canvas, int32_t index, uint16_t *tile);
 /* Puts the cells that tile `index` owns from its maps (rows, columns, channels) into those of the grid. */
 void tile_store(const tile_plan *plan, int32_t index, const float *maps, float *grid);
 

@@ -76,10 +76,10 @@ dn_status canvas_refill(const dn_pixels *image, const canvas_shape *shape, uint1
     return resample(&source, place.height, place.width, store_row, &rows, scratch, error);
 }
 
-dn_status canvas_fill(const dn_pixels *image, int32_t size, uint16_t *canvas, const dn_allocator *allocator,
-                      dn_error *error)
+dn_status canvas_fill(const dn_pixels *image, int32_t width, int32_t height, uint16_t *canvas,
+                      const dn_allocator *allocator, dn_error *error)
 {
-    const canvas_shape shape = {.width = size, .height = size, .fit = DN_FIT_STRETCH};
+    const canvas_shape shape = {.width = width, .height = height, .fit = DN_FIT_STRETCH};
     mem_scratch scratch = {.allocator = *allocator};
     dn_status status = canvas_refill(image, &shape, canvas, &scratch, error);
 

@@ -127,13 +127,13 @@ static void store_map_row(void *context, int32_t y, const float *row)
     memcpy(rows->map + (size_t)y * (size_t)rows->width, row, (size_t)rows->width * sizeof *row);
 }
 
-dn_status map_resize(const float *source, int32_t size, const canvas_place *place, float *target, int32_t height,
+dn_status map_resize(const float *source, int32_t columns, const canvas_place *place, float *target, int32_t height,
                      int32_t width, mem_scratch *scratch, dn_error *error)
 {
     map_rows rows = {target, width};
-    const float *first = source + (size_t)place->y * (size_t)size + (size_t)place->x;
+    const float *first = source + (size_t)place->y * (size_t)columns + (size_t)place->x;
     resample_source map = {
-        (const uint8_t *)first, (int64_t)size * (int64_t)sizeof *source, place->height, place->width, 1, SAMPLE_F32};
+        (const uint8_t *)first, (int64_t)columns * (int64_t)sizeof *source, place->height, place->width, 1, SAMPLE_F32};
 
     return resample(&map, height, width, store_map_row, &rows, scratch, error);
 }

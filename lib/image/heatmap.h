@@ -5,8 +5,9 @@
 #include "base/memory.h"
 #include "image/canvas.h"
 
-/* Rotates (size, size, channels) by `angle` degrees (finite) counter-clockwise, bilinear, 0 outside. */
-void map_rotate(const float *source, int32_t size, int32_t channels, double angle, float *target);
+/* Rotates (height, width, channels) by `angle` degrees (finite) counter-clockwise about its centre, bilinear, 0
+ * outside. */
+void map_rotate(const float *source, int32_t width, int32_t height, int32_t channels, double angle, float *target);
 
 #define BLUR_MAX_SIGMA 64.0
 /* Gaussian blur of (height, width, channels) in place, truncated at 4 sigma, borders mirrored (edge pixel included:
@@ -14,9 +15,9 @@ void map_rotate(const float *source, int32_t size, int32_t channels, double angl
  * sigma: 0 (nothing happens) .. BLUR_MAX_SIGMA. */
 void map_blur(float *map, int32_t height, int32_t width, int32_t channels, double sigma, float *scratch);
 
-/* Resamples the part `place` of (size, size) to (height, width): the inverse of canvas_refill, bilinear with half-pixel
+/* Resamples the part `place` of a map whose rows have `columns` values to (height, width): the inverse of canvas_refill, bilinear with half-pixel
  * centres, antialiased when shrinking. */
-dn_status map_resize(const float *source, int32_t size, const canvas_place *place, float *target, int32_t height,
+dn_status map_resize(const float *source, int32_t columns, const canvas_place *place, float *target, int32_t height,
                      int32_t width, mem_scratch *scratch, dn_error *error);
 
 #endif

@@ -11,17 +11,16 @@ typedef struct rotation {
     double cosine, sine, x0, y0;
 } rotation;
 
-static rotation rotation_about_centre(int32_t size, double angle)
+static rotation rotation_about_centre(int32_t width, int32_t height, double angle)
 {
     const double pi = 3.14159265358979323846;
     double turn = fmod(angle, 360.0);
     double radians = -(turn < 0 ? turn + 360.0 : turn) * pi / 180.0;
     /* Rounded to 15 digits, as PIL does: quarter turns become exact. */
     double cosine = nearbyint(cos(radians) * 1e15) / 1e15, sine = nearbyint(sin(radians) * 1e15) / 1e15;
-    double centre = size / 2.0;
+    double x = width / 2.0, y = height / 2.0;
 
-    return (rotation){cosine, sine, -cosine * centre - sine * centre + centre,
-                      sine * centre - cosine * centre + centre};
+    return (rotation){cosine, sine, -cosine * x - sine * y + x, sine * x - cosine * y + y};
 }
 
 static int64_t floor_divide(int64_t a, int64_t b) /* b > 0 */
@@ -71,8 +70,8 @@ static int64_t view_fixed(double value)
 
 /* The line of pixels through the canvas that one row of the view reads. */
 typedef struct scan {
-    const uint16_t *canvas; /* (size, size, 3) */
-    int32_t size;
+    const uint16_t *canvas; /* (height, width, 3) */
+    int32_t width;
     int32_t x, y, step_x, step_y; /* fixed-point */
 } scan;
 
@@ -80,10 +79,10 @@ typedef struct scan {
 static void scan_gather(const scan *s, int32_t first, int32_t n, uint16_t *pixels)
 {
     uint32_t x = (uint32_t)(s->x + first * s->step_x), y = (uint32_t)(s->y + first * s->step_y);
-    uint32_t step_x = (uint32_t)s->step_x, step_y = (uint32_t)s->step_y, size = (uint32_t)s->size;
+    uint32_t step_x = (uint32_t)s->step_x, step_y = (uint32_t)s->step_y, width = (uint32_t)s->width;
 
     for (int32_t i = 0; i < n; i++, x += step_x, y += step_y, pixels += 3) {
-        const uint16_t *from = s->canvas + (size_t)((y >> VIEW_BITS) * size + (x >> VIEW_BITS)) * 3;
+        const uint16_t *from = s->canvas + (size_t)((y >> VIEW_BITS) * width + (x >> VIEW_BITS)) * 3;
         pixels[0] = from[0];
         pixels[1] = from[1];
         pixels[2] = from[2];
@@ -109,27 +108,27 @@ static void fill_black(float *row, int32_t first, int32_t end, const float *offs
 }
 
 /* view = rotated canvas * scale + offset, per channel; scale, offset: (PATTERN). */
-static void rotate_canvas(const uint16_t *canvas, int32_t size, double angle, const float *scale, const float *offset,
-                          float *view)
+static void rotate_canvas(const uint16_t *canvas, int32_t width, int32_t height, double angle, const float *scale,
+                          const float *offset, float *view)
 {
-    rotation r = rotation_about_centre(size, angle);
+    rotation r = rotation_about_centre(width, height, angle);
     int64_t cosine = view_fixed(r.cosine), sine = view_fixed(r.sine), minus_sine = view_fixed(-r.sine);
     int64_t x = view_fixed(r.x0 + r.cosine * 0.5 + r.sine * 0.5), y = view_fixed(r.y0 - r.sine * 0.5 + r.cosine * 0.5);
-    int64_t limit = (int64_t)size << VIEW_BITS;
+    int64_t right = (int64_t)width << VIEW_BITS, bottom = (int64_t)height << VIEW_BITS;
     uint16_t pixels[CHUNK_PIXELS * 3];
 
-    for (int32_t row = 0; row < size; row++, x += sine, y += cosine, view += (size_t)size * 3) {
-        scan s = {canvas, size, (int32_t)x, (int32_t)y, (int32_t)cosine, (int32_t)minus_sine};
-        int32_t first = 0, end = size;
-        clip_steps(x, cosine, 0, limit, &first, &end);
-        clip_steps(y, minus_sine, 0, limit, &first, &end);
+    for (int32_t row = 0; row < height; row++, x += sine, y += cosine, view += (size_t)width * 3) {
+        scan s = {canvas, width, (int32_t)x, (int32_t)y, (int32_t)cosine, (int32_t)minus_sine};
+        int32_t first = 0, end = width;
+        clip_steps(x, cosine, 0, right, &first, &end);
+        clip_steps(y, minus_sine, 0, bottom, &first, &end);
         fill_black(view, 0, first, offset);
         for (int32_t i = first; i < end; i += CHUNK_PIXELS) {
             int32_t n = end - i < CHUNK_PIXELS ? end - i : CHUNK_PIXELS;
             scan_gather(&s, i, n, pixels);
             convert(pixels, 3 * n, scale, offset, view + (size_t)i * 3);
         }
-        fill_black(view, end, size, offset);
+        fill_black(view, end, width, offset);
     }
 }
 
@@ -165,17 +164,17 @@ static void jitter_apply(float *rgb, size_t pixels, const view_jitter *jitter)
     }
 }
 
-void view_render(const uint16_t *canvas, int32_t size, double angle, const view_jitter *jitter, const float mean[3],
-                 const float std[3], float *view)
+void view_render(const uint16_t *canvas, int32_t width, int32_t height, double angle, const view_jitter *jitter,
+                 const float mean[3], const float std[3], float *view)
 {
     float scale[PATTERN], offset[PATTERN];
-    size_t pixels = (size_t)size * (size_t)size;
+    size_t pixels = (size_t)width * (size_t)height;
 
     for (int i = 0; i < PATTERN; i++) { /* (v / 65535 - mean) / std = v * scale + offset */
         scale[i] = jitter ? (float)(1 / 65535.0) : (float)(1 / (65535.0 * (double)std[i % 3]));
         offset[i] = jitter ? 0 : -mean[i % 3] / std[i % 3];
     }
-    rotate_canvas(canvas, size, angle, scale, offset, view);
+    rotate_canvas(canvas, width, height, angle, scale, offset, view);
     if (!jitter)
         return;
     jitter_apply(view, pixels, jitter);
@@ -200,8 +199,8 @@ static float map_fraction(int64_t position)
 
 /* A float map and the position of one sample in it: fixed-point, relative to the centre of pixel (0, 0). */
 typedef struct map_point {
-    const float *map; /* (size, size, channels) */
-    int32_t size, channels;
+    const float *map; /* (height, width, channels) */
+    int32_t width, height, channels;
     int64_t x, y;
 } map_point;
 
@@ -215,18 +214,18 @@ static void sample_border(const map_point *p, float *target)
         target[c] = 0;
     for (int corner = 0; corner < 4; corner++) {
         int64_t px = x + (corner & 1), py = y + (corner >> 1);
-        if (px < 0 || px >= p->size || py < 0 || py >= p->size)
+        if (px < 0 || px >= p->width || py < 0 || py >= p->height)
             continue;
         float weight = (corner & 1 ? fx : 1 - fx) * (corner >> 1 ? fy : 1 - fy);
         for (int32_t c = 0; c < p->channels; c++)
-            target[c] += weight * p->map[(py * p->size + px) * p->channels + c];
+            target[c] += weight * p->map[(py * p->width + px) * p->channels + c];
     }
 }
 
 static inline void sample_inner(const map_point *p, int32_t channels, float *target)
 {
-    const float *a = p->map + ((p->y >> MAP_BITS) * p->size + (p->x >> MAP_BITS)) * channels;
-    const float *b = a + (int64_t)p->size * channels;
+    const float *a = p->map + ((p->y >> MAP_BITS) * p->width + (p->x >> MAP_BITS)) * channels;
+    const float *b = a + (int64_t)p->width * channels;
     float fx = map_fraction(p->x), fy = map_fraction(p->y);
 
     for (int32_t c = 0; c < channels; c++) {
@@ -259,26 +258,31 @@ static void clear(float *row, int32_t first, int32_t end, int32_t channels)
         row[i] = 0;
 }
 
-void map_rotate(const float *source, int32_t size, int32_t channels, double angle, float *target)
+void map_rotate(const float *source, int32_t width, int32_t height, int32_t channels, double angle, float *target)
 {
-    rotation r = rotation_about_centre(size, angle);
-    int64_t cosine = map_fixed(r.cosine), sine = map_fixed(r.sine), limit = (int64_t)size << MAP_BITS;
+    rotation r = rotation_about_centre(width, height, angle);
+    int64_t cosine = map_fixed(r.cosine), sine = map_fixed(r.sine);
+    int64_t right = (int64_t)width << MAP_BITS, bottom = (int64_t)height << MAP_BITS;
     int64_t one = (int64_t)1 << MAP_BITS;
     /* Half a pixel less, as positions count from pixel centres here. */
-    map_point p = {source, size, channels, map_fixed(r.x0 + r.cosine * 0.5 + r.sine * 0.5 - 0.5),
+    map_point p = {source,
+                   width,
+                   height,
+                   channels,
+                   map_fixed(r.x0 + r.cosine * 0.5 + r.sine * 0.5 - 0.5),
                    map_fixed(r.y0 - r.sine * 0.5 + r.cosine * 0.5 - 0.5)};
 
-    for (int32_t row = 0; row < size; row++, p.x += sine, p.y += cosine, target += (int64_t)size * channels) {
-        int32_t first = 0, end = size; /* where at least one neighbour may be inside */
-        clip_steps(p.x, cosine, -one, limit, &first, &end);
-        clip_steps(p.y, -sine, -one, limit, &first, &end);
+    for (int32_t row = 0; row < height; row++, p.x += sine, p.y += cosine, target += (int64_t)width * channels) {
+        int32_t first = 0, end = width; /* where at least one neighbour may be inside */
+        clip_steps(p.x, cosine, -one, right, &first, &end);
+        clip_steps(p.y, -sine, -one, bottom, &first, &end);
         int32_t inner = first, inner_end = end; /* where all four are */
-        clip_steps(p.x, cosine, 0, limit - one, &inner, &inner_end);
-        clip_steps(p.y, -sine, 0, limit - one, &inner, &inner_end);
+        clip_steps(p.x, cosine, 0, right - one, &inner, &inner_end);
+        clip_steps(p.y, -sine, 0, bottom - one, &inner, &inner_end);
         clear(target, 0, first, channels);
         sample_row(p, cosine, -sine, first, inner, 0, target);
         sample_row(p, cosine, -sine, inner, inner_end, 1, target);
         sample_row(p, cosine, -sine, inner_end, end, 0, target);
-        clear(target, end, size, channels);
+        clear(target, end, width, channels);
     }
 }

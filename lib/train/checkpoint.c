@@ -70,7 +70,7 @@ static void list_fields(const feature_bank *bank, enum train_role role, field_li
 
     fields->count = 0;
     add_field(fields, "backbone", bank->extractor->id);
-    add_field(fields, "input_size", (uint64_t)bank->extractor->input_size);
+    add_field(fields, "input_size", extractor_input_number(bank->extractor));
     add_field(fields, "scales", (uint64_t)bank->extractor->scales);
     add_field(fields, "images", train_images_id(bank->images));
     for (size_t i = 0; i < count; i++)

@@ -24,7 +24,7 @@ typedef struct image_copy {
     const copy_plan *plan;
     int32_t image, copy; /* -1: the image itself, which stays as it is */
 } image_copy;
-/* Changes a normalised view (size, size, 3).  scratch: as large. */
-void copies_change(void *context, int32_t size, float *view, float *scratch);
+/* Changes a normalised view (height, width, 3).  scratch: as large. */
+void copies_change(void *context, int32_t width, int32_t height, float *view, float *scratch);
 
 #endif

@@ -16,7 +16,7 @@
 /* An image whose canvas is in memory. */
 struct bank_canvas {
     int32_t image;    /* index into images->list */
-    uint16_t *buffer; /* (size, size, 3); NULL until one that needs it is loaded */
+    uint16_t *buffer; /* (height, width, 3); NULL until one that needs it is loaded */
     dn_status status;
     dn_error error;
 };

@@ -10,15 +10,15 @@
 
 /* ---- thumbnails ---- */
 
-void group_thumb(const uint16_t *canvas, int32_t size, float *thumb)
+void group_thumb(const uint16_t *canvas, int32_t width, int32_t height, float *thumb)
 {
-    int32_t side = size / THUMB_SIDE;
+    int32_t across = width / THUMB_SIDE, down = height / THUMB_SIDE;
     double sums[THUMB_SIZE] = {0}, mean = 0, squares = 0;
 
-    for (int32_t y = 0; y < side * THUMB_SIDE; y++)
-        for (int32_t x = 0; x < side * THUMB_SIDE; x++) {
-            const uint16_t *rgb = canvas + ((size_t)y * (size_t)size + (size_t)x) * 3;
-            sums[y / side * THUMB_SIDE + x / side] += rgb[0] + rgb[1] + rgb[2];
+    for (int32_t y = 0; y < down * THUMB_SIDE; y++)
+        for (int32_t x = 0; x < across * THUMB_SIDE; x++) {
+            const uint16_t *rgb = canvas + ((size_t)y * (size_t)width + (size_t)x) * 3;
+            sums[y / down * THUMB_SIDE + x / across] += rgb[0] + rgb[1] + rgb[2];
         }
     for (int i = 0; i < THUMB_SIZE; i++)
         mean += sums[i] / THUMB_SIZE;

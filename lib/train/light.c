@@ -43,13 +43,13 @@ static void add_noise(const light_copy *copy, size_t pixels, float *view)
     }
 }
 
-void light_change(void *context, int32_t size, float *view, float *scratch)
+void light_change(void *context, int32_t width, int32_t height, float *view, float *scratch)
 {
     const light_copy *copy = context;
-    size_t pixels = (size_t)size * (size_t)size;
+    size_t pixels = (size_t)width * (size_t)height;
 
     if (copy->kind == 2)
-        map_blur(view, size, size, 3, BLUR, scratch);
+        map_blur(view, height, width, 3, BLUR, scratch);
     else if (copy->kind == 3)
         add_noise(copy, pixels, view);
     else

@@ -18,7 +18,7 @@ typedef struct light_copy {
 int32_t light_copies(int32_t images);
 /* Kind of copy `number` (0 ...) of an image, among so many. */
 int32_t light_kind(int32_t image, int32_t number, int32_t kinds);
-/* Changes a normalised view (size, size, 3) as `context`, a light_copy, says.  scratch: as large. */
-void light_change(void *context, int32_t size, float *view, float *scratch);
+/* Changes a normalised view (height, width, 3) as `context`, a light_copy, says.  scratch: as large. */
+void light_change(void *context, int32_t width, int32_t height, float *view, float *scratch);
 
 #endif

@@ -143,7 +143,7 @@ static dn_status make_canvas(const train_images *images, const dn_pixels *pixels
     return status;
 }
 
-/* What does not count of an image is filled, on the plan's square. */
+/* What does not count of an image is filled, on the plan's whole. */
 static void hide_masked(const train_images *images, int32_t width, int32_t height, uint16_t *canvas)
 {
     const canvas_place place = canvas_place_of(&images->plan.whole, width, height);
@@ -154,23 +154,23 @@ static void hide_masked(const train_images *images, int32_t width, int32_t heigh
 /* The thumbnail of an image: of what counts, because images that differ only elsewhere are one to the model. */
 static dn_status make_thumb(const train_images *images, const train_image *image, float *thumb, dn_error *error)
 {
-    int32_t size = images->plan.whole.width;
+    int32_t width = images->plan.whole.width, height = images->plan.whole.height;
 
     if (images->mask.width == 0) {
-        group_thumb(image->canvas, size, thumb);
+        group_thumb(image->canvas, width, height, thumb);
         return DN_OK;
     }
     uint16_t *filled = train_images_buffer(images);
     if (!filled)
         return fail_memory(error, "an image");
-    memcpy(filled, image->canvas, (size_t)size * (size_t)size * 3 * sizeof *filled);
+    memcpy(filled, image->canvas, view_floats(images->extractor) * sizeof *filled);
     hide_masked(images, image->width, image->height, filled);
-    group_thumb(filled, size, thumb);
+    group_thumb(filled, width, height, thumb);
     mem_free(&images->allocator, filled);
     return DN_OK;
 }
 
-/* The image on a square of its own, its traits and its thumbnail.  After a failure it has neither. */
+/* The image on a canvas of its own, its traits and its thumbnail.  After a failure it has neither. */
 static dn_status measure(const train_images *images, const dn_pixels *pixels, train_image *image,
                          double traits[DN_TRAITS], dn_error *error)
 {
@@ -355,7 +355,7 @@ static dn_status load_canvas(const train_images *images, const train_image *adde
     return status;
 }
 
-/* The image of `index` on the plan's square, all of it. */
+/* The image of `index` on the plan's whole, all of it. */
 static dn_status whole_canvas(const train_images *images, int32_t index, uint16_t *buffer, const uint16_t **canvas,
                               dn_error *error)
 {
@@ -374,13 +374,12 @@ dn_status train_images_canvas(const train_images *images, int32_t index, uint16_
                               dn_error *error)
 {
     const train_image *added = &images->list[index];
-    size_t size = (size_t)images->plan.whole.width;
 
     TRY(whole_canvas(images, index, buffer, canvas, error));
     if (images->mask.width == 0)
         return DN_OK;
     if (*canvas != buffer) /* it was kept, and stays as it is */
-        memcpy(buffer, *canvas, size * size * 3 * sizeof *buffer);
+        memcpy(buffer, *canvas, view_floats(images->extractor) * sizeof *buffer);
     hide_masked(images, added->width, added->height, buffer);
     *canvas = buffer;
     return DN_OK;

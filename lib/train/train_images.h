@@ -10,7 +10,7 @@
 /* A good image: a path to decode when needed, or what is needed of the caller's pixels. */
 typedef struct train_image {
     char *path;       /* NULL if pixels were added */
-    uint16_t *canvas; /* (size, size, 3); NULL if a path was added */
+    uint16_t *canvas; /* (height, width, 3) of the plan's whole; NULL if a path was added */
     uint16_t *tiles;  /* (height, width, 3) of the plan's canvas; with one tile NULL, being `canvas` */
     int32_t width, height;
     uint32_t crc; /* of size, format and pixels: tells images of a checkpoint apart */
@@ -67,13 +67,13 @@ dn_status train_images_split(train_images *images, double holdout, uint64_t seed
  * are halves of these. */
 void train_images_folds(const train_images *images, int32_t folds, uint64_t seed, int32_t *fold);
 
-/* Number and pixels of the images, in order, and how the square that the flow sees is made of them, in which range, and
+/* Number and pixels of the images, in order, and how the canvas that the flow sees is made of them, in which range, and
  * what of it counts. */
 uint64_t train_images_id(const train_images *images);
 /* Name of an image for messages: its path, or "image N" (counted from 1) in `buffer`. */
 #define TRAIN_LABEL 32
 const char *train_images_label(const train_images *images, int32_t image, char buffer[TRAIN_LABEL]);
-/* *canvas: the image on the plan's square (size, size, 3), in `buffer` (as large) or kept since it was added.  For the
+/* *canvas: the image on the plan's whole (height, width, 3), in `buffer` (as large) or kept since it was added.  For the
  * flow: what does not count is filled as in scoring. */
 dn_status train_images_canvas(const train_images *images, int32_t image, uint16_t *buffer, const uint16_t **canvas,
                               dn_error *error);
@@ -82,7 +82,7 @@ dn_status train_images_tiles(const train_images *images, int32_t image, uint16_t
                              dn_error *error);
 /* Whether train_images_canvas needs its buffer for an image. */
 _Bool train_images_loads(const train_images *images, int32_t image);
-/* A buffer for the square; NULL if memory is out. */
+/* A buffer for the plan's whole; NULL if memory is out. */
 uint16_t *train_images_buffer(const train_images *images);
 
 #endif

@@ -301,7 +301,7 @@ static dn_status image_peak(dn_trainer *t, dn_localizer *localizer, int32_t imag
     const uint16_t *canvas;
     const float *map;
     dn_error cause = {0};
-    int64_t pixels = (int64_t)t->extractor->input_size * t->extractor->input_size;
+    int64_t pixels = (int64_t)view_floats(t->extractor) / 3;
 
     TRY(train_images_canvas(&t->images, image, buffer, &canvas, error));
     if (localizer_raw_map_canvas(localizer, canvas, &map, &cause) != DN_OK)
@@ -337,14 +337,14 @@ static dn_status peaks_with(dn_trainer *t, dn_model *model, const peak_job *job,
                             dn_error *error)
 {
     dn_localizer_options options = localizer_default_options(); /* those that maps will mostly be made with */
-    size_t size = (size_t)t->extractor->input_size;
+    size_t pixels = view_floats(t->extractor) / 3;
     dn_localizer *localizer = NULL;
 
     options.method = DN_MAP_GRADIENT;
     options.threads = t->options.threads;
     options.allocator = &t->allocator;
     options.runner = t->options.runner;
-    float *copy = mem_alloc(&t->allocator, size * size, sizeof *copy);
+    float *copy = mem_alloc(&t->allocator, pixels, sizeof *copy);
     uint16_t *buffer = train_images_buffer(&t->images);
     dn_status status = copy && buffer ? localizer_create(model, &options, &localizer, error)
                                       : fail_memory(error, "the heat map's scale");

@@ -20,11 +20,11 @@ dn_pixels = _struct("dn_pixels", (_pointer, "pixels"), (_i32, "width height"), (
     (_i32, "format reserved"))
 dn_image_options = _struct("dn_image_options", (_u32, "struct_size reserved"), (_i64, "max_pixels max_bytes"),
     (_pointer, "allocator"), (_i64, "max_memory"))
-dn_extractor_options = _struct("dn_extractor_options", (_u32, "struct_size"), (_i32, "input_size scales reserved"),
+dn_extractor_options = _struct("dn_extractor_options", (_u32, "struct_size"), (_i32, "input_size scales input_height"),
     (_pointer, "allocator"))
 dn_extractor_info = _struct("dn_extractor_info", (_u32, "struct_size"),
     (_i32, "input_size scales taps feature_dim random"), (_u32, "id"), (_i32, "layers"), (_i64, "parameters"),
-    (_float * 3, "mean std"), (ctypes.c_char * 64, "name"))
+    (_float * 3, "mean std"), (ctypes.c_char * 64, "name"), (_i32, "input_height reserved"))
 dn_maps_info = _struct("dn_maps_info", (_u32, "struct_size"), (_i32, "rows columns channels taps reserved"),
     (_double, "stride_y stride_x offset_y offset_x"))
 dn_flow_options = _struct("dn_flow_options", (_u32, "struct_size"), (_i32, "dimension blocks hidden"),
@@ -37,7 +37,7 @@ dn_model_info = _struct("dn_model_info", (_u32, "struct_size id"),
     (ctypes.c_char * 64, "backbone"), (ctypes.c_char * 16, "library preset"), (_double, "positions_scale"),
     (_i32, "flow positions map_rows map_columns map_channels position_dims seen_images copies"),
     (_double * 9, "seen_low seen_high"),
-    (_i32, "calibration folds tile_columns tile_rows fit reserved2 range_low range_high"),
+    (_i32, "calibration folds tile_columns tile_rows fit input_height range_low range_high"),
     (_double, "mask_share detail_weight"), (_i32, "detail_rows detail_columns"))
 dn_scorer_options = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
     (_double, "false_alarm_rate"), (_pointer, "allocator runner"), (_i64, "max_pixels max_bytes max_memory"))

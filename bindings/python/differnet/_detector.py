@@ -59,11 +59,12 @@ class Detector:
     false_alarm_rate: the share of good images that may be called anomalous.
     threshold: call anomalous what scores above, instead of by false_alarm_rate.
     channels: "bgr": arrays have their colours in OpenCV's order; paths, PIL images, Image and Pixels know theirs.
-    letterbox: images keep their aspect on the network's square input; False: they are stretched to it.
+    letterbox: images keep their aspect on the network's input; False: they are stretched to it.
     mask: an image of the images' aspect, dark where they do not count, neither when learned nor when judged; None: all does.
     progress: True: bars of tqdm, or lines where it is missing; or a function, as Trainer.run takes it.
     options: the other fields of dn_train_options and dn_extractor_options, None for their defaults: epochs=, seed=,
-    views=, tile_columns=, input_size= ...  After fit, those of them have no effect before the next one.
+    views=, tile_columns=, input_size= (one number, or (width, height) for oblong parts) ...  After fit, those of them
+    have no effect before the next one.
     """
 
     _estimator_type = "outlier_detector"

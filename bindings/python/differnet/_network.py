@@ -14,7 +14,7 @@ from ._types import Array, Info, Path, Source
 
 
 class Extractor(_Handle):
-    """The frozen CNN.  Options of all three ways to make one: input_size, scales.
+    """The frozen CNN.  Options of all three ways to make one: input_size, one number or (width, height), and scales.
 
         extractor = differnet.Extractor.open("backbone.safetensors", input_size=224, scales=1)
         features = extractor.features_image("part.png", angles=[0, 90, 180, 270])
@@ -42,6 +42,13 @@ class Extractor(_Handle):
 
     @staticmethod
     def _given(options: Dict[str, Any]) -> ctypes.Structure:
+        size = options.get("input_size")
+        if isinstance(size, (tuple, list)):
+            if len(size) != 2 or not all(size):
+                raise ValueError(f"input_size={size!r}: it is (width, height), or one number for a square")
+            if "input_height" in options:
+                raise TypeError("input_height is given twice: input_size is (width, height)")
+            options = {**options, "input_size": size[0], "input_height": size[1]}
         return _options(dn_extractor_options, options)
 
     def save(self, path: Path, storage: int = STORAGE_F32) -> None:
@@ -67,16 +74,16 @@ class Extractor(_Handle):
         return result
 
     def views(self, image: Any, angles: Any) -> Array:
-        """Renders views, one for each angle in degrees: (n, size, size, 3)."""
-        picture, given, size = _Picture(image), _Given(angles, "d", "angles"), self.info.input_size
-        out = _Numbers("f", (given.rows, size, size, 3))
+        """Renders views, one for each angle in degrees: (n, height, width, 3)."""
+        picture, given, info = _Picture(image), _Given(angles, "d", "angles"), self.info
+        out = _Numbers("f", (given.rows, info.input_height, info.input_size, 3))
         _call("dn_extractor_views", self, picture, given, given.rows, out)
         return out.result()
 
     def features(self, views: Any) -> Array:
-        """Features (n, feature_dim) of views (n, size, size, 3)."""
+        """Features (n, feature_dim) of views (n, height, width, 3)."""
         info = self.info
-        given = _Given(views, "f", "views", info.input_size, info.input_size, 3)
+        given = _Given(views, "f", "views", info.input_height, info.input_size, 3)
         out = _Numbers("f", (given.rows, info.feature_dim))
         _call("dn_extractor_features", self, given, given.rows, out)
         return out.result()
@@ -98,21 +105,21 @@ class Extractor(_Handle):
         return result
 
     def maps(self, views: Any) -> Array:
-        """Feature maps (n, rows, columns, channels) of views (n, size, size, 3) at a common grid."""
-        info, size = self.maps_info, self.info.input_size
-        given = _Given(views, "f", "views", size, size, 3)
+        """Feature maps (n, rows, columns, channels) of views (n, height, width, 3) at a common grid."""
+        info, own = self.maps_info, self.info
+        given = _Given(views, "f", "views", own.input_height, own.input_size, 3)
         out = _Numbers("f", (given.rows, info.rows, info.columns, info.channels))
         _call("dn_extractor_maps", self, given, given.rows, out)
         return out.result()
 
     def gradient(self, views: Any, feature_gradient: Any) -> Array:
-        """Gradient of <feature_gradient, features> with respect to the pixels of the views: (n, size, size, 3)."""
+        """Gradient of <feature_gradient, features> with respect to the pixels of the views: (n, height, width, 3)."""
         info = self.info
-        given = _Given(views, "f", "views", info.input_size, info.input_size, 3)
+        given = _Given(views, "f", "views", info.input_height, info.input_size, 3)
         factors = _Given(feature_gradient, "f", "feature_gradient", info.feature_dim)
         if factors.rows != given.rows:
             raise ValueError(f"feature_gradient: {factors.rows} rows for {given.rows} views")
-        out = _Numbers("f", (given.rows, info.input_size, info.input_size, 3))
+        out = _Numbers("f", (given.rows, info.input_height, info.input_size, 3))
         _call("dn_extractor_gradient", self, given, given.rows, factors, out)
         return out.result()
 
