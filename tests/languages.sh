@@ -64,15 +64,21 @@ if command -v dotnet >/dev/null && [ $has_backbone = yes ]; then
     cp -r "$source/examples/csharp" "$stage/csharp"
     dotnet build -o "$stage/csharp_out" "$stage/csharp" >"$stage/log" 2>&1 || { cat "$stage/log"; exit 1; }
     says "C#" dotnet "$stage/csharp_out/Inspect.dll"
+elif command -v mcs >/dev/null && command -v mono >/dev/null && [ $has_backbone = yes ]; then
+    mcs -unsafe -warnaserror -out:"$stage/inspect.exe" "$source/examples/csharp/Inspect.cs"
+    says "C#, by mono" mono "$stage/inspect.exe"
 else
-    echo "C#: skipped, no dotnet"
+    echo "C#: skipped, no dotnet and no mono"
 fi
 if command -v node >/dev/null && NODE_PATH=$(npm root -g 2>/dev/null) && [ -d "$NODE_PATH/koffi" ] && [ $has_backbone = yes ]; then
     mkdir "$stage/node"
     cp "$source/examples/node/inspect.mjs" "$stage/node"
     ln -s "$NODE_PATH" "$stage/node/node_modules"
     says Node node "$stage/node/inspect.mjs"
+elif command -v node >/dev/null; then
+    node --check "$source/examples/node/inspect.mjs"
+    echo "Node: read, but not run: no koffi"
 else
-    echo "Node: skipped, no node with koffi"
+    echo "Node: skipped, no node"
 fi
 [ $ran = yes ] || exit 77

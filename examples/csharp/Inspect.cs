@@ -1,6 +1,7 @@
 // The library from C#, by P/Invoke: scores pictures.  Structs are declared as differnet.json describes them.
 //
 //   dotnet run -- part.dnm photo.jpg ...      (with Inspect.csproj beside it; the library where the loader finds it)
+//   mcs -unsafe Inspect.cs && mono Inspect.exe part.dnm photo.jpg ...
 using System;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -18,7 +19,12 @@ static class Native
         public override string ToString()
         {
             fixed (byte* text = Message)
-                return Marshal.PtrToStringUTF8((IntPtr)text) ?? "";
+            {
+                int length = 0;
+                while (text[length] != 0)
+                    length++;
+                return Encoding.UTF8.GetString(text, length);
+            }
         }
     }
 
@@ -37,7 +43,7 @@ static class Native
     [DllImport(Library)] public static extern int dn_model_open_path(byte[] path, IntPtr options, out IntPtr model, out Error error);
     [DllImport(Library)] public static extern void dn_model_unref(IntPtr model);
     [DllImport(Library)] public static extern int dn_scorer_create(IntPtr model, IntPtr options, out IntPtr scorer, out Error error);
-    [DllImport(Library)] public static extern void dn_score_init_size(ref Score score, nuint size);
+    [DllImport(Library)] public static extern void dn_score_init_size(ref Score score, UIntPtr size);
     [DllImport(Library)] public static extern int dn_scorer_score_path(IntPtr scorer, byte[] path, ref Score score);
     [DllImport(Library)] public static extern IntPtr dn_scorer_error(IntPtr scorer);
     [DllImport(Library)] public static extern void dn_scorer_free(IntPtr scorer);
@@ -57,13 +63,15 @@ static class Inspect
         IntPtr model = IntPtr.Zero, scorer = IntPtr.Zero;
         try
         {
-            if (Native.dn_model_open_path(Native.Path(arguments[0]), IntPtr.Zero, out model, out var error) != 0 ||
+            Native.Error error;
+            if (Native.dn_model_open_path(Native.Path(arguments[0]), IntPtr.Zero, out model, out error) != 0 ||
                 Native.dn_scorer_create(model, IntPtr.Zero, out scorer, out error) != 0)
                 throw new Exception(error.ToString());
-            foreach (string path in arguments[1..])
+            for (int i = 1; i < arguments.Length; i++)
             {
+                string path = arguments[i];
                 var score = new Native.Score();
-                Native.dn_score_init_size(ref score, (nuint)Marshal.SizeOf<Native.Score>());
+                Native.dn_score_init_size(ref score, (UIntPtr)Marshal.SizeOf(typeof(Native.Score)));
                 if (Native.dn_scorer_score_path(scorer, Native.Path(path), ref score) != 0)
                     throw new Exception(Marshal.PtrToStructure<Native.Error>(Native.dn_scorer_error(scorer)).ToString());
                 Console.WriteLine($"{path}: score {score.Value:F4}, anomalous {score.Anomalous}");

@@ -20,7 +20,7 @@ function struct(name) {
     const fields = {};
     for (const field of abi.structs.find(entry => entry.name === name).fields) {
         const type = field.type === 'dn_status' ? 'int32_t' : field.type;
-        fields[field.name] = field.count ? koffi.array(type, field.count) : type;
+        fields[field.name] = field.count ? koffi.array(type, field.count, type === 'char' ? 'String' : 'Array') : type;
     }
     return koffi.struct(name, fields);
 }
@@ -38,12 +38,12 @@ const call = {
 
 const model = [null], scorer = [null], error = {};
 if (call.open(paths[0], null, model, error) !== 0 || call.create(model[0], null, scorer, error) !== 0)
-    throw new Error(String.fromCharCode(...error.message).split('\0')[0]);
+    throw new Error(error.message);
 for (const path of paths.slice(1)) {
     const score = {};
     call.init(score, koffi.sizeof(scoreType));
     if (call.score(scorer[0], path, score) !== 0)
-        throw new Error(`${path} cannot be scored`);
+        throw new Error(koffi.decode(call.failure(scorer[0]), 'dn_error').message);
     console.log(`${path}: score ${score.score.toFixed(4)}, anomalous ${score.anomalous}`);
 }
 call.free(scorer[0]);
