@@ -1,7 +1,8 @@
 """The page of `differnet eval --report` in a browser: Chromium without a window, driven by Selenium.
 
-DIFFERNET and DEMO_PARTS name the executables.  77 (skipped) without Chromium, its driver or Selenium.  Where axe-core is
-installed (pip: axe-core-python), it judges, too.
+DIFFERNET and DEMO_PARTS name the executables.  77 (skipped) without Chromium, its driver or Selenium.  Who can use the
+page is judged by the browser's own tree for assistive technology and by rules below; where axe-core is installed (pip:
+axe-playwright-python), by that, too.
 """
 import csv
 import importlib.util
@@ -118,8 +119,14 @@ return wrong;
 
 
 def axe_source():
-    module = importlib.util.find_spec("axe_core_python")
-    return cli.read(os.path.join(os.path.dirname(module.origin), "axe.min.js")).decode() if module else None
+    module = importlib.util.find_spec("axe_playwright_python")
+    file = os.path.join(os.path.dirname(module.origin), "axe.min.js") if module else None
+    return cli.read(file).decode() if file else None
+
+
+# What assistive technology is told of elements with these roles must have a name.
+NAMED = {"button", "checkbox", "combobox", "searchbox", "textbox", "slider", "image", "img", "region", "dialog", "article",
+         "option", "RootWebArea", "heading", "columnheader", "rowheader", "group"}
 
 
 class Report(unittest.TestCase):
@@ -306,14 +313,50 @@ class Report(unittest.TestCase):
         for width in (375, 1280):
             for scheme in ("light", "dark"):
                 self.open(width=width, scheme=scheme)
-                self.assertEqual(browser.execute_script(JUDGE), [], (width, scheme))
+                self.judge(axe, (width, scheme))
                 self.assertLessEqual(browser.execute_script("return document.documentElement.scrollWidth"), width)
-                if axe:
-                    browser.execute_script(axe)
-                    found = browser.execute_async_script("axe.run().then(arguments[0])")["violations"]
-                    self.assertEqual([(each["id"], [node["html"] for node in each["nodes"]]) for each in found], [])
+                browser.find_element(By.CSS_SELECTOR, "#gallery button").send_keys(Keys.ENTER)
+                self.judge(axe, (width, scheme, "viewer"))
         if not axe:
-            print("no axe-core: judged by the test's own rules alone")
+            print("no axe-core: judged by the browser's tree and the test's own rules")
+
+    def judge(self, axe, where):
+        self.assertEqual(browser.execute_script(JUDGE), [], where)
+        roles = []
+        for node in browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]:
+            role, name = node.get("role", {}).get("value"), node.get("name", {}).get("value", "").strip()
+            focusable = any(each["name"] == "focusable" and each["value"]["value"] for each in node.get("properties", []))
+            if node["ignored"]:
+                continue
+            roles.append(role)
+            self.assertTrue(name or role not in NAMED, (where, node))
+            self.assertTrue(not focusable or role in NAMED, (where, "can be reached, but is nothing", node))
+        self.assertIn("dialog" if "viewer" in where else "slider", roles)
+        if axe:
+            browser.execute_script(axe)
+            found = browser.execute_async_script("axe.run().then(arguments[0])")["violations"]
+            self.assertEqual([(each["id"], [node["html"] for node in each["nodes"]]) for each in found], [], where)
+
+    def test_order_of_the_keyboard(self):
+        for width in (375, 1280):
+            with self.subTest(width):
+                self.open(width=width)
+                self.tab_through()
+
+    def tab_through(self):
+        # Everything that can be reached, as it stands on the page; each place has a mark, and nothing covers it.
+        expected = browser.execute_script(
+            "return [...document.querySelectorAll('button, select, input, [tabindex=\"0\"]')]"
+            ".filter(element => element.checkVisibility() && !element.disabled)")
+        for element in expected:
+            browser.switch_to.active_element.send_keys(Keys.TAB)
+            same, mark, covered = browser.execute_script(
+                "const element = document.activeElement, {x, y, width, height} = element.getClientRects()[0];"
+                "const top = document.elementFromPoint(x + width / 2, y + height / 2);"
+                "return [element === arguments[0], getComputedStyle(element).outlineStyle, element.contains(top) ? null : (top ? top.outerHTML.slice(0, 200) : 'outside')]",
+                element)
+            if (same, mark, covered) != (True, "solid", None):
+                self.fail((same, mark, covered, element.get_attribute("outerHTML")[:100]))
 
     def test_print(self):
         self.open()
