@@ -349,12 +349,13 @@ class Report(unittest.TestCase):
             "return [...document.querySelectorAll('button, select, input, [tabindex=\"0\"]')]"
             ".filter(element => element.checkVisibility() && !element.disabled)")
         for element in expected:
-            browser.switch_to.active_element.send_keys(Keys.TAB)
+            for kind in ("rawKeyDown", "keyUp"):
+                browser.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": kind, "key": "Tab", "windowsVirtualKeyCode": 9})
             same, mark, covered = browser.execute_script(
                 "const element = document.activeElement, {x, y, width, height} = element.getClientRects()[0];"
                 "const top = document.elementFromPoint(x + width / 2, y + height / 2);"
-                "return [element === arguments[0], getComputedStyle(element).outlineStyle, element.contains(top) ? null : (top ? top.outerHTML.slice(0, 200) : 'outside')]",
-                element)
+                "return [element === arguments[0], getComputedStyle(element).outlineStyle,"
+                "element.contains(top) ? null : top ? top.outerHTML.slice(0, 200) : 'outside']", element)
             if (same, mark, covered) != (True, "solid", None):
                 self.fail((same, mark, covered, element.get_attribute("outerHTML")[:100]))
 
