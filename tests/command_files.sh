@@ -20,5 +20,21 @@ completes score differnet sc
 completes --json differnet score --js
 completes --preset differnet train --pre
 completes --f16 differnet train --f
-if command -v zsh >/dev/null; then zsh -n _differnet; else echo "no zsh: not checked"; fi
-grep -q -e "score).*--json" _differnet
+# zsh matches what it is offered by itself: offers EXPECTED WORD...
+offers() {
+    expected=$1
+    shift
+    # shellcheck disable=SC2016 # it is zsh that expands
+    zsh -fc 'compadd() { shift; print -rl -- "$@" }; _describe() { print -rl -- ${(P)2} }; _files() { print -r files }
+        complete() { words=("$@") CURRENT=$# PREFIX=$@[-1]; . ./_differnet }; complete "$@"' zsh "$@" |
+        grep -qx -e "$expected" || { echo "zsh does not offer $expected for $*" >&2; exit 1; }
+}
+if command -v zsh >/dev/null; then
+    offers "calibrate:change a model's verdicts.*" differnet cal
+    offers --json differnet score part.dnm --js
+    offers --preset differnet train --pre
+    offers --pictures differnet eval -
+    offers files differnet score part.dnm ''
+else
+    echo "no zsh: not checked"
+fi
