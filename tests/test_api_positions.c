@@ -593,6 +593,51 @@ START_TEST(damaged_numbers)
 }
 END_TEST
 
+static _Bool header_has(const uint8_t *bytes, const char *part)
+{
+    uint64_t header = 0;
+
+    memcpy(&header, bytes, sizeof header);
+    char *text = calloc(1, header + 1);
+    memcpy(text, bytes + 8, header);
+    _Bool has = strstr(text, part) != NULL;
+    free(text);
+    return has;
+}
+
+/* What the flow's word counts is told where there are both densities, in a file that earlier versions refuse. */
+START_TEST(weight_of_the_flow)
+{
+    static const double values[] = {0, -0.5, 1.0000001, (double)NAN, (double)INFINITY};
+    dn_model *model = model_of(_i), *spoilt;
+    dn_error error;
+    dn_blob *blob = model_bytes(model);
+    size_t size = dn_blob_size(blob);
+    uint8_t *bytes = malloc(size);
+
+    memcpy(bytes, dn_blob_data(blob), size);
+    _Bool told = header_has(bytes, "\"flow.weight\"");
+    ck_assert_int_eq(told, has_flow(_i));
+    ck_assert_int_eq(header_has(bytes, "\"differnet.format\":\"5\""), has_flow(_i));
+    for (size_t v = 0; told && v < sizeof values / sizeof *values; v++) {
+        double *weight = (double *)(void *)tensor_in(bytes, size, "flow.weight");
+        dn_model_info info;
+        dn_model_info_init(&info);
+        ck_ok(dn_model_get_info(model, &info));
+        double images = info.train_images;
+        if (v == 0)
+            ck_assert_double_eq_tol(*weight, images * images / (images * images + 150 * 150), 1e-12);
+        *weight = values[v];
+        sign_file(bytes, size);
+        ck_assert_int_ne(dn_model_open_memory(bytes, size, NULL, &spoilt, &error), DN_OK);
+        check_error(&error, isfinite(values[v]) ? DN_E_FORMAT : DN_E_NUMERIC, "flow.weight");
+    }
+    free(bytes);
+    dn_blob_free(blob);
+    dn_model_unref(model);
+}
+END_TEST
+
 /* A backbone whose maps are huge: either all is finite, or training says what is wrong. */
 START_TEST(huge_maps)
 {
@@ -1287,6 +1332,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, resumed_from_a_checkpoint);
     tcase_add_loop_test(tests, saved_and_opened, 0, MODELS);
     tcase_add_loop_test(tests, damaged_numbers, 0, MODELS);
+    tcase_add_loop_test(tests, weight_of_the_flow, 0, MODELS);
     tcase_add_test(tests, huge_maps);
     tcase_add_loop_test(tests, inspect_is_score_and_map, 0, MODELS);
     tcase_add_test(tests, inspect_checks_its_arguments);

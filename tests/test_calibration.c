@@ -90,6 +90,7 @@ START_TEST(hand_made_parts)
     double scores[ROWS], expected[ROWS];
 
     model->facts.whole_share = 0.5;
+    model->facts.flow_weight = 0.25;
     memcpy(model->facts.standards, standards, sizeof standards);
     for (int views = 1; views <= VIEWS; views++) {
         for (int i = 0; i < ROWS; i++) {
@@ -99,7 +100,7 @@ START_TEST(hand_made_parts)
             parts[PART_FLOW] = sum / views;
             parts[PART_LOCAL] = (3 + i) / sqrt(1 + 0.5 * i);
             parts[PART_WHOLE] = 1 + 0.5 * i;
-            expected[i] = parts_combine(standards, parts);
+            expected[i] = parts_combine(standards, 0.25, parts);
         }
         model_calibrated_scores(model, rows, views, scores);
         for (int i = 0; i < ROWS; i++) {

@@ -400,7 +400,7 @@ START_TEST(changed_header)
         {"\"differnet.kind\":\"model\"", "\"differnet.kind\":\"medal\"", DN_E_KIND, "is not a model"},
         {"\"differnet.kind\":\"model\"", "\"differnet.kind\":\"flow\" ", DN_E_KIND, "is a flow, not a model"},
         {"\"differnet.kind\"", "\"differnet.kine\"", DN_E_KIND, "not a model; train one with: differnet train"},
-        {"\"differnet.format\":\"2\"", "\"differnet.format\":\"6\"", DN_E_VERSION, "newer version"},
+        {"\"differnet.format\":\"2\"", "\"differnet.format\":\"9\"", DN_E_VERSION, "newer version"},
         {"\"differnet.format\":\"2\"", "\"differnet.format\":\"x\"", DN_E_FORMAT, "differnet.format"},
         {"\"differnet.format\":\"2\"", "\"differnet.format\":\"0\"", DN_E_FORMAT, "differnet.format"},
         {"\"differnet.format\":\"2\"", "\"differnet.format\":\"\" ", DN_E_FORMAT, "differnet.format"},

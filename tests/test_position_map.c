@@ -359,33 +359,51 @@ START_TEST(parts_are_measured)
 END_TEST
 
 /* local and whole: their t, standardised by medians 1 and -1, spreads 2 and 0.5. */
-static double combined(double flow, double local, double whole)
+static double combined_with(double weight, double flow, double local, double whole)
 {
     static const part_standard standards[PARTS] = {{3, 4}, {1, 2}, {-1, 0.5}};
     const double scores[PARTS] = {isnan(flow) ? flow : exp(3 + 4 * flow), exp(1 + 2 * local), exp(-1 + 0.5 * whole)};
 
-    return parts_combine(standards, scores);
+    return parts_combine(standards, weight, scores);
 }
+
+static double combined(double flow, double local, double whole)
+{
+    return combined_with(0.5, flow, local, whole);
+}
+
+START_TEST(a_flow_needs_images)
+{
+    ck_assert_double_eq(part_flow_weight(150), 0.5);
+    ck_assert_double_eq_tol(part_flow_weight(1), 1 / 22501.0, 1e-12);
+    ck_assert_double_eq_tol(part_flow_weight(1000), 1 / 1.0225, 1e-12);
+    ck_assert(part_flow_weight(INT32_MAX) <= 1);
+}
+END_TEST
 
 START_TEST(parts_are_combined)
 {
     static const part_standard unknown[PARTS] = {{0, 0}, {0, 0}, {0, 0}};
     const double none = (double)NAN, flow[PARTS] = {0.75, none, none}, ones[PARTS] = {none, 1, 1};
 
-    ck_assert_double_eq(parts_combine(unknown, flow), 0.75); /* the flow's alone is that score */
-    ck_assert_double_eq(parts_combine(unknown, ones), 1);
+    ck_assert_double_eq(parts_combine(unknown, 0.5, flow), 0.75); /* the flow's alone is that score */
+    ck_assert_double_eq(parts_combine(unknown, 0.5, ones), 1);
     ck_assert_double_eq_tol(combined(none, 0, 0), 1, 1e-12);
     ck_assert_double_eq_tol(combined(none, 3, 4), 1 + 5 + 0.35, 1e-9);  /* exp(log(1 + p)) */
     ck_assert_double_eq_tol(combined(none, 3, -4), 1 + 3 - 0.05, 1e-9); /* below the median nothing is unusual */
     ck_assert_double_eq_tol(combined(none, -2, -4), 1 / 1.3, 1e-9);
-    ck_assert_double_eq_tol(combined(2, 3, 1.9), 4 * 3, 1e-9); /* with a flow the level counts beyond 2 alone */
-    ck_assert_double_eq_tol(combined(2, 3, -9), 4 * 3, 1e-9);
-    ck_assert_double_eq_tol(combined(-1, 3, 4), 4.0 / 2 * 27, 1e-9);
+    ck_assert_double_eq_tol(combined(2, 3, 8), (1 + 5 + 0.55) * sqrt(3), 1e-9); /* with a flow the level counts half */
+    ck_assert_double_eq_tol(combined(2, 3, -4), (1 + 3 - 0.05) * sqrt(3), 1e-9);
+    ck_assert_double_eq_tol(combined(-1, 3, 8), (1 + 5 + 0.55) / sqrt(2), 1e-9);
+    ck_assert_double_eq_tol(combined_with(1, 2, 3, -4), (1 + 3 - 0.05) * 3, 1e-9);
+    ck_assert_double_eq_tol(combined_with(0, 2, 3, 1.9), 4 * 3, 1e-9); /* files of old: the level counts beyond 2 */
+    ck_assert_double_eq_tol(combined_with(0, 2, 3, -9), 4 * 3, 1e-9);
+    ck_assert_double_eq_tol(combined_with(0, -1, 3, 4), 4.0 / 2 * 27, 1e-9);
     ck_assert_double_eq_tol(combined(0, 0, 0), 1, 1e-12);
     const double zero[PARTS] = {0, 0, 0};
-    ck_assert(isfinite(parts_combine(unknown, zero)) && parts_combine(unknown, zero) >= 0);
+    ck_assert(isfinite(parts_combine(unknown, 1, zero)) && parts_combine(unknown, 1, zero) >= 0);
     const double huge[PARTS] = {1e300, 1e300, 1e300};
-    ck_assert(isfinite(parts_combine(unknown, huge)));
+    ck_assert(isfinite(parts_combine(unknown, 1, huge)));
     for (double t = -3; t < 3; t += 0.25) { /* it grows with each */
         ck_assert_double_lt(combined(none, t, 1), combined(none, t + 0.25, 1));
         ck_assert_double_lt(combined(none, 1, t), combined(none, 1, t + 0.25));
@@ -513,6 +531,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, to_the_image);
     tcase_add_test(tests, quantiles);
     tcase_add_test(tests, parts_are_measured);
+    tcase_add_test(tests, a_flow_needs_images);
     tcase_add_test(tests, parts_are_combined);
     tcase_add_test(tests, gain);
     tcase_add_test(tests, out_of_focus);

@@ -30,6 +30,9 @@ double quantile(double *values, int32_t count, double share)
     return values[below] + (position - below) * (values[below + 1] - values[below]);
 }
 
+/* Images with which the flow's word counts half (docs/accuracy.md, "Together with the flow"). */
+#define FLOW_IMAGES 150.0
+
 part_standard part_measure(double *scores, int32_t count)
 {
     if (count < 1)
@@ -49,7 +52,7 @@ static double damp(double t)
     return copysign(log1p(fabs(t)), t);
 }
 
-double parts_combine(const part_standard standards[PARTS], const double scores[PARTS])
+double parts_combine(const part_standard standards[PARTS], double flow_weight, const double scores[PARTS])
 {
     if (isnan(scores[PART_LOCAL]))
         return scores[PART_FLOW];
@@ -58,5 +61,14 @@ double parts_combine(const part_standard standards[PARTS], const double scores[P
     if (isnan(scores[PART_FLOW]))
         return exp(damp(hypot(fmax(local, 0), fmax(whole, 0)) + 0.05 * (local + whole)));
     double flow = standardise(&standards[PART_FLOW], scores[PART_FLOW]);
-    return exp(damp(local) + damp(flow) + 3 * damp(fmax(whole - 2, 0)));
+    if (flow_weight == 0)
+        return exp(damp(local) + damp(flow) + 3 * damp(fmax(whole - 2, 0)));
+    return exp(damp(hypot(fmax(local, 0), 0.5 * fmax(whole, 0)) + 0.05 * (local + whole)) + flow_weight * damp(flow));
+}
+
+double part_flow_weight(int32_t images)
+{
+    double ratio = images / FLOW_IMAGES;
+
+    return ratio * ratio / (ratio * ratio + 1);
 }

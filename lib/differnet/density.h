@@ -33,11 +33,15 @@ part_standard part_measure(double *scores, int32_t count);
 
 /* The image's score from those of its parts; NaN where the model has no such part.  The flow's alone is that score.
  * Otherwise each is standardised, t = (log score - median) / spread, and damped, d(t) = sign(t) log(1 + |t|), so that
- * none outshouts the others.  Without a flow an image is as unusual as one of the positions' two parts says:
- *     score = exp(d(hypot(max(t_local, 0), max(t_whole, 0)) + 0.05 (t_local + t_whole)))
- * With a flow, which looks at the whole image, the level of the map counts only where it is beyond all good images':
- *     score = exp(d(t_local) + d(t_flow) + 3 d(max(t_whole - 2, 0)))
- * Both are about 1 for the typical good image, and grow with each of the scores. */
-double parts_combine(const part_standard standards[PARTS], const double scores[PARTS]);
+ * none outshouts the others.  To the positions an image is as unusual as one of their two parts says:
+ *     r     = hypot(max(t_local, 0), a max(t_whole, 0)) + 0.05 (t_local + t_whole)
+ *     score = exp(d(r) + flow_weight d(t_flow))
+ * Without a flow a = 1 and the second term is 0.  A flow looks at the whole image, too: then a = 1/2.
+ * flow_weight 0, in files up to format 4: score = exp(d(t_local) + d(t_flow) + 3 d(max(t_whole - 2, 0))).
+ * All are about 1 for the typical good image, and grow with each of the scores. */
+double parts_combine(const part_standard standards[PARTS], double flow_weight, const double scores[PARTS]);
+
+/* What a flow's word is worth beside the positions', 0 .. 1: it needs many images, and they do not. */
+double part_flow_weight(int32_t images);
 
 #endif

@@ -165,7 +165,7 @@ void model_calibrated_scores(const dn_model *model, const calibration *rows, int
             parts[PART_FLOW] = calibration_flow(rows, i, views);
         if (rows->levels)
             position_scores(rows->levels[i], facts->whole_share, &parts[PART_LOCAL], &parts[PART_WHOLE]);
-        scores[i] = parts_combine(facts->standards, parts);
+        scores[i] = parts_combine(facts->standards, facts->flow_weight, parts);
     }
     if (rows->count > 0)
         qsort(scores, (size_t)rows->count, sizeof *scores, compare_scores);

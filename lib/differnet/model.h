@@ -16,10 +16,10 @@
 #include "image/mask.h"
 #include "positions/positions.h"
 
-#define MODEL_FORMAT 5              /* highest version of the file format that is read; written with oblong inputs */
-#define MODEL_FORMAT_DETAILS 4      /* that is written with details, of square inputs */
-#define MODEL_FORMAT_SHAPED 3       /* that is written without them */
-#define MODEL_FORMAT_PLAIN 2        /* that is written where model_is_plain */
+#define MODEL_FORMAT 5         /* highest version of the file format that is read; with flow.weight or oblong inputs */
+#define MODEL_FORMAT_DETAILS 4 /* that is written with details, without these */
+#define MODEL_FORMAT_SHAPED 3  /* that is written without them */
+#define MODEL_FORMAT_PLAIN 2   /* that is written where model_is_plain */
 #define MODEL_MAX_HOLDOUT (1 << 24) /* scores of held-out images */
 #define MODEL_MAX_VIEWS 1024
 
@@ -33,6 +33,7 @@ typedef struct model_facts {
     double heatmap_scale;   /* of the gradient's map; 0: not known */
     double positions_scale; /* of the positions' map; 0: not known */
     part_standard standards[PARTS];
+    double flow_weight;         /* of the flow's part beside the positions' (parts_combine) */
     double whole_share;         /* of the map's level that its highest values rise with (position_scores) */
     int32_t calibration, folds; /* DN_CALIBRATION_...: where the scores of good images come from; 0: not known */
     canvas_range range;         /* of 16-bit pixels */

@@ -159,6 +159,20 @@ static dn_status read_details(const struct reading *r, positions *density, dn_er
     return read_density(r, "positions.details.", channels, &density->details, error);
 }
 
+/* Not in files up to format 4. */
+static dn_status read_flow_weight(const struct reading *r, dn_error *error)
+{
+    double *weight = &r->model->facts.flow_weight;
+
+    if (!r->model->flow || !st_find(r->file, "flow.weight"))
+        return DN_OK;
+    TRY(read_doubles(r->file, "flow.weight", 1, weight, error));
+    if (!(*weight > 0 && *weight <= 1))
+        return fail(error, DN_E_FORMAT, "%s: tensor flow.weight: %g, not above 0 and at most 1", st_label(r->file),
+                    *weight);
+    return DN_OK;
+}
+
 static dn_status read_positions(const struct reading *r, dn_error *error)
 {
     positions *density;
@@ -173,6 +187,7 @@ static dn_status read_positions(const struct reading *r, dn_error *error)
         return fail_part(r->file, &problem, error);
     TRY(read_standards(r->file, "positions.standard", 2, &r->model->facts.standards[PART_LOCAL], error));
     TRY(read_doubles(r->file, "positions.whole_share", 1, &r->model->facts.whole_share, error));
+    TRY(read_flow_weight(r, error));
     TRY(read_doubles(r->file, "positions.scale", 1, &r->model->facts.positions_scale, error));
     if (r->model->facts.positions_scale < 0)
         return fail(error, DN_E_FORMAT, "%s: tensor positions.scale: a scale below 0", st_label(r->file));

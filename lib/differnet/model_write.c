@@ -122,6 +122,8 @@ static void add_densities(const dn_model *model, st_writer *writer)
             strcat(strcat(names, *names ? "," : ""), density_names[d]);
     if (standards[PART_FLOW].spread > 0)
         st_writer_tensor(writer, "flow.standard", ST_F64, ST_F64, 2, one, &standards[PART_FLOW]);
+    if (model->facts.flow_weight > 0)
+        st_writer_tensor(writer, "flow.weight", ST_F64, ST_F64, 1, &single, &model->facts.flow_weight);
     if (model->positions) {
         st_writer_tensor(writer, "positions.standard", ST_F64, ST_F64, 2, two, &standards[PART_LOCAL]);
         st_writer_tensor(writer, "positions.whole_share", ST_F64, ST_F64, 1, &single, &model->facts.whole_share);
@@ -135,7 +137,7 @@ static void add_densities(const dn_model *model, st_writer *writer)
 /* The lowest version whose readers read this model rightly. */
 static int32_t format_of(const dn_model *model)
 {
-    if (!extractor_is_square(model->extractor))
+    if (model->facts.flow_weight > 0 || !extractor_is_square(model->extractor))
         return MODEL_FORMAT;
     if (model->positions && model->positions->details)
         return MODEL_FORMAT_DETAILS;

@@ -88,7 +88,7 @@ static dn_status judge(const dn_scorer *scorer, const score_sum *sum, int32_t im
     score->lower_bound = 0;
     score->warnings = scorer->images[scorer->loaded[image]].warnings;
     score->score = parts_combine(
-        model->facts.standards,
+        model->facts.standards, model->facts.flow_weight,
         (double[PARTS]){
             [PART_FLOW] = score->flow_score, [PART_LOCAL] = score->local_score, [PART_WHOLE] = score->whole_score});
     /* Finite parts can overflow together, and the sum does not tell which part was there but not a number. */

@@ -25,6 +25,9 @@ static model_facts facts_of(const dn_trainer *t)
                          .range = t->images.range,
                          .final_loss = (double)NAN};
 
+    if (t->options.flow && t->options.positions)
+        facts.flow_weight = part_flow_weight(facts.train_images);
+
     snprintf(facts.library, sizeof facts.library, "%d.%d.%d", DN_VERSION_MAJOR, DN_VERSION_MINOR, DN_VERSION_PATCH);
     snprintf(facts.preset, sizeof facts.preset, "%s", train_preset_names[t->options.preset]);
     return facts;

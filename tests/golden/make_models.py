@@ -33,6 +33,9 @@ MODELS = {
     "format2_seen": ("e1c9760", False, ["--hidden", "4", "--epochs", "2", "--f16", "--note", "line=7"]),
     # Format 3 for the sake of a range of 16-bit values.
     "format3_range": ("bc92211", True, ["--preset", "fast", "--f16", "--range", "0:4095"]),
+    # Format 4 for the sake of details; both densities, put together without flow.weight.
+    "format4_details": ("611aa6f", False, ["--backbone", str(FOLDER / "cnn_alexnet.safetensors"), "--input-size", "64",
+                                              "--hidden", "4", "--epochs", "2", "--f16", "--details", "on"]),
     # Format 3 for the sake of tiles and letterbox.
     "format3_tiles": ("3f61dd6", False, ["--preset", "fast", "--f16", "--tiles", "2x1", "--fit", "letterbox"]),
 }
