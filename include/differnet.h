@@ -917,8 +917,9 @@ typedef struct dn_trainer dn_trainer;
 #define DN_CALIBRATION_AUTO  0 /* DN_CALIBRATION_CROSS where the share `holdout` of the images could not promise a
                                   false-alarm rate of 5 % (with a tenth: below 185 images), else DN_CALIBRATION_SPLIT */
 #define DN_CALIBRATION_SPLIT 1 /* a share of the images is kept out of the flow's training */
-#define DN_CALIBRATION_CROSS 2 /* all images are learned from, and all calibrate: for each of `folds` parts a flow is
-                                  trained without it, which scores it.  Takes folds + 1 trainings, from one bank */
+#define DN_CALIBRATION_CROSS 2 /* all images are learned from, and all calibrate (of more than 128 all but 25 to 64): for
+                                  each of `folds` parts a flow is trained without it, which scores it.  Takes folds + 1
+                                  trainings, from one bank */
 
 #define DN_SCHEDULE_CONSTANT 0
 #define DN_SCHEDULE_COSINE   1 /* a linear rise over the first 5 % of the steps, then half a cosine down to 0 */

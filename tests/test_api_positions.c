@@ -342,6 +342,25 @@ START_TEST(repetitions_have_no_say)
 }
 END_TEST
 
+/* Of many images those that gave the projection do not calibrate; those that are kept out for it never give it. */
+START_TEST(many_images_calibrate)
+{
+    enum { IMAGES = 130, GIVEN = IMAGES / 5, KEPT = 20 };
+    int32_t count;
+
+    for (int kind = FAST; kind <= COMPACT; kind++) {
+        dn_train_options options = options_of(kind);
+        options.copies = DN_COPIES_NONE;
+        options.calibration = DN_CALIBRATION_SPLIT;
+        options.holdout = (double)KEPT / IMAGES;
+        dn_model *model = train_model(&options, IMAGES);
+        dn_model_holdout_scores(model, &count);
+        ck_assert_int_eq(count, has_flow(kind) ? KEPT : IMAGES - GIVEN);
+        dn_model_unref(model);
+    }
+}
+END_TEST
+
 /* A network of one channel in each layer has fewer numbers in its maps than the finer grid has cells. */
 START_TEST(details_of_one_channel)
 {
@@ -1327,6 +1346,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, copies_suit_the_part);
     tcase_add_test(tests, details_suit_the_part);
     tcase_add_test(tests, repetitions_have_no_say);
+    tcase_add_test(tests, many_images_calibrate);
     tcase_add_test(tests, details_of_one_channel);
     tcase_add_loop_test(tests, cancelled_and_run_again, 0, MODELS);
     tcase_add_test(tests, resumed_from_a_checkpoint);

@@ -18,7 +18,8 @@
 #define PROJECTION_MOST 64
 
 /* Up to so many images those that gave the projection are judged in a second one, from as many others: every image is
- * needed.  With more they are not judged, and the memory of a second projection of all is saved. */
+ * needed.  With more they are not judged, and the memory of a second projection of all is saved.  Then those that are kept
+ * out of the flow's training, which alone calibrate, give none. */
 #define SECOND_MOST 128
 
 #define DETAIL_DIMS 40  /* dimensions of the details, at most */
@@ -36,6 +37,7 @@ struct fit {
     int32_t folds;       /* at most; then as many as there are; 0: too few images */
     int32_t given;       /* the first so many folds have the images that the projection is found from */
     int32_t *image_fold; /* (images.count) */
+    uint8_t *kept;       /* (images.count): 1: gives no projection */
     train_space
         spaces[2]; /* the model's, and where there are few images one in whose projection the images of the first
                               `given` folds have no part: they are judged there */
@@ -49,7 +51,7 @@ struct fit {
     const train_space *judge; /* there */
     position_level *levels;   /* (images.count) */
     double *peaks;            /* likewise */
-    int32_t *judged;          /* likewise: 1 where the two are set */
+    int32_t *judged;          /* likewise: 1 where the two are set, -1 where they shall not be */
 };
 
 /* ---- folds ---- */
@@ -74,11 +76,15 @@ static void choose_folds(struct fit *fit)
     if (fit->folds == 0)
         return;
     train_images_folds(images, fit->folds, fit->options->seed, fit->image_fold);
+    for (int32_t i = images->train_count; fit->space_count == 1 && i < images->train_count + images->holdout_count; i++)
+        fit->kept[images->split[i]] = 1;
     while (there < enough && fit->given < fit->folds / 2) {
         for (int32_t i = 0; i < images->count; i++)
-            there += fit->image_fold[i] == fit->given;
+            there += fit->image_fold[i] == fit->given && !fit->kept[i];
         fit->given++;
     }
+    if (there == 0)
+        memset(fit->kept, 0, (size_t)images->count);
 }
 
 /* ---- images -> z ---- */
@@ -88,24 +94,44 @@ static int32_t rows_each(int32_t views, size_t cells)
     return (size_t)(PROJECTION_ROWS / views) < cells ? PROJECTION_ROWS / views : (int32_t)cells;
 }
 
-/* Images that the projection of space 0 or 1 is found from, evenly from those of its folds: their number. */
+/* Whether the projection of space 0 or 1 may be found from an image. */
+static _Bool may_give(const struct fit *fit, int32_t space, int32_t image)
+{
+    int32_t first = space * fit->given;
+
+    return fit->folds == 0 ||
+           (!fit->kept[image] && fit->image_fold[image] >= first && fit->image_fold[image] < first + fit->given);
+}
+
+/* Those that it is found from, evenly from those that may: their number. */
 static int32_t choose_sources(const struct fit *fit, int32_t space, int32_t chosen[PROJECTION_MOST])
 {
     const train_images *images = fit->maps.images;
-    int32_t first = space * fit->given, there = 0, count = 0;
+    int32_t there = 0, count = 0;
 
     for (int32_t i = 0; i < images->count; i++)
-        there += fit->folds == 0 || (fit->image_fold[i] >= first && fit->image_fold[i] < first + fit->given);
+        there += may_give(fit, space, i);
     int32_t wanted = projection_images(images->count);
     wanted = wanted < there ? wanted : there;
-    for (int32_t i = 0, seen = 0; i < images->count; i++) {
-        if (fit->folds > 0 && (fit->image_fold[i] < first || fit->image_fold[i] >= first + fit->given))
-            continue;
-        if (count < wanted && seen == (int64_t)count * there / wanted)
-            chosen[count++] = i;
-        seen++;
-    }
+    for (int32_t i = 0, seen = 0; i < images->count; i++)
+        if (may_give(fit, space, i)) {
+            if (count < wanted && seen == (int64_t)count * there / wanted)
+                chosen[count++] = i;
+            seen++;
+        }
     return count;
+}
+
+/* Images that gave the projection, and others of their groups, are not judged in it. */
+static void mark_sources(struct fit *fit)
+{
+    const int32_t *group = fit->maps.images->groups.group;
+    int32_t chosen[PROJECTION_MOST], count = choose_sources(fit, 0, chosen);
+
+    for (int32_t i = 0; i < fit->maps.images->count; i++)
+        for (int32_t k = 0; k < count; k++)
+            if (group[i] == group[chosen[k]])
+                fit->judged[i] = -1;
 }
 
 /* Mean, deviation and projection of both densities of a space. */
@@ -261,7 +287,7 @@ static void score_image(void *context, int32_t image, int32_t worker)
     int32_t view = image * (fit->plan.count + 1);
     const float *z = fit->judge->z + (size_t)view * cells * dims;
 
-    if (fit->image_fold[image] != fit->left_out)
+    if (fit->image_fold[image] != fit->left_out || fit->judged[image] < 0)
         return;
     const uint8_t *inside = train_maps_image_inside(&fit->maps, image, worker);
     for (size_t cell = 0; cell < cells; cell++)
@@ -295,11 +321,11 @@ static dn_status fit_cells(struct fit *fit, const train_space *space, int32_t le
 
 static dn_status cross_fit(struct fit *fit, dn_error *error)
 {
-    int32_t first = fit->space_count > 1 ? 0 : fit->given;
-
-    for (fit->left_out = first; fit->left_out < fit->folds; fit->left_out++) {
+    if (fit->space_count == 1)
+        mark_sources(fit);
+    for (fit->left_out = 0; fit->left_out < fit->folds; fit->left_out++) {
         TRY(train_report(fit->maps.watch, DN_PHASE_POSITIONS, fit->left_out, fit->folds + 1, (double)NAN, error));
-        fit->judge = &fit->spaces[fit->left_out < fit->given];
+        fit->judge = &fit->spaces[fit->space_count > 1 && fit->left_out < fit->given];
         TRY(fit_cells(fit, fit->judge, fit->left_out, error));
         pool_run(fit->maps.workers, fit->maps.images->count, score_image, fit);
     }
@@ -320,10 +346,11 @@ static dn_status allocate(struct fit *fit, dn_error *error)
                     "there are no details with several tiles, nor with this backbone: leave them to auto");
     TRY(allocate_density(fit, there && wanted != DN_DETAILS_OFF, &fit->spaces[0].density, error));
     fit->image_fold = mem_zalloc(&fit->allocator, count, sizeof *fit->image_fold);
+    fit->kept = mem_zalloc(&fit->allocator, count, sizeof *fit->kept);
     fit->levels = mem_zalloc(&fit->allocator, count, sizeof *fit->levels);
     fit->peaks = mem_zalloc(&fit->allocator, count, sizeof *fit->peaks);
     fit->judged = mem_zalloc(&fit->allocator, count, sizeof *fit->judged);
-    return fit->image_fold && fit->levels && fit->peaks && fit->judged
+    return fit->image_fold && fit->kept && fit->levels && fit->peaks && fit->judged
                ? DN_OK
                : fail_memory(error, "the density at every position");
 }
@@ -336,6 +363,7 @@ static void release(struct fit *fit)
         mem_free(&fit->allocator, fit->spaces[i].fine);
     }
     mem_free(&fit->allocator, fit->image_fold);
+    mem_free(&fit->allocator, fit->kept);
     mem_free(&fit->allocator, fit->fold);
     mem_free(&fit->allocator, fit->levels);
     mem_free(&fit->allocator, fit->peaks);
@@ -351,8 +379,8 @@ static void take_judged(struct fit *fit, trained_positions *out)
         int32_t row = out->judged;
         fit->levels[row] = fit->levels[i];
         fit->peaks[row] = fit->peaks[i];
-        out->judged += fit->judged[i];
-        fit->judged[i] = fit->judged[i] ? row : -1;
+        out->judged += fit->judged[i] > 0;
+        fit->judged[i] = fit->judged[i] > 0 ? row : -1;
     }
     out->scale = quantile(fit->peaks, out->judged, MAP_SHARE);
     out->levels = fit->levels;

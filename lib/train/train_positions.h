@@ -8,8 +8,8 @@
 #include "train/watch.h"
 
 /* All good images are learned from.  They are also judged by a density that has not seen them: they are divided into
- * folds, and for each fold the Gaussians are fitted to the others (cross-fitting).  Of many images those of the folds that
- * the projection was found from are not judged. */
+ * folds, and for each fold the Gaussians are fitted to the others (cross-fitting).  Of many images those that the
+ * projection was found from are not judged. */
 typedef struct trained_positions {
     dn_allocator allocator;
     positions *density;
