@@ -133,7 +133,8 @@ START_TEST(kept_in_the_file)
     ck_assert_double_eq(other.mask_share, 1);
     uint8_t *bytes = malloc(dn_blob_size(blob));
     memcpy(bytes, dn_blob_data(blob), dn_blob_size(blob));
-    replace_text(bytes, dn_blob_size(blob), "\"differnet.format\":\"3\"", "\"differnet.format\":\"2\""); /* is 3 */
+    replace_text(bytes, dn_blob_size(blob), _i == 1 ? "\"differnet.format\":\"5\"" : "\"differnet.format\":\"3\"",
+                 "\"differnet.format\":\"2\""); /* is 5 with both densities, else 3 */
     free(bytes);
     ck_ok(dn_model_open_memory(dn_blob_data(blob), dn_blob_size(blob), NULL, &again, NULL));
     ck_ok(dn_model_get_info(model, &info));

@@ -248,8 +248,8 @@ START_TEST(file_of_a_square_model)
     dn_train_options options = options_of(_i);
     dn_blob *blob = run_to_bytes(trainer_of(&options, 64, 64)), *same = run_to_bytes(trainer_of(&options, 64, 0));
     const char *header = (const char *)dn_blob_data(blob) + 8;
-    static const char *const formats[KINDS] = {"\"differnet.format\":\"4\"", "\"differnet.format\":\"2\"",
-                                               "\"differnet.format\":\"2\"", "\"differnet.format\":\"3\""};
+    static const char *const formats[KINDS] = {"\"differnet.format\":\"4\"", "\"differnet.format\":\"5\"",
+                                               "\"differnet.format\":\"2\"", "\"differnet.format\":\"5\""};
 
     ck_assert(same_bytes(blob, same));
     ck_assert_ptr_nonnull(strstr(header, formats[_i]));

@@ -275,7 +275,7 @@ START_TEST(file)
         check_file(bytes, size, DN_E_FORMAT, "differnet.range");
     }
     memcpy(bytes, dn_blob_data(blob), size); /* an older version would score it wrongly: the number tells */
-    replace_text(bytes, size, "\"differnet.format\":\"3\"", "\"differnet.format\":\"2\"");
+    replace_text(bytes, size, "\"differnet.format\":\"5\"", "\"differnet.format\":\"2\"");
     check_file(bytes, size, DN_OK, NULL);
     free(bytes);
     dn_blob_free(blob);
@@ -285,7 +285,7 @@ START_TEST(file)
     blob = model_bytes(model);
     bytes = malloc(dn_blob_size(blob));
     memcpy(bytes, dn_blob_data(blob), dn_blob_size(blob));
-    replace_text(bytes, dn_blob_size(blob), "\"differnet.format\":\"2\"", "\"differnet.format\":\"1\""); /* is 2 */
+    replace_text(bytes, dn_blob_size(blob), "\"differnet.format\":\"5\"", "\"differnet.format\":\"1\""); /* is 5 */
     free(bytes);
     dn_blob_free(blob);
     dn_model_unref(model);

@@ -86,8 +86,8 @@ static const char *name_at(const uint8_t *at)
 /* What files of old lack, or models of another kind: without it there is another model, or a part of it is refused. */
 static _Bool optional(const char *name)
 {
-    static const char *const beginnings[] = {"calibration.",  "seen.",   "positions.peaks", "positions.detail",
-                                             "flow.standard", "points.", "notes."};
+    static const char *const beginnings[] = {"calibration.",  "seen.",       "positions.peaks", "positions.detail",
+                                             "flow.standard", "flow.weight", "points.",         "notes."};
 
     for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
         if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)

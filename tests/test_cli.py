@@ -594,11 +594,11 @@ class Train(CommandTest):
 
 class Score(CommandTest):
     def test_text(self):
-        result = self.call("score", path("model.dnm"), path("set/test/good/0.png"), path("set/test/spot/0.png"),
+        result = self.call("score", path("model.dnm"), path("set/test/good/1.png"), path("set/test/spot/0.png"),
                            "--fpr", "0.5", code=1)
         lines = result.out.splitlines()
         self.assertEqual([line.split()[0] for line in lines],
-                         [path("set/test/good/0.png"), path("set/test/spot/0.png")])
+                         [path("set/test/good/1.png"), path("set/test/spot/0.png")])
         self.assertRegex(lines[0], r"^\S+  index 0\.\d{3}  score +\d\.\d{4}  p 1       normal$")
         self.assertIn("  ANOMALOUS", lines[1])
         self.assertEqual(result.err, "")

@@ -438,6 +438,8 @@ static dn_status read_cross(const feature_bank *bank, const st_file *file, cross
         flow_unref(flow);
         return status;
     }
+    flow_unref(cross->flow); /* of an earlier run, if the rest of its checkpoint could not be read */
+    mem_free(&bank->allocator, cross->mean);
     cross->flow = flow;
     cross->mean = mean;
     return DN_OK;
