@@ -229,7 +229,7 @@ static uint32_t crc32_of(const uint8_t *bytes, size_t size)
     return ~crc;
 }
 
-static uint8_t *find_text(uint8_t *bytes, size_t size, const char *text)
+uint8_t *find_text(uint8_t *bytes, size_t size, const char *text)
 {
     size_t length = strlen(text);
 

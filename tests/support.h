@@ -42,6 +42,8 @@ void check_saves_without_memory(const save_test *test, const char *path);
 
 /* Makes the checksums in a file's header right again after a test changed its bytes, so far as they are there. */
 void sign_file(uint8_t *bytes, size_t size);
+/* The first occurrence of a text in a file; NULL: there is none. */
+uint8_t *find_text(uint8_t *bytes, size_t size, const char *text);
 /* Replaces the first occurrence of a text in a file by another of the same length. */
 void replace_text(uint8_t *bytes, size_t size, const char *from, const char *to);
 

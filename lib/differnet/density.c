@@ -58,12 +58,14 @@ double parts_combine(const part_standard standards[PARTS], double flow_weight, c
         return scores[PART_FLOW];
     double local = standardise(&standards[PART_LOCAL], scores[PART_LOCAL]);
     double whole = standardise(&standards[PART_WHOLE], scores[PART_WHOLE]);
+    double level = (isnan(scores[PART_FLOW]) ? 1 : 0.5) * fmax(whole, 0);
+    double unusual = damp(hypot(fmax(local, 0), level) + 0.05 * (local + whole));
     if (isnan(scores[PART_FLOW]))
-        return exp(damp(hypot(fmax(local, 0), fmax(whole, 0)) + 0.05 * (local + whole)));
+        return exp(unusual);
     double flow = standardise(&standards[PART_FLOW], scores[PART_FLOW]);
     if (flow_weight == 0)
         return exp(damp(local) + damp(flow) + 3 * damp(fmax(whole - 2, 0)));
-    return exp(damp(hypot(fmax(local, 0), 0.5 * fmax(whole, 0)) + 0.05 * (local + whole)) + flow_weight * damp(flow));
+    return exp(unusual + flow_weight * damp(flow));
 }
 
 double part_flow_weight(int32_t images)

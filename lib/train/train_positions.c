@@ -38,9 +38,9 @@ struct fit {
     int32_t given;       /* the first so many folds have the images that the projection is found from */
     int32_t *image_fold; /* (images.count) */
     uint8_t *kept;       /* (images.count): 1: gives no projection */
-    train_space
-        spaces[2]; /* the model's, and where there are few images one in whose projection the images of the first
-                              `given` folds have no part: they are judged there */
+    /* The model's, and where there are few images one in whose projection the images of the first `given` folds have no
+     * part: they are judged there. */
+    train_space spaces[2];
     int32_t space_count;
     copy_plan plan;
     int32_t views;        /* images and copies: an image's own view comes first among its copies */
