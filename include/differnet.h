@@ -759,7 +759,8 @@ DN_API void dn_monitor_free(dn_monitor *monitor); /* NULL is allowed */
  *
  * Takes good images that the model has not learned from, and makes a new model whose p-values and thresholds go by
  * them.  What the densities learned stays, and so do all scores, bit for bit (the standards of the parts are those of
- * training).  The model it was made from stays as it is.
+ * training).  The model it was made from stays as it is.  Copies of one image (equal pixels, or nearly so, as in
+ * training: docs/training.md) count once, as the first of them.
  */
 
 typedef struct dn_calibrator dn_calibrator;
@@ -782,7 +783,7 @@ DN_API void dn_calibrator_options_init_size(dn_calibrator_options *options, size
 typedef struct dn_calibrator_info {
     uint32_t struct_size;
     int32_t added;       /* images */
-    int32_t counted;     /* of them, without those that repeat another one */
+    int32_t counted;     /* of them, where copies of one image (equal pixels, or nearly so) are one: the first of them */
     int32_t good_scores; /* that the new model would hold: it can promise a false-alarm rate of 1 / (good_scores + 1) */
     int32_t suspects;    /* counted images that score like defects: above `limit` */
     int32_t moved;       /* 1: most images score higher than all that the model holds, which chance would not do: the line

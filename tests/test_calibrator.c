@@ -48,6 +48,18 @@ static dn_status add_texture(dn_calibrator *calibrator, uint32_t seed, dn_score 
     return dn_calibrator_add_pixels(calibrator, &view, score);
 }
 
+/* The texture with a value that is one higher here and there, as a second shot of the same part has. */
+static dn_status add_second_shot(dn_calibrator *calibrator, uint32_t seed)
+{
+    uint8_t rgb[PICTURE_WIDTH * PICTURE_HEIGHT * 3];
+
+    draw_texture(rgb, PICTURE_WIDTH, PICTURE_HEIGHT, seed);
+    for (size_t i = 0; i < sizeof rgb; i += 7)
+        rgb[i] = (uint8_t)(rgb[i] < 255 ? rgb[i] + 1 : 254);
+    dn_pixels view = rgb_view(rgb, PICTURE_WIDTH, PICTURE_HEIGHT);
+    return dn_calibrator_add_pixels(calibrator, &view, NULL);
+}
+
 static dn_score score_texture(dn_model *model, uint32_t seed, int32_t views)
 {
     uint8_t rgb[PICTURE_WIDTH * PICTURE_HEIGHT * 3];
@@ -175,6 +187,36 @@ START_TEST(repetitions_count_once)
     calibrator_ok(calibrator, dn_calibrator_model(calibrator, &made));
     dn_model_holdout_scores(made, &held);
     ck_assert_int_eq(held, 2);
+    dn_model_unref(made);
+    dn_calibrator_free(calibrator);
+    dn_model_unref(model);
+}
+END_TEST
+
+/* Near copies are one image, too, wherever they stand; the model compares with the first of them. */
+START_TEST(near_copies_count_once)
+{
+    dn_model *model = trained(1), *made;
+    dn_calibrator *calibrator = calibrator_of(model, 0, NULL);
+    dn_calibrator_info info;
+    double expected[3];
+    int32_t held;
+
+    for (uint32_t i = 0; i < 3; i++) {
+        calibrator_ok(calibrator, add_texture(calibrator, 50 + i, NULL));
+        expected[i] = score_texture(model, 50 + i, 0).score;
+    }
+    qsort(expected, 3, sizeof *expected, compare);
+    for (uint32_t i = 0; i < 3; i++)
+        calibrator_ok(calibrator, add_second_shot(calibrator, 50 + i));
+    dn_calibrator_info_init(&info);
+    calibrator_ok(calibrator, dn_calibrator_get_info(calibrator, &info, NULL, 0));
+    ck_assert_int_eq(info.added, 6);
+    ck_assert_int_eq(info.counted, 3);
+    calibrator_ok(calibrator, dn_calibrator_model(calibrator, &made));
+    const double *scores = dn_model_holdout_scores(made, &held);
+    ck_assert_int_eq(held, 3);
+    ck_assert(memcmp(scores, expected, sizeof expected) == 0);
     dn_model_unref(made);
     dn_calibrator_free(calibrator);
     dn_model_unref(model);
@@ -497,6 +539,16 @@ START_TEST(without_memory)
     }
     memory.fail_at = 0;
     calibrator_ok(calibrator, add_texture(calibrator, 6, NULL));
+    dn_calibrator_info info;
+    dn_calibrator_info_init(&info);
+    for (memory.fail_at = 1;; memory.fail_at++, failures++) {
+        memory.calls = 0;
+        dn_status status = dn_calibrator_get_info(calibrator, &info, NULL, 0);
+        if (status == DN_OK)
+            break;
+        ck_assert_int_eq(status, DN_E_MEMORY);
+    }
+    ck_assert_int_eq(info.counted, 2);
     long live = memory.live;
     for (memory.fail_at = 1;; memory.fail_at++, failures++) {
         memory.calls = 0;
@@ -527,6 +579,7 @@ static Suite *make_suite(void)
     tcase_add_test(cases, other_images);
     tcase_add_test(cases, more_images);
     tcase_add_test(cases, repetitions_count_once);
+    tcase_add_test(cases, near_copies_count_once);
     tcase_add_test(cases, many_images);
     tcase_add_test(cases, operating_points);
     tcase_add_test(cases, points_refused);

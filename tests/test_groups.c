@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "train/groups.h"
+#include "differnet/groups.h"
 #include "train/trainer.h"
 #include "training.h"
 

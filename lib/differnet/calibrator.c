@@ -1,27 +1,31 @@
 #include "differnet/calibrator.h"
 
+#include <libdeflate.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/option.h"
 #include "base/status.h"
+#include "differnet/groups.h"
 #include "image/codec.h"
 
-/* What was measured of each image that counts. */
+/* What was measured of each image. */
 struct dn_calibrator {
     dn_allocator allocator;
     dn_model *model;   /* reference */
     dn_scorer *scorer; /* of the model's own views */
     int32_t keep, accept_suspects;
-    int32_t added;          /* images, in all */
-    int32_t count;          /* of them that are no repetition of another one: */
+    int32_t count;          /* images */
     int32_t room;           /* that there is memory for */
-    int32_t *image;         /* (count): its number among the added ones */
     double *scores;         /* (count) */
     double *flow;           /* (count, views); NULL without a flow */
     position_level *levels; /* (count) */
-    model_notes notes;      /* the new model's */
+    float *thumbs;          /* (count, THUMB_SIZE) */
+    uint32_t *crc;          /* (count): of the images on their canvas */
+    image_groups groups;    /* of the first `grouped` images: copies of one image count once, as the first of them */
+    int32_t grouped;
+    model_notes notes; /* the new model's */
     model_points points;
     dn_error error;
     atomic_int in_use; /* 1: a call is in progress */
@@ -98,10 +102,12 @@ void calibrator_free(dn_calibrator *c)
     scorer_free(c->scorer);
     model_unref(c->model);
     model_notes_release(&c->notes, &allocator);
-    mem_free(&allocator, c->image);
     mem_free(&allocator, c->scores);
     mem_free(&allocator, c->flow);
     mem_free(&allocator, c->levels);
+    mem_free(&allocator, c->thumbs);
+    mem_free(&allocator, c->crc);
+    groups_release(&c->groups, &allocator);
     mem_free(&allocator, c);
 }
 
@@ -133,14 +139,19 @@ static size_t flow_row(const dn_calibrator *c)
     return c->model->flow ? (size_t)c->scorer->views : 0;
 }
 
-/* A copy of `count` items with room for more; NULL: out of memory, the old ones stay. */
-static void *grown(const dn_calibrator *c, const void *items, int32_t count, int32_t room, size_t size)
+/* Room for more items; if it cannot be had, the old ones stay. */
+static _Bool grow(const dn_calibrator *c, void *items, size_t size, int32_t room)
 {
-    void *larger = mem_zalloc(&c->allocator, (size_t)room, size);
+    void *old, *larger = mem_zalloc(&c->allocator, (size_t)room, size);
 
-    if (larger && count > 0)
-        memcpy(larger, items, (size_t)count * size);
-    return larger;
+    if (!larger)
+        return 0;
+    memcpy(&old, items, sizeof old);
+    if (c->count > 0)
+        memcpy(larger, old, (size_t)c->count * size);
+    mem_free(&c->allocator, old);
+    memcpy(items, &larger, sizeof larger);
+    return 1;
 }
 
 static dn_status make_room(dn_calibrator *c, dn_error *error)
@@ -151,37 +162,22 @@ static dn_status make_room(dn_calibrator *c, dn_error *error)
         return DN_OK;
     if (c->count == MODEL_MAX_HOLDOUT)
         return fail(error, DN_E_LIMIT, "more than %d good images", MODEL_MAX_HOLDOUT);
-    int32_t *image = grown(c, c->image, c->count, room, sizeof *image);
-    double *scores = grown(c, c->scores, c->count, room, sizeof *scores);
-    position_level *levels = grown(c, c->levels, c->count, room, sizeof *levels);
-    double *flow = flow_row(c) ? grown(c, c->flow, c->count, room, flow_row(c) * sizeof *flow) : NULL;
-    _Bool whole = image && scores && levels && (flow || flow_row(c) == 0);
-    mem_free(&c->allocator, whole ? (void *)c->image : (void *)image);
-    mem_free(&c->allocator, whole ? c->scores : scores);
-    mem_free(&c->allocator, whole ? c->levels : levels);
-    mem_free(&c->allocator, whole ? c->flow : flow);
-    if (!whole)
+    if (!grow(c, &c->scores, sizeof *c->scores, room) || !grow(c, &c->levels, sizeof *c->levels, room) ||
+        !grow(c, &c->thumbs, THUMB_SIZE * sizeof *c->thumbs, room) || !grow(c, &c->crc, sizeof *c->crc, room) ||
+        (flow_row(c) > 0 && !grow(c, &c->flow, flow_row(c) * sizeof *c->flow, room)))
         return fail_memory(error, "the scores of good images");
-    c->image = image;
-    c->scores = scores;
-    c->levels = levels;
-    c->flow = flow;
     c->room = room;
     return DN_OK;
 }
 
-/* Whether row `count` says the same as one before: the same pixels, most likely. */
-static _Bool is_repeated(const dn_calibrator *c)
+/* What tells copies of the image that was scored: of what counts of it, as in training. */
+static void keep_thumb(dn_calibrator *c)
 {
-    size_t views = flow_row(c);
+    const canvas_shape *whole = &c->model->plan.whole;
+    const uint16_t *canvas = scorer_masked_canvas(c->scorer);
 
-    for (int32_t i = 0; i < c->count; i++)
-        if (memcmp(&c->scores[i], &c->scores[c->count], sizeof *c->scores) == 0 &&
-            memcmp(&c->levels[i], &c->levels[c->count], sizeof *c->levels) == 0 &&
-            (views == 0 ||
-             memcmp(c->flow + (size_t)i * views, c->flow + (size_t)c->count * views, views * sizeof *c->flow) == 0))
-            return 1;
-    return 0;
+    group_thumb(canvas, whole->width, whole->height, c->thumbs + (size_t)c->count * THUMB_SIZE);
+    c->crc[c->count] = libdeflate_crc32(0, canvas, view_floats(c->model->extractor) * sizeof *canvas);
 }
 
 dn_status calibrator_add(dn_calibrator *c, const scorer_input *image, dn_score *score, dn_error *error)
@@ -194,9 +190,28 @@ dn_status calibrator_add(dn_calibrator *c, const scorer_input *image, dn_score *
     c->levels[c->count] = c->model->positions ? c->scorer->levels[0] : (position_level){0, 0};
     if (views > 0)
         memcpy(c->flow + (size_t)c->count * views, c->scorer->view_scores, views * sizeof *c->flow);
-    c->image[c->count] = c->added++;
-    c->count += !is_repeated(c);
+    keep_thumb(c);
+    c->count++;
     return DN_OK;
+}
+
+/* Which images are copies of others: known again after any were added. */
+static dn_status find_groups(dn_calibrator *c, dn_error *error)
+{
+    if (c->grouped == c->count)
+        return DN_OK;
+    group_image *images = mem_alloc(&c->allocator, (size_t)c->count, sizeof *images);
+    if (!images)
+        return fail_memory(error, "the groups of images");
+    for (int32_t i = 0; i < c->count; i++)
+        images[i] = (group_image){c->thumbs + (size_t)i * THUMB_SIZE, c->crc[i], -1};
+    groups_release(&c->groups, &c->allocator);
+    c->grouped = 0;
+    dn_status status = groups_find(images, c->count, c->count, 1, &c->allocator, &c->groups, error);
+    mem_free(&c->allocator, images);
+    if (status == DN_OK)
+        c->grouped = c->count;
+    return status;
 }
 
 /* ---- what they say ---- */
@@ -205,25 +220,33 @@ dn_status calibrator_look(dn_calibrator *c, dn_calibrator_info *info, int32_t *i
                           dn_error *error)
 {
     const dn_model *model = c->model;
-    size_t all = (size_t)model->holdout_count + (size_t)c->count;
-    double *scratch = mem_alloc(&c->allocator, all, sizeof *scratch);
 
-    if (!scratch)
+    TRY(find_groups(c, error));
+    int32_t counted = c->groups.count;
+    double *fresh = mem_alloc(&c->allocator, (size_t)counted, sizeof *fresh);
+    double *scratch = mem_alloc(&c->allocator, (size_t)model->holdout_count + (size_t)counted, sizeof *scratch);
+    if (!fresh || !scratch) {
+        mem_free(&c->allocator, fresh);
+        mem_free(&c->allocator, scratch);
         return fail_memory(error, "the scores of good images");
-    suspicion told = suspect_scores(model->holdout_scores, model->holdout_count, c->scores, c->count, scratch);
-    mem_free(&c->allocator, scratch);
-    *info = (dn_calibrator_info){.struct_size = sizeof *info, .added = c->added, .counted = c->count};
-    info->good_scores = c->count == 0 || c->keep ? model->holdout_count + c->count : c->count;
+    }
+    for (int32_t i = 0; i < counted; i++)
+        fresh[i] = c->scores[c->groups.first[i]];
+    suspicion told = suspect_scores(model->holdout_scores, model->holdout_count, fresh, counted, scratch);
+    *info = (dn_calibrator_info){.struct_size = sizeof *info, .added = c->count, .counted = counted};
+    info->good_scores = counted == 0 || c->keep ? model->holdout_count + counted : counted;
     info->moved = told.moved;
     info->limit = told.limit;
     *count = 0;
-    for (int32_t i = 0; i < c->count; i++) {
-        if (c->scores[i] <= told.limit)
+    for (int32_t i = 0; i < counted; i++) {
+        if (fresh[i] <= told.limit)
             continue;
         if (*count < capacity)
-            images[(*count)++] = c->image[i];
+            images[(*count)++] = c->groups.first[i];
         info->suspects++;
     }
+    mem_free(&c->allocator, fresh);
+    mem_free(&c->allocator, scratch);
     return DN_OK;
 }
 
@@ -233,32 +256,34 @@ dn_status calibrator_look(dn_calibrator *c, dn_calibrator_info *info, int32_t *i
 static dn_status make_rows(const dn_calibrator *c, calibration **out, dn_error *error)
 {
     const calibration *old = c->keep ? c->model->calibration : NULL;
-    int32_t before = old ? old->count : 0, views = c->model->flow ? c->scorer->views : 0;
+    int32_t before = old ? old->count : 0, counted = c->groups.count;
+    size_t views = flow_row(c);
 
-    if (c->count > MODEL_MAX_HOLDOUT - before)
+    if (counted > MODEL_MAX_HOLDOUT - before)
         return fail(error, DN_E_LIMIT, "more than %d good images", MODEL_MAX_HOLDOUT);
-    TRY(calibration_create(before + c->count, views, c->model->positions != NULL, &c->allocator, out, error));
+    TRY(calibration_create(before + counted, (int32_t)views, c->model->positions != NULL, &c->allocator, out, error));
     calibration *rows = *out;
-    if (rows->flow) {
-        size_t held = (size_t)before * (size_t)views;
-        if (held > 0)
-            memcpy(rows->flow, old->flow, held * sizeof *rows->flow);
-        memcpy(rows->flow + held, c->flow, (size_t)c->count * (size_t)views * sizeof *rows->flow);
-    }
-    if (rows->levels) {
-        if (before > 0)
-            memcpy(rows->levels, old->levels, (size_t)before * sizeof *rows->levels);
-        memcpy(rows->levels + before, c->levels, (size_t)c->count * sizeof *rows->levels);
+    if (rows->flow && before > 0)
+        memcpy(rows->flow, old->flow, (size_t)before * views * sizeof *rows->flow);
+    if (rows->levels && before > 0)
+        memcpy(rows->levels, old->levels, (size_t)before * sizeof *rows->levels);
+    for (int32_t i = 0; i < counted; i++) {
+        size_t row = (size_t)(before + i), image = (size_t)c->groups.first[i];
+        if (rows->flow)
+            memcpy(rows->flow + row * views, c->flow + image * views, views * sizeof *rows->flow);
+        if (rows->levels)
+            rows->levels[row] = c->levels[image];
     }
     return DN_OK;
 }
 
-static dn_status calibrate_anew(const dn_calibrator *c, dn_model *model, dn_error *error)
+static dn_status calibrate_anew(dn_calibrator *c, dn_model *model, dn_error *error)
 {
     calibration *rows;
 
     if (c->count == 0)
         return DN_OK;
+    TRY(find_groups(c, error));
     TRY(make_rows(c, &rows, error));
     dn_status status = model_set_calibration(model, rows, error);
     if (status != DN_OK) {

@@ -113,15 +113,16 @@ static const uint8_t *image_inside(const struct score_image *image)
     return image->partly ? image->inside : NULL;
 }
 
-/* What the flow is not to see gets the canvas' fill, after the positions have looked: they leave out cells instead. */
-static void hide_masked(dn_scorer *scorer, int32_t images)
+static void hide_masked(const dn_scorer *scorer, const struct score_image *image)
 {
-    const dn_model *model = scorer->model;
+    if (scorer->mask->width > 0)
+        mask_fill(scorer->mask, &scorer->model->plan.whole, &image->place, image->canvas);
+}
 
-    for (int32_t i = 0; model->flow && scorer->mask->width > 0 && i < images; i++) {
-        const struct score_image *image = &scorer->images[scorer->loaded[i]];
-        mask_fill(scorer->mask, &model->plan.whole, &image->place, image->canvas);
-    }
+const uint16_t *scorer_masked_canvas(const dn_scorer *scorer)
+{
+    hide_masked(scorer, &scorer->images[0]);
+    return scorer->images[0].canvas;
 }
 
 /* The map of each of the first `images` loaded images. */
@@ -142,7 +143,9 @@ static void compute_maps(dn_scorer *scorer, int32_t images)
 static dn_status score_loaded(dn_scorer *scorer, int32_t images, dn_score *scores, dn_error *errors, dn_error *error)
 {
     compute_maps(scorer, images);
-    hide_masked(scorer, images);
+    /* What the flow is not to see is filled after the positions have looked: they leave out cells instead. */
+    for (int32_t i = 0; scorer->model->flow && i < images; i++)
+        hide_masked(scorer, &scorer->images[scorer->loaded[i]]);
     if (images > 0 && scorer->model->flow)
         compute_views(scorer, images, 0, scorer->views, errors);
     for (int32_t i = 0; i < images; i++) {

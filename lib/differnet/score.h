@@ -102,6 +102,8 @@ dn_status scorer_set_mask(dn_scorer *scorer, const dn_pixels *image, int32_t kin
 
 /* Fills all but struct_size.  Allocates only for a file, and where an image needs more scratch than all before it. */
 dn_status scorer_score(dn_scorer *scorer, const scorer_input *image, dn_score *score, dn_error *error);
+/* The last image that was scored alone, on the plan's whole (height, width, 3): what does not count is filled. */
+const uint16_t *scorer_masked_canvas(const dn_scorer *scorer);
 /* Like scorer_score, of an image that canvas_fill has stretched already: canvas (height, width, 3). */
 dn_status scorer_score_canvas(dn_scorer *scorer, const uint16_t *canvas, dn_score *score, dn_error *error);
 /* Like scorer_score, but ends as soon as the verdict is certain. */

@@ -5,7 +5,7 @@
 #include "differnet/seen.h"
 #include "differnet/tiles.h"
 #include "image/mask.h"
-#include "train/groups.h"
+#include "differnet/groups.h"
 
 /* A good image: a path to decode when needed, or what is needed of the caller's pixels. */
 typedef struct train_image {

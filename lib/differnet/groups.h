@@ -1,6 +1,6 @@
 /* Which good images are one and the same part: copies, found by their thumbnails, and what the caller says. */
-#ifndef DN_TRAIN_GROUPS_H
-#define DN_TRAIN_GROUPS_H
+#ifndef DN_DIFFERNET_GROUPS_H
+#define DN_DIFFERNET_GROUPS_H
 
 #include "differnet.h"
 

@@ -1,4 +1,4 @@
-#include "train/groups.h"
+#include "differnet/groups.h"
 
 #include <math.h>
 #include <string.h>
