@@ -20,7 +20,9 @@ is asked is how a promise is kept, not how well defects are found.
 The table has, for each way, N and rate r: the rate that verdicts of n calibrating images can have at most, k / (n + 1)
 with k = floor(r (n + 1)); the observed mean over all draws; and the band in which the mean of so many draws lies in 95 %
 of cases if the promise holds exactly: each draw's rate is Beta(k, n + 1 - k), and its tests are binomial.  Draws of one
-pool share images, so that the band is too narrow where N is a large part of it.
+pool share images, so that the band is too narrow where N is a large part of it.  The last columns: the mean p-value of the
+tests (0.5 if the promise holds exactly), and in how many draws a monitor that promises one alarm in 1000 images gave one,
+beside the most that this promise allows.
 
 Needs numpy.
 """
@@ -38,6 +40,7 @@ from bench_common import differnet, load_library
 RATES = (0.02, 0.05, 0.1)
 SIDE = 32  # of a thumbnail
 COPY = 0.006
+BETWEEN = 1000  # images, at least, between a monitor's alarms
 FLOW = {"hidden": 32, "blocks": 4, "epochs": 4, "bank": 8, "views": 8}
 
 
@@ -97,8 +100,11 @@ def draw(extractor, pool, way, count, number, arguments):
     model = trainer.run()
     test = [pool[i] for i in order[count:count + arguments.test]]
     p = np.array([score.p_value for score in differnet.Scorer(model).score_batch(test)])
-    return {"calibrating": model.info.holdout_images, "tests": len(test),
-            "alarms": {str(rate): int((p <= rate * (1 + 1e-9)).sum()) for rate in RATES}}
+    monitor = differnet.Monitor(good_scores=model.info.holdout_images, images_between_alarms=BETWEEN)
+    for value in p:
+        monitor.add(value)
+    return {"calibrating": model.info.holdout_images, "tests": len(test), "mean": round(float(p.mean()), 4),
+            "moved": monitor.state.moved, "alarms": {str(rate): int((p <= rate * (1 + 1e-9)).sum()) for rate in RATES}}
 
 
 def run(arguments):
@@ -165,8 +171,8 @@ def report(work):
     groups = {}
     for line in read_lines(os.path.join(work, "draws.jsonl")):
         groups.setdefault((line["set"], line["way"], line["images"]), []).append(line)
-    print("| set | way | images | calibrating | draws | " + " | ".join(f"at {100 * r:g} %" for r in RATES) + " |")
-    print("|" + "---|" * (5 + len(RATES)))
+    print("| set | way | images | calibrating | draws | " + " | ".join(f"at {100 * r:g} %" for r in RATES) + " | mean p | monitor |")
+    print("|" + "---|" * (7 + len(RATES)))
     for (name, way, images), lines in sorted(groups.items()):
         cells = []
         for rate in RATES:
@@ -177,6 +183,8 @@ def report(work):
             mean, low, high, observed = (100 * number for number in numbers)
             mark = "" if observed <= high else " above"
             cells.append(f"{observed:.1f} ({low:.1f} to {high:.1f}){mark}")
+        cells.append(f"{np.mean([line['mean'] for line in lines]):.3f}")
+        cells.append(f"{sum(line['moved'] for line in lines)} ({sum(line['tests'] for line in lines) / BETWEEN:.0f})")
         print(f"| {name} | {way} | {images} | {lines[0]['calibrating']} | {len(lines)} | " + " | ".join(cells) + " |")
 
 

@@ -529,6 +529,8 @@ typedef struct dn_model_info {
     double mask_share;      /* share of an image that counts by the model's own mask (dn_trainer_set_mask); 1: no mask */
     double detail_weight;   /* of the distances of the details (DN_DETAILS_...); 0: there are none */
     int32_t detail_rows, detail_columns; /* their grid; 0 without them */
+    double flow_weight;     /* above 0 .. 1: of the flow's part in the score (docs/numerics.md, "Image score"); 0:
+                               there is one density only, or the model is of an earlier file format and keeps its rule */
 } dn_model_info;
 DN_API void dn_model_info_init_size(dn_model_info *info, size_t size);
 #define dn_model_info_init(info) dn_model_info_init_size((info), sizeof *(info))

@@ -143,6 +143,7 @@ dn_status dn_model_get_info(const dn_model *model, dn_model_info *info)
             own.detail_columns = density->details->columns;
         }
     }
+    own.flow_weight = facts->flow_weight;
     own.range_low = facts->range.low;
     own.range_high = facts->range.high;
     own.seen_images = (int32_t)model->seen.images;

@@ -45,7 +45,7 @@ AT(dn_flow_options, hidden, 12); AT(dn_flow_options, clamp, 16); AT(dn_flow_opti
 AT(dn_flow_options, allocator, 32);
 SIZE(dn_model_options, 16);
 AT(dn_model_options, struct_size, 0); AT(dn_model_options, verify, 4); AT(dn_model_options, allocator, 8);
-SIZE(dn_model_info, 440);
+SIZE(dn_model_info, 448);
 AT(dn_model_info, struct_size, 0); AT(dn_model_info, id, 4); AT(dn_model_info, input_size, 8);
 AT(dn_model_info, scales, 12); AT(dn_model_info, feature_dim, 16); AT(dn_model_info, blocks, 20);
 AT(dn_model_info, hidden, 24); AT(dn_model_info, views, 28); AT(dn_model_info, angles, 32);
@@ -64,6 +64,7 @@ AT(dn_model_info, input_height, 404);
 AT(dn_model_info, range_low, 408); AT(dn_model_info, range_high, 412);
 AT(dn_model_info, mask_share, 416); AT(dn_model_info, detail_weight, 424);
 AT(dn_model_info, detail_rows, 432); AT(dn_model_info, detail_columns, 436);
+AT(dn_model_info, flow_weight, 440);
 SIZE(dn_scorer_options, 64);
 AT(dn_scorer_options, struct_size, 0); AT(dn_scorer_options, views, 4); AT(dn_scorer_options, angles, 8);
 AT(dn_scorer_options, threads, 12); AT(dn_scorer_options, false_alarm_rate, 16); AT(dn_scorer_options, allocator, 24);

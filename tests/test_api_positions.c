@@ -150,6 +150,8 @@ START_TEST(what_the_model_tells)
     ck_assert_double_eq(told.detail_weight, _i == DETAILED ? 1 : 0);
     ck_assert_int_eq(told.detail_rows, _i == DETAILED ? 7 : 0);
     ck_assert_int_eq(told.detail_columns, _i == DETAILED ? 7 : 0);
+    double learned = (double)told.train_images * told.train_images, weight = learned / (learned + 150.0 * 150.0);
+    ck_assert_double_eq_tol(told.flow_weight, has_flow(_i) ? weight : 0, 1e-15);
     ck_assert_int_eq(told.tile_columns, _i == SHAPED ? 3 : 1);
     ck_assert_int_eq(told.tile_rows, _i == SHAPED ? 2 : 1);
     ck_assert_int_eq(told.fit, _i == SHAPED ? DN_FIT_LETTERBOX : DN_FIT_STRETCH);

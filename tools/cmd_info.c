@@ -135,6 +135,7 @@ static void write_model_json(const char *path, const dn_model *model)
     emit_integer(&json, "position_dims", info.position_dims);
     emit_text(&json, "copies", copies_name(info.copies));
     emit_real(&json, "detail_weight", info.detail_weight);
+    emit_real(&json, "flow_weight", info.flow_weight > 0 ? info.flow_weight : NAN);
     emit_integer(&json, "tile_columns", info.tile_columns);
     emit_integer(&json, "tile_rows", info.tile_rows);
     emit_text(&json, "fit", fit_names[info.fit]);
@@ -224,6 +225,8 @@ static void print_model(const char *path, const dn_model *model)
         printf("mask           %.3g %% of an image counts\n", 100 * info.mask_share);
     if (info.flow)
         printf("flow           %d blocks, hidden width %d, clamp %g\n", info.blocks, info.hidden, info.clamp);
+    if (info.flow_weight > 0)
+        printf("flow's weight  %.3g beside the positions'\n", info.flow_weight);
     printf("parameters     %" PRId64 "\n", info.parameters);
     if (info.flow)
         printf("scoring        %d views, %s angles\n", info.views, angles_name(info.angles));

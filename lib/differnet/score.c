@@ -246,7 +246,7 @@ static dn_status decide_loaded(dn_scorer *scorer, dn_score *score, dn_error *cau
     int32_t done = 0;
 
     compute_maps(scorer, 1);
-    hide_masked(scorer, 1);
+    hide_masked(scorer, &scorer->images[0]);
     if (!scorer->model->flow)
         return judge(scorer, &sum, 0, score, cause);
     while (done < scorer->views) {

@@ -38,7 +38,7 @@ dn_model_info = _struct("dn_model_info", (_u32, "struct_size id"),
     (_i32, "flow positions map_rows map_columns map_channels position_dims seen_images copies"),
     (_double * 9, "seen_low seen_high"),
     (_i32, "calibration folds tile_columns tile_rows fit input_height range_low range_high"),
-    (_double, "mask_share detail_weight"), (_i32, "detail_rows detail_columns"))
+    (_double, "mask_share detail_weight"), (_i32, "detail_rows detail_columns"), (_double, "flow_weight"))
 dn_scorer_options = _struct("dn_scorer_options", (_u32, "struct_size"), (_i32, "views angles threads"),
     (_double, "false_alarm_rate"), (_pointer, "allocator runner"), (_i64, "max_pixels max_bytes max_memory"))
 dn_score = _struct("dn_score", (_u32, "struct_size"), (_i32, "anomalous"),
