@@ -3,7 +3,7 @@
  * For loops whose result does not depend on the width of the vectors: elementwise sums, products, comparisons.  (The
  * project but for product.c is built with -ffp-contract=off, so that no variant fuses a product and a sum.)  Functions
  * called inside must be SIMD_INLINE to be compiled along.  Empty where the loader or a sanitizer's runtime cannot do
- * it. */
+ * it, and with DN_COVERAGE: counts are of one copy of each branch then (scripts/coverage). */
 #ifndef DN_BASE_SIMD_H
 #define DN_BASE_SIMD_H
 
@@ -11,7 +11,7 @@
 
 /* GCC alone: clang 14 makes the resolvers of static functions global, so that equal names in two files collide. */
 #if defined __x86_64__ && defined __GLIBC__ && !defined __clang__ && __GNUC__ >= 9 && !defined __SANITIZE_ADDRESS__ && \
-    !defined __SANITIZE_THREAD__
+    !defined __SANITIZE_THREAD__ && !defined DN_COVERAGE
 #define SIMD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define SIMD_CLONES
@@ -30,6 +30,10 @@
 #define FETCH_TO_WRITE(address) __builtin_prefetch(address, 1)
 #endif
 
+#ifdef DN_COVERAGE
+#define SIMD_INLINE static inline
+#else
 #define SIMD_INLINE static inline __attribute__((always_inline))
+#endif
 
 #endif
