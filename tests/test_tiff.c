@@ -256,6 +256,150 @@ START_TEST(kinds_by_tags)
 }
 END_TEST
 
+/* ---- directories put together by hand: what libtiff does not write ---- */
+
+typedef struct tag {
+    uint16_t tag, type; /* 1: bytes, 3: 16 bits, 4: 32 bits */
+    uint32_t count, value;
+} tag;
+
+enum { DATA = 256, TAGS = 16 };
+
+/* The tags of an image of 4 x 2 gray pixels; of several with one number the last counts.  `size` bytes of pixels, each
+ * its own number, and a palette, if a tag points to it, begin at DATA. */
+static uint8_t *by_hand(const tag *changes, size_t count, size_t size)
+{
+    static const tag usual[] = {{TIFFTAG_IMAGEWIDTH, 4, 1, 4},
+                                {TIFFTAG_IMAGELENGTH, 4, 1, 2},
+                                {TIFFTAG_BITSPERSAMPLE, 3, 1, 8},
+                                {TIFFTAG_COMPRESSION, 3, 1, COMPRESSION_NONE},
+                                {TIFFTAG_PHOTOMETRIC, 3, 1, PHOTOMETRIC_MINISBLACK},
+                                {TIFFTAG_STRIPOFFSETS, 4, 1, DATA},
+                                {TIFFTAG_SAMPLESPERPIXEL, 3, 1, 1},
+                                {TIFFTAG_ROWSPERSTRIP, 4, 1, 2},
+                                {TIFFTAG_STRIPBYTECOUNTS, 4, 1, 24}};
+    tag tags[TAGS];
+    uint16_t there = sizeof usual / sizeof *usual;
+    uint8_t *bytes = calloc(1, DATA + size), *at = bytes + 10;
+
+    memcpy(tags, usual, sizeof usual);
+    for (size_t i = 0; i < count; i++) {
+        uint16_t k = 0;
+        while (k < there && tags[k].tag < changes[i].tag)
+            k++;
+        if (k == there || tags[k].tag != changes[i].tag) {
+            memmove(tags + k + 1, tags + k, (size_t)(there - k) * sizeof *tags);
+            there++;
+        }
+        tags[k] = changes[i];
+    }
+    memcpy(bytes, "II*\0\10\0\0", 8);
+    for (uint16_t k = 0; k < there; k++) /* a tag of no values is left out */
+        if (tags[k].count > 0) {
+            bytes[8]++;
+            memcpy(at, &tags[k], 12);
+            at += 12;
+        }
+    for (size_t i = 0; i < size; i++)
+        bytes[DATA + i] = (uint8_t)i;
+    return bytes;
+}
+
+/* Without a word about colours they are those of so many samples. */
+START_TEST(colours_that_are_not_told)
+{
+    for (uint32_t samples = 1; samples <= 3; samples += 2) {
+        const tag changes[] = {{TIFFTAG_PHOTOMETRIC, 3, 0, 0}, {TIFFTAG_SAMPLESPERPIXEL, 3, 1, samples}};
+        uint8_t *bytes = by_hand(changes, 2, 24);
+        dn_image *image = decoded(bytes, DATA + 24);
+        ck_shape(image, 4, 2, samples == 1 ? DN_GRAY8 : DN_RGB8);
+        for (uint32_t i = 0; i < 8 * samples; i++)
+            ck_assert_int_eq(sample(image, i), i);
+        image_free(image);
+        free(bytes);
+    }
+}
+END_TEST
+
+/* A palette whose numbers are all below 256 is one of 8 bits, as old programs wrote it. */
+START_TEST(palette_of_8_bits)
+{
+    enum { PALETTE = 32 };
+    const tag changes[] = {{TIFFTAG_PHOTOMETRIC, 3, 1, PHOTOMETRIC_PALETTE},
+                           {TIFFTAG_COLORMAP, 3, 3 * 256, DATA + PALETTE}};
+    const size_t size = PALETTE + 3 * 256 * 2;
+
+    for (int wide = 0; wide < 2; wide++) {
+        uint8_t *bytes = by_hand(changes, 2, size);
+        for (uint16_t i = 0; i < 3 * 256; i++) {
+            uint16_t colour = (uint16_t)(i < 256 ? 255 - i : i < 512 ? 7 : i % 100);
+            colour = (uint16_t)(wide ? colour * 256 : colour);
+            memcpy(bytes + DATA + PALETTE + 2 * i, &colour, 2);
+        }
+        dn_image *image = decoded(bytes, DATA + size);
+        ck_shape(image, 4, 2, DN_RGB8);
+        for (uint32_t i = 0; i < 8; i++) {
+            ck_assert_int_eq(sample(image, 3 * i), 255 - i);
+            ck_assert_int_eq(sample(image, 3 * i + 1), 7);
+            ck_assert_int_eq(sample(image, 3 * i + 2), 12 + i);
+        }
+        image_free(image);
+        free(bytes);
+    }
+}
+END_TEST
+
+START_TEST(refused_directories)
+{
+    static const struct {
+        tag tags[4];
+        dn_status status;
+        const char *part;
+    } cases[] = {
+        {{{TIFFTAG_PHOTOMETRIC, 3, 1, PHOTOMETRIC_YCBCR}, {TIFFTAG_SAMPLESPERPIXEL, 3, 1, 3}},
+         DN_E_UNSUPPORTED,
+         "YCbCr with compression 1"},
+        {{{TIFFTAG_PHOTOMETRIC, 3, 1, PHOTOMETRIC_YCBCR},
+          {TIFFTAG_SAMPLESPERPIXEL, 3, 1, 3},
+          {TIFFTAG_COMPRESSION, 3, 1, COMPRESSION_JPEG},
+          {TIFFTAG_PLANARCONFIG, 3, 1, PLANARCONFIG_SEPARATE}},
+         DN_E_UNSUPPORTED,
+         "YCbCr with compression 7"},
+        {{{TIFFTAG_PHOTOMETRIC, 3, 1, PHOTOMETRIC_RGB}, {TIFFTAG_SAMPLESPERPIXEL, 3, 1, 5}},
+         DN_E_UNSUPPORTED,
+         "samples per pixel: 5"},
+        {{{TIFFTAG_PHOTOMETRIC, 3, 1, PHOTOMETRIC_PALETTE},
+          {TIFFTAG_BITSPERSAMPLE, 3, 1, 16},
+          {TIFFTAG_COLORMAP, 3, 3 * 65536, DATA}},
+         DN_E_UNSUPPORTED,
+         "bits per sample: 16"},
+        {{{TIFFTAG_BITSPERSAMPLE, 3, 1, 0}}, DN_E_FORMAT, "damaged"},
+        {{{TIFFTAG_BITSPERSAMPLE, 3, 1, 24}}, DN_E_UNSUPPORTED, "bits per sample: 24"},
+        {{{TIFFTAG_IMAGEWIDTH, 4, 0, 0}}, DN_E_FORMAT, "damaged"},
+        {{{TIFFTAG_IMAGELENGTH, 4, 0, 0}}, DN_E_FORMAT, "damaged"},
+        {{{TIFFTAG_IMAGEWIDTH, 4, 1, 0}}, DN_E_FORMAT, "scanline size is zero"},
+        {{{TIFFTAG_STRIPOFFSETS, 4, 0, 0}}, DN_E_FORMAT, "damaged"},
+        {{{TIFFTAG_SAMPLEFORMAT, 3, 1, SAMPLEFORMAT_COMPLEXINT}}, DN_E_UNSUPPORTED, "format 5"},
+        /* Tiles: no side, one of them, one that no image needs. */
+        {{{TIFFTAG_TILEWIDTH, 4, 1, 0}, {TIFFTAG_TILELENGTH, 4, 1, 16}}, DN_E_FORMAT, "damaged"},
+        {{{TIFFTAG_TILEWIDTH, 4, 1, 16}}, DN_E_FORMAT, "damaged"},
+        {{{TIFFTAG_TILELENGTH, 4, 1, 16}}, DN_E_FORMAT, "damaged"},
+        {{{TIFFTAG_TILEWIDTH, 4, 1, 0xFFFFFFF0}, {TIFFTAG_TILELENGTH, 4, 1, 16}}, DN_E_UNSUPPORTED, "unusual size"},
+        {{{TIFFTAG_TILEWIDTH, 4, 1, 16}, {TIFFTAG_TILELENGTH, 4, 1, 0xFFFFFFF0}}, DN_E_UNSUPPORTED, "unusual size"},
+    };
+    const size_t size = 3 * 65536 * 2;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t count = 0;
+        while (count < 4 && cases[i].tags[count].tag)
+            count++;
+        uint8_t *bytes = by_hand(cases[i].tags, count, size);
+        ck_fails(bytes, DATA + size, cases[i].status, cases[i].part);
+        free(bytes);
+    }
+}
+END_TEST
+
 START_TEST(limits_come_before_allocation)
 {
     size_t size;
@@ -331,6 +475,9 @@ static Suite *make_suite(void)
     tcase_add_loop_test(cases, jpeg_inside, 0, 3);
     tcase_add_loop_test(cases, hostile_files, 0, KINDS);
     tcase_add_test(cases, kinds_by_tags);
+    tcase_add_test(cases, colours_that_are_not_told);
+    tcase_add_test(cases, palette_of_8_bits);
+    tcase_add_test(cases, refused_directories);
     tcase_add_test(cases, limits_come_before_allocation);
     tcase_add_test(cases, nothing_is_printed);
     suite_add_tcase(suite, cases);
