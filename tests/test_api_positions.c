@@ -1323,6 +1323,108 @@ START_TEST(every_allocation_of_a_model_can_fail)
 }
 END_TEST
 
+/* ---- the contest of copies ---- */
+
+enum { CONTESTANTS = 8 };
+
+/* Looks on at a training: cancels at a call of the contest, or notes the allocations made before and until its end. */
+typedef struct contest_watcher {
+    const failing_memory *memory;
+    int cancel, calls;
+    long before, until;
+} contest_watcher;
+
+static int32_t watch_contest(const dn_progress *progress, void *user)
+{
+    contest_watcher *w = user;
+
+    if (progress->phase == DN_PHASE_COPIES) {
+        w->until = w->memory ? w->memory->calls : 0;
+        return ++w->calls == w->cancel;
+    }
+    if (w->calls == 0)
+        w->before = w->memory ? w->memory->calls : 0;
+    return 0;
+}
+
+/* Half of each picture counts. */
+static dn_trainer *contest_trainer(const dn_allocator *allocator)
+{
+    uint8_t gray[PICTURE_WIDTH * PICTURE_HEIGHT];
+    dn_pixels mask = {
+        .pixels = gray, .width = PICTURE_WIDTH, .height = PICTURE_HEIGHT, .stride = 0, .format = DN_GRAY8};
+    dn_train_options options = options_of(FAST);
+    dn_extractor *extractor = tiny_extractor(NULL);
+    dn_trainer *trainer;
+
+    for (int i = 0; i < PICTURE_WIDTH * PICTURE_HEIGHT; i++)
+        gray[i] = i % PICTURE_WIDTH < PICTURE_WIDTH / 2 ? 255 : 0;
+    options.light = 0;
+    options.allocator = allocator;
+    ck_ok(dn_trainer_create(extractor, &options, &trainer, NULL));
+    dn_extractor_unref(extractor);
+    trainer_ok(trainer, dn_trainer_set_mask(trainer, &mask, DN_MASK_INCLUDE));
+    for (uint32_t i = 1; i <= CONTESTANTS; i++)
+        ck_ok(add_picture(trainer, i));
+    return trainer;
+}
+
+/* Cancelled at each of its steps, and run again: the same model. */
+START_TEST(contest_cancelled)
+{
+    dn_blob *straight = run_to_bytes(contest_trainer(NULL));
+    int cancelled = 0;
+
+    for (int call = 1;; call++) {
+        contest_watcher w = {.cancel = call};
+        dn_trainer *trainer = contest_trainer(NULL);
+        dn_model *model;
+        dn_status status = dn_trainer_run(trainer, watch_contest, &w, &model);
+        if (status == DN_OK) {
+            dn_model_unref(model);
+            dn_trainer_free(trainer);
+            break;
+        }
+        trainer_fails(trainer, status, DN_E_CANCELLED, "cancelled");
+        ck_assert_ptr_null(model);
+        cancelled++;
+        if (call % 4 != 1) { /* of some only: it takes long */
+            dn_trainer_free(trainer);
+            continue;
+        }
+        dn_blob *again = run_to_bytes(trainer);
+        ck_assert_msg(same_bytes(straight, again), "call %d", call);
+        dn_blob_free(again);
+    }
+    ck_assert_int_ge(cancelled, 12);
+    dn_blob_free(straight);
+}
+END_TEST
+
+START_TEST(contest_without_memory)
+{
+    failing_memory memory = {0};
+    dn_allocator allocator = failing_allocator(&memory);
+    contest_watcher w = {.memory = &memory};
+    dn_trainer *trainer = contest_trainer(&allocator);
+    dn_model *model;
+
+    trainer_ok(trainer, dn_trainer_run(trainer, watch_contest, &w, &model));
+    dn_model_unref(model);
+    dn_trainer_free(trainer);
+    ck_assert_int_eq(memory.live, 0);
+    ck_assert_int_ge(w.until - w.before, 4); /* images and their places, twice those that are learned from, the fits */
+    for (long n = w.before + 1; n <= w.until; n++) {
+        memory = (failing_memory){.fail_at = n};
+        trainer = contest_trainer(&allocator);
+        trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_MEMORY, "out of memory");
+        ck_assert_ptr_null(model);
+        dn_trainer_free(trainer);
+        ck_assert_msg(memory.live == 0, "allocation %ld: %ld blocks leak", n, memory.live);
+    }
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("api_positions");
@@ -1356,6 +1458,8 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tests, no_allocation_when_warm, 0, 2 * MODELS);
     tcase_add_loop_test(tests, every_allocation_of_a_training_can_fail, 0, MODELS);
     tcase_add_loop_test(tests, every_allocation_of_a_model_can_fail, 0, MODELS);
+    tcase_add_test(tests, contest_cancelled);
+    tcase_add_test(tests, contest_without_memory);
     suite_add_tcase(suite, tests);
     return suite;
 }
