@@ -69,6 +69,8 @@ START_TEST(test_default_allocator)
     mem_free(&allocator, bytes);
     mem_table.aligned_alloc = no_memory;
     ck_assert_ptr_null(mem_alloc(&allocator, 10, 10));
+    ck_assert_ptr_null(mem_alloc(&allocator, (size_t)64 << 20, 1)); /* in whole huge pages */
+    ck_assert_ptr_null(mem_alloc(&allocator, PTRDIFF_MAX - 128, 1));
     mem_table = kept;
 }
 END_TEST

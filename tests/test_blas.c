@@ -1,8 +1,6 @@
 /* lib/base/blas.c: products in all four orientations, memory for them, thread settings. */
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/blas.h"
 #include "support.h"
@@ -42,29 +40,34 @@ START_TEST(test_gemm)
 }
 END_TEST
 
+/* Limits the process's memory; 0: not at all. */
+static void limit_memory(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &limit), 0);
+    limit.rlim_cur = bytes ? bytes : limit.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
 /* Without room for its buffers OpenBLAS is not called; with room it is enough to have asked once. */
 START_TEST(test_blas_reserve)
 {
-    pid_t child = fork();
+    const rlim_t little = (rlim_t)64 << 20;
 
-    if (child == 0) {
-        struct rlimit limit = {(rlim_t)64 << 20, RLIM_INFINITY};
-        if (setrlimit(RLIMIT_AS, &limit) != 0)
-            _exit(2);
-        error = (dn_error){0};
-        if (blas_reserve(1, &error) != DN_E_MEMORY || !strstr(error.message, "MiB"))
-            _exit(3);
-        limit.rlim_cur = RLIM_INFINITY;
-        if (setrlimit(RLIMIT_AS, &limit) != 0 || blas_reserve(2, &error) != DN_OK)
-            _exit(4);
-        limit.rlim_cur = (rlim_t)64 << 20;
-        _exit(setrlimit(RLIMIT_AS, &limit) != 0 || blas_reserve(1, &error) != DN_OK ||
-              blas_reserve(2, &error) != DN_OK || blas_reserve(3, &error) != DN_E_MEMORY);
-    }
-    int status;
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert(WIFEXITED(status));
-    ck_assert_int_eq(WEXITSTATUS(status), 0);
+    error = (dn_error){0};
+    limit_memory(little);
+    dn_status none = blas_reserve(1, &error);
+    limit_memory(0);
+    ck_status(none, DN_E_MEMORY);
+    check_error(&error, DN_E_MEMORY, "MiB");
+    ck_ok(blas_reserve(2, &error));
+    limit_memory(little);
+    dn_status first = blas_reserve(1, &error), second = blas_reserve(2, &error), third = blas_reserve(3, &error);
+    limit_memory(0);
+    ck_ok(first);
+    ck_ok(second);
+    ck_status(third, DN_E_MEMORY);
 }
 END_TEST
 
