@@ -214,16 +214,13 @@ static int64_t panel_blas(int64_t left)
 
 /* ---- choice ---- */
 
-/* DN_PRODUCTS, from meson. */
-#define PRODUCTS_AUTO 0
-#define PRODUCTS_OWN 1
-#define PRODUCTS_OPENBLAS 2
+int32_t product_choice = DN_PRODUCTS;
 
 int32_t product_kind(void)
 {
     int32_t own = product_kinds() - 1;
 
-    return DN_PRODUCTS == PRODUCTS_OWN || (DN_PRODUCTS == PRODUCTS_AUTO && own > 0) ? own : PRODUCT_BLAS;
+    return product_choice == PRODUCTS_OWN || (product_choice == PRODUCTS_AUTO && own > 0) ? own : PRODUCT_BLAS;
 }
 
 product_function product_of_kind(int32_t kind)
