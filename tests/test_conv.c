@@ -460,6 +460,32 @@ START_TEST(fast_is_direct)
 }
 END_TEST
 
+/* 3 or 5 taps both ways, and whole vectors of channels, enough of them; for others there are no weights of its own. */
+START_TEST(what_the_fast_method_takes)
+{
+    static const struct {
+        int32_t in_c, out_c, kernel_h, kernel_w, stride;
+        _Bool fits;
+    } cases[] = {{32, 32, 3, 3, 1, 1}, {32, 48, 5, 5, 1, 1}, {8, 32, 6, 6, 2, 1},  {32, 32, 4, 4, 1, 0},
+                 {32, 32, 3, 5, 1, 0}, {32, 32, 5, 3, 1, 0}, {16, 32, 3, 3, 1, 0}, {40, 32, 3, 3, 1, 0},
+                 {32, 16, 3, 3, 1, 0}, {32, 40, 3, 3, 1, 0}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        float mark = 7;
+        conv_spec spec = {.in_c = cases[i].in_c,
+                          .out_c = cases[i].out_c,
+                          .kernel_h = cases[i].kernel_h,
+                          .kernel_w = cases[i].kernel_w,
+                          .stride = cases[i].stride,
+                          .groups = 1};
+        ck_assert_msg((conv_packed_floats(&spec) > 0) == cases[i].fits, "%zu", i);
+        if (!cases[i].fits)
+            conv_pack(&spec, &mark);
+        ck_assert_float_eq(mark, 7);
+    }
+}
+END_TEST
+
 /* The digits lost: rms error relative to the values, and to the direct method's (which depends on the processor's
  * matrix product).  The transforms' points magnify the rounding of the products, for 5 taps more than for 3. */
 START_TEST(fast_is_accurate)
@@ -557,6 +583,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(conv, views_are_apart, 0, SAMPLES);
     tcase_add_loop_test(conv, not_a_number_is_kept, 0, SAMPLES);
     tcase_add_test(conv, fast_is_direct);
+    tcase_add_test(conv, what_the_fast_method_takes);
     tcase_add_loop_test(conv, fast_is_accurate, 0, 3);
     tcase_add_test(conv, activations_by_value);
     suite_add_tcase(suite, conv);

@@ -34,11 +34,10 @@ static _Bool is_depthwise(const conv_spec *spec)
     return spec->groups > 1;
 }
 
-/* Whether the input is its own matrix of windows. */
+/* Whether the input is its own matrix of windows: pads, which are smaller than the kernel, are 0 then. */
 static _Bool is_matrix(const conv_spec *spec)
 {
-    return spec->kernel_h == 1 && spec->kernel_w == 1 && spec->stride == 1 && spec->pad_top == 0 &&
-           spec->pad_left == 0 && spec->pad_bottom == 0 && spec->pad_right == 0;
+    return spec->kernel_h == 1 && spec->kernel_w == 1 && spec->stride == 1;
 }
 
 static struct shape shape_of(const conv_spec *spec, int32_t views, int32_t in_h, int32_t in_w)
