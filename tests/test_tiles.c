@@ -42,6 +42,12 @@ START_TEST(plan_of_tiles)
     /* The backbone's mean colour fills what an image leaves free. */
     for (int c = 0; c < 3; c++)
         ck_assert_double_eq_tol(plan.whole.fill[c], 65535 * (double)extractor->mean[c], 0.51);
+    extractor->mean[0] = -0.5f; /* that of another scale: as near as a colour comes */
+    extractor->mean[1] = 1.5f;
+    tile_plan others = tile_plan_of(extractor, 3, 2, DN_FIT_STRETCH);
+    ck_assert_int_eq(others.whole.fill[0], 0);
+    ck_assert_int_eq(others.whole.fill[1], 65535);
+    ck_assert_int_eq(others.whole.fill[2], plan.whole.fill[2]);
     tile_plan one = tile_plan_of(extractor, 1, 1, DN_FIT_STRETCH);
     ck_assert(tiles_one(&one) && !tiles_one(&plan));
     ck_assert_mem_eq(&one.canvas, &one.whole, sizeof one.whole);
