@@ -204,6 +204,11 @@ START_TEST(broken_alexnet_is_refused)
     d = small_alexnet();
     d.tensors[0].shape[2] = 7; /* not AlexNet at all */
     refuse(&d, 256, 3, DN_E_UNSUPPORTED, "differnet.layers");
+    d.tensors[0].shape[2] = 11;
+    d.tensors[0].shape[3] = 7;
+    refuse(&d, 256, 3, DN_E_UNSUPPORTED, "differnet.layers");
+    d.tensors[0].rank = 3;
+    refuse(&d, 256, 3, DN_E_UNSUPPORTED, "differnet.layers");
     d.tensors[0].name = "something";
     refuse(&d, 256, 3, DN_E_UNSUPPORTED, "features.{0,3,6,8,10}");
     d = (draft){.layers = NULL};
@@ -227,6 +232,38 @@ START_TEST(other_kinds_are_refused)
 }
 END_TEST
 
+/* A name is for people: of what does not belong on a terminal it keeps the place, of a long one whole characters. */
+START_TEST(names_are_shown)
+{
+    draft d = small_alexnet();
+    char name[200];
+
+    d.key = "name";
+    d.value = "";
+    dn_extractor *extractor = accept(&d, 64, 1);
+    ck_assert_str_eq(extractor->name, "AlexNet");
+    extractor_unref(extractor);
+    d.value = "a\nb\x7f\xc3\xa4";
+    extractor = accept(&d, 64, 1);
+    ck_assert_str_eq(extractor->name, "a b \xc3\xa4");
+    extractor_unref(extractor);
+    for (size_t odd = 0; odd < 2; odd++) {
+        size_t length = odd;
+        memset(name, 'x', odd);
+        for (; length < 190; length += 2)
+            memcpy(name + length, "\xc3\xa4", 3);
+        d.value = name;
+        extractor = accept(&d, 64, 1);
+        size_t kept = strlen(extractor->name);
+        ck_assert_uint_le(kept, sizeof extractor->name - 1);
+        ck_assert_uint_ge(kept, sizeof extractor->name - 2);
+        ck_assert_uint_eq(kept % 2, odd);
+        ck_assert_mem_eq(extractor->name, name, kept);
+        extractor_unref(extractor);
+    }
+}
+END_TEST
+
 /* ---- input size ---- */
 
 START_TEST(sizes_are_checked)
@@ -243,6 +280,9 @@ START_TEST(sizes_are_checked)
     d = (draft){.tensors = {{"w", 4, {1, 3, 1, 1}}},
                 .layers = "[{\"op\":\"maxpool\",\"kernel\":64,\"stride\":64},{\"op\":\"maxpool\",\"kernel\":64,"
                           "\"stride\":64}]"};
+    refuse(&d, 2048, 1, DN_E_ARGUMENT, "no input size up to 2048");
+    d.layers = "[{\"op\":\"avgpool\",\"kernel\":[1,64],\"stride\":64},{\"op\":\"avgpool\",\"kernel\":[1,64],"
+               "\"stride\":1},{\"op\":\"relu\"}]"; /* too narrow only */
     refuse(&d, 2048, 1, DN_E_ARGUMENT, "no input size up to 2048");
     /* 2048 x 2048 x 128 floats are 2 GiB for one layer. */
     d = (draft){.tensors = {{"w", 4, {128, 3, 1, 1}}}, .layers = "[{\"op\":\"conv\",\"weight\":\"w\"}]"};
@@ -279,7 +319,11 @@ static draft one_conv(const char *layers)
                                {"rank", 3, {4, 3, 3}},
                                {"empty", 4, {0, 3, 3, 3}},
                                {"wide", 4, {1, 3, 1, 65}},
-                               {"two", 4, {8, 1, 1, 1}}},
+                               {"two", 4, {8, 1, 1, 1}},
+                               {"flat", 4, {4, 3, 0, 3}},
+                               {"thin", 4, {4, 3, 3, 0}},
+                               {"high", 4, {1, 3, 65, 1}},
+                               {"many", 4, {65537, 3, 0, 1}}},
                    .layers = layers};
 }
 
@@ -368,6 +412,12 @@ static const struct bad_list {
     {"[" CONV ",\"tap\":true},{\"op\":\"relu\",\"map\":true}]", DN_E_UNSUPPORTED, "behind the last"},
     {"[{\"op\":\"relu\",\"name\":\"\"}]", DN_E_FORMAT, "\"name\""},
     {"[{\"op\":\"relu\",\"name\":\"a \\\"b\"}]", DN_E_FORMAT, "\"name\""},
+    {"[{\"op\":\"relu\",\"name\":\"a\\\"b\"}]", DN_E_FORMAT, "\"name\""},
+    {"[{\"op\":\"relu\",\"name\":\"a\\\\b\"}]", DN_E_FORMAT, "\"name\""},
+    {"[{\"op\":\"relu\",\"name\":\"a\\u007f\"}]", DN_E_FORMAT, "\"name\""},
+    {"[{\"op\":\"relu\",\"name\":\"\\u00e4\"}]", DN_E_FORMAT, "\"name\""},
+    {"[{\"op\":\"\"}]", DN_E_UNSUPPORTED, "not a plain name"},
+    {"[{\"op\":\"1234567890123456789012345678901234567890123456789\"}]", DN_E_UNSUPPORTED, "not a plain name"},
     {"[{\"op\":\"relu\",\"name\":\"1234567890123456789012345678901234567890123456789\"}]", DN_E_FORMAT, "\"name\""},
     {"[{\"op\":\"conv\"}]", DN_E_FORMAT, "\"weight\" is missing"},
     {"[{\"op\":\"conv\",\"weight\":3}]", DN_E_FORMAT, "\"weight\""},
@@ -375,6 +425,11 @@ static const struct bad_list {
     {"[{\"op\":\"conv\",\"weight\":\"rank\"}]", DN_E_FORMAT, "rank"},
     {"[{\"op\":\"conv\",\"weight\":\"empty\"}]", DN_E_UNSUPPORTED, "empty"},
     {"[{\"op\":\"conv\",\"weight\":\"wide\"}]", DN_E_UNSUPPORTED, "wide"},
+    {"[{\"op\":\"conv\",\"weight\":\"flat\"}]", DN_E_UNSUPPORTED, "flat"},
+    {"[{\"op\":\"conv\",\"weight\":\"thin\"}]", DN_E_UNSUPPORTED, "thin"},
+    {"[{\"op\":\"conv\",\"weight\":\"high\"}]", DN_E_UNSUPPORTED, "high"},
+    {"[{\"op\":\"conv\",\"weight\":\"many\"}]", DN_E_UNSUPPORTED, "many"},
+    {"[{\"op\":\"conv\",\"weight\":\"a.weight\",\"bias\":\"a bias\"}]", DN_E_FORMAT, "\"bias\""},
     {"[{\"op\":\"conv\",\"weight\":\"b.weight\"}]", DN_E_FORMAT, "b.weight"},
     {"[{\"op\":\"conv\",\"weight\":\"a.weight\",\"bias\":\"b.weight\"}]", DN_E_FORMAT, "b.weight"},
     {"[" CONV "}," CONV "}]", DN_E_UNSUPPORTED, "a.weight is used twice"},
@@ -386,6 +441,10 @@ static const struct bad_list {
     {"[" CONV ",\"stride\":4294967297}]", DN_E_FORMAT, "\"stride\""},
     {"[" CONV ",\"pad\":-1}]", DN_E_FORMAT, "\"pad\""},
     {"[" CONV ",\"pad\":[1,1]}]", DN_E_FORMAT, "\"pad\""},
+    {"[" CONV ",\"pad\":[0,0,0,-1]}]", DN_E_FORMAT, "\"pad\""},
+    {"[" CONV ",\"pad\":[3,0,0,0]}]", DN_E_FORMAT, "smaller than the kernel"},
+    {"[" CONV ",\"pad\":[0,3,0,0]}]", DN_E_FORMAT, "smaller than the kernel"},
+    {"[" CONV ",\"pad\":[0,0,3,0]}]", DN_E_FORMAT, "smaller than the kernel"},
     {"[" CONV ",\"pad\":[0,0,0,3]}]", DN_E_FORMAT, "smaller than the kernel"},
     {"[" CONV ",\"groups\":0}]", DN_E_FORMAT, "\"groups\""},
     {"[" CONV ",\"groups\":2}]", DN_E_UNSUPPORTED, "groups is 2"},
@@ -396,6 +455,10 @@ static const struct bad_list {
     {"[{\"op\":\"maxpool\",\"kernel\":[2,2,2],\"stride\":2}]", DN_E_FORMAT, "\"kernel\""},
     {"[{\"op\":\"avgpool\",\"kernel\":65,\"stride\":2}]", DN_E_FORMAT, "\"kernel\""},
     {"[{\"op\":\"avgpool\",\"kernel\":[3,2],\"stride\":2,\"pad\":2}]", DN_E_FORMAT, "smaller than \"kernel\""},
+    {"[{\"op\":\"avgpool\",\"kernel\":[3,2],\"stride\":2,\"pad\":[3,0,0,0]}]", DN_E_FORMAT, "smaller than \"kernel\""},
+    {"[{\"op\":\"avgpool\",\"kernel\":[3,2],\"stride\":2,\"pad\":[0,0,3,0]}]", DN_E_FORMAT, "smaller than \"kernel\""},
+    {"[{\"op\":\"avgpool\",\"kernel\":[3,2],\"stride\":2,\"pad\":[0,0,0,2]}]", DN_E_FORMAT, "smaller than \"kernel\""},
+    {"[{\"op\":\"avgpool\",\"kernel\":2,\"stride\":2,\"pad\":\"x\"}]", DN_E_FORMAT, "\"pad\""},
 };
 
 START_TEST(bad_lists_are_refused)
@@ -704,6 +767,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, alexnet_variants_are_equal);
     tcase_add_test(tcase, broken_alexnet_is_refused);
     tcase_add_test(tcase, other_kinds_are_refused);
+    tcase_add_test(tcase, names_are_shown);
     tcase_add_test(tcase, sizes_are_checked);
     tcase_add_test(tcase, options_are_checked);
     tcase_add_test(tcase, lists_are_read);
