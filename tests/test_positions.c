@@ -333,6 +333,53 @@ END_TEST
 
 /* ---- small symmetric matrices ---- */
 
+/* The same, a row at a time and in the plainest order: these bits are the library's, too. */
+static void plain_cholesky(double *a, int n)
+{
+    for (int j = 0; j < n; j++) {
+        double pivot = sqrt(a[j * n + j]);
+        for (int i = j; i < n; i++)
+            a[j * n + i] /= pivot;
+        for (int i = j + 1; i < n; i++)
+            for (int k = i; k < n; k++)
+                a[i * n + k] -= a[j * n + i] * a[j * n + k];
+    }
+}
+
+static void plain_inverse(const double *u, int n, double *inverse)
+{
+    for (int i = n - 1; i >= 0; i--) {
+        for (int k = i; k < n; k++)
+            inverse[i * n + k] = i == k;
+        for (int j = i + 1; j < n; j++)
+            for (int k = j; k < n; k++)
+                inverse[i * n + k] -= u[i * n + j] * inverse[j * n + k];
+        for (int k = i; k < n; k++)
+            inverse[i * n + k] /= u[i * n + i];
+    }
+}
+
+START_TEST(test_triangles_have_the_plain_bits)
+{
+    enum { N = 43 };
+    static double a[N * N], b[N * N], inverse[N * N], expected[N * N];
+
+    for (int n = 1; n <= N; n++) {
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++)
+                a[i * n + j] = b[i * n + j] = cos(i * j + 0.3 * (i + j)) / n + 2 * (i == j);
+        memset(inverse, 0, sizeof inverse);
+        memset(expected, 0, sizeof expected);
+        ck_assert(cholesky(a, n));
+        invert_triangle(a, n, inverse);
+        plain_cholesky(b, n);
+        plain_inverse(b, n, expected);
+        ck_assert(memcmp(a, b, sizeof a) == 0);
+        ck_assert(memcmp(inverse, expected, sizeof inverse) == 0);
+    }
+}
+END_TEST
+
 START_TEST(test_cholesky_and_inverse)
 {
     enum { N = 5 };
@@ -394,6 +441,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, test_file);
     tcase_add_test(tests, test_files_that_do_not_fit);
     tcase_add_test(tests, test_cholesky_and_inverse);
+    tcase_add_test(tests, test_triangles_have_the_plain_bits);
     tcase_add_test(tests, test_eigenvectors);
     suite_add_tcase(suite, tests);
     return suite;

@@ -5,24 +5,37 @@
 
 #include "base/simd.h"
 
-/* y -= factor * x. */
-SIMD_CLONES static void subtract(double *restrict y, const double *restrict x, double factor, int32_t n)
+#define GROUP 4 /* rows that are taken away in one pass */
+
+/* y (n) -= count rows x, `stride` apart, each times its factor: one after the other, as rounding goes, though GROUP of
+ * them in one pass.  Factors lie `step` apart. */
+SIMD_CLONES static void subtract_rows(double *restrict y, int32_t n, const double *x, int64_t stride,
+                                      const double *factors, int64_t step, int32_t count)
 {
-    for (int32_t i = 0; i < n; i++)
-        y[i] -= factor * x[i];
+    for (; count >= GROUP; count -= GROUP, x += GROUP * stride, factors += GROUP * step) {
+        const double *x1 = x + stride, *x2 = x1 + stride, *x3 = x2 + stride;
+        double f0 = factors[0], f1 = factors[step], f2 = factors[2 * step], f3 = factors[3 * step];
+        for (int32_t i = 0; i < n; i++)
+            y[i] = y[i] - f0 * x[i] - f1 * x1[i] - f2 * x2[i] - f3 * x3[i];
+    }
+    for (; count > 0; count--, x += stride, factors += step) {
+        double factor = *factors;
+        for (int32_t i = 0; i < n; i++)
+            y[i] -= factor * x[i];
+    }
 }
 
 _Bool cholesky(double *a, int32_t n)
 {
-    for (int32_t j = 0; j < n; j++) {
-        double *row = a + (int64_t)j * n;
-        if (!(row[j] > 0)) /* refuses NaN, too */
+    for (int32_t i = 0; i < n; i++) {
+        double *row = a + (int64_t)i * n;
+        /* Row i from its diagonal on -= sum over k < i of U[k][i] U[k]. */
+        subtract_rows(row + i, n - i, a + i, n, a + i, n, i);
+        if (!(row[i] > 0)) /* refuses NaN, too */
             return 0;
-        double pivot = sqrt(row[j]);
-        for (int32_t i = j; i < n; i++)
-            row[i] /= pivot;
-        for (int32_t i = j + 1; i < n; i++)
-            subtract(a + (int64_t)i * n + i, row + i, row[i], n - i);
+        double pivot = sqrt(row[i]);
+        for (int32_t j = i; j < n; j++)
+            row[j] /= pivot;
     }
     return 1;
 }
@@ -32,12 +45,18 @@ void invert_triangle(const double *u, int32_t n, double *inverse)
     /* Row i of U X = I, from the last one up: X[i] = (e_i - sum over j > i of U[i][j] X[j]) / U[i][i]. */
     for (int32_t i = n - 1; i >= 0; i--) {
         double *row = inverse + (int64_t)i * n;
+        const double *factors = u + (int64_t)i * n;
         memset(row + i, 0, (size_t)(n - i) * sizeof *row);
         row[i] = 1;
-        for (int32_t j = i + 1; j < n; j++)
-            subtract(row + j, inverse + (int64_t)j * n + j, u[(int64_t)i * n + j], n - j);
+        for (int32_t j = i + 1; j < n; j += GROUP) {
+            int32_t rows = n - j < GROUP ? n - j : GROUP, last = j + rows - 1;
+            for (int32_t column = j; column < last; column++) /* where not all of them reach */
+                for (int32_t k = j; k <= column; k++)
+                    row[column] -= factors[k] * inverse[(int64_t)k * n + column];
+            subtract_rows(row + last, n - last, inverse + (int64_t)j * n + last, n, factors + j, 1, rows);
+        }
         for (int32_t j = i; j < n; j++)
-            row[j] /= u[(int64_t)i * n + i];
+            row[j] /= factors[i];
     }
 }
 
