@@ -166,6 +166,9 @@ START_TEST(refuses_bad_rows)
     ck_status(dn_flow_gradient(flow, x, N, z, logdet, z, &error), DN_E_NUMERIC);
     ck_assert_msg(strstr(error.message, "logdet_gradient") != NULL, "%s", error.message);
     ck_ok(dn_flow_forward(flow, x, N, z, NULL, &error));
+    z[7] = INFINITY;
+    ck_status(dn_flow_gradient(flow, x, N, z, NULL, z, &error), DN_E_NUMERIC);
+    ck_assert_msg(strstr(error.message, "z_gradient holds NaN or infinity in row 1") != NULL, "%s", error.message);
     dn_flow_unref(flow);
 }
 END_TEST

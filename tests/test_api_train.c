@@ -326,6 +326,61 @@ START_TEST(an_image_that_vanishes_is_named)
 }
 END_TEST
 
+enum { FLEETING = 6 };
+
+static const char *fleeting(const char *folder, uint32_t number)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, "fleeting-%u.png", (unsigned)number);
+    return path_join(folder, name);
+}
+
+/* Removes all files of a folder when a phase begins. */
+typedef struct remover {
+    const char *folder;
+    int32_t phase;
+} remover;
+
+static int32_t remove_then(const dn_progress *progress, void *user)
+{
+    const remover *r = user;
+
+    for (uint32_t i = 1; progress->phase == r->phase && i <= FLEETING; i++)
+        remove(fleeting(r->folder, i));
+    return 0;
+}
+
+/* All phases that look at images again tell which one is gone; none is added where training has begun. */
+START_TEST(images_that_vanish_later)
+{
+    static const int32_t phases[] = {DN_PHASE_MAPS, DN_PHASE_COPIES, DN_PHASE_HOLDOUT, DN_PHASE_HEATMAP};
+    dn_train_options o = tiny_options();
+    remover r = {test_folder(), phases[_i]};
+    dn_trainer *trainer;
+    dn_model *model = NULL;
+
+    o.holdout = 0.4;
+    o.epochs = 1;
+    o.positions = 1;
+    o.light = 0;
+    trainer = tiny_trainer(&o, 0);
+    for (uint32_t i = 1; i <= FLEETING; i++) {
+        write_picture(fleeting(r.folder, i), i);
+        trainer_ok(trainer, dn_trainer_add_path(trainer, fleeting(r.folder, i)));
+    }
+    trainer_fails(trainer, dn_trainer_run(trainer, remove_then, &r, &model), DN_E_IO, "fleeting-");
+    ck_assert_ptr_null(model);
+    ck_assert_int_eq(count_files(r.folder), 0);
+    for (uint32_t i = 1; i <= FLEETING; i++)
+        write_picture(fleeting(r.folder, i), i);
+    trainer_fails(trainer, dn_trainer_add_path(trainer, fleeting(r.folder, 1)), DN_E_STATE, "make a new trainer");
+    trainer_ok(trainer, dn_trainer_run(trainer, NULL, NULL, &model));
+    dn_model_unref(model);
+    dn_trainer_free(trainer);
+}
+END_TEST
+
 START_TEST(sixteen_bit_gray)
 {
     dn_train_options o = tiny_options();
@@ -646,6 +701,7 @@ static Suite *make_suite(void)
     tcase_add_test(images, an_image_that_vanishes_is_named);
     tcase_add_test(images, sixteen_bit_gray);
     tcase_set_timeout(run, 120);
+    tcase_add_loop_test(run, images_that_vanish_later, 0, 4);
     tcase_add_test(run, the_model_knows_its_training);
     tcase_add_test(run, holdout_scores_are_scores);
     tcase_add_test(run, few_images);

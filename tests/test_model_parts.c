@@ -271,6 +271,77 @@ START_TEST(more_good_scores_than_a_model_takes)
 }
 END_TEST
 
+START_TEST(features_that_nothing_standardises)
+{
+    static const float means[][4] = {{0, 0, (float)NAN, 0}, {0}, {0}, {0}};
+    static const float deviations[][4] = {{1, 1, 1, 1}, {1, 1, (float)INFINITY, 1}, {1, 1, 0, 1}, {1, 1, -1, 1}};
+    const model_facts facts = {.views = 1};
+    dn_allocator allocator = mem_allocator(NULL);
+    dn_model *model = small_model(), *made;
+    dn_error error;
+
+    for (size_t i = 0; i < 4; i++) {
+        ck_status(model_create_with_flow(model->extractor, model->flow, means[i], deviations[i], &facts, &allocator,
+                                         &made, &error),
+                  DN_E_ARGUMENT);
+        check_error(&error, DN_E_ARGUMENT, "feature 2: ");
+        ck_assert_ptr_null(made);
+    }
+    model_unref(model);
+}
+END_TEST
+
+/* ---- maps larger than a density ---- */
+
+/* A network of one convolution, every second pixel. */
+static dn_extractor *wide_maps(int32_t width, int32_t height)
+{
+    static const int64_t shape[4] = {1, 3, 1, 1};
+    static const float weight[3] = {1, 1, 1};
+    dn_allocator allocator = mem_allocator(NULL);
+    st_writer *writer = st_writer_create(&allocator);
+    dn_extractor_options options;
+    dn_extractor *extractor;
+    dn_error error = {0};
+    dn_blob *blob;
+
+    st_writer_tensor(writer, "w", ST_F32, ST_F32, 4, shape, weight);
+    st_writer_metadata(writer, "differnet.layers",
+                       "[{\"op\":\"conv\",\"weight\":\"w\",\"stride\":2,\"map\":true},{\"op\":\"relu\",\"tap\":true}]");
+    ck_ok(st_writer_save_memory(writer, &blob, NULL));
+    st_writer_free(writer);
+    dn_extractor_options_init(&options);
+    options.scales = 1;
+    options.input_size = width;
+    options.input_height = height;
+    ck_assert_msg(dn_extractor_open_memory(blob->data, blob->size, &options, &extractor, &error) == DN_OK, "%s",
+                  error.message);
+    blob_free(blob);
+    return extractor;
+}
+
+START_TEST(maps_of_too_many_cells)
+{
+    for (int across = 0; across < 2; across++) {
+        dn_extractor *extractor = wide_maps(across ? 2048 : 64, across ? 64 : 2048);
+        dn_train_options options = tiny_options();
+        dn_trainer *trainer;
+        dn_model *model;
+        options.positions = 1;
+        options.flow = 0;
+        options.preset = DN_PRESET_FAST;
+        options.epochs = 0;
+        ck_ok(dn_trainer_create(extractor, &options, &trainer, NULL));
+        dn_extractor_unref(extractor);
+        for (uint32_t i = 1; i <= 3; i++)
+            ck_ok(add_picture(trainer, i));
+        trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_LIMIT, "at most 512 x 512");
+        ck_assert_ptr_null(model);
+        dn_trainer_free(trainer);
+    }
+}
+END_TEST
+
 /* ---- without memory ---- */
 
 /* With all that a model can have: both densities, details, a mask, notes. */
@@ -313,6 +384,31 @@ static dn_status copy_whole(const dn_model *model, const dn_allocator *allocator
     }
     return status;
 }
+
+START_TEST(masks_that_cannot_be)
+{
+    static const char *const texts[] = {"\\\"width\\\":40,\\\"width\\\": 32", "\\\"width\\\":40,\\\"height\\\":-2",
+                                        "\\\"width\\\":-4,\\\"height\\\":32", "\\\"width\\\":40,\\\"height\\\":33"};
+    const dn_model_options options = {.struct_size = sizeof options, .verify = 1};
+    dn_model *model = whole_model(), *opened;
+    dn_blob *blob = model_bytes(model);
+    size_t size = dn_blob_size(blob);
+    uint8_t *bytes = malloc(size);
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        dn_error error;
+        memcpy(bytes, dn_blob_data(blob), size);
+        replace_text(bytes, size, "\\\"width\\\":40,\\\"height\\\":32", texts[i]);
+        sign_file(bytes, size);
+        ck_status(model_open_memory(bytes, size, &options, &opened, &error), DN_E_FORMAT);
+        check_error(&error, DN_E_FORMAT, "mask");
+        ck_assert_ptr_null(opened);
+    }
+    free(bytes);
+    dn_blob_free(blob);
+    model_unref(model);
+}
+END_TEST
 
 START_TEST(copied_and_opened_without_memory)
 {
@@ -360,6 +456,9 @@ static Suite *make_suite(void)
     tcase_add_test(tests, grids_that_cannot_be);
     tcase_add_test(tests, densities_that_do_not_fit);
     tcase_add_test(tests, more_good_scores_than_a_model_takes);
+    tcase_add_test(tests, features_that_nothing_standardises);
+    tcase_add_test(tests, maps_of_too_many_cells);
+    tcase_add_test(tests, masks_that_cannot_be);
     tcase_add_test(tests, copied_and_opened_without_memory);
     suite_add_tcase(suite, tests);
     return suite;
