@@ -445,6 +445,71 @@ START_TEST(copied_and_opened_without_memory)
 }
 END_TEST
 
+/* A verdict as soon as it is certain; a map of the positions. */
+static dn_status decide_with(dn_model *model, const dn_allocator *allocator, const dn_pixels *view, double *told)
+{
+    dn_scorer_options options;
+    dn_scorer *scorer;
+    dn_score score;
+
+    dn_scorer_options_init(&options);
+    dn_score_init(&score);
+    options.allocator = allocator;
+    dn_status status = dn_scorer_create(model, &options, &scorer, NULL);
+    if (status == DN_OK)
+        status = dn_scorer_decide(scorer, view, &score);
+    *told = score.score;
+    dn_scorer_free(scorer);
+    return status;
+}
+
+static dn_status map_with(dn_model *model, const dn_allocator *allocator, const dn_pixels *view, double *told)
+{
+    static float map[PICTURE_WIDTH * PICTURE_HEIGHT];
+    dn_localizer_options options;
+    dn_localizer *localizer;
+
+    dn_localizer_options_init(&options);
+    options.allocator = allocator;
+    options.method = DN_MAP_POSITIONS;
+    dn_status status = dn_localizer_create(model, &options, &localizer, NULL);
+    if (status == DN_OK)
+        status = dn_localizer_map(localizer, view, map);
+    *told = max_abs(map, PICTURE_WIDTH * PICTURE_HEIGHT);
+    dn_localizer_free(localizer);
+    return status;
+}
+
+START_TEST(decided_and_mapped_without_memory)
+{
+    static dn_status (*const uses[])(dn_model *, const dn_allocator *, const dn_pixels *, double *) = {decide_with,
+                                                                                                       map_with};
+    uint8_t rgb[PICTURE_WIDTH * PICTURE_HEIGHT * 3];
+    dn_model *model = whole_model();
+    dn_pixels view = rgb_view(rgb, PICTURE_WIDTH, PICTURE_HEIGHT);
+    double expected, told;
+
+    draw_texture(rgb, PICTURE_WIDTH, PICTURE_HEIGHT, 9);
+    for (size_t use = 0; use < sizeof uses / sizeof *uses; use++) {
+        dn_status status = DN_E_MEMORY;
+        long n;
+        ck_ok(uses[use](model, NULL, &view, &expected));
+        for (n = 1; status != DN_OK; n++) {
+            failing_memory memory = {.fail_at = n};
+            dn_allocator allocator = failing_allocator(&memory);
+            status = uses[use](model, &allocator, &view, &told);
+            ck_assert_msg(status == DN_OK || status == DN_E_MEMORY, "allocation %ld: status %d", n, status);
+            ck_assert_msg(memory.live == 0, "allocation %ld: %ld blocks leak", n, memory.live);
+            ck_assert_int_lt(n, 200);
+        }
+        ck_assert_int_gt(n, 5);
+        ck_assert_double_gt(told, 0);
+        ck_assert_double_eq(told, expected);
+    }
+    model_unref(model);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("model_parts");
@@ -460,6 +525,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, maps_of_too_many_cells);
     tcase_add_test(tests, masks_that_cannot_be);
     tcase_add_test(tests, copied_and_opened_without_memory);
+    tcase_add_test(tests, decided_and_mapped_without_memory);
     suite_add_tcase(suite, tests);
     return suite;
 }

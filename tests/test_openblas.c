@@ -99,6 +99,7 @@ START_TEST(every_product_asks_for_memory)
     ck_no_memory(localizer_raw_map_canvas(localizers[0], canvas, &raw, &error), &error);
     ck_no_memory(dn_trainer_run(trainer, NULL, NULL, &trained), dn_trainer_error(trainer));
     limit_memory(0);
+    ck_ok(dn_extractor_maps(extractor, views, 1, maps, &error));
     trainer_ok(trainer, dn_trainer_run(trainer, NULL, NULL, &trained));
     dn_model_unref(trained);
     dn_trainer_free(trainer);
