@@ -149,6 +149,7 @@ static Suite *make_suite(void)
     Suite *suite = suite_create("openblas");
     TCase *tests = tcase_create("openblas");
 
+    tcase_set_timeout(tests, 60);
 #if DN_OPENBLAS
     tcase_add_test(tests, every_product_asks_for_memory);
     tcase_add_test(tests, the_same_but_for_rounding);
