@@ -39,6 +39,49 @@ static void use(const dn_extractor *extractor)
     free(view);
 }
 
+/* Opens and saves, which takes memory of this allocator. */
+static dn_status open_with(const uint8_t *data, size_t size, const dn_allocator *allocator)
+{
+    dn_extractor_options options;
+    dn_extractor *extractor;
+
+    dn_extractor_options_init(&options);
+    options.input_size = SIDE;
+    options.scales = 1;
+    options.allocator = allocator;
+    dn_status status = dn_extractor_open_memory(data, size, &options, &extractor, NULL);
+    dn_blob *blob = NULL;
+    if (status == DN_OK)
+        status = dn_extractor_save_memory(extractor, data[size - 1] % 2 ? DN_STORAGE_F16 : DN_STORAGE_F32, &blob, NULL);
+    dn_blob_free(blob);
+    dn_extractor_unref(extractor);
+    return status;
+}
+
+/* A backbone that is saved can be opened: the status of saving. */
+static dn_status save(const dn_extractor *extractor, int32_t storage)
+{
+    dn_extractor_options options;
+    dn_extractor *again;
+    dn_blob *blob;
+    dn_error error = {0};
+
+    dn_status status = dn_extractor_save_memory(extractor, storage, &blob, &error);
+    fuzz_require((status == DN_OK) == (blob != NULL), "bytes, or a failure");
+    if (status != DN_OK) {
+        fuzz_require(error.status == status && error.message[0], "an error is described");
+        return status;
+    }
+    dn_extractor_options_init(&options);
+    options.input_size = SIDE;
+    options.scales = 1;
+    fuzz_require(dn_extractor_open_memory(dn_blob_data(blob), dn_blob_size(blob), &options, &again, &error) == DN_OK,
+                 error.message);
+    dn_extractor_unref(again);
+    dn_blob_free(blob);
+    return status;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     dn_extractor_options options;
@@ -51,8 +94,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dn_status status = dn_extractor_open_memory(data, size, &options, &extractor, &error);
     if (status != DN_OK) {
         fuzz_require(!extractor && error.status == status && error.message[0], "an error is described");
+        fuzz_fail_allocations(open_with, data, size, status);
         return 0;
     }
+    fuzz_fail_allocations(open_with, data, size, save(extractor, data[size - 1] % 2 ? DN_STORAGE_F16 : DN_STORAGE_F32));
     dn_extractor_info info;
     dn_extractor_info_init(&info);
     if (dn_extractor_get_info(extractor, &info) == DN_OK && info.parameters < 100000)

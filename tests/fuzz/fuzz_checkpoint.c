@@ -156,7 +156,8 @@ static void forget_cross(dn_trainer *trainer)
     trainer->cross.done = 0;
 }
 
-static void check_cross(dn_trainer *trainer)
+/* learned: it holds no training in progress, so flows that are learned. */
+static void check_cross(dn_trainer *trainer, _Bool learned)
 {
     dn_error error = {0};
 
@@ -164,36 +165,74 @@ static void check_cross(dn_trainer *trainer)
     dn_status status = checkpoint_load_cross(EXISTS, trainer->bank, &trainer->cross, &error);
     fuzz_require(status == DN_OK || (error.status == status && error.message[0]), "an error is described");
     fuzz_require(status == DN_OK || !trainer->cross.flow, "a flow, or an error");
+    fuzz_require(!learned || status != DN_OK || trainer->cross.flow, "a flow that is learned");
     fuzz_require(!trainer->cross.flow == !trainer->cross.mean, "with what it is standardised with");
     fuzz_require(trainer->cross.done >= 0 && trainer->cross.done <= trainer->cross.folds, "folds");
 }
 
+/* ---- memory that runs out ---- */
+
+static dn_trainer *training;
+static const dn_allocator *own_memory;
+
+static void *allocate(size_t alignment, size_t size)
+{
+    return own_memory->alloc(alignment, size, own_memory->user);
+}
+
+static void release(void *block)
+{
+    own_memory->free(block, own_memory->user);
+}
+
+/* What is loaded takes the place of what was there: as many blocks as before. */
+static dn_status open_with(const uint8_t *data, size_t size, const dn_allocator *allocator)
+{
+    const struct mem_table usual = mem_table;
+    train_state *state = new_state(training);
+    _Bool found;
+
+    forget_cross(training);
+    (void)data; /* the input is the file already */
+    (void)size;
+    own_memory = allocator;
+    mem_table.aligned_alloc = allocate;
+    mem_table.free = release;
+    dn_status bank = checkpoint_load_bank(EXISTS, training->bank, &found, NULL);
+    dn_status whole = checkpoint_load(EXISTS, state, training->bank, &found, NULL);
+    dn_status cross = checkpoint_load_cross(EXISTS, training->bank, &training->cross, NULL);
+    forget_cross(training);
+    mem_table = usual;
+    train_state_free(state);
+    return whole == DN_E_MEMORY || cross == DN_E_MEMORY ? DN_E_MEMORY : bank;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static dn_trainer *trainer;
     dn_error error = {0};
     _Bool bank_found, found;
 
-    if (!trainer) {
-        trainer = new_trainer();
-        fill(trainer); /* rows that a checkpoint without a bank would compute */
+    if (!training) {
+        training = new_trainer();
+        fill(training); /* rows that a checkpoint without a bank would compute */
         replace_files();
     }
     input.data = data;
     input.size = size;
-    dn_status status = checkpoint_load_bank(EXISTS, trainer->bank, &bank_found, &error);
+    dn_status status = checkpoint_load_bank(EXISTS, training->bank, &bank_found, &error);
     fuzz_require(bank_found == (status == DN_OK), "a bank or an error");
+    fuzz_fail_allocations(open_with, data, size, status);
     fuzz_require(status == DN_OK || (error.status == status && error.message[0]), "an error is described");
-    train_state *state = new_state(trainer);
+    train_state *state = new_state(training);
     error.message[0] = '\0';
-    status = checkpoint_load(EXISTS, state, trainer->bank, &found, &error);
-    fuzz_require(found == (status == DN_OK), "a state or an error");
+    status = checkpoint_load(EXISTS, state, training->bank, &found, &error);
+    fuzz_require(!found || status == DN_OK, "a state or an error");
     fuzz_require(status == DN_OK || (error.status == status && error.message[0]), "an error is described");
     fuzz_require(!found || !bank_found, "a file of one kind");
     if (found)
-        go_on(state, trainer->bank);
+        go_on(state, training->bank);
     train_state_free(state);
-    check_cross(trainer);
+    check_cross(training, status == DN_OK && !found);
     return 0;
 }
 
@@ -226,14 +265,14 @@ static void begin_folds(dn_trainer *trainer, const train_state *state)
 }
 
 /* 0: the bank; then checkpoints before the first step, within an epoch, behind one; then the last as formats 1 and 2, and
- * between folds. */
+ * of folds, in one and between two. */
 uint8_t *fuzz_seed(int index, size_t *size)
 {
     static char name[] = "/tmp/fuzz_checkpoint.XXXXXX";
-    static const int steps[] = {0, 0, 1, 2, 2, 2, 2};
+    static const int steps[] = {0, 0, 1, 2, 2, 2, 2, 2};
     char path[64];
 
-    if (index > 6)
+    if (index > 7)
         return NULL;
     fuzz_require(strcpy(name + sizeof name - 7, "XXXXXX") && mkdtemp(name), "a folder");
     snprintf(path, sizeof path, "%s/state", name);
@@ -244,11 +283,12 @@ uint8_t *fuzz_seed(int index, size_t *size)
         fuzz_require(train_state_step(state, trainer->bank, NULL, NULL) == DN_OK, "a step");
     if (steps[index] == 2)
         fuzz_require(train_state_end_epoch(state, NULL) == DN_OK, "an epoch");
-    if (index == 6)
+    if (index >= 6)
         begin_folds(trainer, state);
-    fuzz_require((index == 0 ? checkpoint_save_bank(path, trainer->bank, NULL)
-                             : checkpoint_save(path, state, trainer->bank, &trainer->cross, NULL)) == DN_OK,
-                 "saving");
+    fuzz_require(
+        (index == 0 ? checkpoint_save_bank(path, trainer->bank, NULL)
+                    : checkpoint_save(path, index == 7 ? NULL : state, trainer->bank, &trainer->cross, NULL)) == DN_OK,
+        "saving");
     uint8_t *bytes = read_back(path, size);
     rmdir(name);
     train_state_free(state);

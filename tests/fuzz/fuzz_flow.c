@@ -6,6 +6,19 @@
 #include "differnet.h"
 #include "fuzz.h"
 
+static dn_status open_with(const uint8_t *data, size_t size, const dn_allocator *allocator)
+{
+    dn_flow *flow;
+    dn_status status = dn_flow_open_memory(data, size, allocator, &flow, NULL);
+
+    dn_blob *blob = NULL;
+    if (status == DN_OK)
+        status = dn_flow_save_memory(flow, &blob, NULL);
+    dn_blob_free(blob);
+    dn_flow_unref(flow);
+    return status;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     dn_flow_options info;
@@ -13,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dn_error error = {0};
 
     dn_status status = dn_flow_open_memory(data, size, NULL, &flow, &error);
+    fuzz_fail_allocations(open_with, data, size, status);
     if (status != DN_OK) {
         fuzz_require(!flow && error.status == status && error.message[0], "an error is described");
         return 0;

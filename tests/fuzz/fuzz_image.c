@@ -7,6 +7,26 @@
 
 #define MAX_PIXELS 65536
 
+/* Now and then with less memory than a JPEG's decoder takes. */
+static void choose(dn_image_options *options, size_t size, const dn_allocator *allocator)
+{
+    dn_image_options_init(options);
+    options->max_pixels = MAX_PIXELS;
+    options->max_memory = size % 8 ? 0 : 500000;
+    options->allocator = allocator;
+}
+
+static dn_status open_with(const uint8_t *data, size_t size, const dn_allocator *allocator)
+{
+    dn_image_options options;
+    dn_image *image;
+
+    choose(&options, size, allocator);
+    dn_status status = dn_image_open_memory(data, size, &options, &image, NULL);
+    dn_image_free(image);
+    return status;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     dn_image_options options;
@@ -14,9 +34,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dn_image *image;
     dn_error error = {0};
 
-    dn_image_options_init(&options);
-    options.max_pixels = MAX_PIXELS;
+    choose(&options, size, NULL);
     dn_status status = dn_image_open_memory(data, size, &options, &image, &error);
+    fuzz_fail_allocations(open_with, data, size, status);
     if (status != DN_OK) {
         fuzz_require(!image && error.status == status && error.message[0], "an error is described");
         return 0;

@@ -85,6 +85,25 @@ static void use(const dn_extractor *extractor, int32_t dimension)
     free(features);
 }
 
+static void choose(dn_extractor_options *options, const dn_allocator *allocator)
+{
+    dn_extractor_options_init(options);
+    options->input_size = SIDE;
+    options->scales = 1;
+    options->allocator = allocator;
+}
+
+static dn_status open_with(const uint8_t *data, size_t size, const dn_allocator *allocator)
+{
+    dn_extractor_options options;
+    dn_extractor *extractor;
+
+    choose(&options, allocator);
+    dn_status status = dn_extractor_open_memory(data, size, &options, &extractor, NULL);
+    dn_extractor_unref(extractor);
+    return status;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     dn_extractor_options options;
@@ -98,10 +117,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *header = header_of(data, size);
     uint8_t *file = fuzz_container(header, DATA, &file_size);
     free(header);
-    dn_extractor_options_init(&options);
-    options.input_size = SIDE;
-    options.scales = 1;
+    choose(&options, NULL);
     dn_status status = dn_extractor_open_memory(file, file_size, &options, &extractor, &error);
+    fuzz_fail_allocations(open_with, file, file_size, status);
     free(file);
     fuzz_require((status == DN_OK) == (extractor != NULL), "an extractor, or an error");
     if (status != DN_OK) {

@@ -6,6 +6,15 @@
 #include "format/safetensors.h"
 #include "fuzz.h"
 
+static dn_status open_with(const uint8_t *data, size_t size, const dn_allocator *allocator)
+{
+    st_file *file;
+    dn_status status = st_parse(data, size, "input", allocator, &file, NULL);
+
+    st_free(file);
+    return status;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     dn_allocator allocator = mem_allocator(NULL);
@@ -16,6 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t total = 0;
 
     dn_status status = st_parse(data, size, "input", &allocator, &file, &error);
+    fuzz_fail_allocations(open_with, data, size, status);
     if (status != DN_OK) {
         fuzz_require(!file && error.status == status && error.message[0], "an error is described");
         return 0;
@@ -39,6 +49,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
+/* A header of one entry more than may be, in or outside its metadata. */
+static uint8_t *too_many(const char *before, const char *entry, const char *behind, size_t *size)
+{
+    const size_t count = ST_MAX_TENSORS + 1, length = strlen(entry);
+    char *header = malloc(count * length + 64), *to = header;
+
+    fuzz_require(header != NULL && ST_MAX_TENSORS == ST_MAX_METADATA, "memory");
+    to = stpcpy(to, before);
+    for (size_t i = 0; i < count; i++)
+        to = stpcpy(to, entry);
+    strcpy(to - 1, behind); /* without the last comma */
+    uint8_t *seed = fuzz_container(header, 0, size);
+    free(header);
+    return seed;
+}
+
 uint8_t *fuzz_seed(int index, size_t *size)
 {
     static const char *const headers[] = {
@@ -51,6 +77,10 @@ uint8_t *fuzz_seed(int index, size_t *size)
     };
     static const size_t data_sizes[] = {0, 32};
 
+    if (index == 2)
+        return too_many("{", "\"\":0,", "}", size);
+    if (index == 3)
+        return too_many("{\"__metadata__\":{", "\"\":\"\",", "}}", size);
     return index < 2 ? fuzz_container(headers[index], data_sizes[index], size) : NULL;
 }
 

@@ -12,8 +12,20 @@
 
 #include "fuzz.h"
 
+/* What zlib and stat() have written, which MemorySanitizer does not see. */
+#if defined __has_feature
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define SET_OUTSIDE(bytes, size) __msan_unpoison(bytes, size)
+#endif
+#endif
+#ifndef SET_OUTSIDE
+#define SET_OUTSIDE(bytes, size) ((void)0)
+#endif
+
 #define MAX_SEEDS 8192
 #define MAX_SIZE (1u << 20)
+#define MAX_MUTATED 65536 /* bytes of an input: larger ones are there for their number of things, and slow */
 
 typedef struct input {
     uint8_t *data;
@@ -39,9 +51,11 @@ static void add_packed(const char *path)
 
     fuzz_require(file != NULL, path);
     while ((got = gzread(file, head, 4)) == 4) {
+        SET_OUTSIDE(head, 4);
         size_t size = head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
         uint8_t *data = malloc(size < MAX_SIZE ? size + 1 : 1);
         fuzz_require(data && size <= MAX_SIZE && gzread(file, data, (unsigned)size) == (int)size, path);
+        SET_OUTSIDE(data, size);
         add_seed(data, size);
     }
     fuzz_require(got == 0 && gzclose(file) == Z_OK, path);
@@ -89,6 +103,7 @@ static void add_path(const char *path)
     char inner[4096];
 
     fuzz_require(stat(path, &status) == 0, path);
+    SET_OUTSIDE(&status, sizeof status);
     if (!S_ISDIR(status.st_mode)) {
         add_file(path);
         return;
@@ -165,6 +180,11 @@ static void insert_range(input *in)
     in->size += length;
 }
 
+static void change_tensor(input *in)
+{
+    fuzz_change_tensor(in->data, in->size, random_below(UINT64_MAX));
+}
+
 static void truncate_end(input *in)
 {
     in->size = random_below(in->size);
@@ -172,8 +192,8 @@ static void truncate_end(input *in)
 
 static void mutate(input *in)
 {
-    static void (*const mutations[])(input *) = {flip_bit,     flip_bit,     set_byte,     change_digit,
-                                                 change_digit, delete_range, insert_range, truncate_end};
+    static void (*const mutations[])(input *) = {flip_bit,      flip_bit,     set_byte,     change_digit, change_digit,
+                                                 change_tensor, delete_range, insert_range, truncate_end};
 
     for (uint64_t steps = 1 + random_below(4); steps > 0 && in->size > 0; steps--)
         mutations[random_below(sizeof mutations / sizeof *mutations)](in);
@@ -204,14 +224,19 @@ static void write_seeds(const char *folder)
 }
 
 /* The inputs, and mutations of them. */
-static void run_all(long rounds)
+static void run_all(int own, long rounds)
 {
     uint8_t *work = malloc(MAX_SIZE);
 
     fuzz_require(work != NULL, "memory");
-    for (int i = 0; i < seed_count; i++)
+    for (int i = 0; i < seed_count; i++) {
+        fuzz_each_allocation = i < own;
         run(seeds[i].data, seeds[i].size);
+    }
+    fuzz_each_allocation = 0;
     for (long round = 0; round < rounds && seed_count > 0; round++) {
+        if (seeds[round % seed_count].size > MAX_MUTATED)
+            continue;
         input in = {work, seeds[round % seed_count].size};
         memcpy(work, seeds[round % seed_count].data, in.size);
         mutate(&in);
@@ -245,7 +270,7 @@ int main(int argc, char **argv)
     if (packed)
         write_packed(packed, own);
     if (!folder && !packed)
-        run_all(rounds);
+        run_all(own, rounds);
     for (int i = 0; i < seed_count; i++)
         free(seeds[i].data);
     printf("%d seeds, %ld mutations\n", seed_count, rounds);
