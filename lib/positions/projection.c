@@ -127,7 +127,8 @@ struct subspace {
     float *covariance; /* (channels, channels) */
     float *q, *y;
     double *gram, *inverse; /* (width, width) */
-    double *wide;           /* (width): one row in double */
+    double *wide;           /* per worker (width): one row in double */
+    pool *workers;
 };
 
 SIMD_CLONES static void add_scaled(double *restrict sum, const double *restrict row, double factor, int32_t n)
@@ -136,26 +137,60 @@ SIMD_CLONES static void add_scaled(double *restrict sum, const double *restrict 
         sum[i] += factor * row[i];
 }
 
-/* gram = A'B in double; A, B: (channels, width). */
-static void gram_of(const struct subspace *s, const float *a, const float *b, double *gram)
-{
-    int32_t width = s->width;
+/* Rows of gram = A'B in double; A, B: (channels, width). */
+struct gram_job {
+    const struct subspace *s;
+    const float *a, *b;
+    _Bool upper; /* the upper triangle is enough */
+};
 
-    memset(gram, 0, (size_t)width * (size_t)width * sizeof *gram);
-    for (int32_t c = 0; c < s->channels; c++) {
+#define GRAM_ROWS 8 /* that one task computes */
+
+static void gram_rows(void *context, int32_t task, int32_t worker)
+{
+    const struct gram_job *job = context;
+    int32_t width = job->s->width, first = task * GRAM_ROWS;
+    int32_t end = width - first < GRAM_ROWS ? width : first + GRAM_ROWS, from = job->upper ? first : 0;
+    double *gram = job->s->gram, *wide = job->s->wide + (int64_t)worker * width;
+
+    memset(gram + (int64_t)first * width, 0, (size_t)(end - first) * (size_t)width * sizeof *gram);
+    for (int32_t c = 0; c < job->s->channels; c++) {
+        for (int32_t i = from; i < width; i++)
+            wide[i] = job->b[(int64_t)c * width + i];
+        for (int32_t i = first; i < end; i++)
+            add_scaled(gram + (int64_t)i * width + from, wide + from, job->a[(int64_t)c * width + i], width - from);
+    }
+}
+
+static void gram_of(const struct subspace *s, const float *a, const float *b, _Bool upper)
+{
+    struct gram_job job = {s, a, b, upper};
+
+    pool_run(s->workers, (s->width + GRAM_ROWS - 1) / GRAM_ROWS, gram_rows, &job);
+}
+
+/* Rows of q = y inverse. */
+static void orthonormal_rows(void *context, int32_t tile, int32_t worker)
+{
+    const struct subspace *s = context;
+    int32_t width = s->width, end = s->channels - tile * TILE < TILE ? s->channels : (tile + 1) * TILE;
+    double *wide = s->wide + (int64_t)worker * width;
+
+    for (int32_t c = tile * TILE; c < end; c++) {
+        memset(wide, 0, (size_t)width * sizeof *wide);
+        for (int32_t j = 0; j < width; j++)
+            add_scaled(wide + j, s->inverse + (int64_t)j * width + j, s->y[(int64_t)c * width + j], width - j);
         for (int32_t i = 0; i < width; i++)
-            s->wide[i] = b[(int64_t)c * width + i];
-        for (int32_t i = 0; i < width; i++)
-            add_scaled(gram + (int64_t)i * width, s->wide, a[(int64_t)c * width + i], width);
+            s->q[(int64_t)c * width + i] = (float)wide[i];
     }
 }
 
 /* q = y inverse(U) with y'y = U'U: orthonormal columns of the same span. */
-static void orthonormalise(const struct subspace *s)
+static void orthonormalise(struct subspace *s)
 {
     int32_t width = s->width;
 
-    gram_of(s, s->y, s->y, s->gram);
+    gram_of(s, s->y, s->y, 1);
     double trace = 0;
     for (int32_t i = 0; i < width; i++)
         trace += s->gram[(int64_t)i * width + i];
@@ -163,16 +198,10 @@ static void orthonormalise(const struct subspace *s)
         s->gram[(int64_t)i * width + i] += 1e-14 * trace + 1e-300;
     cholesky(s->gram, width);
     invert_triangle(s->gram, width, s->inverse);
-    for (int32_t c = 0; c < s->channels; c++) {
-        memset(s->wide, 0, (size_t)width * sizeof *s->wide);
-        for (int32_t j = 0; j < width; j++)
-            add_scaled(s->wide + j, s->inverse + (int64_t)j * width + j, s->y[(int64_t)c * width + j], width - j);
-        for (int32_t i = 0; i < width; i++)
-            s->q[(int64_t)c * width + i] = (float)s->wide[i];
-    }
+    pool_run(s->workers, (s->channels + TILE - 1) / TILE, orthonormal_rows, s);
 }
 
-static void iterate(const struct subspace *s, pool *workers)
+static void iterate(struct subspace *s)
 {
     struct product_job job = {{s->covariance, s->channels, 1}, s->q, s->y, s->channels, s->width, s->channels};
     rng generator;
@@ -182,10 +211,10 @@ static void iterate(const struct subspace *s, pool *workers)
         s->y[i] = (float)rng_normal(&generator);
     orthonormalise(s);
     for (int round = 0; round < ROUNDS; round++) {
-        run_product(job, workers);
+        run_product(job, s->workers);
         orthonormalise(s);
     }
-    run_product(job, workers); /* y = A q */
+    run_product(job, s->workers); /* y = A q */
 }
 
 /* The `dims` largest of the eigenvalues on the diagonal of a (width, width), largest first. */
@@ -210,7 +239,7 @@ static void make_projection(positions *p, const struct subspace *s, const float 
     int32_t width = s->width, chosen[POSITIONS_MAX_DIMS];
     double *vectors = s->inverse;
 
-    gram_of(s, s->q, s->y, s->gram);
+    gram_of(s, s->q, s->y, 0);
     for (int32_t i = 0; i < width; i++) /* rounding leaves it a little unsymmetric */
         for (int32_t j = 0; j < i; j++) {
             double mean = (s->gram[(int64_t)i * width + j] + s->gram[(int64_t)j * width + i]) / 2;
@@ -235,10 +264,10 @@ static dn_status find_subspace(positions *p, const float *rows, int64_t count, c
     size_t channels = (size_t)p->channels;
     int32_t width = p->channels - p->dims < EXTRA ? p->channels : p->dims + EXTRA;
     size_t panel = mem_padded_floats(channels * (size_t)width), square = mem_padded_floats(channels * channels);
-    size_t side = (size_t)width;
+    size_t side = (size_t)width, threads = (size_t)pool_threads(workers);
     float *floats = mem_alloc(&p->allocator, square + 2 * panel, sizeof *floats);
-    double *doubles = mem_alloc(&p->allocator, 2 * side * side + side, sizeof *doubles);
-    struct subspace s = {p->channels, width, floats, NULL, NULL, NULL, NULL, NULL};
+    double *doubles = mem_alloc(&p->allocator, (2 * side + threads) * side, sizeof *doubles);
+    struct subspace s = {.channels = p->channels, .width = width, .covariance = floats, .workers = workers};
     dn_status status = floats && doubles ? DN_OK : fail_memory(error, "the projection of the feature maps");
 
     if (status == DN_OK) {
@@ -253,7 +282,7 @@ static dn_status find_subspace(positions *p, const float *rows, int64_t count, c
             s.covariance[i] /= (float)count;
         for (size_t i = 0; i < channels; i++) /* directions without variance must not vanish from the iteration */
             s.covariance[i * channels + i] += (float)LEAST_VARIANCE;
-        iterate(&s, workers);
+        iterate(&s);
         make_projection(p, &s, inverse);
     }
     mem_free(&p->allocator, floats);

@@ -99,11 +99,13 @@ dn_status train_maps_init(train_maps *maps, const dn_extractor *extractor, const
     maps->scratch_stride = maps->details_at + fine;
     maps->errors = mem_zalloc(allocator, TRAIN_MAPS_BATCH, sizeof *maps->errors);
     maps->canvases = mem_alloc(allocator, threads, maps->canvas_stride * sizeof *maps->canvases);
+    maps->held = mem_alloc(allocator, threads, sizeof *maps->held);
     maps->scratch = mem_alloc(allocator, threads, maps->scratch_stride * sizeof *maps->scratch);
     maps->inside = mem_zalloc(allocator, threads + 1, train_maps_cells(maps) * sizeof *maps->inside);
-    dn_status status = maps->errors && maps->canvases && maps->scratch && maps->inside
-                           ? find_inside(maps, error)
-                           : fail_memory(error, "the feature maps");
+    _Bool made = maps->errors && maps->canvases && maps->held && maps->scratch && maps->inside;
+    for (size_t i = 0; made && i < threads; i++)
+        maps->held[i] = -1;
+    dn_status status = made ? find_inside(maps, error) : fail_memory(error, "the feature maps");
     if (status != DN_OK)
         train_maps_release(maps);
     return status;
@@ -113,11 +115,13 @@ void train_maps_release(train_maps *maps)
 {
     mem_free(&maps->allocator, maps->errors);
     mem_free(&maps->allocator, maps->canvases);
+    mem_free(&maps->allocator, maps->held);
     mem_free(&maps->allocator, maps->scratch);
     mem_free(&maps->allocator, maps->inside);
     maps->inside = NULL;
     maps->errors = NULL;
     maps->canvases = NULL;
+    maps->held = NULL;
     maps->scratch = NULL;
 }
 
@@ -135,6 +139,22 @@ struct views_job {
     int32_t count;
 };
 
+/* An image's canvas.  Views of one image come one after the other, and a file is not read for each of them. */
+static dn_status view_canvas(const train_maps *maps, int32_t image, int32_t worker, const uint16_t **canvas,
+                             dn_error *error)
+{
+    uint16_t *buffer = maps->canvases + (size_t)worker * maps->canvas_stride;
+
+    *canvas = buffer;
+    if (maps->held[worker] == image)
+        return DN_OK;
+    maps->held[worker] = -1;
+    TRY(train_images_tiles(maps->images, image, buffer, canvas, error));
+    if (*canvas == buffer)
+        maps->held[worker] = image;
+    return DN_OK;
+}
+
 /* Feature maps (rows, columns, channels) of a view. */
 static dn_status view_maps(const struct views_job *job, int32_t view, int32_t worker, float **target, dn_error *error)
 {
@@ -142,11 +162,10 @@ static dn_status view_maps(const struct views_job *job, int32_t view, int32_t wo
     const train_views *views = job->views;
     int32_t number = view / views->each, image = views->images ? views->images[number] : number;
     image_copy copy = {views->plan, image, views->first + view % views->each};
-    uint16_t *buffer = maps->canvases + (size_t)worker * maps->canvas_stride;
     const uint16_t *canvas;
 
     *target = train_maps_worker(maps, worker);
-    TRY(train_images_tiles(maps->images, image, buffer, &canvas, error));
+    TRY(view_canvas(maps, image, worker, &canvas, error));
     position_features(maps->extractor, &maps->images->plan, canvas, views->plan ? copies_change : NULL, &copy, *target,
                       job->details ? *target + maps->details_at : NULL, *target + train_maps_floats(maps), NULL);
     if (!floats_finite(*target, train_maps_cells(maps) * (size_t)maps->grid.channels) ||

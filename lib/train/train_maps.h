@@ -20,6 +20,7 @@ typedef struct train_maps {
     uint8_t *inside;       /* (cells): counts in at least one image; then per worker (cells) for one image */
     int32_t counted;       /* cells that do */
     uint16_t *canvases;    /* per worker: (height, width, 3) of the images' plan */
+    int32_t *held;         /* per worker: the image that its canvas holds, -1: none */
     float *scratch;        /* per worker: maps, then what position_features needs, then details */
     maps_geometry details; /* grid of the details; 0 rows: there are none */
     size_t canvas_stride, scratch_stride, details_at; /* the last one: within the scratch */
