@@ -7,13 +7,19 @@
 #include "differnet/calibrator.h"
 #include "training.h"
 
+/* with_positions 2: positions alone, without a flow. */
 static dn_model *trained(int32_t with_positions)
 {
     dn_train_options options = tiny_options();
     dn_model *model = NULL;
 
     options.epochs = 2;
-    options.positions = with_positions;
+    options.positions = with_positions > 0;
+    if (with_positions == 2) {
+        options.flow = 0;
+        options.epochs = 0;
+        options.copies = DN_COPIES_NONE;
+    }
     options.position_dims = 4;
     dn_trainer *trainer = tiny_trainer(&options, 12);
     trainer_ok(trainer, dn_trainer_note(trainer, "part", "flange"));
@@ -169,6 +175,25 @@ START_TEST(more_images)
 {
     check_new_scores(0, 1);
     check_new_scores(1, 1);
+}
+END_TEST
+
+START_TEST(without_a_flow)
+{
+    dn_model *model = trained(2);
+    dn_calibrator *calibrator = calibrator_of(model, 1, NULL);
+    dn_calibrator_info info;
+    int32_t held;
+
+    dn_model_holdout_scores(model, &held);
+    calibrator_ok(calibrator, add_texture(calibrator, 100, NULL));
+    dn_calibrator_info_init(&info);
+    calibrator_ok(calibrator, dn_calibrator_get_info(calibrator, &info, NULL, 0));
+    ck_assert_int_eq(info.good_scores, held + 1);
+    dn_calibrator_free(calibrator);
+    dn_model_unref(model);
+    check_new_scores(2, 0);
+    check_new_scores(2, 1);
 }
 END_TEST
 
@@ -521,7 +546,6 @@ START_TEST(without_memory)
 
     dn_calibrator_options_init(&options);
     options.allocator = &allocator;
-    options.accept_suspects = 1;
     for (memory.fail_at = 1;; memory.fail_at++, failures++) {
         memory.calls = 0;
         dn_status status = dn_calibrator_create(model, &options, &calibrator, NULL);
@@ -578,6 +602,7 @@ static Suite *make_suite(void)
     tcase_add_test(cases, all_is_copied);
     tcase_add_test(cases, other_images);
     tcase_add_test(cases, more_images);
+    tcase_add_test(cases, without_a_flow);
     tcase_add_test(cases, repetitions_count_once);
     tcase_add_test(cases, near_copies_count_once);
     tcase_add_test(cases, many_images);

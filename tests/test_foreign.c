@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "decoding.h"
+#include "image/foreign.h"
 
 START_TEST(what_a_file_is)
 {
@@ -83,6 +84,13 @@ START_TEST(kinds_told_behind_the_start)
 }
 END_TEST
 
+START_TEST(nothing_at_all)
+{
+    ck_assert_ptr_null(foreign_kind((const uint8_t *)"", 0));
+    ck_assert_str_eq(foreign_kind((const uint8_t *)"", 1), "nothing but zeros (a copy that was not completed?)");
+}
+END_TEST
+
 START_TEST(endings)
 {
     int32_t count = 0;
@@ -107,6 +115,7 @@ static Suite *make_suite(void)
 
     tcase_add_test(cases, what_a_file_is);
     tcase_add_test(cases, kinds_told_behind_the_start);
+    tcase_add_test(cases, nothing_at_all);
     tcase_add_test(cases, endings);
     suite_add_tcase(suite, cases);
     return suite;

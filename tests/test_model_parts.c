@@ -64,6 +64,8 @@ START_TEST(facts_that_cannot_be)
         {"\"compactcompact\"", "\"compact,ompact\"", "differnet.preset"},
         {"\\\"tile_columns\\\":1,\\\"tile_rows\\\":1", "\\\"tile_columns\\\":33,\\\"tile_row\\\":1", "out of range"},
         {"\\\"tile_columns\\\":1,\\\"tile_rows\\\":1", "\\\"tile_columns\\\":1,\\\"tile_rows\\\":0", "out of range"},
+        {"\\\"tile_rows\\\":1,\\\"fit\\\":\\\"letterbox\\\"", "\\\"tile_rows\\\":33,\\\"fit\\\":\\\"stretch\\\" ",
+         "out of range"},
         {"\\\"tile_columns\\\":1,", "\\\"tile_columms\\\":1,", "out of range"},
         {"\\\"low\\\":100,\\\"high\\\"", "\\\"low\\\":100,\\\"low\\\" ", "differnet.range"},
         {"\\\"low\\\":100,\\\"high\\\"", "\\\"high\\\":10,\\\"high\\\"", "differnet.range"},

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "differnet/monitor.h"
 #include "differnet/score.h"
 #include "golden.h"
 #include "heatmap_golden.h"
@@ -309,6 +310,28 @@ START_TEST(failing_allocations)
 }
 END_TEST
 
+/* One thread at a time: a call during another one is refused, and changes nothing. */
+START_TEST(a_monitor_in_use)
+{
+    dn_monitor_state before, after;
+    dn_monitor *monitor;
+
+    ck_ok(dn_monitor_create(NULL, &monitor, NULL));
+    ck_ok(dn_monitor_add(monitor, 0.25));
+    dn_monitor_state_init(&before);
+    dn_monitor_state_init(&after);
+    ck_ok(dn_monitor_get_state(monitor, &before));
+    atomic_store(monitor_in_use(monitor), 1);
+    ck_status(dn_monitor_add(monitor, 0.5), DN_E_STATE);
+    ck_status(dn_monitor_get_state(monitor, &after), DN_E_STATE);
+    ck_status(dn_monitor_reset(monitor), DN_E_STATE);
+    atomic_store(monitor_in_use(monitor), 0);
+    ck_ok(dn_monitor_get_state(monitor, &after));
+    ck_assert_mem_eq(&before, &after, sizeof before);
+    dn_monitor_free(monitor);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("score");
@@ -324,6 +347,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, overflow_is_an_error);
     tcase_add_test(tests, infinite_features_are_an_error);
     tcase_add_test(tests, without_holdout);
+    tcase_add_test(tests, a_monitor_in_use);
     tcase_add_test(tests, failing_allocations);
     suite_add_tcase(suite, tests);
     return suite;

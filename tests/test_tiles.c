@@ -70,6 +70,8 @@ START_TEST(plans_that_cannot_be)
     ck_ok(tile_plan_check(large, 1, 1, NULL)); /* 127 x 127 cells */
     ck_status(tile_plan_check(large, 5, 1, &error), DN_E_LIMIT);
     check_error(&error, DN_E_LIMIT, "use fewer");
+    ck_status(tile_plan_check(large, 1, 5, &error), DN_E_LIMIT);
+    check_error(&error, DN_E_LIMIT, "use fewer");
     ck_status(tile_plan_check(large, 4, 4, &error), DN_E_LIMIT);
     extractor_unref(extractor);
     extractor_unref(large);
