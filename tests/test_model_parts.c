@@ -344,6 +344,34 @@ START_TEST(maps_of_too_many_cells)
 }
 END_TEST
 
+/* Maps of views: told where there is no memory, and where they overflow. */
+START_TEST(maps_that_cannot_be_had)
+{
+    static const int32_t channels[5] = {4, 4, 4, 4, 4};
+    static float views[SMALL_SIDE * SMALL_SIDE * 3], maps[64 * 64];
+    failing_memory memory = {0};
+    dn_allocator allocator = failing_allocator(&memory);
+    dn_extractor_options options;
+    dn_extractor *extractor;
+    dn_error error;
+
+    dn_extractor_options_init(&options);
+    options.input_size = SMALL_SIDE;
+    options.scales = 1;
+    options.allocator = &allocator;
+    ck_ok(dn_extractor_random(channels, 1, &options, &extractor, NULL));
+    memory.fail_at = memory.calls + 1;
+    ck_status(dn_extractor_maps(extractor, views, 1, maps, &error), DN_E_MEMORY);
+    check_error(&error, DN_E_MEMORY, "out of memory");
+    ck_ok(dn_extractor_maps(extractor, views, 1, maps, &error));
+    for (int i = 0; i < SMALL_SIDE * SMALL_SIDE * 3; i++)
+        views[i] = 3e38f;
+    ck_status(dn_extractor_maps(extractor, views, 1, maps, &error), DN_E_NUMERIC);
+    dn_extractor_unref(extractor);
+    ck_assert_int_eq(memory.live, 0);
+}
+END_TEST
+
 /* ---- without memory ---- */
 
 /* With all that a model can have: both densities, details, a mask, notes. */
@@ -525,6 +553,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, more_good_scores_than_a_model_takes);
     tcase_add_test(tests, features_that_nothing_standardises);
     tcase_add_test(tests, maps_of_too_many_cells);
+    tcase_add_test(tests, maps_that_cannot_be_had);
     tcase_add_test(tests, masks_that_cannot_be);
     tcase_add_test(tests, copied_and_opened_without_memory);
     tcase_add_test(tests, decided_and_mapped_without_memory);
