@@ -68,6 +68,8 @@ def main():
                 if status == -signal.SIGKILL:
                     kills += 1
                     of_this += 1
+                    if kills % 50 == 0:
+                        print("%d kills, %d trainings that came to their end" % (kills, ends), file=sys.stderr, flush=True)
                     continue
                 if status != 0:
                     sys.exit("after %d kills of %s it failed with %d: %s" % (of_this, training, status, told))
