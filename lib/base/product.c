@@ -214,7 +214,11 @@ static int64_t panel_blas(int64_t left)
 
 /* ---- choice ---- */
 
+#ifdef DN_COVERAGE
 int32_t product_choice = DN_PRODUCTS;
+#else
+#define product_choice DN_PRODUCTS
+#endif
 
 int32_t product_kind(void)
 {

@@ -56,11 +56,13 @@ dn_status product_ready(int32_t threads, dn_error *error);
 int32_t product_kinds(void);
 /* OpenBLAS; not with -Dblas=disabled. */
 #define PRODUCT_BLAS (-1)
-/* Who multiplies: DN_PRODUCTS, from meson.  Tests choose otherwise, before they make anything that multiplies. */
+/* Who multiplies: DN_PRODUCTS, from meson. */
 #define PRODUCTS_AUTO 0
 #define PRODUCTS_OWN 1
 #define PRODUCTS_OPENBLAS 2
+#ifdef DN_COVERAGE /* where branches are counted, tests choose otherwise, before they make anything that multiplies */
 extern int32_t product_choice;
+#endif
 /* What product() uses: the last instruction set, or OpenBLAS. */
 int32_t product_kind(void);
 /* ldb 0: B is in panels; ahead NULL: nothing, otherwise its `next` moves on, to `last` at most. */
