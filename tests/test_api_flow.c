@@ -410,6 +410,11 @@ START_TEST(refuses_headers)
         {"\\\"blocks\\\":2", "\\\"blocks\\\":0", DN_E_FORMAT, "blocks"},
         {"\\\"hidden\\\":5", "\\\"hidden\\\":9", DN_E_FORMAT, "blocks.0.net2.0.weight"},
         {"\\\"hidden\\\":5", "\\\"hidder\\\":5", DN_E_FORMAT, "hidden"},
+        /* 5 and 2^32; 5 - 2^32 */
+        {"\\\"hidden\\\":5,\\\"clamp\\\":1.7,\\\"seed\\\":\\\"18446744073709551615\\\"",
+         "\\\"hidden\\\":4294967301,\\\"clamp\\\":1.7,\\\"seed\\\":\\\"18446744073\\\"", DN_E_FORMAT, "hidden"},
+        {"\\\"hidden\\\":5,\\\"clamp\\\":1.7,\\\"seed\\\":\\\"18446744073709551615\\\"",
+         "\\\"hidden\\\":-4294967291,\\\"clamp\\\":1.7,\\\"seed\\\":\\\"1844674407\\\"", DN_E_FORMAT, "hidden"},
         {"\\\"clamp\\\":1.", "\\\"clamp\\\":-1", DN_E_FORMAT, "clamp"},
         {"\\\"seed\\\":\\\"1", "\\\"seed\\\":\\\"-", DN_E_FORMAT, "seed"},
         {"\\\"seed\\\":\\\"1", "\\\"seed\\\":\\\"9", DN_E_FORMAT, "seed"},

@@ -288,6 +288,11 @@ START_TEST(sizes_are_checked)
     d = (draft){.tensors = {{"w", 4, {128, 3, 1, 1}}}, .layers = "[{\"op\":\"conv\",\"weight\":\"w\"}]"};
     refuse(&d, 2048, 1, DN_E_LIMIT, "layer w");
     extractor_unref(accept(&d, 1024, 1));
+    /* 1 GiB is the limit. */
+    d = (draft){.tensors = {{"w", 4, {256, 3, 1, 1}}}, .layers = "[{\"op\":\"conv\",\"weight\":\"w\"}]"};
+    extractor_unref(accept(&d, 1024, 1));
+    d.tensors[0].shape[0] = 257;
+    refuse(&d, 1024, 1, DN_E_LIMIT, "layer w");
 }
 END_TEST
 

@@ -317,7 +317,9 @@ START_TEST(test_stale_files)
     write_file(locked, "x", 1);
     int fd = open(locked, O_RDONLY);
     ck_assert_int_eq(flock(fd, LOCK_EX), 0);
+    int open_before = count_files("/proc/self/fd");
     file_remove_stale(path_join(folder, "m.dnm"), &allocator);
+    ck_assert_int_eq(count_files("/proc/self/fd"), open_before);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         ck_assert_msg((access(path_join(folder, files[i].name), F_OK) == 0) == files[i].stays, "%s", files[i].name);
     ck_assert_int_eq(access(locked, F_OK), 0);

@@ -74,6 +74,42 @@ START_TEST(near_and_equal)
 }
 END_TEST
 
+static double squared_distance(const float *a, const float *b)
+{
+    double sum = 0;
+
+    for (int i = 0; i < THUMB_SIZE; i++)
+        sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    return sum;
+}
+
+/* Where near ends: at NEAR_SHARE of the mean over all pairs, to the per cent. */
+START_TEST(near_ends_at_its_share)
+{
+    static const int like[MANY] = {-1, -1, -1, -1, -1, 0, -1, -1, -1, -1, -1, -1};
+    double noise[MANY] = {[5] = 0.1};
+    static float thumbs[MANY * THUMB_SIZE];
+    group_image images[MANY];
+
+    for (int above = 0; above <= 1; above++) {
+        for (int round = 0; round < 4; round++) { /* the pair's noise such that its share is as wanted */
+            double usual = 0;
+            make_thumbs(like, noise, MANY, thumbs, images);
+            for (int i = 0; i < MANY; i++)
+                for (int j = 0; j < i; j++)
+                    usual += squared_distance(images[i].thumb, images[j].thumb) / (MANY * (MANY - 1) / 2);
+            double share = squared_distance(images[0].thumb, images[5].thumb) / usual;
+            noise[5] *= sqrt((above ? 1.01 : 0.99) * NEAR_SHARE / share);
+        }
+        make_thumbs(like, noise, MANY, thumbs, images);
+        image_groups groups = find(images, MANY, 1);
+        ck_assert_int_eq(groups.count, above ? MANY : MANY - 1);
+        ck_assert_int_eq(groups.copy_of[5], above ? -1 : 0);
+        release(&groups);
+    }
+}
+END_TEST
+
 /* Names, and names that copies join. */
 START_TEST(named_groups)
 {
@@ -309,6 +345,7 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(tests, 240);
     tcase_add_test(tests, near_and_equal);
+    tcase_add_test(tests, near_ends_at_its_share);
     tcase_add_test(tests, named_groups);
     tcase_add_test(tests, extremes);
     tcase_add_test(tests, thumbnail);
