@@ -178,6 +178,20 @@ START_TEST(thumbnail)
 }
 END_TEST
 
+/* All colours count the same: squares of one of them each, equally bright, are one gray. */
+START_TEST(thumbnail_of_colours)
+{
+    static uint16_t canvas[64 * 64 * 3];
+    float thumb[THUMB_SIZE];
+
+    for (int i = 0; i < 64 * 64; i++)
+        canvas[3 * i + i % 64 / 2 % 3] = 30000;
+    group_thumb(canvas, 64, 64, thumb);
+    for (int i = 0; i < THUMB_SIZE; i++)
+        ck_assert(thumb[i] == 0);
+}
+END_TEST
+
 /* Of an oblong canvas each entry is the mean of a part as oblong. */
 START_TEST(thumbnail_of_an_oblong)
 {
@@ -349,6 +363,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, named_groups);
     tcase_add_test(tests, extremes);
     tcase_add_test(tests, thumbnail);
+    tcase_add_test(tests, thumbnail_of_colours);
     tcase_add_test(tests, thumbnail_of_an_oblong);
     tcase_add_loop_test(tests, one_side_and_once, 0, 4);
     tcase_add_test(tests, duplicates_let_be);
