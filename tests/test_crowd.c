@@ -76,11 +76,13 @@ static void map_one(void)
     dn_localizer_free(localizer);
 }
 
+static const char *model_path; /* paths are put together before there are threads */
+
 static void open_model(void)
 {
     dn_model *opened = NULL;
 
-    require(dn_model_open_path(golden_path(GOLDEN_MODEL), NULL, &opened, NULL) == DN_OK);
+    require(dn_model_open_path(model_path, NULL, &opened, NULL) == DN_OK);
     dn_model_unref(opened);
     require(dn_model_open_path("absent", NULL, &opened, NULL) == DN_E_IO && !opened);
     dn_model_unref(dn_model_ref(model));
@@ -169,6 +171,7 @@ START_TEST(sixteen_threads)
     ck_ok(dn_localizer_create(model, &options, &localizer, NULL));
     ck_ok(dn_localizer_map(localizer, &pictures[0], expected_map));
     dn_localizer_free(localizer);
+    model_path = golden_path(GOLDEN_MODEL);
     for (int t = 0; t < THREADS; t++) {
         numbers[t] = t;
         ck_assert_int_eq(pthread_create(&threads[t], NULL, work, &numbers[t]), 0);
