@@ -246,9 +246,9 @@ static dn_status decide_loaded(dn_scorer *scorer, dn_score *score, dn_error *cau
     int32_t done = 0;
 
     compute_maps(scorer, 1);
-    hide_masked(scorer, &scorer->images[0]);
     if (!scorer->model->flow)
         return judge(scorer, &sum, 0, score, cause);
+    hide_masked(scorer, &scorer->images[0]);
     while (done < scorer->views) {
         int32_t count = smaller(done > 0 ? done : SCORE_DECIDE_VIEWS, scorer->views - done);
         compute_views(scorer, 1, done, count, cause);
