@@ -140,6 +140,16 @@ uint8_t *read_file(const char *path, size_t *size)
     return bytes;
 }
 
+void expect_content(const char *path, const char *text)
+{
+    size_t size;
+    uint8_t *bytes = read_file(path, &size);
+
+    ck_assert_uint_eq(size, strlen(text));
+    ck_assert_mem_eq(bytes, text, size);
+    free(bytes);
+}
+
 int count_files(const char *path)
 {
     int count = 0;
@@ -322,4 +332,16 @@ void draw_texture(uint8_t *rgb, int32_t width, int32_t height, uint32_t seed)
 dn_pixels rgb_view(const uint8_t *rgb, int32_t width, int32_t height)
 {
     return (dn_pixels){.pixels = rgb, .width = width, .height = height, .format = DN_RGB8};
+}
+
+/* ---- running ---- */
+
+int run_suite(Suite *suite)
+{
+    SRunner *runner = srunner_create(suite);
+
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
 }

@@ -23,8 +23,9 @@ const char *test_folder(void);
 /* folder/name.  Static buffers, the last 64 stay valid. */
 const char *path_join(const char *folder, const char *name);
 void write_file(const char *path, const void *bytes, size_t size);
-uint8_t *read_file(const char *path, size_t *size); /* malloc; test fails if unreadable */
-int count_files(const char *folder);                /* entries other than . and .. */
+uint8_t *read_file(const char *path, size_t *size);      /* malloc; test fails if unreadable */
+void expect_content(const char *path, const char *text); /* the file's bytes are those of `text` */
+int count_files(const char *folder);                     /* entries other than . and .. */
 /* The process's threads.  One that was joined can be listed for a moment still: waits while there are more than
  * `expected` (0: does not), two seconds at most. */
 int count_tasks(int expected);
@@ -65,14 +66,11 @@ dn_pixels rgb_view(const uint8_t *rgb, int32_t width, int32_t height);
 void check_error(const dn_error *error, dn_status status, const char *part);
 
 /* main() of a test program: runs the suite that `make_suite` returns. */
-#define TEST_MAIN(make_suite)                           \
-    int main(void)                                      \
-    {                                                   \
-        SRunner *runner = srunner_create(make_suite()); \
-        srunner_run_all(runner, CK_ENV);                \
-        int failed = srunner_ntests_failed(runner);     \
-        srunner_free(runner);                           \
-        return failed ? 1 : 0;                          \
+int run_suite(Suite *suite); /* a test program's exit status */
+#define TEST_MAIN(make_suite)           \
+    int main(void)                      \
+    {                                   \
+        return run_suite(make_suite()); \
     }
 
 #endif

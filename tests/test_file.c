@@ -231,16 +231,6 @@ static dn_status write_path(const char *path, const char *text, const dn_allocat
     return file_writer_commit(&writer, &error);
 }
 
-static void expect_content(const char *path, const char *text)
-{
-    size_t size;
-    uint8_t *bytes = read_file(path, &size);
-
-    ck_assert_uint_eq(size, strlen(text));
-    ck_assert_mem_eq(bytes, text, size);
-    free(bytes);
-}
-
 START_TEST(test_file_write)
 {
     const char *folder = test_folder(), *path = path_join(folder, "a");

@@ -12,11 +12,6 @@
 
 static dn_model *model_of_facts(void)
 {
-    static const int32_t channels[5] = {4, 4, 4, 4, 4};
-    const dn_extractor_options extractor_options = {
-        .struct_size = sizeof extractor_options, .input_size = SMALL_SIDE, .scales = 1};
-    const dn_flow_options flow_options = {
-        .struct_size = sizeof flow_options, .dimension = 4, .blocks = 2, .hidden = 8, .clamp = 3};
     const model_facts facts = {.views = 4,
                                .angles = DN_ANGLES_STRATIFIED,
                                .standardized = 1,
@@ -29,18 +24,8 @@ static dn_model *model_of_facts(void)
                                .copies = DN_COPIES_MIRROR,
                                .preset = "compactcompact",
                                .library = "1234567"};
-    const float mean[4] = {0}, deviation[4] = {1, 1, 1, 1};
-    dn_allocator allocator = mem_allocator(NULL);
-    dn_extractor *extractor;
-    dn_flow *flow;
-    dn_model *model;
 
-    ck_ok(extractor_random(channels, 3, &extractor_options, &extractor, NULL));
-    ck_ok(flow_create(&flow_options, &flow, NULL));
-    ck_ok(model_create_with_flow(extractor, flow, mean, deviation, &facts, &allocator, &model, NULL));
-    extractor_unref(extractor);
-    flow_unref(flow);
-    return model;
+    return small_model_of(&facts);
 }
 
 /* A key twice, a number where a text should be and the other way round, what no terminal shall show. */

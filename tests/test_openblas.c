@@ -192,9 +192,5 @@ int main(void)
         puts("skipped: OpenBLAS does not multiply here");
         return 77;
     }
-    SRunner *runner = srunner_create(make_suite());
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(make_suite());
 }

@@ -38,16 +38,6 @@ static dn_status write_path(const char *path, const char *text)
     return write_with(&allocator, path, text);
 }
 
-static void expect_content(const char *path, const char *text)
-{
-    size_t size;
-    uint8_t *bytes = read_file(path, &size);
-
-    ck_assert_uint_eq(size, strlen(text));
-    ck_assert_mem_eq(bytes, text, size);
-    free(bytes);
-}
-
 /* ---- long paths ---- */
 
 /* Folders in each other whose path, with a slash at its end, has `length` bytes. */
