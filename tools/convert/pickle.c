@@ -413,59 +413,67 @@ static bool run_stop(unpickler *self, int argument)
     return true;
 }
 
-/* Those without a function are known by name, to say what is refused. */
 /* clang-format off */
 static const struct opcode {
     uint8_t code;
-    const char *name;
     bool (*run)(unpickler *self, int argument);
     int argument;
 } opcodes[] = {
-    {0x80, "PROTO", run_protocol, 0}, {0x95, "FRAME", run_frame, 0}, {'(', "MARK", run_mark, 0},
-    {'.', "STOP", run_stop, 0}, {'N', "NONE", run_none, 0}, {0x88, "NEWTRUE", run_bool, 1},
-    {0x89, "NEWFALSE", run_bool, 0}, {'K', "BININT1", run_integer, 1}, {'M', "BININT2", run_integer, 2},
-    {'J', "BININT", run_integer, 4}, {0x8A, "LONG1", run_long, 0}, {'I', "INT", run_decimal, 0},
-    {'G', "BINFLOAT", run_real, 0}, {'X', "BINUNICODE", run_text, 4}, {0x8C, "SHORT_BINUNICODE", run_text, 1},
-    {'T', "BINSTRING", run_text, 4}, {'U', "SHORT_BINSTRING", run_text, 1},
-    {')', "EMPTY_TUPLE", run_empty, VALUE_TUPLE}, {']', "EMPTY_LIST", run_empty, VALUE_LIST},
-    {'}', "EMPTY_DICT", run_empty, VALUE_DICT}, {0x85, "TUPLE1", run_tuple, 1}, {0x86, "TUPLE2", run_tuple, 2},
-    {0x87, "TUPLE3", run_tuple, 3}, {'t', "TUPLE", run_tuple, 0}, {'a', "APPEND", run_add, VALUE_LIST},
-    {'e', "APPENDS", run_add_marked, VALUE_LIST}, {'s', "SETITEM", run_add, VALUE_DICT},
-    {'u', "SETITEMS", run_add_marked, VALUE_DICT}, {'q', "BINPUT", run_put, 1}, {'r', "LONG_BINPUT", run_put, 4},
-    {0x94, "MEMOIZE", run_put, 0}, {'h', "BINGET", run_get, 1}, {'j', "LONG_BINGET", run_get, 4},
-    {'c', "GLOBAL", run_global, 0}, {0x93, "STACK_GLOBAL", run_stack_global, 0}, {'R', "REDUCE", run_reduce, 0},
-    {'b', "BUILD", run_build, 0}, {'Q', "BINPERSID", run_persistent, 0},
-    {'0', "POP", NULL, 0}, {'1', "POP_MARK", NULL, 0}, {'2', "DUP", NULL, 0}, {'B', "BINBYTES", NULL, 0},
-    {'C', "SHORT_BINBYTES", NULL, 0}, {'F', "FLOAT", NULL, 0}, {'L', "LONG", NULL, 0}, {'P', "PERSID", NULL, 0},
-    {'S', "STRING", NULL, 0}, {'V', "UNICODE", NULL, 0}, {'d', "DICT", NULL, 0}, {'l', "LIST", NULL, 0},
-    {'g', "GET", NULL, 0}, {'p', "PUT", NULL, 0}, {'i', "INST", NULL, 0}, {'o', "OBJ", NULL, 0},
-    {0x81, "NEWOBJ", NULL, 0}, {0x92, "NEWOBJ_EX", NULL, 0}, {0x82, "EXT1", NULL, 0}, {0x83, "EXT2", NULL, 0},
-    {0x84, "EXT4", NULL, 0}, {0x8B, "LONG4", NULL, 0}, {0x8D, "BINUNICODE8", NULL, 0}, {0x8E, "BINBYTES8", NULL, 0},
-    {0x8F, "EMPTY_SET", NULL, 0}, {0x90, "ADDITEMS", NULL, 0}, {0x91, "FROZENSET", NULL, 0},
-    {0x96, "BYTEARRAY8", NULL, 0}, {0x97, "NEXT_BUFFER", NULL, 0}, {0x98, "READONLY_BUFFER", NULL, 0},
+    {0x80 /* PROTO */, run_protocol, 0}, {0x95 /* FRAME */, run_frame, 0}, {'(' /* MARK */, run_mark, 0},
+    {'.' /* STOP */, run_stop, 0}, {'N' /* NONE */, run_none, 0}, {0x88 /* NEWTRUE */, run_bool, 1},
+    {0x89 /* NEWFALSE */, run_bool, 0}, {'K' /* BININT1 */, run_integer, 1}, {'M' /* BININT2 */, run_integer, 2},
+    {'J' /* BININT */, run_integer, 4}, {0x8A /* LONG1 */, run_long, 0}, {'I' /* INT */, run_decimal, 0},
+    {'G' /* BINFLOAT */, run_real, 0}, {'X' /* BINUNICODE */, run_text, 4}, {0x8C /* SHORT_BINUNICODE */, run_text, 1},
+    {'T' /* BINSTRING */, run_text, 4}, {'U' /* SHORT_BINSTRING */, run_text, 1},
+    {')' /* EMPTY_TUPLE */, run_empty, VALUE_TUPLE}, {']' /* EMPTY_LIST */, run_empty, VALUE_LIST},
+    {'}' /* EMPTY_DICT */, run_empty, VALUE_DICT}, {0x85 /* TUPLE1 */, run_tuple, 1}, {0x86 /* TUPLE2 */, run_tuple, 2},
+    {0x87 /* TUPLE3 */, run_tuple, 3}, {'t' /* TUPLE */, run_tuple, 0}, {'a' /* APPEND */, run_add, VALUE_LIST},
+    {'e' /* APPENDS */, run_add_marked, VALUE_LIST}, {'s' /* SETITEM */, run_add, VALUE_DICT},
+    {'u' /* SETITEMS */, run_add_marked, VALUE_DICT}, {'q' /* BINPUT */, run_put, 1}, {'r' /* LONG_BINPUT */, run_put, 4},
+    {0x94 /* MEMOIZE */, run_put, 0}, {'h' /* BINGET */, run_get, 1}, {'j' /* LONG_BINGET */, run_get, 4},
+    {'c' /* GLOBAL */, run_global, 0}, {0x93 /* STACK_GLOBAL */, run_stack_global, 0}, {'R' /* REDUCE */, run_reduce, 0},
+    {'b' /* BUILD */, run_build, 0}, {'Q' /* BINPERSID */, run_persistent, 0},
+};
+
+/* Known by name, to say what is refused. */
+static const struct refused_opcode {
+    uint8_t code;
+    const char *name;
+} refused_opcodes[] = {
+    {'0', "POP"}, {'1', "POP_MARK"}, {'2', "DUP"}, {'B', "BINBYTES"}, {'C', "SHORT_BINBYTES"}, {'F', "FLOAT"},
+    {'L', "LONG"}, {'P', "PERSID"}, {'S', "STRING"}, {'V', "UNICODE"}, {'d', "DICT"}, {'l', "LIST"}, {'g', "GET"},
+    {'p', "PUT"}, {'i', "INST"}, {'o', "OBJ"}, {0x81, "NEWOBJ"}, {0x92, "NEWOBJ_EX"}, {0x82, "EXT1"}, {0x83, "EXT2"},
+    {0x84, "EXT4"}, {0x8B, "LONG4"}, {0x8D, "BINUNICODE8"}, {0x8E, "BINBYTES8"}, {0x8F, "EMPTY_SET"},
+    {0x90, "ADDITEMS"}, {0x91, "FROZENSET"}, {0x96, "BYTEARRAY8"}, {0x97, "NEXT_BUFFER"}, {0x98, "READONLY_BUFFER"},
 };
 /* clang-format on */
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static bool refuse_opcode(unpickler *self, uint8_t code)
+{
+    for (size_t i = 0; i < COUNT(refused_opcodes); i++)
+        if (refused_opcodes[i].code == code) {
+            unpickle_refuse(self, DN_E_UNSUPPORTED,
+                            "opcode %s (0x%02X), which plain tensors do not need (nothing was "
+                            "executed); save model.state_dict() alone",
+                            refused_opcodes[i].name, code);
+            return false;
+        }
+    unpickle_refuse(self, DN_E_FORMAT, "0x%02X is no opcode of a pickle", code);
+    return false;
+}
 
 static bool step(unpickler *self)
 {
     self->opcode_at = self->at;
     const uint8_t *code = take(self, 1);
-    const struct opcode *opcode = opcodes, *end = opcodes + sizeof opcodes / sizeof *opcodes;
 
     if (!code)
         return false;
-    while (opcode < end && opcode->code != *code)
-        opcode++;
-    if (opcode < end && opcode->run)
-        return opcode->run(self, opcode->argument);
-    if (opcode == end)
-        unpickle_refuse(self, DN_E_FORMAT, "0x%02X is no opcode of a pickle", *code);
-    else
-        unpickle_refuse(self, DN_E_UNSUPPORTED,
-                        "opcode %s (0x%02X), which plain tensors do not need (nothing was "
-                        "executed); save model.state_dict() alone",
-                        opcode->name, *code);
-    return false;
+    for (size_t i = 0; i < COUNT(opcodes); i++)
+        if (opcodes[i].code == *code)
+            return opcodes[i].run(self, opcodes[i].argument);
+    return refuse_opcode(self, *code);
 }
 
 value *unpickle(unpickler *self)

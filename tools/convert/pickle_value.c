@@ -19,9 +19,9 @@ void *arena_take(arena *memory, size_t count, size_t size)
 {
     size_t bytes;
 
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > memory->limit - memory->taken)
+    if (__builtin_mul_overflow(count, size, &bytes) || __builtin_add_overflow(bytes, ALIGNMENT, &bytes))
         return NULL;
-    bytes = (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+    bytes = bytes / ALIGNMENT * ALIGNMENT; /* also of nothing: a piece of its own */
     if (bytes > memory->limit - memory->taken)
         return NULL;
     memory->taken += bytes;

@@ -97,7 +97,7 @@ static value *make_tensor(unpickler *self, const value *arguments, size_t least,
     if (arguments->count < least || arguments->count > most || items[0]->kind != VALUE_STORAGE ||
         items[1]->kind != VALUE_INTEGER || items[1]->integer < 0)
         return refuse(self, "a tensor without storage and offset");
-    value *made = tensor ? unpickle_make(self, VALUE_TENSOR) : refuse(self, "too many tensors");
+    value *made = tensor ? unpickle_make(self, VALUE_TENSOR) : unpickle_refuse(self, DN_E_LIMIT, "too many tensors");
     if (!made)
         return NULL;
     tensor->storage = items[0]->storage;
@@ -156,7 +156,7 @@ value *torch_storage_value(unpickler *self, const value *id)
         items[1]->kind != VALUE_GLOBAL || items[1]->global->function != TORCH_TYPE || items[2]->kind != VALUE_TEXT ||
         items[4]->kind != VALUE_INTEGER || items[4]->integer < 0)
         return refuse(self, "a persistent id that describes no storage");
-    value *made = storage ? unpickle_make(self, VALUE_STORAGE) : refuse(self, "too many storages");
+    value *made = storage ? unpickle_make(self, VALUE_STORAGE) : unpickle_refuse(self, DN_E_LIMIT, "too many storages");
     if (!made)
         return NULL;
     storage->type = items[1]->global;

@@ -80,7 +80,7 @@ static void *find(const table *sorted, int64_t key)
 
 /* ---- the archive ---- */
 
-/* Octal digits, up to a blank or NUL. */
+/* Octal digits, up to a blank or NUL.  A field has 12 bytes at most: 36 bits. */
 static bool octal(const uint8_t *field, size_t size, uint64_t *number)
 {
     size_t i = 0, digits = 0;
@@ -90,7 +90,7 @@ static bool octal(const uint8_t *field, size_t size, uint64_t *number)
         i++;
     for (; i < size && field[i] >= '0' && field[i] <= '7'; i++, digits++)
         *number = *number << 3 | (uint64_t)(field[i] - '0');
-    return digits > 0 && digits <= 12 && (i == size || field[i] == ' ' || field[i] == 0);
+    return digits > 0 && (i == size || field[i] == ' ' || field[i] == 0);
 }
 
 static bool check_header(const uint8_t *header)

@@ -206,11 +206,9 @@ static entry *find(const archive *self, const char *inner, const char *key, size
     size_t inner_size = strlen(inner), low = 0, high = self->count;
     char *name = need_memory(self->folder.size + inner_size + key_size + 1, 1);
 
-    if (self->folder.size > 0)
-        memcpy(name, self->folder.bytes, self->folder.size);
+    memcpy(name, self->folder.bytes, self->folder.size);
     memcpy(name + self->folder.size, inner, inner_size);
-    if (key_size > 0)
-        memcpy(name + self->folder.size + inner_size, key, key_size);
+    memcpy(name + self->folder.size + inner_size, key, key_size);
     text wanted = {name, self->folder.size + inner_size + key_size};
     entry *found = NULL;
     while (!found && low < high) {
