@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,6 +43,48 @@ static void counted_free(void *pointer, void *user)
 dn_allocator failing_allocator(failing_memory *state)
 {
     return (dn_allocator){counted_alloc, counted_free, state};
+}
+
+/* Whole pages for `size` bytes, and the one behind them. */
+static size_t guarded_pages(size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    return (size + page - 1) / page * page + page;
+}
+
+const uint8_t *guarded_copy(const void *bytes, size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), all = guarded_pages(size);
+    uint8_t *start = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *copy;
+
+    ck_assert(start != MAP_FAILED);
+    ck_assert_int_eq(mprotect(start + all - page, page, PROT_NONE), 0);
+    copy = start + all - page - size;
+    memcpy(copy, bytes, size);
+    return copy;
+}
+
+void guarded_free(const uint8_t *copy, size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), all = guarded_pages(size);
+
+    munmap((void *)(uintptr_t)(copy + size + page - all), all);
+}
+
+#ifndef __GLIBC_PREREQ
+#define __GLIBC_PREREQ(major, minor) 0
+#endif
+
+size_t live_bytes(void)
+{
+#if __GLIBC_PREREQ(2, 33)
+    struct mallinfo2 now = mallinfo2();
+
+    return now.uordblks + now.hblkhd;
+#else
+    return 0;
+#endif
 }
 
 /* ---- files ---- */
