@@ -20,11 +20,14 @@ static inline image_input input_of(const uint8_t *bytes, size_t size)
                          .allocator = mem_allocator(NULL)};
 }
 
+/* Nothing behind the bytes can be read. */
 static inline dn_status decode(const uint8_t *bytes, size_t size, dn_image **image, dn_error *error)
 {
-    const image_input input = input_of(bytes, size);
+    const image_input input = input_of(guarded_copy(bytes, size), size);
+    dn_status status = image_decode(&input, image, error);
 
-    return image_decode(&input, image, error);
+    guarded_free(input.bytes, size);
+    return status;
 }
 
 /* Decodes what must decode. */
@@ -72,14 +75,11 @@ static inline int64_t sample(const dn_image *image, size_t i)
 static inline void ck_truncations(const uint8_t *bytes, size_t size)
 {
     for (size_t cut = 1; cut < size; cut += cut < 200 ? 1 : 37) {
-        uint8_t *exact = malloc(cut); /* so that a sanitizer sees a read past the end */
         dn_error error = {0};
         dn_image *image;
-        memcpy(exact, bytes, cut);
-        dn_status status = decode(exact, cut, &image, &error);
+        dn_status status = decode(bytes, cut, &image, &error);
         ck_assert_msg(status == DN_E_FORMAT && strstr(error.message, "test: ") == error.message, "%zu of %zu: %d %s",
                       cut, size, status, error.message);
-        free(exact);
     }
 }
 

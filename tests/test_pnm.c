@@ -76,6 +76,10 @@ START_TEST(damaged_files)
     ck_fails(TEXT("P5 0 1 255\n"), DN_E_FORMAT, "impossible size of 0 x 1");
     ck_fails(TEXT("P5 2 2 255\nabc"), DN_E_FORMAT, "test: truncated PNM file: it ends after 14 bytes");
     ck_fails(TEXT("P2 2 2 255\n1 2 3"), DN_E_FORMAT, "test: truncated PNM file");
+    ck_fails(TEXT("P1 2 2 1 0  "), DN_E_FORMAT, "test: truncated PNM file: it ends after 12 bytes");
+    ck_fails(TEXT("P2 2 1 9 4   "), DN_E_FORMAT, "test: truncated PNM file: it ends after 13 bytes");
+    ck_fails(TEXT("P5 2 1 255"), DN_E_FORMAT, "test: truncated PNM file: it ends after 10 bytes");
+    ck_fails(TEXT("P5 2 1"), DN_E_FORMAT, "test: truncated PNM file: it ends after 6 bytes");
     ck_fails(TEXT("P5"), DN_E_FORMAT, "test: not a ");
     ck_fails(TEXT("P7\nWIDTH 1\n"), DN_E_FORMAT, "test: a PAM image, not a ");
     ck_fails(TEXT("Pf\n1 1\n-1\n1234"), DN_E_FORMAT, "test: a PFM image (float), not a ");
@@ -137,6 +141,40 @@ START_TEST(limits_come_before_allocation)
 }
 END_TEST
 
+/* As many bytes as the pixels take at least, of text a digit and a blank for each; one less is known before there is
+ * memory for them. */
+START_TEST(least_bytes)
+{
+    static const struct {
+        const uint8_t *bytes;
+        size_t size;
+        int last; /* sample */
+    } files[] = {{TEXT("P1 3 1 011"), 0},
+                 {TEXT("P2 3 1 9 0 1 9"), 255},
+                 {TEXT("P3 1 1 9 0 1 9"), 255},
+                 {TEXT("P4 9 2\n\0\0\0\x80"), 0},
+                 {TEXT("P4 8 2\n\0\1"), 0},
+                 {TEXT("P5 3 1 9\n\0\1\x9"), 255},
+                 {TEXT("P5 1 1 999\n\3\xe7"), 65535},
+                 {TEXT("P6 1 1 9\n\0\1\x9"), 255},
+                 {TEXT("P6 1 1 999\n\0\0\0\0\3\xe7"), 255}};
+
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        failing_memory memory = {0};
+        dn_error error = {0};
+        dn_image *image = decoded(files[i].bytes, files[i].size);
+        size_t samples = (size_t)image->width * (size_t)image->height * (image->format == DN_RGB8 ? 3 : 1);
+        ck_assert_int_eq(sample(image, samples - 1), files[i].last);
+        image_free(image);
+        image_input input = input_of(files[i].bytes, files[i].size - 1);
+        input.allocator = failing_allocator(&memory);
+        ck_status(image_decode(&input, &image, &error), DN_E_FORMAT);
+        check_error(&error, DN_E_FORMAT, "truncated");
+        ck_assert_int_eq(memory.calls, 0);
+    }
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("pnm");
@@ -149,6 +187,7 @@ static Suite *make_suite(void)
     tcase_add_test(cases, damaged_files);
     tcase_add_loop_test(cases, hostile_files, 0, 4);
     tcase_add_test(cases, limits_come_before_allocation);
+    tcase_add_test(cases, least_bytes);
     suite_add_tcase(suite, cases);
     return suite;
 }
