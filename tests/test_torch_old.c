@@ -66,8 +66,24 @@ START_TEST(test_legacy)
     make_legacy(P(MAGIC VERSION MACHINE), P(STATE),
                 P("\x80\2](U\2\x31\x30U\2\x31\x30"
                   "e."));
-    patch(made_size - 16, 0, 8);
-    refuse(DN_E_FORMAT, AT(made_size - 8, size_differs));
+    made_size -= 16;
+    put_number(6, 8);
+    put(weights, 24);
+    refuse(DN_E_FORMAT, AT(made_size - 24, size_differs));
+    make_legacy(P(MAGIC VERSION MACHINE), P(STATE),
+                P("\x80\2]U\1\x31"
+                  "a."));
+    patch(made_size - 48, 2, 8);
+    refuse(DN_E_FORMAT, AT(made_size - 40 + 8, "a storage is missing"));
+    /* A second description of a storage, of as many elements of another size. */
+    make_legacy(P(MAGIC VERSION MACHINE),
+                P("\x80\2}(U\1w" W "U\1\x62" TENSOR
+                  "(U\7storagectorch\nHalfStorage\nU\2\x31\x30U\3cpuK\6tQK\0K\2\x85K\1\x85" HOOKS "u."),
+                P("\x80\2]U\2\x31\x30"
+                  "a."));
+    refuse(DN_E_FORMAT, AT(made_size - 40, size_differs));
+    make_legacy(P(MAGIC VERSION MACHINE), P("\x80\2}U\1wNQs."), P(KEYS));
+    refuse(DN_E_FORMAT, "pickle, byte 49: a persistent id that describes no storage");
     /* Without any. */
     made_size = 0;
     put(P(MAGIC VERSION MACHINE "\x80\2}."
@@ -501,6 +517,10 @@ START_TEST(test_tar_parts)
     alone[3] = (part){"tensors", P("\x80\2K\1.\x80\2K\x0bNN\x87." LONG("\1") LONG("\0") LONG("\1") LONG("\7"))};
     make_tar(alone, 4);
     expect("torch-tar: [w f32 0/1 =]");
+    alone[2] = (part){"pickle", P("\x80\2}U\1wU\1\x39Qs.")}; /* a key of one digit */
+    alone[3] = (part){"tensors", P("\x80\2K\1." TENSOR_OF("\x09", "\x15") LONG("\0") LONG("\5"))};
+    make_tar(alone, 4);
+    expect("torch-tar: [w f32 = -7]");
     refuse_part(SHAPES, P(DESCRIBED("K\x0cK\x15N\x87")), DN_E_UNSUPPORTED,
                 "pickle, byte 37: a persistent id that is no tensor's; only checkpoints of plain tensors can be read");
     REFUSE(SHAPES, "\x80\2K\1." TENSOR_OF("\x0b", "\x15") LONG("\x09"), "a tensor has more than 8 dimensions");
@@ -552,6 +572,9 @@ START_TEST(test_tar_known)
 
     make_tar((const part[]){{"other", "", 0}}, 1);
     ck_assert_uint_eq(made_size, 512);
+    refuse(DN_E_FORMAT, NO_FILE("sys_info"));
+    patch(257, 0x2020207261747375, 8); /* "ustar", and what GNU tar wrote behind it */
+    sum_header(0);
     refuse(DN_E_FORMAT, NO_FILE("sys_info"));
     made_size = 511;
     refuse(DN_E_FORMAT, none);

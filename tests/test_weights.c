@@ -217,6 +217,10 @@ START_TEST(test_names)
     ck_assert(!add(name, 256));
     check_error(&error, DN_E_FORMAT, "a tensor's name has 256 bytes, not 1 to 255");
     ck_assert(add(P(" \x7e\x80\xff")));
+    for (size_t size = 14; size <= 18; size++) { /* each ends, whatever comes next */
+        ck_assert(add(name, size) && add(name, 3));
+        ck_assert_uint_eq(strlen(file.tensors[file.count - 2].name), size);
+    }
     ck_assert(!add(P("ab\x1f")) && strcmp(error.message, "tensor ab?: control characters in its name") == 0);
     ck_assert(!add(P("\x7f")) && !add(P("a\0b")) && error.status == DN_E_FORMAT);
     weights_free(&file);

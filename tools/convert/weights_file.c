@@ -80,13 +80,14 @@ static bool add_torch(weights_file *self, const text *name, const torch_tensor *
 {
     const torch_storage *storage = tensor->storage;
     file_tensor added = {.type = ELEMENT_F32, .element_size = 4, .rank = tensor->rank};
+    const int64_t visible = storage ? storage->view_elements : 0;
     int64_t elements, end;
     char shown[64];
 
     text_shown(name, shown, sizeof shown);
-    if (!measure(tensor, &elements, &end) || end > (storage ? storage->view_elements : 0))
+    if (!measure(tensor, &elements, &end) || end > visible)
         return weights_refuse(error, DN_E_FORMAT, "tensor %s reaches beyond its storage", shown);
-    if (elements > (storage ? storage->view_elements : 0))
+    if (elements > visible)
         return weights_refuse(error, DN_E_UNSUPPORTED,
                               "tensor %s has more elements than its storage (an expanded "
                               "view); save tensor.contiguous()",
