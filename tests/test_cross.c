@@ -52,6 +52,22 @@ static dn_model *run(dn_trainer *t)
 
 /* ---- what is learned from what ---- */
 
+/* A fold's flow makes as many steps as the model's own, as far as whole epochs go. */
+START_TEST(epochs_of_a_part)
+{
+    dn_train_options o = {.epochs = 64, .batch_images = 24, .epoch_steps = 8};
+
+    ck_assert_int_eq(train_epochs_of_part(&o, 40, 32), 64);   /* epochs of 8 steps both: 4 passes of 2 */
+    ck_assert_int_eq(train_epochs_of_part(&o, 100, 80), 80);  /* 10 and 8 */
+    ck_assert_int_eq(train_epochs_of_part(&o, 400, 320), 78); /* 17 and 14: 77.7 */
+    ck_assert_int_eq(train_epochs_of_part(&o, 193, 154), 41); /* 9 and 14, two passes of 7: 41.1 */
+    o.epochs = 0;
+    ck_assert_int_eq(train_epochs_of_part(&o, 100, 80), 0);
+    o = (dn_train_options){.epochs = 1000000, .batch_images = 1, .epoch_steps = 1};
+    ck_assert_int_eq(train_epochs_of_part(&o, INT32_MAX, 1), INT32_MAX);
+}
+END_TEST
+
 START_TEST(folds_are_even)
 {
     dn_train_options o = cross_options();
@@ -139,8 +155,8 @@ START_TEST(what_the_model_tells)
     ck_assert(info.train_images == IMAGES && info.holdout_images == IMAGES && info.epochs == 3);
     ck_assert(info.calibration == DN_CALIBRATION_CROSS && info.folds == FOLDS);
     ck_assert(info.heatmap_scale > 0);
-    ck_assert_int_eq(w.total[DN_PHASE_FOLDS], 3 * FOLDS);
-    ck_assert_int_eq(w.done[DN_PHASE_FOLDS], 3 * FOLDS);
+    ck_assert_int_eq(w.total[DN_PHASE_FOLDS], 6 + 4 + 4); /* of 2, 3 and 3 steps; the model's own are 3 of 4 */
+    ck_assert_int_eq(w.done[DN_PHASE_FOLDS], 6 + 4 + 4);
     ck_assert_int_eq(w.done[DN_PHASE_TRAIN], 3);
     ck_assert_int_eq(w.total[DN_PHASE_FEATURES], IMAGES * 6); /* the bank, once */
     ck_assert_int_eq(w.done[DN_PHASE_FEATURES], IMAGES * 6);
@@ -289,15 +305,15 @@ START_TEST(folds_that_are_done)
     dn_model *model;
 
     o.checkpoint = new_checkpoint();
-    /* each fold: the start, then a call after each of 3 x 3 or 3 x 2 steps */
-    ck_assert(stopped(&o, DN_PHASE_FOLDS, 12));
+    /* each fold: the start, then a call after each of 6 x 2 or 4 x 3 steps */
+    ck_assert(stopped(&o, DN_PHASE_FOLDS, 16));
     o.resume = 1;
     dn_trainer *t = trainer_with(&o, -1);
     trainer_ok(t, dn_trainer_run(t, watch, &w, &model));
     ck_assert_int_eq(w.calls[DN_PHASE_TRAIN], 0);
     ck_assert_int_eq(w.calls[DN_PHASE_FEATURES], 0); /* the bank's file */
-    ck_assert_int_lt(w.calls[DN_PHASE_FOLDS], 20);
-    ck_assert_int_eq(w.done[DN_PHASE_FOLDS], 9);
+    ck_assert_int_lt(w.calls[DN_PHASE_FOLDS], 27);
+    ck_assert_int_eq(w.done[DN_PHASE_FOLDS], 14);
     dn_model_unref(model);
     dn_trainer_free(t);
     w = (watcher){0}; /* and then nothing is left to be done */
@@ -337,7 +353,7 @@ START_TEST(model_before_the_end)
 {
     dn_train_options o = cross_options();
     dn_trainer *t = trainer_with(&o, -1);
-    watcher w = {.cancel_phase = DN_PHASE_FOLDS, .cancel_call = 12};
+    watcher w = {.cancel_phase = DN_PHASE_FOLDS, .cancel_call = 16};
     dn_model *model;
     int done = 0;
 
@@ -408,7 +424,7 @@ START_TEST(impossible_numbers)
                                         "own.weights"};
     dn_train_options o = cross_options();
     dn_trainer *t = trainer_with(&o, -1);
-    watcher w = {.cancel_phase = DN_PHASE_FOLDS, .cancel_call = 12};
+    watcher w = {.cancel_phase = DN_PHASE_FOLDS, .cancel_call = 16};
     dn_model *model;
     cross_fit *cross = &t->cross;
 
@@ -478,6 +494,7 @@ static Suite *make_suite(void)
     TCase *tests = tcase_create("cross");
 
     tcase_set_timeout(tests, 240);
+    tcase_add_test(tests, epochs_of_a_part);
     tcase_add_test(tests, folds_are_even);
     tcase_add_loop_test(tests, no_flow_sees_its_fold, 0, 2);
     tcase_add_test(tests, own_flow_learns_from_all);

@@ -293,11 +293,11 @@ static dn_status read_counters(train_state *state, const st_file *file, dn_error
     if (counters[0] < 0 || counters[0] > INT32_MAX || counters[1] < 0 || counters[1] >= images || counters[2] < 0 ||
         counters[2] > MAX_STEP || !(counters[3] | counters[4] | counters[5] | counters[6]))
         return fail(error, DN_E_FORMAT, "%s: its counters are invalid: remove it to train anew", st_label(file));
-    if (counters[0] + (counters[1] > 0) > state->options->epochs)
+    if (counters[0] + (counters[1] > 0) > state->epochs)
         return fail(error, DN_E_STATE,
                     "%s is at epoch %" PRId64 ", beyond epochs = %d: ask for more epochs, or "
                     "remove it",
-                    st_label(file), counters[0] + (counters[1] > 0), state->options->epochs);
+                    st_label(file), counters[0] + (counters[1] > 0), state->epochs);
     state->epoch = (int32_t)counters[0];
     state->position = counters[1];
     state->optimiser->step = counters[2];

@@ -32,6 +32,15 @@ void cross_release(cross_fit *cross)
     *cross = (cross_fit){.allocator = cross->allocator};
 }
 
+int32_t cross_count(const cross_fit *cross, int32_t fold)
+{
+    int32_t count = 0;
+
+    for (int32_t i = 0; i < cross->count; i++)
+        count += cross->fold[i] != fold;
+    return count;
+}
+
 int32_t cross_members(cross_fit *cross, int32_t fold)
 {
     int32_t members = 0;

@@ -31,7 +31,9 @@ typedef struct cross_fit {
 dn_status cross_create(cross_fit *cross, const train_images *images, int32_t folds, int32_t views, uint64_t seed,
                        const dn_allocator *allocator, dn_error *error);
 void cross_release(cross_fit *cross);
-/* The images that the flow of a fold learns from: fills cross->members and returns their number. */
+/* How many images the flow of a fold learns from. */
+int32_t cross_count(const cross_fit *cross, int32_t fold);
+/* Which: fills cross->members and returns their number. */
 int32_t cross_members(cross_fit *cross, int32_t fold);
 
 #endif

@@ -185,6 +185,23 @@ dn_status trainer_prepare(dn_trainer *t, dn_error *error)
     return feature_bank_create(t->extractor, &t->options, &t->images, t->workers, &t->allocator, &t->bank, error);
 }
 
+/* The flow of a fold is trained for as many steps as the model's own.  With fewer it would find good images more unusual
+ * than that does, and verdicts would be too mild. */
+static int32_t fold_epochs(const dn_trainer *t, int32_t fold)
+{
+    return train_epochs_of_part(&t->options, t->cross.count, cross_count(&t->cross, fold));
+}
+
+/* Epochs of the flows of the first so many folds. */
+static int64_t folds_epochs(const dn_trainer *t, int32_t folds)
+{
+    int64_t epochs = 0;
+
+    for (int32_t fold = 0; fold < folds; fold++)
+        epochs += fold_epochs(t, fold);
+    return epochs;
+}
+
 /* The next flow at its start, or where the checkpoint says: the model's own, then those of the folds.  No state: all
  * are learned. */
 static dn_status begin_training(dn_trainer *t, dn_error *error)
@@ -200,8 +217,9 @@ static dn_status begin_training(dn_trainer *t, dn_error *error)
         return DN_OK;
     if (cross->flow)
         feature_bank_choose(t->bank, cross->members, cross_members(cross, cross->done));
-    TRY(train_state_create(&t->options, t->extractor->feature_dim, t->bank->member_count, &t->allocator, &t->state,
-                           error));
+    int32_t epochs = cross->flow ? fold_epochs(t, cross->done) : t->options.epochs;
+    TRY(train_state_create(&t->options, t->extractor->feature_dim, t->bank->member_count, epochs, &t->allocator,
+                           &t->state, error));
     dn_status status = resume ? checkpoint_load(t->options.checkpoint, t->state, t->bank, &found, error) : DN_OK;
     if (status != DN_OK) { /* it may have left half a state */
         train_state_free(t->state);
@@ -251,15 +269,15 @@ static dn_status save(const dn_trainer *t, dn_error *error)
 static dn_status report_epoch(dn_trainer *t, const train_watch *watch, dn_error *error)
 {
     const cross_fit *cross = &t->cross;
-    int64_t epochs = t->options.epochs, done = t->state->epoch;
+    int64_t done = t->state->epoch;
     dn_status status;
 
     TRY(pool_check(t->workers, error)); /* here, where a further run can go on */
     if (cross->flow)
-        status = train_report(watch, DN_PHASE_FOLDS, cross->done * epochs + done, cross->folds * epochs, t->state->loss,
-                              error);
+        status = train_report(watch, DN_PHASE_FOLDS, folds_epochs(t, cross->done) + done,
+                              folds_epochs(t, cross->folds), t->state->loss, error);
     else
-        status = train_report(watch, DN_PHASE_TRAIN, done, epochs, t->state->loss, error);
+        status = train_report(watch, DN_PHASE_TRAIN, done, t->options.epochs, t->state->loss, error);
     if (status == DN_OK || !t->options.checkpoint)
         return status;
     TRY(train_state_check(t->state, error));

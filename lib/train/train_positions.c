@@ -25,7 +25,7 @@
 #define DETAIL_DIMS 40  /* dimensions of the details, at most */
 #define DETAIL_WEIGHT 1 /* of their distances beside the others: docs/accuracy.md, "A finer grid" */
 
-#define FOLDS 10       /* at most, unless another number is asked for */
+#define FOLDS 20       /* at most, unless another number is asked for */
 #define MAP_SHARE 0.95 /* of good images whose map stays below the scale */
 
 /* What the fit needs and makes on its way. */

@@ -15,32 +15,41 @@ size_t train_state_parameters(const train_state *state)
     return flow_parameters(state->flow->dimension, state->flow->blocks, state->flow->hidden);
 }
 
-/* Steps of one pass over the training images; the last one may be smaller. */
-static int64_t pass_steps(const train_state *state)
+/* Steps of one pass over so many images; the last one may be smaller. */
+static int64_t pass_steps(const dn_train_options *options, int32_t images)
 {
-    return ((int64_t)state->images + state->options->batch_images - 1) / state->options->batch_images;
+    return ((int64_t)images + options->batch_images - 1) / options->batch_images;
 }
 
 /* Passes of one epoch. */
-static int64_t epoch_passes(const train_state *state)
+static int64_t epoch_passes(const dn_train_options *options, int32_t images)
 {
-    return (state->options->epoch_steps + pass_steps(state) - 1) / pass_steps(state);
+    int64_t steps = pass_steps(options, images);
+
+    return (options->epoch_steps + steps - 1) / steps;
+}
+
+static int64_t epoch_steps(const dn_train_options *options, int32_t images)
+{
+    return epoch_passes(options, images) * pass_steps(options, images);
 }
 
 int64_t train_state_epoch_images(const train_state *state)
 {
-    return epoch_passes(state) * state->images;
+    return epoch_passes(state->options, state->images) * state->images;
 }
 
-/* Steps of the whole training. */
-static int64_t total_steps(const train_state *state)
+int32_t train_epochs_of_part(const dn_train_options *options, int32_t images, int32_t part)
 {
-    return state->options->epochs * epoch_passes(state) * pass_steps(state);
+    int64_t all = options->epochs * epoch_steps(options, images), each = epoch_steps(options, part);
+    int64_t epochs = (all + each / 2) / each;
+
+    return epochs < INT32_MAX ? (int32_t)epochs : INT32_MAX;
 }
 
 _Bool train_state_epochs_left(const train_state *state)
 {
-    return state->epoch < state->options->epochs;
+    return state->epoch < state->epochs;
 }
 
 /* ---- life ---- */
@@ -84,7 +93,7 @@ static dn_status begin(train_state *state, int32_t dimension, dn_error *error)
     return DN_OK;
 }
 
-dn_status train_state_create(const dn_train_options *options, int32_t dimension, int32_t images,
+dn_status train_state_create(const dn_train_options *options, int32_t dimension, int32_t images, int32_t epochs,
                              const dn_allocator *allocator, train_state **out, dn_error *error)
 {
     *out = NULL;
@@ -94,6 +103,7 @@ dn_status train_state_create(const dn_train_options *options, int32_t dimension,
     state->allocator = *allocator;
     state->options = options;
     state->images = images;
+    state->epochs = epochs;
     dn_status status = begin(state, dimension, error);
     if (status != DN_OK) {
         train_state_free(state);
@@ -146,7 +156,7 @@ dn_status train_state_step(train_state *state, feature_bank *bank, pool *workers
         rng_permutation(&generator, state->order, (uint32_t)state->images);
     TRY(feature_bank_draw(bank, state->order + seen, count, &generator, state->rows, error));
     state->optimiser->options.learning_rate = schedule_rate(o->schedule, o->learning_rate, state->optimiser->step,
-                                                            total_steps(state));
+                                                            state->epochs * epoch_steps(o, state->images));
     double loss = flow_train_step(state->optimiser, state->rows, count * o->batch_views, NULL, workers);
     if (!isfinite(loss))
         return diverge(state, error);

@@ -9,7 +9,7 @@
 typedef struct train_state {
     dn_allocator allocator;
     const dn_train_options *options; /* borrowed */
-    int32_t images;                  /* training images */
+    int32_t images, epochs;          /* training images, and how often an epoch of them is seen */
     dn_flow *flow;
     flow_optimiser *optimiser; /* its options.learning_rate is that of the last step */
     float *rows;               /* (images of a step * batch_views, dim) */
@@ -25,9 +25,13 @@ typedef struct train_state {
 } train_state;
 
 /* A flow at its start.  dimension: of its rows. */
-dn_status train_state_create(const dn_train_options *options, int32_t dimension, int32_t images,
+dn_status train_state_create(const dn_train_options *options, int32_t dimension, int32_t images, int32_t epochs,
                              const dn_allocator *allocator, train_state **out, dn_error *error);
 void train_state_free(train_state *state); /* NULL is allowed */
+
+/* Epochs in which a flow that learns from `part` of the images makes as many steps, rounded to whole epochs, as that of all
+ * images in options->epochs. */
+int32_t train_epochs_of_part(const dn_train_options *options, int32_t images, int32_t part);
 
 /* Weights of the flow. */
 size_t train_state_parameters(const train_state *state);

@@ -117,7 +117,7 @@ static train_state *new_state(const dn_trainer *trainer)
     train_state *state;
 
     fuzz_require(train_state_create(&trainer->options, trainer->extractor->feature_dim, trainer->images.train_count,
-                                    &trainer->allocator, &state, NULL) == DN_OK,
+                                    trainer->options.epochs, &trainer->allocator, &state, NULL) == DN_OK,
                  "a state");
     return state;
 }
