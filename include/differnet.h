@@ -921,8 +921,8 @@ typedef struct dn_trainer dn_trainer;
                                   false-alarm rate of 5 % (with a tenth: below 185 images), else DN_CALIBRATION_SPLIT */
 #define DN_CALIBRATION_SPLIT 1 /* a share of the images is kept out of the flow's training */
 #define DN_CALIBRATION_CROSS 2 /* all images are learned from, and all calibrate (of more than 128 all but 25 to 64): for
-                                  each of `folds` parts a flow is trained without it, which scores it.  Takes folds + 1
-                                  trainings, from one bank */
+                                  each of `folds` parts a flow is trained without it, for as many steps, which scores
+                                  it.  Takes folds + 1 trainings, from one bank */
 
 #define DN_SCHEDULE_CONSTANT 0
 #define DN_SCHEDULE_COSINE   1 /* a linear rise over the first 5 % of the steps, then half a cosine down to 0 */
@@ -996,7 +996,7 @@ typedef struct dn_train_options {
     int32_t calibration;     /* DN_CALIBRATION_...: which good images the flow's p-values come from, default
                                 DN_CALIBRATION_AUTO */
     int32_t folds;           /* of cross-fitting: 2 .. 100, at most as many as there are images; 0 (default): 5 for the
-                                flow, 10 for the positions */
+                                flow, 20 for the positions */
     int32_t tile_columns, tile_rows; /* how many tiles the density at every position cuts an image into, each as large
                                 as the network's input, overlapping by a fifth: for images much larger than that, whose
                                 defects would vanish when they are shrunk to it, and for images that are far from square.
