@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/pool.h"
+#include "base/rng.h"
 #include "golden.h"
 #include "positions/positions.h"
 #include "positions/symmetric.h"
@@ -68,6 +69,26 @@ static size_t map_floats(const struct data *d)
     return (size_t)d->rows * (size_t)d->columns * (size_t)d->channels;
 }
 
+static dn_status fit_without(positions *p, const positions_options *options, const float *z, int32_t n,
+                             const int32_t *fold, int32_t left_out, pool *workers)
+{
+    positions_fit *fit;
+
+    if (left_out < 0)
+        return positions_fit_cells(p, options, z, n, workers, NULL);
+    dn_status status = positions_fit_create(p, options, z, n, workers, &fit, NULL);
+    if (status != DN_OK)
+        return status;
+    /* Other sets of views before leave nothing behind. */
+    status = positions_fit_without(fit, fold, 1 - left_out, NULL);
+    if (status == DN_OK)
+        status = positions_fit_all(fit, NULL);
+    if (status == DN_OK)
+        status = positions_fit_without(fit, fold, left_out, NULL);
+    positions_fit_free(fit);
+    return status;
+}
+
 /* Images 0, 2, 4, ... make fold 0, the others fold 1; `left_out` is not learned from.  So many views are an image. */
 static dn_status fit_views(const struct data *d, int32_t views, int32_t left_out, const dn_allocator *allocator,
                            pool *workers, positions **out)
@@ -88,7 +109,7 @@ static dn_status fit_views(const struct data *d, int32_t views, int32_t left_out
         status = positions_fit_projection(*out, rows, (int64_t)d->images * cells, workers, NULL);
         if (status == DN_OK) {
             positions_project(*out, d->train, d->images * cells, z, scratch);
-            status = positions_fit_cells(*out, &options, z, d->images, fold, left_out, workers, NULL);
+            status = fit_without(*out, &options, z, d->images, fold, left_out, workers);
         }
         if (status != DN_OK) {
             positions_unref(*out);
@@ -159,8 +180,8 @@ START_TEST(test_same_bits_for_any_threads)
     pool *workers;
 
     ck_ok(pool_create(&allocator, 3, &workers, NULL));
-    ck_ok(fit(&d, -1, &allocator, NULL, &one));
-    ck_ok(fit(&d, -1, &allocator, workers, &many));
+    ck_ok(fit(&d, _i - 1, &allocator, NULL, &one));
+    ck_ok(fit(&d, _i - 1, &allocator, workers, &many));
     ck_assert_mem_eq(one->projection, many->projection, (size_t)d.channels * (size_t)d.dims * sizeof(float));
     ck_assert_mem_eq(one->centre, many->centre, positions_cells(one) * (size_t)d.dims * sizeof(float));
     ck_assert_mem_eq(one->factor, many->factor, factor_floats(one) * sizeof(float));
@@ -168,6 +189,36 @@ START_TEST(test_same_bits_for_any_threads)
     positions_unref(many);
     pool_free(workers);
     free_case(&d);
+}
+END_TEST
+
+/* An image that is nothing like the others is taken away again without harm to what they tell. */
+START_TEST(test_outlier_left_out)
+{
+    enum { CELLS = 4, DIMS = 3, IMAGES = 12 };
+    dn_allocator allocator = mem_allocator(NULL);
+    positions_options options = positions_default_options();
+    positions *without, *never;
+    float z[IMAGES * CELLS * DIMS];
+    int32_t fold[IMAGES] = {0};
+    rng generator;
+
+    rng_seed(&generator, 5, 0);
+    for (int i = 0; i < IMAGES * CELLS * DIMS; i++)
+        z[i] = (float)rng_normal(&generator);
+    for (int i = 0; i < CELLS * DIMS; i++)
+        z[(IMAGES - 1) * CELLS * DIMS + i] = i % 2 ? 500 : -300;
+    fold[IMAGES - 1] = 1;
+    ck_ok(positions_allocate(2, 2, DIMS, DIMS, 1, &allocator, &without, NULL));
+    ck_ok(positions_allocate(2, 2, DIMS, DIMS, 1, &allocator, &never, NULL));
+    ck_ok(fit_without(without, &options, z, IMAGES, fold, 1, NULL));
+    ck_ok(positions_fit_cells(never, &options, z, IMAGES - 1, NULL, NULL));
+    for (size_t i = 0; i < CELLS * DIMS; i++)
+        ck_assert_double_le(fabs(without->centre[i] - never->centre[i]), 1e-4);
+    for (size_t i = 0; i < factor_floats(never); i++)
+        ck_assert_double_le(fabs(without->factor[i] - never->factor[i]), 0.01);
+    positions_unref(without);
+    positions_unref(never);
 }
 END_TEST
 
@@ -219,7 +270,7 @@ START_TEST(test_memory_faults)
     for (long n = 1;; n++) {
         failing_memory state = {.fail_at = n};
         dn_allocator allocator = failing_allocator(&state);
-        dn_status status = fit(&d, -1, &allocator, NULL, &p);
+        dn_status status = fit(&d, _i - 1, &allocator, NULL, &p);
         calls = state.calls;
         if (status == DN_OK)
             positions_unref(p);
@@ -433,10 +484,11 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, test_against_numpy, 0, CASES);
-    tcase_add_test(tests, test_same_bits_for_any_threads);
+    tcase_add_loop_test(tests, test_same_bits_for_any_threads, 0, 2); /* all views; without fold 0 */
+    tcase_add_test(tests, test_outlier_left_out);
     tcase_add_test(tests, test_constant_images);
     tcase_add_test(tests, test_numbers_that_overflow);
-    tcase_add_test(tests, test_memory_faults);
+    tcase_add_loop_test(tests, test_memory_faults, 0, 2);
     tcase_add_test(tests, test_details_are_added);
     tcase_add_test(tests, test_file);
     tcase_add_test(tests, test_files_that_do_not_fit);

@@ -77,9 +77,19 @@ positions_options positions_default_options(void);
 
 /* Mean, projection and whitening from `count` rows (count, channels); they are changed (standardised). */
 dn_status positions_fit_projection(positions *p, float *rows, int64_t count, pool *workers, dn_error *error);
-/* The Gaussians of views whose entry in `fold` (n) is not `left_out` (-1: of all).  z: (n, cells, dims). */
-dn_status positions_fit_cells(positions *p, const positions_options *options, const float *z, int32_t n,
-                              const int32_t *fold, int32_t left_out, pool *workers, dn_error *error);
+/* The Gaussians of n views.  z: (n, cells, dims). */
+dn_status positions_fit_cells(positions *p, const positions_options *options, const float *z, int32_t n, pool *workers,
+                              dn_error *error);
+
+/* The same for several sets of the same views, whose sums are taken once.  What is given is borrowed until it is freed. */
+typedef struct positions_fit positions_fit;
+dn_status positions_fit_create(positions *p, const positions_options *options, const float *z, int32_t n, pool *workers,
+                               positions_fit **out, dn_error *error);
+void positions_fit_free(positions_fit *fit); /* NULL is allowed */
+/* Fits the density to all views. */
+dn_status positions_fit_all(positions_fit *fit, dn_error *error);
+/* Fits it to the views whose entry in `fold` (n) is not `left_out`: at least one. */
+dn_status positions_fit_without(positions_fit *fit, const int32_t *fold, int32_t left_out, dn_error *error);
 
 /* ---- positions_io.c ---- */
 

@@ -6,7 +6,13 @@
  *     A_p = (sum over q in N(p), i of w_q (z_qi - c_p)(z_qi - c_p)' + prior S) / (n sum w_q + prior) + floor I
  * The neighbours' rows steady the covariance, and where they differ from the cell's they widen it: a part that lies a
  * few pixels beside its place is not anomalous.  Of an image with copies each view counts as its share of one image:
- * copies say how an image may vary, not that there are more of them. */
+ * copies say how an image may vary, not that there are more of them.
+ *
+ * Without some of the views, the set E of v views, means and scatters are those of all n without theirs:
+ *     c'_p = c_p + s_p,  s_p = - sum over i in E of (z_pi - c_p) / (n - v)
+ *     sum over the others of (z_pi - c'_p)(z_pi - c'_p)' =
+ *         sum over all of (z_pi - c_p)(z_pi - c_p)' - sum over i in E of (z_pi - c_p)(z_pi - c_p)' - (n - v) s_p s_p'
+ * which takes a fold's share of the time that sums over the others would take. */
 #include <math.h>
 #include <string.h>
 
@@ -21,82 +27,122 @@ positions_options positions_default_options(void)
     return (positions_options){.dims = 100, .prior = 20, .floor = 0.002, .neighbour = 0.3, .views = 1};
 }
 
-struct fit {
+struct positions_fit {
     positions *p;
-    const positions_options *options;
-    const float *z;         /* (n, cells, dims) */
-    const int32_t *members; /* (count): views that are learned from */
-    int32_t count;
-    double images;          /* that these views are of */
-    float *centre, *factor; /* of p */
-    float *scatter;         /* (cells, dims, dims): sum over images of (z - c)(z - c)' of each cell */
-    double *shared;         /* (dims, dims): S */
-    float *rows;            /* per worker: (count, dims) */
-    double *squares;        /* per worker: two of (dims, dims) */
+    positions_options options;
+    const float *z; /* (n, cells, dims) */
+    int32_t n;
+    pool *workers;
+    float *centre;  /* (cells, dims): of all views */
+    float *scatter; /* (cells, dims, dims): sum over all views of (z - c)(z - c)' of each cell */
+    float *rest;    /* likewise, of the views that are not left out; NULL: none ever were */
+
+    int32_t *left; /* (left_count): views that are left out */
+    int32_t left_count;
+    double images;     /* that the others are of */
+    const float *used; /* scatter or rest */
+    double *shared;    /* (dims, dims): S */
+    float *rows;       /* per worker: two of (n + 1, dims) */
+    double *squares;   /* per worker: two of (dims, dims) */
     size_t rows_stride, squares_stride;
     _Bool *failed; /* (cells) */
 };
 
-static _Bool counts(const struct fit *fit, size_t cell)
+static _Bool counts(const positions_fit *fit, size_t cell)
 {
-    return !fit->options->inside || fit->options->inside[cell];
+    return !fit->options.inside || fit->options.inside[cell];
 }
 
-/* Mean and scatter of one cell. */
+/* Row of a view in a cell. */
+static const float *row_of(const positions_fit *fit, int32_t view, int32_t cell)
+{
+    return fit->z + ((size_t)view * positions_cells(fit->p) + (size_t)cell) * (size_t)fit->p->dims;
+}
+
+/* Mean and scatter of one cell over all views. */
 static void measure_cell(void *context, int32_t cell, int32_t worker)
 {
-    const struct fit *fit = context;
-    size_t dims = (size_t)fit->p->dims, image = positions_cells(fit->p) * dims;
+    const positions_fit *fit = context;
+    size_t dims = (size_t)fit->p->dims;
     float *rows = fit->rows + (size_t)worker * fit->rows_stride, *centre = fit->centre + (size_t)cell * dims;
     double mean[POSITIONS_MAX_DIMS] = {0};
 
-    for (int32_t i = 0; i < fit->count; i++) {
-        const float *z = fit->z + (size_t)fit->members[i] * image + (size_t)cell * dims;
+    for (int32_t i = 0; i < fit->n; i++) {
+        const float *z = row_of(fit, i, cell);
         for (size_t j = 0; j < dims; j++)
             mean[j] += z[j];
     }
     for (size_t j = 0; j < dims; j++)
-        centre[j] = (float)(mean[j] / fit->count);
-    for (int32_t i = 0; i < fit->count; i++) {
-        const float *z = fit->z + (size_t)fit->members[i] * image + (size_t)cell * dims;
+        centre[j] = (float)(mean[j] / fit->n);
+    for (int32_t i = 0; i < fit->n; i++) {
+        const float *z = row_of(fit, i, cell);
         for (size_t j = 0; j < dims; j++)
             rows[(size_t)i * dims + j] = z[j] - centre[j];
     }
-    product((int64_t)dims, (int64_t)dims, fit->count, (product_factor){rows, 1, (int64_t)dims}, rows, (int64_t)dims, 0,
+    product((int64_t)dims, (int64_t)dims, fit->n, (product_factor){rows, 1, (int64_t)dims}, rows, (int64_t)dims, 0,
             fit->scatter + (size_t)cell * dims * dims, (int64_t)dims);
+}
+
+/* Mean and scatter of one cell without the views that are left out. */
+static void leave_out(void *context, int32_t cell, int32_t worker)
+{
+    const positions_fit *fit = context;
+    size_t dims = (size_t)fit->p->dims, square = (size_t)cell * dims * dims, last = (size_t)fit->left_count * dims;
+    double others = fit->n - fit->left_count, sum[POSITIONS_MAX_DIMS] = {0};
+    const float *centre = fit->centre + (size_t)cell * dims;
+    float *rows = fit->rows + (size_t)worker * fit->rows_stride, *negative = rows + last + dims; /* v + 1 rows each */
+
+    for (int32_t i = 0; i < fit->left_count; i++) {
+        const float *z = row_of(fit, fit->left[i], cell);
+        for (size_t j = 0; j < dims; j++) {
+            float difference = z[j] - centre[j];
+            rows[(size_t)i * dims + j] = difference;
+            sum[j] += difference;
+        }
+    }
+    for (size_t j = 0; j < dims; j++) {
+        double shift = -sum[j] / others;
+        fit->p->centre[(size_t)cell * dims + j] = (float)(centre[j] + shift);
+        rows[last + j] = (float)(sqrt(others) * shift);
+    }
+    for (size_t i = 0; i < last + dims; i++)
+        negative[i] = -rows[i];
+    memcpy(fit->rest + square, fit->scatter + square, dims * dims * sizeof *fit->rest);
+    product((int64_t)dims, (int64_t)dims, fit->left_count + 1, (product_factor){negative, 1, (int64_t)dims}, rows,
+            (int64_t)dims, 1, fit->rest + square, (int64_t)dims);
 }
 
 /* One row of S: the sum over all cells, in their order. */
 static void share_row(void *context, int32_t row, int32_t worker)
 {
-    const struct fit *fit = context;
+    const positions_fit *fit = context;
     size_t dims = (size_t)fit->p->dims, cells = positions_cells(fit->p), counted = 0;
     double *sum = fit->shared + (size_t)row * dims;
 
     (void)worker;
     memset(sum, 0, dims * sizeof *sum);
     for (size_t cell = 0; cell < cells; cell++) {
-        const float *scatter = fit->scatter + (cell * dims + (size_t)row) * dims;
+        const float *scatter = fit->used + (cell * dims + (size_t)row) * dims;
         for (size_t j = 0; counts(fit, cell) && j < dims; j++)
             sum[j] += scatter[j];
         counted += counts(fit, cell);
     }
-    double weight = 1.0 / (fit->options->views * (double)counted * (fit->images > 1 ? fit->images - 1 : 1));
+    double weight = 1.0 / (fit->options.views * (double)counted * (fit->images > 1 ? fit->images - 1 : 1));
     for (size_t j = 0; j < dims; j++)
         sum[j] *= weight;
 }
 
 /* a += weight times the scatter of cell q about the centre of cell p: its own about its own centre, and n times the
  * square of the difference of the centres.  Upper triangle only. */
-static void add_neighbour(const struct fit *fit, size_t p, size_t q, double weight, double *a)
+static void add_neighbour(const positions_fit *fit, size_t p, size_t q, double weight, double *a)
 {
     size_t dims = (size_t)fit->p->dims;
-    double share = weight / fit->options->views;
-    const float *scatter = fit->scatter + q * dims * dims;
+    double share = weight / fit->options.views;
+    const float *scatter = fit->used + q * dims * dims;
     double shift[POSITIONS_MAX_DIMS];
 
     for (size_t i = 0; i < dims; i++)
-        shift[i] = (double)fit->centre[q * dims + i] - fit->centre[p * dims + i];
+        shift[i] = (double)fit->p->centre[q * dims + i] - fit->p->centre[p * dims + i];
     for (size_t i = 0; i < dims; i++) {
         double factor = weight * fit->images * shift[i];
         for (size_t j = i; j < dims; j++)
@@ -105,7 +151,7 @@ static void add_neighbour(const struct fit *fit, size_t p, size_t q, double weig
 }
 
 /* A_p, upper triangle. */
-static void covariance_of(const struct fit *fit, int32_t cell, double *a)
+static void covariance_of(const positions_fit *fit, int32_t cell, double *a)
 {
     int32_t columns = fit->p->columns, y = cell / columns, x = cell % columns;
     double rows = 0;
@@ -114,18 +160,18 @@ static void covariance_of(const struct fit *fit, int32_t cell, double *a)
     memset(a, 0, dims * dims * sizeof *a);
     for (int32_t v = y > 0 ? y - 1 : 0; v <= y + 1 && v < fit->p->rows; v++)
         for (int32_t u = x > 0 ? x - 1 : 0; u <= x + 1 && u < columns; u++) {
-            double weight = v == y && u == x ? 1 : fit->options->neighbour;
+            double weight = v == y && u == x ? 1 : fit->options.neighbour;
             size_t neighbour = (size_t)v * (size_t)columns + (size_t)u;
             if (!counts(fit, neighbour))
                 continue;
             add_neighbour(fit, (size_t)cell, neighbour, weight, a);
             rows += weight * fit->images;
         }
-    double weight = 1 / (rows + fit->options->prior);
+    double weight = 1 / (rows + fit->options.prior);
     for (size_t i = 0; i < dims; i++) {
         for (size_t j = i; j < dims; j++)
-            a[i * dims + j] = (a[i * dims + j] + fit->options->prior * fit->shared[i * dims + j]) * weight;
-        a[i * dims + i] += fit->options->floor;
+            a[i * dims + j] = (a[i * dims + j] + fit->options.prior * fit->shared[i * dims + j]) * weight;
+        a[i * dims + i] += fit->options.floor;
     }
 }
 
@@ -135,7 +181,7 @@ static void covariance_of(const struct fit *fit, int32_t cell, double *a)
 #define LAST_SHARE 1e-3
 
 /* A_p = U'U, U in place; false if that is no matter of rounding. */
-static _Bool factorise(const struct fit *fit, int32_t cell, double *a)
+static _Bool factorise(const positions_fit *fit, int32_t cell, double *a)
 {
     int32_t dims = fit->p->dims;
     double mean = 0;
@@ -157,10 +203,10 @@ static _Bool factorise(const struct fit *fit, int32_t cell, double *a)
 
 static void factorise_cell(void *context, int32_t cell, int32_t worker)
 {
-    const struct fit *fit = context;
+    const positions_fit *fit = context;
     int32_t dims = fit->p->dims;
     double *a = fit->squares + (size_t)worker * fit->squares_stride, *inverse = a + (size_t)dims * (size_t)dims;
-    float *factor = fit->factor + (size_t)cell * positions_triangle(dims);
+    float *factor = fit->p->owned + (size_t)cell * positions_triangle(dims);
 
     fit->failed[cell] = !factorise(fit, cell, a);
     if (fit->failed[cell])
@@ -171,13 +217,13 @@ static void factorise_cell(void *context, int32_t cell, int32_t worker)
             *factor++ = (float)inverse[(size_t)i * (size_t)dims + (size_t)j];
 }
 
-static dn_status run_fit(struct fit *fit, pool *workers, dn_error *error)
+/* The Gaussians from means and scatters. */
+static dn_status factorise_cells(positions_fit *fit, dn_error *error)
 {
     int32_t cells = (int32_t)positions_cells(fit->p);
 
-    pool_run(workers, cells, measure_cell, fit);
-    pool_run(workers, fit->p->dims, share_row, fit);
-    pool_run(workers, cells, factorise_cell, fit);
+    pool_run(fit->workers, fit->p->dims, share_row, fit);
+    pool_run(fit->workers, cells, factorise_cell, fit);
     for (int32_t cell = 0; cell < cells; cell++)
         if (fit->failed[cell])
             return fail(error, DN_E_NUMERIC,
@@ -187,40 +233,88 @@ static dn_status run_fit(struct fit *fit, pool *workers, dn_error *error)
     return DN_OK;
 }
 
-dn_status positions_fit_cells(positions *p, const positions_options *options, const float *z, int32_t n,
-                              const int32_t *fold, int32_t left_out, pool *workers, dn_error *error)
+dn_status positions_fit_create(positions *p, const positions_options *options, const float *z, int32_t n, pool *workers,
+                               positions_fit **out, dn_error *error)
 {
+    const dn_allocator *allocator = &p->allocator;
     size_t dims = (size_t)p->dims, cells = positions_cells(p), threads = (size_t)pool_threads(workers);
-    int32_t *members = mem_alloc(&p->allocator, (size_t)n, sizeof *members);
-    struct fit fit = {.p = p,
-                      .options = options,
-                      .z = z,
-                      .members = members,
-                      .centre = p->centre,
-                      .factor = p->owned,
-                      .rows_stride = mem_padded_floats((size_t)n * dims),
-                      .squares_stride = 2 * dims * dims};
 
-    fit.scatter = mem_alloc(&p->allocator, cells, dims * dims * sizeof *fit.scatter);
-    fit.shared = mem_alloc(&p->allocator, dims, dims * sizeof *fit.shared);
-    fit.rows = mem_alloc(&p->allocator, threads, fit.rows_stride * sizeof *fit.rows);
-    fit.squares = mem_alloc(&p->allocator, threads, fit.squares_stride * sizeof *fit.squares);
-    fit.failed = mem_zalloc(&p->allocator, cells, sizeof *fit.failed);
-    dn_status status = DN_OK;
-    if (!members || !fit.scatter || !fit.shared || !fit.rows || !fit.squares || !fit.failed) {
-        status = fail_memory(error, "the density at every position");
-    } else {
-        for (int32_t i = 0; i < n; i++)
-            if (left_out < 0 || fold[i] != left_out)
-                members[fit.count++] = i;
-        fit.images = (double)fit.count / options->views;
-        status = run_fit(&fit, workers, error);
+    *out = NULL;
+    positions_fit *fit = mem_zalloc(allocator, 1, sizeof *fit);
+    if (!fit)
+        return fail_memory(error, "the density at every position");
+    fit->p = p;
+    fit->options = *options;
+    fit->z = z;
+    fit->n = n;
+    fit->workers = workers;
+    fit->rows_stride = mem_padded_floats(2 * ((size_t)n + 1) * dims);
+    fit->squares_stride = 2 * dims * dims;
+    fit->centre = mem_alloc(allocator, cells, dims * sizeof *fit->centre);
+    fit->scatter = mem_alloc(allocator, cells, dims * dims * sizeof *fit->scatter);
+    fit->left = mem_alloc(allocator, (size_t)n, sizeof *fit->left);
+    fit->shared = mem_alloc(allocator, dims, dims * sizeof *fit->shared);
+    fit->rows = mem_alloc(allocator, threads, fit->rows_stride * sizeof *fit->rows);
+    fit->squares = mem_alloc(allocator, threads, fit->squares_stride * sizeof *fit->squares);
+    fit->failed = mem_zalloc(allocator, cells, sizeof *fit->failed);
+    if (!fit->centre || !fit->scatter || !fit->left || !fit->shared || !fit->rows || !fit->squares || !fit->failed) {
+        positions_fit_free(fit);
+        return fail_memory(error, "the density at every position");
     }
-    mem_free(&p->allocator, members);
-    mem_free(&p->allocator, fit.scatter);
-    mem_free(&p->allocator, fit.shared);
-    mem_free(&p->allocator, fit.rows);
-    mem_free(&p->allocator, fit.squares);
-    mem_free(&p->allocator, fit.failed);
+    pool_run(workers, (int32_t)cells, measure_cell, fit);
+    *out = fit;
+    return DN_OK;
+}
+
+dn_status positions_fit_all(positions_fit *fit, dn_error *error)
+{
+    memcpy(fit->p->centre, fit->centre, positions_cells(fit->p) * (size_t)fit->p->dims * sizeof *fit->centre);
+    fit->images = (double)fit->n / fit->options.views;
+    fit->used = fit->scatter;
+    return factorise_cells(fit, error);
+}
+
+dn_status positions_fit_without(positions_fit *fit, const int32_t *fold, int32_t left_out, dn_error *error)
+{
+    size_t dims = (size_t)fit->p->dims;
+
+    if (!fit->rest)
+        fit->rest = mem_alloc(&fit->p->allocator, positions_cells(fit->p), dims * dims * sizeof *fit->rest);
+    if (!fit->rest)
+        return fail_memory(error, "the density at every position");
+    fit->left_count = 0;
+    for (int32_t i = 0; i < fit->n; i++)
+        if (fold[i] == left_out)
+            fit->left[fit->left_count++] = i;
+    fit->images = (double)(fit->n - fit->left_count) / fit->options.views;
+    fit->used = fit->rest;
+    pool_run(fit->workers, (int32_t)positions_cells(fit->p), leave_out, fit);
+    return factorise_cells(fit, error);
+}
+
+void positions_fit_free(positions_fit *fit)
+{
+    if (!fit)
+        return;
+    dn_allocator allocator = fit->p->allocator;
+    mem_free(&allocator, fit->centre);
+    mem_free(&allocator, fit->scatter);
+    mem_free(&allocator, fit->rest);
+    mem_free(&allocator, fit->left);
+    mem_free(&allocator, fit->shared);
+    mem_free(&allocator, fit->rows);
+    mem_free(&allocator, fit->squares);
+    mem_free(&allocator, fit->failed);
+    mem_free(&allocator, fit);
+}
+
+dn_status positions_fit_cells(positions *p, const positions_options *options, const float *z, int32_t n, pool *workers,
+                              dn_error *error)
+{
+    positions_fit *fit;
+
+    TRY(positions_fit_create(p, options, z, n, workers, &fit, error));
+    dn_status status = positions_fit_all(fit, error);
+    positions_fit_free(fit);
     return status;
 }

@@ -47,8 +47,9 @@ struct fit {
     int32_t *fold;        /* (views): which fold a view is in, that of its image */
     uint8_t *fine_inside; /* (cells of the details) */
 
-    int32_t left_out;         /* fold that is judged */
-    const train_space *judge; /* there */
+    train_space *judge;              /* the space whose views are fitted */
+    positions_fit *cells, *fine_fit; /* there, of the density and of the details */
+    int32_t left_out;                /* fold that is judged */
     position_level *levels;   /* (images.count) */
     double *peaks;            /* likewise */
     int32_t *judged;          /* likewise: 1 where the two are set, -1 where they shall not be */
@@ -301,35 +302,73 @@ static void score_image(void *context, int32_t image, int32_t worker)
     fit->judged[image] = 1;
 }
 
-/* Both densities of a space, of all views but those of a fold (-1: of all). */
-static dn_status fit_cells(struct fit *fit, const train_space *space, int32_t left_out, dn_error *error)
+static void close_space(struct fit *fit)
+{
+    positions_fit_free(fit->cells);
+    positions_fit_free(fit->fine_fit);
+    fit->cells = NULL;
+    fit->fine_fit = NULL;
+}
+
+/* The sums over all views of a space, for fits of both its densities. */
+static dn_status open_space(struct fit *fit, train_space *space, dn_error *error)
 {
     positions_options options = positions_default_options();
     positions *density = space->density, *details = density->details;
+    pool *workers = fit->maps.workers;
 
+    close_space(fit);
+    fit->judge = space;
     options.dims = density->dims;
     options.views = fit->plan.count + 1;
     options.inside = train_maps_inside(&fit->maps);
-    TRY(positions_fit_cells(density, &options, space->z, fit->views, fit->fold, left_out, fit->maps.workers, error));
+    TRY(positions_fit_create(density, &options, space->z, fit->views, workers, &fit->cells, error));
     if (!details)
         return DN_OK;
     options.dims = details->dims;
     options.inside = train_maps_details_inside(&fit->maps, fit->fine_inside);
-    return positions_fit_cells(details, &options, space->fine, fit->views, fit->fold, left_out, fit->maps.workers,
-                               error);
+    return positions_fit_create(details, &options, space->fine, fit->views, workers, &fit->fine_fit, error);
 }
 
-static dn_status cross_fit(struct fit *fit, dn_error *error)
+/* Folds from `first` to before `end`, judged in a space. */
+static dn_status judge_folds(struct fit *fit, train_space *space, int32_t first, int32_t end, dn_error *error)
 {
-    if (fit->space_count == 1)
-        mark_sources(fit);
-    for (fit->left_out = 0; fit->left_out < fit->folds; fit->left_out++) {
+    TRY(open_space(fit, space, error));
+    for (fit->left_out = first; fit->left_out < end; fit->left_out++) {
         TRY(train_report(fit->maps.watch, DN_PHASE_POSITIONS, fit->left_out, fit->folds + 1, (double)NAN, error));
-        fit->judge = &fit->spaces[fit->space_count > 1 && fit->left_out < fit->given];
-        TRY(fit_cells(fit, fit->judge, fit->left_out, error));
+        TRY(positions_fit_without(fit->cells, fit->fold, fit->left_out, error));
+        if (fit->fine_fit)
+            TRY(positions_fit_without(fit->fine_fit, fit->fold, fit->left_out, error));
         pool_run(fit->maps.workers, fit->maps.images->count, score_image, fit);
     }
     return DN_OK;
+}
+
+static void release_views(const struct fit *fit, train_space *space)
+{
+    mem_free(&fit->allocator, space->z);
+    mem_free(&fit->allocator, space->fine);
+    space->z = NULL;
+    space->fine = NULL;
+}
+
+/* All folds; then the first space is open. */
+static dn_status cross_fit(struct fit *fit, dn_error *error)
+{
+    if (fit->space_count == 1) {
+        mark_sources(fit);
+        return judge_folds(fit, &fit->spaces[0], 0, fit->folds, error);
+    }
+    TRY(judge_folds(fit, &fit->spaces[1], 0, fit->given, error));
+    release_views(fit, &fit->spaces[1]);
+    return judge_folds(fit, &fit->spaces[0], fit->given, fit->folds, error);
+}
+
+/* What the model keeps. */
+static dn_status fit_all(struct fit *fit, dn_error *error)
+{
+    TRY(positions_fit_all(fit->cells, error));
+    return fit->fine_fit ? positions_fit_all(fit->fine_fit, error) : DN_OK;
 }
 
 /* ---- all of it ---- */
@@ -357,10 +396,10 @@ static dn_status allocate(struct fit *fit, dn_error *error)
 
 static void release(struct fit *fit)
 {
+    close_space(fit);
     for (int32_t i = 0; i < 2; i++) {
+        release_views(fit, &fit->spaces[i]);
         positions_unref(fit->spaces[i].density);
-        mem_free(&fit->allocator, fit->spaces[i].z);
-        mem_free(&fit->allocator, fit->spaces[i].fine);
     }
     mem_free(&fit->allocator, fit->image_fold);
     mem_free(&fit->allocator, fit->kept);
@@ -399,8 +438,10 @@ static dn_status run_fit(struct fit *fit, trained_positions *out, dn_error *erro
     if (fit->folds > 0) {
         TRY(cross_fit(fit, error));
         take_judged(fit, out);
+    } else {
+        TRY(open_space(fit, &fit->spaces[0], error));
     }
-    TRY(fit_cells(fit, &fit->spaces[0], -1, error));
+    TRY(fit_all(fit, error));
     TRY(train_report(fit->maps.watch, DN_PHASE_POSITIONS, fit->folds + 1, fit->folds + 1, (double)NAN, error));
     TRY(pool_check(fit->maps.workers, error));
     out->copies = fit->plan.kind;

@@ -212,7 +212,7 @@ static void fit(const sample *s, positions *p)
         check_projection(s, p, z);
         options.dims = s->dims;
         options.views = s->views;
-        status = positions_fit_cells(p, &options, z, s->images, NULL, -1, NULL, &error);
+        status = positions_fit_cells(p, &options, z, s->images, NULL, &error);
     }
     fuzz_require(status == DN_OK || (status == DN_E_NUMERIC && error.message[0]), "a fit, or numbers that overflow");
     if (status == DN_OK) {
