@@ -249,7 +249,8 @@ DN_API void dn_extractor_options_init_size(dn_extractor_options *options, size_t
  * sequential CNN needs a layer list under "differnet.layers" in the file's __metadata__ (docs/format.md).
  * float32, float16 and float64 tensors.  Errors: DN_E_IO, DN_E_FORMAT, DN_E_KIND (a model, flow or checkpoint),
  * DN_E_UNSUPPORTED (an unknown network, or a layer list with what this library does not know; a feature of more than
- * 65536 numbers), DN_E_LIMIT (a file above 2^32 bytes; a layer whose output at this input size exceeds 2^28 numbers),
+ * 65536 numbers), DN_E_LIMIT (a file above 2^32 bytes; a layer whose output at this input size exceeds 2^28 numbers,
+ * or a network that takes more than 2^42 multiplications for a view),
  * DN_E_NUMERIC (NaN or infinity in the weights), DN_E_ARGUMENT (also an input size at which the smallest scale does not
  * fit through the network). */
 DN_API DN_CHECK_RESULT dn_status dn_extractor_open_path(const char *path, const dn_extractor_options *options,

@@ -49,8 +49,8 @@ static dn_status open_checkpoint(const uint8_t *bytes, size_t size, dn_error *er
     _Bool found;
 
     write_file(path, bytes, size);
-    ck_ok(train_state_create(&options, trainer->extractor->feature_dim, trainer->images.train_count,
-                             options.epochs, &trainer->allocator, &state, NULL));
+    ck_ok(train_state_create(&options, trainer->extractor->feature_dim, trainer->images.train_count, options.epochs,
+                             &trainer->allocator, &state, NULL));
     dn_status status = checkpoint_load(path, state, trainer->bank, &found, error);
     train_state_free(state);
     return status;

@@ -296,6 +296,30 @@ START_TEST(sizes_are_checked)
 }
 END_TEST
 
+/* What a file makes the processor do is bounded, too: 2^42 multiplications, here of 512 x 512 = 2^18 windows.  A pool of
+ * 64 x 64 x 3 numbers, each counting 64 times: 3 * 2^36.  One of 64 x 21 x 3: 63 * 2^30.  What is left beside 21 of the
+ * former and the latter is 2^30 = 4096 * 2^18: a convolution to 85 maps with 4 x 4 x 3 weights each fits, and a relu of its
+ * output does not. */
+START_TEST(work_is_bounded)
+{
+    const char *wide = "{\"op\":\"maxpool\",\"kernel\":64,\"stride\":1,\"pad\":[31,31,32,32]}";
+    const char *end = "{\"op\":\"avgpool\",\"kernel\":[64,21],\"stride\":1,\"pad\":[31,10,32,10]},"
+                      "{\"op\":\"conv\",\"weight\":\"w\",\"pad\":[1,1,2,2]}";
+    char layers[2500], pools[2000] = "";
+    draft d = {.tensors = {{"w", 4, {85, 3, 4, 4}}}, .layers = layers};
+
+    for (int i = 0; i < 21; i++)
+        sprintf(pools + strlen(pools), "%s,", wide);
+    sprintf(layers, "[%s%s]", pools, end);
+    extractor_unref(accept(&d, 512, 1));
+    sprintf(layers, "[%s%s,{\"op\":\"relu\"}]", pools, end);
+    refuse(&d, 512, 1, DN_E_LIMIT,
+           "up to layer relu.23 the network takes 4.398e+12 multiplications for a view of 512 x 512");
+    sprintf(layers, "[%s%s,%s]", pools, wide, end);
+    refuse(&d, 512, 1, DN_E_LIMIT, "up to layer maxpool.21 the network takes 4.535e+12");
+}
+END_TEST
+
 START_TEST(options_are_checked)
 {
     const int32_t bad[][2] = {{0, 3}, {16, 1}, {31, 1}, {100, 3}, {2080, 3}, {-32, 3}, {448, 0}, {448, 6}, {448, -1}};
@@ -774,6 +798,7 @@ static Suite *make_suite(void)
     tcase_add_test(tcase, other_kinds_are_refused);
     tcase_add_test(tcase, names_are_shown);
     tcase_add_test(tcase, sizes_are_checked);
+    tcase_add_test(tcase, work_is_bounded);
     tcase_add_test(tcase, options_are_checked);
     tcase_add_test(tcase, lists_are_read);
     tcase_add_test(tcase, layer_list_marks_maps);

@@ -15,9 +15,11 @@
 #define EXTRACTOR_MAX_CHANNELS 65536
 #define EXTRACTOR_MAX_KERNEL 64 /* pixels of a convolution's or a pool's side */
 #define EXTRACTOR_MAX_RANDOM_CHANNELS 4096
-#define EXTRACTOR_MAX_FEATURE 65536    /* numbers in a feature: what a flow takes */
-#define EXTRACTOR_MAX_OUTPUT (1 << 28) /* floats of one layer's output: 1 GiB */
-#define EXTRACTOR_NAME 48              /* bytes of a layer's name, tensors' names: room for a suffix */
+#define EXTRACTOR_MAX_FEATURE 65536           /* numbers in a feature: what a flow takes */
+#define EXTRACTOR_MAX_OUTPUT (1 << 28)        /* floats of one layer's output: 1 GiB */
+#define EXTRACTOR_MAX_WORK (INT64_C(1) << 42) /* multiplications of one view; VGG-19 at 2048 x 2048: 2^40.6 */
+#define EXTRACTOR_POOL_WORK 64                /* multiplications that one number of a pool's window counts as */
+#define EXTRACTOR_NAME 48                     /* bytes of a layer's name, tensors' names: room for a suffix */
 
 enum layer_kind { LAYER_CONV, LAYER_ACTIVATION, LAYER_MAXPOOL, LAYER_AVGPOOL };
 

@@ -440,9 +440,22 @@ static _Bool fits(const dn_extractor *extractor, int32_t h, int32_t w)
     return h > 0 && w > 0;
 }
 
-static dn_status check_memory(const dn_extractor *extractor, const char *label, dn_error *error)
+/* Multiplications that one number of a layer's output takes. */
+static int64_t work_of(const cnn_layer *layer)
+{
+    const conv_spec *conv = &layer->conv;
+    const pool_spec *pool = &layer->pool;
+
+    if (layer->kind == LAYER_CONV)
+        return (int64_t)conv->kernel_h * conv->kernel_w * (conv->in_c / conv->groups);
+    return layer->kind == LAYER_ACTIVATION ? 1 : (int64_t)pool->kernel_h * pool->kernel_w * EXTRACTOR_POOL_WORK;
+}
+
+/* A file of a few hundred bytes can ask for more memory than there is, and for pools that take hours. */
+static dn_status check_cost(const dn_extractor *extractor, const char *label, dn_error *error)
 {
     int32_t h = extractor->input_height, w = extractor->input_width;
+    int64_t work = 0;
 
     for (int32_t i = 0; i < extractor->layer_count; i++) {
         const cnn_layer *layer = &extractor->layers[i];
@@ -453,6 +466,14 @@ static dn_status check_memory(const dn_extractor *extractor, const char *label, 
                         "is %d",
                         label, layer->name, h, w, layer->out_channels, extractor->input_width, extractor->input_height,
                         EXTRACTOR_MAX_OUTPUT);
+        work += (int64_t)h * w * layer->out_channels * work_of(layer);
+        if (work > EXTRACTOR_MAX_WORK)
+            return fail(
+                error, DN_E_LIMIT,
+                "%s: up to layer %s the network takes %.4g multiplications for a view of %d x %d pixels (a pool's "
+                "numbers count %d each); the limit is %.4g: use a smaller input size or network",
+                label, layer->name, (double)work, extractor->input_width, extractor->input_height, EXTRACTOR_POOL_WORK,
+                (double)EXTRACTOR_MAX_WORK);
     }
     return DN_OK;
 }
@@ -463,7 +484,7 @@ dn_status layer_list_check_size(const dn_extractor *extractor, const char *label
     int32_t least = 32;
 
     if (fits(extractor, extractor->input_height >> shift, extractor->input_width >> shift))
-        return check_memory(extractor, label, error);
+        return check_cost(extractor, label, error);
     while (least <= 2048 && !fits(extractor, least >> shift, least >> shift))
         least += 32;
     if (least > 2048)

@@ -103,8 +103,8 @@ static dn_status learn(struct contest *contest, const copy_plan *plan, dn_error 
     TRY(reserve(contest, views.count * views.each, error));
     train_space space = {contest->density, contest->z, NULL};
     TRY(train_maps_project(contest->maps, &views, &space, 1, &contest->progress, error));
-    return positions_fit_cells(contest->density, &options, contest->z, views.count * views.each,
-                               contest->maps->workers, error);
+    return positions_fit_cells(contest->density, &options, contest->z, views.count * views.each, contest->maps->workers,
+                               error);
 }
 
 /* How likely the images held out are, themselves (copy -1) or as copies. */

@@ -274,8 +274,8 @@ static dn_status report_epoch(dn_trainer *t, const train_watch *watch, dn_error 
 
     TRY(pool_check(t->workers, error)); /* here, where a further run can go on */
     if (cross->flow)
-        status = train_report(watch, DN_PHASE_FOLDS, folds_epochs(t, cross->done) + done,
-                              folds_epochs(t, cross->folds), t->state->loss, error);
+        status = train_report(watch, DN_PHASE_FOLDS, folds_epochs(t, cross->done) + done, folds_epochs(t, cross->folds),
+                              t->state->loss, error);
     else
         status = train_report(watch, DN_PHASE_TRAIN, done, t->options.epochs, t->state->loss, error);
     if (status == DN_OK || !t->options.checkpoint)

@@ -50,9 +50,9 @@ struct fit {
     train_space *judge;              /* the space whose views are fitted */
     positions_fit *cells, *fine_fit; /* there, of the density and of the details */
     int32_t left_out;                /* fold that is judged */
-    position_level *levels;   /* (images.count) */
-    double *peaks;            /* likewise */
-    int32_t *judged;          /* likewise: 1 where the two are set, -1 where they shall not be */
+    position_level *levels;          /* (images.count) */
+    double *peaks;                   /* likewise */
+    int32_t *judged;                 /* likewise: 1 where the two are set, -1 where they shall not be */
 };
 
 /* ---- folds ---- */
