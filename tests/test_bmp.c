@@ -171,6 +171,45 @@ START_TEST(damaged_files)
 }
 END_TEST
 
+/* Gray is what all channels of all colours agree on. */
+START_TEST(nearly_gray_palettes)
+{
+    static uint8_t bytes[MAX_BYTES];
+
+    for (size_t c = 0; c < 3; c++) {
+        size_t size = make(&kinds[4], bytes);
+        bytes[14 + 40 + 77 * 4 + c] ^= 1;
+        dn_image *image = decoded(bytes, size);
+        ck_shape(image, W, H, DN_RGB8);
+        image_free(image);
+    }
+}
+END_TEST
+
+/* A palette ends where the pixels begin. */
+START_TEST(short_palettes)
+{
+    static uint8_t bytes[MAX_BYTES];
+
+    for (size_t colours = 99; colours <= 100; colours++) {
+        size_t size = make(&kinds[4], bytes), start = 14 + 40 + colours * 4;
+        put(bytes + 10, (uint32_t)start, 4);
+        memset(bytes + start, 99, size - start);
+        if (colours == 99) {
+            ck_fails(bytes, size, DN_E_FORMAT, "a pixel has colour 99 of a palette of 99");
+        } else {
+            dn_image *image = decoded(bytes, size);
+            ck_assert_int_eq(image->pixels[0], 255 - 99);
+            image_free(image);
+        }
+        put(bytes + 10, (uint32_t)start + 3, 4); /* three bytes are no colour */
+        if (colours == 99)
+            ck_fails(bytes, size, DN_E_FORMAT, "a pixel has colour 99 of a palette of 99");
+    }
+    ck_fails((const uint8_t *)"BM", 2, DN_E_FORMAT, "test: truncated BMP file: it ends after 2 bytes");
+}
+END_TEST
+
 START_TEST(limits_come_before_allocation)
 {
     static uint8_t bytes[MAX_BYTES];
@@ -205,6 +244,8 @@ static Suite *make_suite(void)
     tcase_add_loop_test(cases, every_kind, 0, KINDS);
     tcase_add_loop_test(cases, hostile_files, 0, KINDS);
     tcase_add_test(cases, damaged_files);
+    tcase_add_test(cases, nearly_gray_palettes);
+    tcase_add_test(cases, short_palettes);
     tcase_add_test(cases, limits_come_before_allocation);
     suite_add_tcase(suite, cases);
     return suite;

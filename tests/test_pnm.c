@@ -80,6 +80,7 @@ START_TEST(damaged_files)
     ck_fails(TEXT("P2 2 1 9 4   "), DN_E_FORMAT, "test: truncated PNM file: it ends after 13 bytes");
     ck_fails(TEXT("P5 2 1 255"), DN_E_FORMAT, "test: truncated PNM file: it ends after 10 bytes");
     ck_fails(TEXT("P5 2 1"), DN_E_FORMAT, "test: truncated PNM file: it ends after 6 bytes");
+    ck_fails(TEXT("P5\n"), DN_E_FORMAT, "test: truncated PNM file: it ends after 3 bytes");
     ck_fails(TEXT("P5"), DN_E_FORMAT, "test: not a ");
     ck_fails(TEXT("P7\nWIDTH 1\n"), DN_E_FORMAT, "test: a PAM image, not a ");
     ck_fails(TEXT("Pf\n1 1\n-1\n1234"), DN_E_FORMAT, "test: a PFM image (float), not a ");

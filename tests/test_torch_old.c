@@ -550,6 +550,7 @@ START_TEST(test_tar_parts)
     refuse_part(OBJECTS, P("\x80\2}U\1wU\0Qs."), DN_E_UNSUPPORTED, "pickle, byte 8: " MISSING);
     refuse_part(OBJECTS, P("\x80\2}U\1wU\2\x31/Qs."), DN_E_UNSUPPORTED, "pickle, byte 10: " MISSING);
     refuse_part(OBJECTS, P("\x80\2}U\1wU\2\x31:Qs."), DN_E_UNSUPPORTED, "pickle, byte 10: " MISSING);
+    refuse_part(OBJECTS, P("\x80\2}U\1wU\2\x30<Qs."), DN_E_UNSUPPORTED, "pickle, byte 10: " MISSING); /* not 12 */
     refuse_part(OBJECTS, P("\x80\2}U\1wU\2\x31\x30Qs."), DN_E_UNSUPPORTED, "pickle, byte 10: " MISSING);
     /* 2^64 + 11, which would be 11 in 64 bits. */
     refuse_part(OBJECTS,
