@@ -228,6 +228,7 @@ static void put_file(const char *name, const void *bytes, size_t size)
 
     snprintf(header, 100, "%s", name);
     snprintf(header + 124, 12, "%011zo", size);
+    memset(header + 136, '7', 12); /* its time: right behind, not looked at */
     memcpy(header + 257,
            "ustar\0"
            "00",
@@ -348,6 +349,13 @@ START_TEST(test_tar_headers)
     memcpy(made + last + 124, digits, 12);
     sum_header(last);
     expect("torch-tar: " READ);
+    /* A size of one digit. */
+    part five[] = {parts[0], parts[1], parts[2], {"other", "12345", 5}, parts[3]};
+    make_tar(five, 5);
+    memcpy(made + header_at[3] + 124, "5\0          ", 12);
+    sum_header(header_at[3]);
+    expect("torch-tar: " READ);
+    make_tar(parts, 4);
     memset(made + last + 124, ' ', 12);
     sum_header(last);
     refuse(DN_E_FORMAT, wrong);
@@ -408,6 +416,8 @@ START_TEST(test_tar_kinds)
     refuse(DN_E_FORMAT, NO_FILE("pickle"));
 }
 END_TEST
+
+#define MISSING "a persistent id that is no tensor's; only checkpoints of plain tensors can be read"
 
 static void refuse_part(int which, const void *bytes, size_t size, dn_status status, const char *message)
 {
@@ -517,6 +527,10 @@ START_TEST(test_tar_parts)
     alone[3] = (part){"tensors", P("\x80\2K\1.\x80\2K\x0bNN\x87." LONG("\1") LONG("\0") LONG("\1") LONG("\7"))};
     make_tar(alone, 4);
     expect("torch-tar: [w f32 0/1 =]");
+    alone[2] = (part){"pickle", P("\x80\2}U\1wU\0Qs.")}; /* no digit is no key, not even 0 */
+    alone[3] = (part){"tensors", P("\x80\2K\1." TENSOR_OF("\0", "\x15") LONG("\0") LONG("\5"))};
+    make_tar(alone, 4);
+    refuse(DN_E_UNSUPPORTED, "pickle, byte 8: " MISSING);
     alone[2] = (part){"pickle", P("\x80\2}U\1wU\1\x39Qs.")}; /* a key of one digit */
     alone[3] = (part){"tensors", P("\x80\2K\1." TENSOR_OF("\x09", "\x15") LONG("\0") LONG("\5"))};
     make_tar(alone, 4);
@@ -545,7 +559,6 @@ START_TEST(test_tar_parts)
                               LONG("\1")),
                 "torch-tar: [w f32 1/0 1/1 1/2 1/3 1/4 1/5 1/6 3/2 = -1.25 0 -7] [b f32 = -2]");
     /* The object. */
-#define MISSING "a persistent id that is no tensor's; only checkpoints of plain tensors can be read"
     refuse_part(OBJECTS, P("\x80\2}U\1wK\x0bQs."), DN_E_UNSUPPORTED, "pickle, byte 8: " MISSING);
     refuse_part(OBJECTS, P("\x80\2}U\1wU\0Qs."), DN_E_UNSUPPORTED, "pickle, byte 8: " MISSING);
     refuse_part(OBJECTS, P("\x80\2}U\1wU\2\x31/Qs."), DN_E_UNSUPPORTED, "pickle, byte 10: " MISSING);
@@ -563,6 +576,25 @@ START_TEST(test_tar_parts)
                 "torch-tar: [w f32 2/3 3/1 = 0.5 -1.25 3 0 1 -7]");
     refuse_part(OBJECTS, P("\x80\2N."), DN_E_UNSUPPORTED, "holds no dictionary of tensors; save model.state_dict()");
     refuse_part(OBJECTS, P("\x80\2"), DN_E_FORMAT, "pickle, byte 2: the pickle is cut off");
+}
+END_TEST
+
+/* As many views as there may be, and one more. */
+START_TEST(test_tar_many_views)
+{
+    static const char head[] = STORAGES_TO("\x80\2]("), view[] = "(K\x17K\x16K\0K\1t";
+    const size_t step = sizeof view - 1, start = sizeof head - 1;
+
+    for (size_t count = 65536; count <= 65537; count++) {
+        char *bytes = malloc(start + count * step + 2);
+        memcpy(bytes, head, start);
+        for (size_t i = 0; i < count; i++)
+            memcpy(bytes + start + i * step, view, step);
+        memcpy(bytes + start + count * step, "e.", 2);
+        refuse_part(1, bytes, start + count * step + 2, DN_E_FORMAT,
+                    count == 65536 ? TAR "a key is there twice" : TAR "the views are no list");
+        free(bytes);
+    }
 }
 END_TEST
 
@@ -621,6 +653,7 @@ static Suite *make_suite(void)
     tcase_add_test(files, test_tar_headers);
     tcase_add_test(files, test_tar_kinds);
     tcase_add_test(files, test_tar_parts);
+    tcase_add_test(files, test_tar_many_views);
     tcase_add_test(files, test_tar_known);
     tcase_add_test(files, test_memory_is_given_back);
     suite_add_tcase(suite, files);
