@@ -282,7 +282,88 @@ START_TEST(orientation_as_long)
 }
 END_TEST
 
+/* A segment's content is no marker, however long it is; one that tells no orientation does not end the search. */
+START_TEST(orientation_behind_others)
+{
+    static const char exif[] = "\xFF\xE1\0\x22"
+                               "Exif\0\0"
+                               "MM\0*\0\0\0\x08"
+                               "\0\1"
+                               "\1\x12\0\3\0\0\0\1\0\6\0\0"
+                               "\0\0\0\0";
+    static const char other[] = "\xFF\xE1\0\x08http:/";
+    char segment[2 + 0x134] = "\xFF\xE2\1\x34"; /* of 308 bytes: behind the first 52 something like a segment */
+    const bytes clean = make('g', 0);
+    bytes within, behind;
+
+    memcpy(segment + 2 + 0x34, exif, sizeof exif - 1);
+    within = with_insertion(clean, 2, segment, sizeof segment);
+    ck_same(clean, within);
+    behind = with_insertion(within, 2 + sizeof segment, exif, sizeof exif - 1);
+    bytes last = with_insertion(behind, 2 + sizeof segment, other, sizeof other - 1);
+    for (int i = 0; i < 2; i++) {
+        dn_image *image = i == 0 ? decoded(behind.data, behind.size) : decoded(last.data, last.size);
+        ck_shape(image, H, W, DN_GRAY8);
+        image_free(image);
+    }
+    free(last.data);
+    free(behind.data);
+    free(within.data);
+    free(clean.data);
+}
+END_TEST
+
 /* ---- cost ---- */
+
+/* Gray, progressive, each coefficient in a scan of its own, the last bit of some in one more. */
+static bytes make_scans(int count)
+{
+    static jpeg_scan_info script[127];
+    static uint8_t gray[16 * 16];
+    struct jpeg_compress_struct c;
+    struct jpeg_error_mgr manager;
+    unsigned char *made = NULL;
+    unsigned long size = 0;
+    int later = count - 64;
+
+    draw_texture(gray, 16, 5, 3);
+    script[0] = (jpeg_scan_info){.comps_in_scan = 1};
+    for (int k = 1; k < 64; k++)
+        script[k] = (jpeg_scan_info){.comps_in_scan = 1, .Ss = k, .Se = k, .Al = k <= later};
+    for (int k = 1; k <= later; k++)
+        script[63 + k] = (jpeg_scan_info){.comps_in_scan = 1, .Ss = k, .Se = k, .Ah = 1};
+    c.err = jpeg_std_error(&manager);
+    jpeg_create_compress(&c);
+    jpeg_mem_dest(&c, &made, &size);
+    c.image_width = c.image_height = 16;
+    c.input_components = 1;
+    c.in_color_space = JCS_GRAYSCALE;
+    jpeg_set_defaults(&c);
+    c.scan_info = script;
+    c.num_scans = count;
+    jpeg_start_compress(&c, TRUE);
+    for (int y = 0; y < 16; y++) {
+        JSAMPROW row = gray + y * 16;
+        jpeg_write_scanlines(&c, &row, 1);
+    }
+    jpeg_finish_compress(&c);
+    jpeg_destroy_compress(&c);
+    bytes b = {malloc(size), size};
+    memcpy(b.data, made, size);
+    free(made);
+    return b;
+}
+
+START_TEST(scans_are_bounded)
+{
+    const bytes most = make_scans(100), more = make_scans(101);
+
+    image_free(decoded(most.data, most.size));
+    ck_fails(more.data, more.size, DN_E_LIMIT, "test: more than 100 scans in a JPEG file");
+    free(most.data);
+    free(more.data);
+}
+END_TEST
 
 /* Decodes within max_memory; the need told where it is too little is the least that suffices. */
 START_TEST(memory_is_bounded)
@@ -299,8 +380,10 @@ START_TEST(memory_is_bounded)
     ck_assert_ptr_null(image);
     ck_assert_int_eq(
         sscanf(error.message, "test: decoding takes %lld bytes, more than the limit of 1; raise max_memory", &need), 1);
-    ck_assert_int_ge(need,
-                     pixels + (_i == 2 ? 2 * pixels / 2 : 0)); /* 4:2:0: half as many coefficients, twice as wide */
+    /* A MiB, rows of 512 bytes for each block of a colour's width and of one MCU more, and for a progressive file its
+     * coefficients, of 128 bytes a block.  4:2:0: blocks of 12 x 8 and twice 6 x 4, MCUs of 2 x 2 and 1 x 1. */
+    const long long rows = _i == 0 ? 13 * 512 : (14 + 7 + 7) * 512, blocks = _i == 2 ? 14 * 10 + 7 * 5 + 7 * 5 : 0;
+    ck_assert_int_eq(need, (1 << 20) + pixels + rows + blocks * 128);
     input.max_memory = need - 1;
     ck_status(image_decode(&input, &image, &error), DN_E_LIMIT);
     input.max_memory = need;
@@ -368,6 +451,8 @@ static Suite *make_suite(void)
     tcase_add_loop_test(cases, lost_segments_stay_an_error, 0, 3);
     tcase_add_test(cases, unsupported_kinds);
     tcase_add_test(cases, orientation_as_long);
+    tcase_add_test(cases, orientation_behind_others);
+    tcase_add_test(cases, scans_are_bounded);
     tcase_add_loop_test(cases, memory_is_bounded, 0, 3);
     tcase_add_test(cases, large_progressive_jpeg_is_refused);
     tcase_add_test(cases, small_images_are_refused_before_they_are_decoded);
