@@ -382,6 +382,68 @@ START_TEST(test_files_that_do_not_fit)
 }
 END_TEST
 
+static const char *const tensor_names[] = {"p.mean", "p.projection", "p.centre", "p.factor"};
+
+/* What reading a file says whose tensors have these shapes; `wider`: which of them has one more in its last size. */
+static dn_status read_shapes(int64_t rows, int64_t columns, int64_t channels, int64_t dims, int wider, dn_error *error)
+{
+    const int64_t shapes[][3] = {
+        {channels}, {channels, dims}, {rows, columns, dims}, {rows, columns, dims * (dims + 1) / 2}};
+    static const int32_t ranks[] = {1, 2, 3, 3};
+    dn_allocator allocator = mem_allocator(NULL);
+    st_writer *writer = st_writer_create(&allocator);
+    float *zeros = calloc((size_t)600 * 600, sizeof *zeros);
+    positions *read = (positions *)error;
+    st_file *file;
+    dn_blob *blob;
+
+    for (int i = 0; i < 4; i++) {
+        int64_t shape[3];
+        memcpy(shape, shapes[i], sizeof shape);
+        shape[ranks[i] - 1] += i == wider;
+        st_writer_tensor(writer, tensor_names[i], ST_F32, ST_F32, ranks[i], shape, zeros);
+    }
+    ck_ok(st_writer_save_memory(writer, &blob, NULL));
+    st_writer_free(writer);
+    ck_ok(st_parse(dn_blob_data(blob), dn_blob_size(blob), "test", &allocator, &file, NULL));
+    dn_status status = positions_from_tensors(file, "p.", (int32_t)channels, &allocator, NULL, 1, &read, error);
+    ck_assert((status == DN_OK) == (read != NULL));
+    if (read)
+        ck_assert(read->rows == rows && read->columns == columns && read->channels == channels && read->dims == dims);
+    positions_unref(read);
+    st_free(file);
+    dn_blob_free(blob);
+    free(zeros);
+    return status;
+}
+
+START_TEST(test_shapes_in_files)
+{
+    static const struct {
+        int64_t rows, columns, channels, dims;
+        _Bool good;
+    } cases[] = {{1, 1, 1, 1, 1},   {512, 1, 1, 1, 1}, {1, 512, 1, 1, 1},   {1, 1, 512, 512, 1},
+                 {2, 3, 7, 5, 1},   {0, 1, 1, 1, 0},   {1, 0, 1, 1, 0},     {1, 1, 1, 0, 0},
+                 {513, 1, 1, 1, 0}, {1, 513, 1, 1, 0}, {1, 1, 513, 513, 0}, {1, 1, 4, 5, 0}};
+    char message[200];
+    dn_error error;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dn_status status = read_shapes(cases[i].rows, cases[i].columns, cases[i].channels, cases[i].dims, -1, &error);
+        ck_status(status, cases[i].good ? DN_OK : DN_E_FORMAT);
+        snprintf(message, sizeof message, "test: tensor p.centre: a grid of %d x %d cells and %d dimensions cannot be",
+                 (int)cases[i].rows, (int)cases[i].columns, (int)cases[i].dims);
+        if (!cases[i].good)
+            ck_assert_str_eq(error.message, message);
+    }
+    for (int i = 0; i < 4; i++) {
+        ck_status(read_shapes(2, 3, 7, 5, i, &error), DN_E_FORMAT);
+        check_error(&error, DN_E_FORMAT,
+                    i == 2 ? "p.factor" : tensor_names[i]); /* what is read first: it goes by the centre's */
+    }
+}
+END_TEST
+
 /* ---- small symmetric matrices ---- */
 
 /* The same, a row at a time and in the plainest order: these bits are the library's, too. */
@@ -492,6 +554,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, test_details_are_added);
     tcase_add_test(tests, test_file);
     tcase_add_test(tests, test_files_that_do_not_fit);
+    tcase_add_test(tests, test_shapes_in_files);
     tcase_add_test(tests, test_cholesky_and_inverse);
     tcase_add_test(tests, test_triangles_have_the_plain_bits);
     tcase_add_test(tests, test_eigenvectors);
