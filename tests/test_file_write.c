@@ -28,10 +28,13 @@ static void restore_calls(void)
     file_table = real;
 }
 
+/* Gives back all memory and every descriptor, whether it goes well or not. */
 static dn_status write_path(const char *path, const char *text)
 {
-    dn_allocator allocator = mem_allocator(NULL);
+    failing_memory memory = {0};
+    dn_allocator allocator = failing_allocator(&memory);
     file_writer writer;
+    int open_before = count_files("/proc/self/fd");
 
     error = (dn_error){0};
     dn_status status = file_writer_open(&writer, path, &allocator, &error);
@@ -39,7 +42,20 @@ static dn_status write_path(const char *path, const char *text)
         status = file_writer_write(&writer, text, strlen(text), &error);
     if (status == DN_OK)
         status = file_writer_commit(&writer, &error);
+    ck_assert_int_eq(memory.live, 0);
+    ck_assert_int_eq(count_files("/proc/self/fd"), open_before);
     return status;
+}
+
+static void remove_stale(const char *path)
+{
+    failing_memory memory = {0};
+    dn_allocator allocator = failing_allocator(&memory);
+    int open_before = count_files("/proc/self/fd");
+
+    file_remove_stale(path, &allocator);
+    ck_assert_int_eq(memory.live, 0);
+    ck_assert_int_eq(count_files("/proc/self/fd"), open_before);
 }
 
 /* ---- links ---- */
@@ -78,6 +94,16 @@ START_TEST(test_links_that_lead_nowhere)
 }
 END_TEST
 
+static mode_t mode_asked;
+
+static int noting_open(const char *path, int flags, mode_t mode)
+{
+    if (flags & O_CREAT)
+        mode_asked = mode;
+    return real.open(path, flags, mode);
+}
+
+/* From the start: nobody reads in between what is for its owner alone. */
 START_TEST(test_mode_is_kept)
 {
     static const mode_t modes[] = {0600, 0640, 0666, 0444, 0755};
@@ -87,7 +113,11 @@ START_TEST(test_mode_is_kept)
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         write_file(path, "old", 3);
         ck_assert_int_eq(chmod(path, modes[i]), 0);
+        keep_calls();
+        file_table.open = noting_open;
         ck_ok(write_path(path, "new"));
+        restore_calls();
+        ck_assert_int_eq(mode_asked, modes[i]);
         ck_assert_int_eq(stat(path, &status), 0);
         ck_assert_int_eq(status.st_mode & 07777, modes[i]);
         ck_assert_int_eq(unlink(path), 0);
@@ -288,6 +318,8 @@ START_TEST(test_stale_files)
         {"m.dnm." DEAD "-0.tmp", 0},
         {"m.dnm.ckpt." DEAD "-12.tmp", 0},
         {"m.dnm.ckpt.bank." DEAD "-1.tmp", 0},
+        {"m.dnm.9" DEAD "-9.tmp", 0},
+        {"m.dnm.0" DEAD "-09.tmp", 0},
         {"m.dnm.1-0.tmp", 1},
         {"m.dnm.tmp", 1},
         {"m.dnm." DEAD "-0.tmp.bak", 1},
@@ -299,7 +331,6 @@ START_TEST(test_stale_files)
         {"m.dnm", 1},
     };
     const char *folder = test_folder();
-    dn_allocator allocator = mem_allocator(NULL);
 
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         write_file(path_join(folder, files[i].name), "x", 1);
@@ -307,17 +338,19 @@ START_TEST(test_stale_files)
     write_file(locked, "x", 1);
     int fd = open(locked, O_RDONLY);
     ck_assert_int_eq(flock(fd, LOCK_EX), 0);
-    int open_before = count_files("/proc/self/fd");
-    file_remove_stale(path_join(folder, "m.dnm"), &allocator);
-    ck_assert_int_eq(count_files("/proc/self/fd"), open_before);
+    remove_stale(path_join(folder, "m.dnm"));
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         ck_assert_msg((access(path_join(folder, files[i].name), F_OK) == 0) == files[i].stays, "%s", files[i].name);
     ck_assert_int_eq(access(locked, F_OK), 0);
     close(fd);
-    file_remove_stale(path_join(folder, "m.dnm"), &allocator);
+    remove_stale(path_join(folder, "m.dnm"));
     ck_assert_int_ne(access(locked, F_OK), 0);
-    file_remove_stale(path_join(folder, "absent/m.dnm"), &allocator);
-    file_remove_stale("", &allocator);
+    remove_stale(path_join(folder, "absent/m.dnm"));
+    remove_stale("");
+    ck_assert_int_eq(symlink("m.dnm", path_join(folder, "link")), 0); /* beside what a link leads to */
+    write_file(path_join(folder, "m.dnm." DEAD "-0.tmp"), "x", 1);
+    remove_stale(path_join(folder, "link"));
+    ck_assert_int_ne(access(path_join(folder, "m.dnm." DEAD "-0.tmp"), F_OK), 0);
 }
 END_TEST
 
