@@ -1,5 +1,6 @@
 /* What a model keeps of good images: their scores for any number of views, in files, and as training fills it. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,6 +55,39 @@ START_TEST(views_are_spread)
             ck_assert_int_gt(calibration_view(i, views, 1024), calibration_view(i - 1, views, 1024));
         ck_assert_int_lt(calibration_view(views - 1, views, 1024), 1024);
     }
+}
+END_TEST
+
+/* Each number of each row: from 0 on, and finite. */
+START_TEST(numbers_are_checked)
+{
+    static const double wrong[] = {NAN, INFINITY, -INFINITY, -1e-300}, right[] = {0, 1e300};
+    calibration *rows = made_rows(VIEWS, 1, NULL);
+    char part[100];
+
+    for (int i = 0; i < ROWS * VIEWS + 2 * ROWS; i++) {
+        int level = i - ROWS * VIEWS;
+        double *number = level < 0      ? &rows->flow[i]
+                         : level < ROWS ? &rows->levels[level].top
+                                        : &rows->levels[level - ROWS].median;
+        double old = *number;
+        if (level < 0)
+            snprintf(part, sizeof part, "good image %d: the flow's score of a view is ", i / VIEWS);
+        else
+            snprintf(part, sizeof part, "good image %d: its map's scores are ", level % ROWS);
+        for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+            dn_error error = {0};
+            *number = wrong[k];
+            ck_status(calibration_check(rows, &error), DN_E_NUMERIC);
+            check_error(&error, DN_E_NUMERIC, part);
+        }
+        for (size_t k = 0; k < sizeof right / sizeof *right; k++) {
+            *number = right[k];
+            ck_ok(calibration_check(rows, NULL));
+        }
+        *number = old;
+    }
+    calibration_free(rows);
 }
 END_TEST
 
@@ -348,6 +382,7 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(tests, 240);
     tcase_add_test(tests, views_are_spread);
+    tcase_add_test(tests, numbers_are_checked);
     tcase_add_test(tests, hand_made_scores);
     tcase_add_test(tests, hand_made_parts);
     tcase_add_test(tests, fewer_views);

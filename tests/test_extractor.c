@@ -569,8 +569,9 @@ START_TEST(bad_metadata_is_refused)
         {"differnet.std", "[1, 1, 0]"}, {"differnet.std", "[1, 1, -1]"},     {"differnet.std", "[1, 1]"},
         {"differnet.std", "[1, 1, 1"},  {"differnet.mean", "[1, 1, \"1\"]"}, {"differnet.mean", "[1, 1, 1e40]"},
         {"differnet.mean", "0.5"},      {"differnet.mean", "[0, 0, 1e400]"}, {"differnet.random", "yes"},
-        {"differnet.random", ""},
+        {"differnet.random", ""},       {"differnet.mean", "[1, 1, 1, 1]"},  {"differnet.mean", "[0, -1.001e30, 0]"},
     };
+    draft edge = one_conv("[" CONV "}]");
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         draft d = one_conv("[" CONV "}]");
@@ -578,6 +579,11 @@ START_TEST(bad_metadata_is_refused)
         d.value = bad[i][1];
         refuse(&d, 64, 1, DN_E_FORMAT, bad[i][0]);
     }
+    edge.key = "differnet.mean";
+    edge.value = "[1e30, -1e30, 0]";
+    dn_extractor *extractor = accept(&edge, 64, 1);
+    ck_assert(extractor->mean[0] == 1e30f && extractor->mean[1] == -1e30f && extractor->mean[2] == 0);
+    extractor_unref(extractor);
 }
 END_TEST
 
