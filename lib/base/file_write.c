@@ -313,7 +313,8 @@ static long writer_of(const char *name, const char *base, size_t size)
         return 0;
     for (const char *dot = strchr(name + size, '.'); dot; dot = strchr(dot + 1, '.')) {
         long pid = strtol(dot + 1, &end, 10);
-        if (dot[1] >= '0' && dot[1] <= '9' && pid > 0 && *end == '-' && end[1] >= '0' && end[1] <= '9' &&
+        /* No blank and no sign before the number, as strtol allows, and a digit at least behind it. */
+        if (dot[1] >= '0' && pid > 0 && *end == '-' && end[1] >= '0' &&
             strcmp(end + 1 + strspn(end + 1, "0123456789"), ".tmp") == 0)
             return pid;
     }
