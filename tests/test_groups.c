@@ -74,6 +74,24 @@ START_TEST(near_and_equal)
 }
 END_TEST
 
+/* An equal image counts more than an earlier one that is near, of several equal ones the first. */
+START_TEST(equal_before_near)
+{
+    static const int like[MANY] = {-1, -1, 0, -1, -1, 2, -1, 2, -1, -1, -1, -1};
+    static const double noise[MANY] = {[2] = 0.05};
+    static float thumbs[MANY * THUMB_SIZE];
+    group_image images[MANY];
+
+    make_thumbs(like, noise, MANY, thumbs, images);
+    images[5].crc = images[7].crc = images[2].crc;
+    image_groups groups = find(images, MANY, 1);
+    ck_assert(groups.copy_of[2] == 0 && groups.kind[2] == DN_DUPLICATE_NEAR);
+    ck_assert(groups.copy_of[5] == 2 && groups.kind[5] == DN_DUPLICATE_EQUAL);
+    ck_assert(groups.copy_of[7] == 2 && groups.kind[7] == DN_DUPLICATE_EQUAL);
+    release(&groups);
+}
+END_TEST
+
 static double squared_distance(const float *a, const float *b)
 {
     double sum = 0;
@@ -359,6 +377,7 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(tests, 240);
     tcase_add_test(tests, near_and_equal);
+    tcase_add_test(tests, equal_before_near);
     tcase_add_test(tests, near_ends_at_its_share);
     tcase_add_test(tests, named_groups);
     tcase_add_test(tests, extremes);

@@ -399,6 +399,8 @@ START_TEST(refused_directories)
         ck_fails(bytes, DATA + size, cases[i].status, cases[i].part);
         free(bytes);
     }
+    ck_fails((const uint8_t *)"II*", 4, DN_E_FORMAT, "damaged TIFF file"); /* a beginning, and nothing more */
+    ck_fails((const uint8_t *)"II*", 3, DN_E_FORMAT, "test: not a ");
 }
 END_TEST
 
