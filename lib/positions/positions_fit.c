@@ -18,6 +18,7 @@
 
 #include "base/memory.h"
 #include "base/product.h"
+#include "base/simd.h"
 #include "base/status.h"
 #include "positions/positions.h"
 #include "positions/symmetric.h"
@@ -112,6 +113,13 @@ static void leave_out(void *context, int32_t cell, int32_t worker)
             (int64_t)dims, 1, fit->rest + square, (int64_t)dims);
 }
 
+/* sum (n) += x (n) */
+SIMD_CLONES static void add_floats(double *restrict sum, const float *restrict x, size_t n)
+{
+    for (size_t j = 0; j < n; j++)
+        sum[j] += x[j];
+}
+
 /* One row of S: the sum over all cells, in their order. */
 static void share_row(void *context, int32_t row, int32_t worker)
 {
@@ -122,14 +130,25 @@ static void share_row(void *context, int32_t row, int32_t worker)
     (void)worker;
     memset(sum, 0, dims * sizeof *sum);
     for (size_t cell = 0; cell < cells; cell++) {
-        const float *scatter = fit->used + (cell * dims + (size_t)row) * dims;
-        for (size_t j = 0; counts(fit, cell) && j < dims; j++)
-            sum[j] += scatter[j];
-        counted += counts(fit, cell);
+        if (!counts(fit, cell))
+            continue;
+        add_floats(sum, fit->used + (cell * dims + (size_t)row) * dims, dims);
+        counted++;
     }
     double weight = 1.0 / (fit->options.views * (double)counted * (fit->images > 1 ? fit->images - 1 : 1));
     for (size_t j = 0; j < dims; j++)
         sum[j] *= weight;
+}
+
+/* Upper triangle of a (n, n) += share scatter + factor shift shift'. */
+SIMD_CLONES static void add_square(double *restrict a, const float *restrict scatter, const double *restrict shift,
+                                   size_t n, double share, double factor)
+{
+    for (size_t i = 0; i < n; i++) {
+        double own = factor * shift[i];
+        for (size_t j = i; j < n; j++)
+            a[i * n + j] += share * scatter[i * n + j] + own * shift[j];
+    }
 }
 
 /* a += weight times the scatter of cell q about the centre of cell p: its own about its own centre, and n times the
@@ -137,17 +156,11 @@ static void share_row(void *context, int32_t row, int32_t worker)
 static void add_neighbour(const positions_fit *fit, size_t p, size_t q, double weight, double *a)
 {
     size_t dims = (size_t)fit->p->dims;
-    double share = weight / fit->options.views;
-    const float *scatter = fit->used + q * dims * dims;
     double shift[POSITIONS_MAX_DIMS];
 
     for (size_t i = 0; i < dims; i++)
         shift[i] = (double)fit->p->centre[q * dims + i] - fit->p->centre[p * dims + i];
-    for (size_t i = 0; i < dims; i++) {
-        double factor = weight * fit->images * shift[i];
-        for (size_t j = i; j < dims; j++)
-            a[i * dims + j] += share * scatter[i * dims + j] + factor * shift[j];
-    }
+    add_square(a, fit->used + q * dims * dims, shift, dims, weight / fit->options.views, weight * fit->images);
 }
 
 /* A_p, upper triangle. */
