@@ -997,7 +997,7 @@ typedef struct dn_train_options {
     int32_t calibration;     /* DN_CALIBRATION_...: which good images the flow's p-values come from, default
                                 DN_CALIBRATION_AUTO */
     int32_t folds;           /* of cross-fitting: 2 .. 100, at most as many as there are images; 0 (default): 5 for the
-                                flow, 20 for the positions */
+                                flow; for the positions 20, up to 40 images one for each */
     int32_t tile_columns, tile_rows; /* how many tiles the density at every position cuts an image into, each as large
                                 as the network's input, overlapping by a fifth: for images much larger than that, whose
                                 defects would vanish when they are shrunk to it, and for images that are far from square.

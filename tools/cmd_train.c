@@ -197,7 +197,7 @@ static int run_train(const command_verb *verb, int argc, char **argv)
          "good images behind the p-values: split (those that\nare held out), cross (all: flows trained without a\n"
          "part of them judge it) or auto, the default: cross\nwhere --holdout would leave too few"},
         {"folds", 0, OPTION_INTEGER, &job.training.folds, 0, 0, "N",
-         "parts of cross-fitting; default 0: 5 for the flow,\n20 for the positions"},
+         "parts of cross-fitting; default 0: 5 for the flow;\nfor the positions 20, up to 40 images one for each"},
         {"copies", 0, OPTION_TEXT, &given.copies, 0, 0, "NAME",
          "moved copies of the images that the positions learn:\nnone, small (a few degrees, a small shift), mirror,\n"
          "turn (any angle); default: auto, what makes images\nthat were kept out likeliest"},

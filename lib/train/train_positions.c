@@ -25,7 +25,10 @@
 #define DETAIL_DIMS 40  /* dimensions of the details, at most */
 #define DETAIL_WEIGHT 1 /* of their distances beside the others: docs/accuracy.md, "A finer grid" */
 
-#define FOLDS 20       /* at most, unless another number is asked for */
+/* Unless another number is asked for: with few images what a fold lacks is felt, so that each is a fold. */
+#define FOLDS 20
+#define FEW_IMAGES 40 /* at most */
+
 #define MAP_SHARE 0.95 /* of good images whose map stays below the scale */
 
 /* What the fit needs and makes on its way. */
@@ -454,8 +457,9 @@ dn_status train_positions(const dn_extractor *extractor, const dn_train_options 
                           pool *workers, const train_watch *watch, const dn_allocator *allocator,
                           trained_positions *out, dn_error *error)
 {
+    int32_t folds = images->groups.count > FEW_IMAGES ? FOLDS : FEW_IMAGES;
     struct fit fit = {
-        .options = options, .allocator = *allocator, .folds = options->folds > 0 ? options->folds : FOLDS};
+        .options = options, .allocator = *allocator, .folds = options->folds > 0 ? options->folds : folds};
     const maps_geometry grid = images->plan.grid;
 
     *out = (trained_positions){.allocator = *allocator};
