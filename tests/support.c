@@ -45,21 +45,21 @@ dn_allocator failing_allocator(failing_memory *state)
     return (dn_allocator){counted_alloc, counted_free, state};
 }
 
-/* Whole pages for `size` bytes, and the one behind them. */
+/* Whole pages for `size` bytes, one before them and one behind. */
 static size_t guarded_pages(size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-    return (size + page - 1) / page * page + page;
+    return (size + page - 1) / page * page + 2 * page;
 }
 
 const uint8_t *guarded_copy(const void *bytes, size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), all = guarded_pages(size);
-    uint8_t *start = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *copy;
+    uint8_t *start = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *copy;
 
     ck_assert(start != MAP_FAILED);
-    ck_assert_int_eq(mprotect(start + all - page, page, PROT_NONE), 0);
+    ck_assert_int_eq(mprotect(start + page, all - 2 * page, PROT_READ | PROT_WRITE), 0);
     copy = start + all - page - size;
     memcpy(copy, bytes, size);
     return copy;

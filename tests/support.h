@@ -20,7 +20,8 @@ dn_allocator failing_allocator(failing_memory *state);
 
 /* A new empty folder for this test; removed, with what is in it, at exit.  Static buffer per call (64 of them). */
 const char *test_folder(void);
-/* The bytes at the end of memory behind which nothing can be read: whoever does crashes, with or without a sanitizer. */
+/* The bytes at the end of memory behind which nothing can be read, nor in front of its first page: whoever does crashes,
+ * with or without a sanitizer. */
 const uint8_t *guarded_copy(const void *bytes, size_t size);
 void guarded_free(const uint8_t *copy, size_t size);
 size_t live_bytes(void); /* what malloc has given and not got back; always 0 where that is not known */

@@ -244,6 +244,26 @@ START_TEST(test_valid_headers)
 }
 END_TEST
 
+/* Each type with as many bytes as an element has, one less and one more. */
+START_TEST(test_types)
+{
+    static const struct {
+        const char *name;
+        size_t size;
+    } types[] = {{"F32", 4},  {"F16", 2},     {"F64", 8},     {"I32", 4},     {"I64", 8}, {"U8", 1},
+                 {"U32", 4},  {"BOOL", 1},    {"I8", 1},      {"I16", 2},     {"U16", 2}, {"U64", 8},
+                 {"BF16", 2}, {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"F8_E8M0", 1}, {"C64", 8}};
+
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        for (size_t size = 3 * types[i].size - 1; size <= 3 * types[i].size + 1; size++) {
+            char json[100];
+            snprintf(json, sizeof json, "{\"a\":{\"dtype\":\"%s\",\"shape\":[3],\"data_offsets\":[0,%zu]}}",
+                     types[i].name, size);
+            ck_status(parse_json(json, size), size == 3 * types[i].size ? DN_OK : DN_E_FORMAT);
+        }
+}
+END_TEST
+
 /* What `memory` held at most while a file was parsed that is refused with `message`. */
 static size_t peak_of(const char *json, const char *message)
 {
@@ -959,6 +979,7 @@ static Suite *make_suite(void)
     tcase_add_test(half, test_half_ends);
     tcase_add_loop_test(reading, test_hostile_headers, 0, (int)(sizeof hostile / sizeof *hostile));
     tcase_add_test(reading, test_valid_headers);
+    tcase_add_test(reading, test_types);
     tcase_add_loop_test(reading, test_small_values_in_a_large_header, 0, 6);
     tcase_add_test(reading, test_deep_nesting);
     tcase_add_loop_test(reading, test_foreign_files, 0, (int)(sizeof foreign / sizeof *foreign));

@@ -157,6 +157,8 @@ START_TEST(test_zip_comments)
     refuse(DN_E_FORMAT, ZIP "it has no end");
     put_number(0, 1);
     refuse(DN_E_FORMAT, ZIP "it has no end");
+    put_number(0, 65536 - 22); /* whole pages: nothing in front of them can be read either */
+    refuse(DN_E_FORMAT, ZIP "it has no end");
 }
 END_TEST
 
