@@ -21,7 +21,7 @@ The table has, for each way, N and rate r: the rate that verdicts of n calibrati
 with k = floor(r (n + 1)); the observed mean over all draws; and the band in which the mean of so many draws lies in 95 %
 of cases if the promise holds exactly: each draw's rate is Beta(k, n + 1 - k), and its tests are binomial.  Draws of one
 pool share images, so that the band is too narrow where N is a large part of it.  The last columns: the mean p-value of the
-tests (0.5 if the promise holds exactly), and in how many draws a monitor that promises one alarm in 1000 images gave one,
+tests ((n + 2) / (2 n + 2) if the promise holds exactly), and in how many draws a monitor that promises one alarm in 1000 images gave one,
 beside the most that this promise allows.
 
 Needs numpy.
@@ -87,7 +87,7 @@ def read_pool(folder):
 
 def options_of(way, flow):
     if way == "positions":
-        return {"preset": differnet.PRESET_FAST}
+        return {"preset": differnet.PRESET_FAST, "folds": flow.get("folds", 0)}
     return {"preset": differnet.PRESET_COMPACT, "heatmap_images": 0, **flow, "calibration":
             differnet.CALIBRATION_CROSS if way == "cross" else differnet.CALIBRATION_SPLIT}
 
