@@ -81,15 +81,18 @@ dn_status positions_fit_projection(positions *p, float *rows, int64_t count, poo
 dn_status positions_fit_cells(positions *p, const positions_options *options, const float *z, int32_t n, pool *workers,
                               dn_error *error);
 
-/* The same for several sets of the same views, whose sums are taken once.  What is given is borrowed until it is freed. */
+/* The same, and how far images are from all but themselves and others of their fold: the sums over all views are taken
+ * once.  What is given is borrowed until it is freed. */
 typedef struct positions_fit positions_fit;
 dn_status positions_fit_create(positions *p, const positions_options *options, const float *z, int32_t n, pool *workers,
                                positions_fit **out, dn_error *error);
 void positions_fit_free(positions_fit *fit); /* NULL is allowed */
 /* Fits the density to all views. */
 dn_status positions_fit_all(positions_fit *fit, dn_error *error);
-/* Fits it to the views whose entry in `fold` (n) is not `left_out`: at least one. */
-dn_status positions_fit_without(positions_fit *fit, const int32_t *fold, int32_t left_out, dn_error *error);
+/* As positions_distance() by a density of the views whose entry in `fold` (n) is not `left_out`, of which there must be
+ * some: of the other images' own views, their rows in distances (n / options.views, cells). */
+dn_status positions_fit_judge(positions_fit *fit, const int32_t *fold, int32_t left_out, float *distances,
+                              dn_error *error);
 
 /* ---- positions_io.c ---- */
 

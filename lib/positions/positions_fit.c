@@ -12,7 +12,8 @@
  *     c'_p = c_p + s_p,  s_p = - sum over i in E of (z_pi - c_p) / (n - v)
  *     sum over the others of (z_pi - c'_p)(z_pi - c'_p)' =
  *         sum over all of (z_pi - c_p)(z_pi - c_p)' - sum over i in E of (z_pi - c_p)(z_pi - c_p)' - (n - v) s_p s_p'
- * which takes a fold's share of the time that sums over the others would take. */
+ * which takes a fold's share of the time that sums over the others would take.  Where next to nothing is left, an image
+ * that is nothing like the others being left out, they are summed anew. */
 #include <math.h>
 #include <string.h>
 
@@ -38,11 +39,12 @@ struct positions_fit {
     float *scatter; /* (cells, dims, dims): sum over all views of (z - c)(z - c)' of each cell */
     float *rest;    /* likewise, of the views that are not left out; NULL: none ever were */
 
-    int32_t *left; /* (left_count): views that are left out */
+    int32_t *views; /* (n): first those that are left out, then the others */
     int32_t left_count;
     double images;     /* that the others are of */
     const float *used; /* scatter or rest */
     double *shared;    /* (dims, dims): S */
+    float *distances;  /* (n / views, cells): of the images that are left out */
     float *rows;       /* per worker: two of (n + 1, dims) */
     double *squares;   /* per worker: two of (dims, dims) */
     size_t rows_stride, squares_stride;
@@ -60,41 +62,62 @@ static const float *row_of(const positions_fit *fit, int32_t view, int32_t cell)
     return fit->z + ((size_t)view * positions_cells(fit->p) + (size_t)cell) * (size_t)fit->p->dims;
 }
 
-/* Mean and scatter of one cell over all views. */
-static void measure_cell(void *context, int32_t cell, int32_t worker)
+/* Mean c (dims) and scatter (dims, dims) of one cell over `count` views.  views: which; NULL: the first. */
+static void measure(const positions_fit *fit, int32_t cell, const int32_t *views, int32_t count, float *rows,
+                    float *centre, float *scatter)
 {
-    const positions_fit *fit = context;
     size_t dims = (size_t)fit->p->dims;
-    float *rows = fit->rows + (size_t)worker * fit->rows_stride, *centre = fit->centre + (size_t)cell * dims;
     double mean[POSITIONS_MAX_DIMS] = {0};
 
-    for (int32_t i = 0; i < fit->n; i++) {
-        const float *z = row_of(fit, i, cell);
+    for (int32_t i = 0; i < count; i++) {
+        const float *z = row_of(fit, views ? views[i] : i, cell);
         for (size_t j = 0; j < dims; j++)
             mean[j] += z[j];
     }
     for (size_t j = 0; j < dims; j++)
-        centre[j] = (float)(mean[j] / fit->n);
-    for (int32_t i = 0; i < fit->n; i++) {
-        const float *z = row_of(fit, i, cell);
+        centre[j] = (float)(mean[j] / count);
+    for (int32_t i = 0; i < count; i++) {
+        const float *z = row_of(fit, views ? views[i] : i, cell);
         for (size_t j = 0; j < dims; j++)
             rows[(size_t)i * dims + j] = z[j] - centre[j];
     }
-    product((int64_t)dims, (int64_t)dims, fit->n, (product_factor){rows, 1, (int64_t)dims}, rows, (int64_t)dims, 0,
-            fit->scatter + (size_t)cell * dims * dims, (int64_t)dims);
+    product((int64_t)dims, (int64_t)dims, count, (product_factor){rows, 1, (int64_t)dims}, rows, (int64_t)dims, 0,
+            scatter, (int64_t)dims);
 }
+
+static void measure_cell(void *context, int32_t cell, int32_t worker)
+{
+    const positions_fit *fit = context;
+    size_t dims = (size_t)fit->p->dims;
+
+    measure(fit, cell, NULL, fit->n, fit->rows + (size_t)worker * fit->rows_stride, fit->centre + (size_t)cell * dims,
+            fit->scatter + (size_t)cell * dims * dims);
+}
+
+static double trace(const float *square, size_t dims)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < dims; i++)
+        sum += square[i * dims + i];
+    return sum;
+}
+
+/* Less than this share of a scatter is left: rounding, of numbers as large as the whole, would be felt in it. */
+#define LEAST_LEFT 0.02
 
 /* Mean and scatter of one cell without the views that are left out. */
 static void leave_out(void *context, int32_t cell, int32_t worker)
 {
     const positions_fit *fit = context;
     size_t dims = (size_t)fit->p->dims, square = (size_t)cell * dims * dims, last = (size_t)fit->left_count * dims;
-    double others = fit->n - fit->left_count, sum[POSITIONS_MAX_DIMS] = {0};
-    const float *centre = fit->centre + (size_t)cell * dims;
+    double others = fit->n - fit->left_count, sum[POSITIONS_MAX_DIMS] = {0}, taken = 0;
+    const float *centre = fit->centre + (size_t)cell * dims, *all = fit->scatter + square;
+    float *rest_centre = fit->p->centre + (size_t)cell * dims, *rest = fit->rest + square;
     float *rows = fit->rows + (size_t)worker * fit->rows_stride, *negative = rows + last + dims; /* v + 1 rows each */
 
     for (int32_t i = 0; i < fit->left_count; i++) {
-        const float *z = row_of(fit, fit->left[i], cell);
+        const float *z = row_of(fit, fit->views[i], cell);
         for (size_t j = 0; j < dims; j++) {
             float difference = z[j] - centre[j];
             rows[(size_t)i * dims + j] = difference;
@@ -103,14 +126,21 @@ static void leave_out(void *context, int32_t cell, int32_t worker)
     }
     for (size_t j = 0; j < dims; j++) {
         double shift = -sum[j] / others;
-        fit->p->centre[(size_t)cell * dims + j] = (float)(centre[j] + shift);
+        rest_centre[j] = (float)(centre[j] + shift);
         rows[last + j] = (float)(sqrt(others) * shift);
     }
-    for (size_t i = 0; i < last + dims; i++)
+    for (size_t i = 0; i < last + dims; i++) {
         negative[i] = -rows[i];
-    memcpy(fit->rest + square, fit->scatter + square, dims * dims * sizeof *fit->rest);
+        taken += (double)rows[i] * rows[i];
+    }
+    double whole = trace(all, dims);
+    if (!(whole - taken >= LEAST_LEFT * whole)) {
+        measure(fit, cell, fit->views + fit->left_count, fit->n - fit->left_count, rows, rest_centre, rest);
+        return;
+    }
+    memcpy(rest, all, dims * dims * sizeof *rest);
     product((int64_t)dims, (int64_t)dims, fit->left_count + 1, (product_factor){negative, 1, (int64_t)dims}, rows,
-            (int64_t)dims, 1, fit->rest + square, (int64_t)dims);
+            (int64_t)dims, 1, rest, (int64_t)dims);
 }
 
 /* sum (n) += x (n) */
@@ -230,13 +260,34 @@ static void factorise_cell(void *context, int32_t cell, int32_t worker)
             *factor++ = (float)inverse[(size_t)i * (size_t)dims + (size_t)j];
 }
 
-/* The Gaussians from means and scatters. */
-static dn_status factorise_cells(positions_fit *fit, dn_error *error)
+/* How far the images that are left out are from the others: their own views, the first of each. */
+static void judge_cell(void *context, int32_t cell, int32_t worker)
+{
+    const positions_fit *fit = context;
+    int32_t dims = fit->p->dims, views = fit->options.views;
+    double *a = fit->squares + (size_t)worker * fit->squares_stride, *difference = a + (size_t)dims * (size_t)dims;
+    const float *centre = fit->p->centre + (size_t)cell * (size_t)dims;
+
+    fit->failed[cell] = !factorise(fit, cell, a);
+    for (int32_t i = 0; i < fit->left_count && !fit->failed[cell]; i++) {
+        int32_t view = fit->views[i];
+        if (view % views != 0)
+            continue;
+        const float *z = row_of(fit, view, cell);
+        for (int32_t j = 0; j < dims; j++)
+            difference[j] = (double)z[j] - centre[j];
+        fit->distances[(size_t)(view / views) * positions_cells(fit->p) + (size_t)cell] =
+            (float)(squared_distance(a, dims, difference) / dims);
+    }
+}
+
+/* The Gaussians from means and scatters, and what each of them is for. */
+static dn_status factorise_cells(positions_fit *fit, void (*use)(void *, int32_t, int32_t), dn_error *error)
 {
     int32_t cells = (int32_t)positions_cells(fit->p);
 
     pool_run(fit->workers, fit->p->dims, share_row, fit);
-    pool_run(fit->workers, cells, factorise_cell, fit);
+    pool_run(fit->workers, cells, use, fit);
     for (int32_t cell = 0; cell < cells; cell++)
         if (fit->failed[cell])
             return fail(error, DN_E_NUMERIC,
@@ -265,12 +316,12 @@ dn_status positions_fit_create(positions *p, const positions_options *options, c
     fit->squares_stride = 2 * dims * dims;
     fit->centre = mem_alloc(allocator, cells, dims * sizeof *fit->centre);
     fit->scatter = mem_alloc(allocator, cells, dims * dims * sizeof *fit->scatter);
-    fit->left = mem_alloc(allocator, (size_t)n, sizeof *fit->left);
+    fit->views = mem_alloc(allocator, (size_t)n, sizeof *fit->views);
     fit->shared = mem_alloc(allocator, dims, dims * sizeof *fit->shared);
     fit->rows = mem_alloc(allocator, threads, fit->rows_stride * sizeof *fit->rows);
     fit->squares = mem_alloc(allocator, threads, fit->squares_stride * sizeof *fit->squares);
     fit->failed = mem_zalloc(allocator, cells, sizeof *fit->failed);
-    if (!fit->centre || !fit->scatter || !fit->left || !fit->shared || !fit->rows || !fit->squares || !fit->failed) {
+    if (!fit->centre || !fit->scatter || !fit->views || !fit->shared || !fit->rows || !fit->squares || !fit->failed) {
         positions_fit_free(fit);
         return fail_memory(error, "the density at every position");
     }
@@ -284,10 +335,11 @@ dn_status positions_fit_all(positions_fit *fit, dn_error *error)
     memcpy(fit->p->centre, fit->centre, positions_cells(fit->p) * (size_t)fit->p->dims * sizeof *fit->centre);
     fit->images = (double)fit->n / fit->options.views;
     fit->used = fit->scatter;
-    return factorise_cells(fit, error);
+    return factorise_cells(fit, factorise_cell, error);
 }
 
-dn_status positions_fit_without(positions_fit *fit, const int32_t *fold, int32_t left_out, dn_error *error)
+dn_status positions_fit_judge(positions_fit *fit, const int32_t *fold, int32_t left_out, float *distances,
+                              dn_error *error)
 {
     size_t dims = (size_t)fit->p->dims;
 
@@ -298,11 +350,15 @@ dn_status positions_fit_without(positions_fit *fit, const int32_t *fold, int32_t
     fit->left_count = 0;
     for (int32_t i = 0; i < fit->n; i++)
         if (fold[i] == left_out)
-            fit->left[fit->left_count++] = i;
+            fit->views[fit->left_count++] = i;
+    for (int32_t i = 0, next = fit->left_count; i < fit->n; i++)
+        if (fold[i] != left_out)
+            fit->views[next++] = i;
     fit->images = (double)(fit->n - fit->left_count) / fit->options.views;
     fit->used = fit->rest;
+    fit->distances = distances;
     pool_run(fit->workers, (int32_t)positions_cells(fit->p), leave_out, fit);
-    return factorise_cells(fit, error);
+    return factorise_cells(fit, judge_cell, error);
 }
 
 void positions_fit_free(positions_fit *fit)
@@ -313,7 +369,7 @@ void positions_fit_free(positions_fit *fit)
     mem_free(&allocator, fit->centre);
     mem_free(&allocator, fit->scatter);
     mem_free(&allocator, fit->rest);
-    mem_free(&allocator, fit->left);
+    mem_free(&allocator, fit->views);
     mem_free(&allocator, fit->shared);
     mem_free(&allocator, fit->rows);
     mem_free(&allocator, fit->squares);

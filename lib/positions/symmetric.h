@@ -11,6 +11,8 @@ _Bool cholesky(double *a, int32_t n);
 /* The inverse of an upper triangular U (n, n), to inverse (n, n), upper; what lies below is neither read nor written.
  * */
 void invert_triangle(const double *u, int32_t n, double *inverse);
+/* d' inverse(U'U) d; d (n) is overwritten. */
+double squared_distance(const double *u, int32_t n, double *d);
 /* Eigenvectors of A (n, n), full and symmetric, by Jacobi's cyclic rotations: a becomes nearly diagonal, with the
  * eigenvalues there in no order; row i of vectors (n, n) belongs to a[i][i].  Ends after at most 30 sweeps. */
 void jacobi(double *a, int32_t n, double *vectors);

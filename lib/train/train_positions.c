@@ -50,12 +50,13 @@ struct fit {
     int32_t *fold;        /* (views): which fold a view is in, that of its image */
     uint8_t *fine_inside; /* (cells of the details) */
 
-    train_space *judge;              /* the space whose views are fitted */
-    positions_fit *cells, *fine_fit; /* there, of the density and of the details */
-    int32_t left_out;                /* fold that is judged */
-    position_level *levels;          /* (images.count) */
-    double *peaks;                   /* likewise */
-    int32_t *judged;                 /* likewise: 1 where the two are set, -1 where they shall not be */
+    train_space *judge;                /* the space whose views are fitted */
+    positions_fit *cells, *fine_fit;   /* there, of the density and of the details */
+    float *distances, *fine_distances; /* (images, cells), (images, cells of the details): of those that are judged */
+    int32_t left_out;                  /* fold that is judged */
+    position_level *levels;            /* (images.count) */
+    double *peaks;                     /* likewise */
+    int32_t *judged;                   /* likewise: 1 where the two are set, -1 where they shall not be */
 };
 
 /* ---- folds ---- */
@@ -189,13 +190,19 @@ static dn_status allocate_space(const struct fit *fit, train_space *space, dn_er
     return space->z && (space->fine || !density->details) ? DN_OK : fail_memory(error, "the density at every position");
 }
 
-/* Views are in the fold of their image. */
+/* Views are in the fold of their image.  And room for what they are projected to, and for what is told of the images. */
 static dn_status allocate_views(struct fit *fit, dn_error *error)
 {
+    size_t images = (size_t)fit->maps.images->count, fine = train_maps_details(&fit->maps);
+    _Bool details = fit->spaces[0].density->details != NULL;
+
     fit->fold = mem_alloc(&fit->allocator, (size_t)fit->views, sizeof *fit->fold);
-    if (fit->spaces[0].density->details)
-        fit->fine_inside = mem_alloc(&fit->allocator, train_maps_details(&fit->maps), sizeof *fit->fine_inside);
-    if (!fit->fold || (fit->spaces[0].density->details && !fit->fine_inside))
+    fit->distances = mem_alloc(&fit->allocator, images, train_maps_cells(&fit->maps) * sizeof *fit->distances);
+    if (details) {
+        fit->fine_inside = mem_alloc(&fit->allocator, fine, sizeof *fit->fine_inside);
+        fit->fine_distances = mem_alloc(&fit->allocator, images, fine * sizeof *fit->fine_distances);
+    }
+    if (!fit->fold || !fit->distances || (details && (!fit->fine_inside || !fit->fine_distances)))
         return fail_memory(error, "the density at every position");
     for (int32_t view = 0; view < fit->views; view++)
         fit->fold[view] = fit->image_fold[view / (fit->plan.count + 1)];
@@ -269,35 +276,20 @@ static dn_status project_views(struct fit *fit, dn_error *error)
 
 /* ---- cross-fitting ---- */
 
-/* map (cells) += those of the details.  fine: (cells of the details). */
-static void add_details(const train_space *space, int32_t view, float *fine, float *map)
-{
-    const positions *details = space->density->details;
-    size_t cells = positions_cells(details), dims = (size_t)details->dims;
-    const float *z = space->fine + (size_t)view * cells * dims;
-
-    for (size_t cell = 0; cell < cells; cell++)
-        fine[cell] = positions_distance(details, (int32_t)cell, z + cell * dims);
-    positions_add_details(space->density, fine, (float)space->density->detail_weight, map);
-}
-
 /* Levels and highest value of the map of an image that the density has not seen. */
 static void score_image(void *context, int32_t image, int32_t worker)
 {
     const struct fit *fit = context;
     const positions *density = fit->judge->density;
-    size_t cells = train_maps_cells(&fit->maps), dims = (size_t)density->dims;
+    size_t cells = train_maps_cells(&fit->maps), fine = train_maps_details(&fit->maps);
     float *map = train_maps_worker(&fit->maps, worker);
-    int32_t view = image * (fit->plan.count + 1);
-    const float *z = fit->judge->z + (size_t)view * cells * dims;
 
     if (fit->image_fold[image] != fit->left_out || fit->judged[image] < 0)
         return;
     const uint8_t *inside = train_maps_image_inside(&fit->maps, image, worker);
-    for (size_t cell = 0; cell < cells; cell++)
-        map[cell] = positions_distance(density, (int32_t)cell, z + cell * dims);
+    memcpy(map, fit->distances + (size_t)image * cells, cells * sizeof *map);
     if (density->details)
-        add_details(fit->judge, view, map + train_maps_floats(&fit->maps), map);
+        positions_add_details(density, fit->fine_distances + (size_t)image * fine, (float)density->detail_weight, map);
     fit->levels[image] = position_smooth(map, density->rows, density->columns, inside,
                                          map + train_maps_floats(&fit->maps));
     position_normalise(map, cells, fit->levels[image].median);
@@ -339,9 +331,9 @@ static dn_status judge_folds(struct fit *fit, train_space *space, int32_t first,
     TRY(open_space(fit, space, error));
     for (fit->left_out = first; fit->left_out < end; fit->left_out++) {
         TRY(train_report(fit->maps.watch, DN_PHASE_POSITIONS, fit->left_out, fit->folds + 1, (double)NAN, error));
-        TRY(positions_fit_without(fit->cells, fit->fold, fit->left_out, error));
+        TRY(positions_fit_judge(fit->cells, fit->fold, fit->left_out, fit->distances, error));
         if (fit->fine_fit)
-            TRY(positions_fit_without(fit->fine_fit, fit->fold, fit->left_out, error));
+            TRY(positions_fit_judge(fit->fine_fit, fit->fold, fit->left_out, fit->fine_distances, error));
         pool_run(fit->maps.workers, fit->maps.images->count, score_image, fit);
     }
     return DN_OK;
@@ -411,6 +403,8 @@ static void release(struct fit *fit)
     mem_free(&fit->allocator, fit->peaks);
     mem_free(&fit->allocator, fit->judged);
     mem_free(&fit->allocator, fit->fine_inside);
+    mem_free(&fit->allocator, fit->distances);
+    mem_free(&fit->allocator, fit->fine_distances);
     train_maps_release(&fit->maps);
 }
 
