@@ -608,6 +608,9 @@ START_TEST(impossible_numbers)
     model->mean[2] = NAN;
     check_spoilt(model, DN_E_NUMERIC, "features.mean");
     model = make_model();
+    model->deviation[2] = NAN;
+    check_spoilt(model, DN_E_NUMERIC, "features.deviation");
+    model = make_model();
     model->deviation[2] = 0;
     check_spoilt(model, DN_E_FORMAT, "features.deviation: entry 2");
     model = make_model();
