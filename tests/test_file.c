@@ -52,6 +52,26 @@ START_TEST(test_file_read)
 }
 END_TEST
 
+/* In a process that closed its standard input a file can get descriptor 0; an interruption long ago means nothing. */
+START_TEST(test_descriptor_0)
+{
+    const char *path = path_join(test_folder(), "a");
+    uint8_t *bytes;
+    size_t size;
+
+    write_file(path, "hello", 5);
+    close(0);
+    errno = EINTR;
+    ck_assert_int_eq(file_open(path, O_RDONLY, 0), 0);
+    close(0);
+    ck_ok(read_path(path, 5, &bytes, &size));
+    ck_assert_mem_eq(bytes, "hello", 5);
+    free(bytes);
+    ck_assert_int_eq(open(path, O_RDONLY), 0); /* and it was closed again */
+    close(0);
+}
+END_TEST
+
 START_TEST(test_file_map)
 {
     const char *path = path_join(test_folder(), "a");
@@ -404,6 +424,7 @@ static Suite *make_suite(void)
     TCase *tests = tcase_create("file");
 
     tcase_add_test(tests, test_file_read);
+    tcase_add_test(tests, test_descriptor_0);
     tcase_add_test(tests, test_file_map);
     tcase_add_test(tests, test_file_map_forget);
     tcase_add_test(tests, test_file_unreadable);

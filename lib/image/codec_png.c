@@ -78,12 +78,11 @@ PNG_NORETURN static void leave(png_structp png, dn_status status)
     png_longjmp(png, 1);
 }
 
+/* Where an allocation failed png_decode() and png_encode() tell that in its place. */
 static void job_error(png_structp png, png_const_charp message)
 {
     png_job *job = png_get_error_ptr(png);
 
-    if (job->out_of_memory)
-        leave(png, fail_memory(job->error, job->label));
     if (job->view)
         leave(png, fail(job->error, DN_E_UNSUPPORTED, "%s: cannot be written as PNG: %s", job->label, message));
     leave(png, fail(job->error, DN_E_FORMAT, "%s: damaged PNG file: %s", job->label, message));
