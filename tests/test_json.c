@@ -120,6 +120,11 @@ START_TEST(refuses)
         {"\"\\x\"", 2},
         {"\"\\u12", 3},
         {"\"\\u12g4\"", 3},
+        {"\"\\u12/4\"", 3},
+        {"\"\\u12:4\"", 3},
+        {"\"\\u12@4\"", 3},
+        {"\"\\u12G4\"", 3},
+        {"\"\\u12`4\"", 3},
         {"\"\\u0000\"", 3},
         {"\"\\uD800\"", 7},
         {"\"\\uDC00\"", 3},
@@ -240,6 +245,7 @@ START_TEST(reads_texts)
     ck_assert(!json_text_is(text, "a\xC3\xA9\xF0\x9F\x98\x80\n\xE2\x82"));
     ck_assert(!json_text_is(text, "a\xC3\xA9\xF0\x9F\x98\x80\n\xE2\x82\xAC."));
     ck_assert(!json_text_is(text, ""));
+    ck_assert(json_text_is(parse("\"\\u09af\\uA0Ff\""), "\xE0\xA6\xAF\xEA\x83\xBF")); /* the ends of all digits */
     ck_assert(json_text_is(parse("\"\""), ""));
     ck_assert(!json_text_is(parse("[]"), ""));
     ck_assert(!json_text_is((json_value){NULL, 0}, ""));
