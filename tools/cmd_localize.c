@@ -6,6 +6,7 @@
 
 #include "command.h"
 #include "json_writer.h"
+#include "memory_stream.h"
 #include "output.h"
 #include "picture.h"
 #include "processors.h"
@@ -60,21 +61,17 @@ static void write_boxes(FILE *file, const char *path, const mapped_image *pictur
 static bool write_boxes_file(const char *output, const char *path, const mapped_image *picture, double threshold,
                              const dn_box *boxes, int32_t count)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *memory = open_memstream(&text, &size);
+    memory_stream memory;
+    FILE *file = memory_stream_open(&memory);
     bool written = false;
 
-    if (memory) {
-        write_boxes(memory, path, picture, threshold, boxes, count);
-        if (fclose(memory) == 0)
-            written = write_whole_file(output, text, size);
-        else
-            complain("%s: out of memory", output);
-    } else {
+    if (file)
+        write_boxes(file, path, picture, threshold, boxes, count);
+    if (file && memory_stream_close(&memory, file))
+        written = write_whole_file(output, memory.text, memory.size);
+    else
         complain("%s: out of memory", output);
-    }
-    free(text);
+    free(memory.text);
     return written;
 }
 

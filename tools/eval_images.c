@@ -10,8 +10,7 @@
 
 void image_rows_begin(image_rows *self)
 {
-    *self = (image_rows){NULL, 0, NULL};
-    self->file = open_memstream(&self->text, &self->size);
+    self->file = memory_stream_open(&self->memory);
     if (self->file)
         fputs("category,path,label,score,index,threshold,anomalous,warnings\n", self->file);
 }
@@ -43,13 +42,12 @@ void image_rows_add(image_rows *self, const char *category, const evaluation *re
 
 bool image_rows_end(image_rows *self, const char *path)
 {
-    bool good = self->file && ferror(self->file) == 0;
+    bool good = self->file && memory_stream_close(&self->memory, self->file);
 
-    good = self->file && fclose(self->file) == 0 && good;
     if (!good)
         complain("out of memory");
     else if (path)
-        good = write_whole_file(path, self->text, self->size);
-    free(self->text);
+        good = write_whole_file(path, self->memory.text, self->memory.size);
+    free(self->memory.text);
     return good;
 }

@@ -3,12 +3,12 @@
 #define DN_TOOLS_EVAL_IMAGES_H
 
 #include "evaluation.h"
+#include "memory_stream.h"
 
 /* Rows that are collected until they are written. */
 typedef struct image_rows {
-    char *text;
-    size_t size;
-    FILE *file;
+    memory_stream memory;
+    FILE *file; /* into it; NULL: out of memory */
 } image_rows;
 
 void image_rows_begin(image_rows *self);

@@ -8,6 +8,7 @@
 
 #include "eval_json.h"
 #include "jpeg_writer.h"
+#include "memory_stream.h"
 #include "output.h"
 #include "report/page.h"
 
@@ -422,26 +423,26 @@ static void write_page(FILE *page, const char *title, const char *json, size_t s
 /* Gives what write_page made of the data; NULL, where memory is out. */
 static char *make_page(const html_report *report, const evaluation *result, const char *title, size_t *size)
 {
-    char *data = NULL, *text = NULL;
-    size_t data_size = 0;
-    FILE *memory = open_memstream(&data, &data_size), *page = NULL;
-    bool made = memory != NULL;
+    memory_stream data, page = {0};
+    FILE *file = memory_stream_open(&data);
+    bool made = file != NULL;
 
     if (made) {
-        json_writer json = {memory, false};
+        json_writer json = {file, false};
         write_data(&json, report, result, title);
-        made = fclose(memory) == 0;
+        made = memory_stream_close(&data, file);
     }
-    page = made ? open_memstream(&text, size) : NULL;
-    made = page != NULL;
+    file = made ? memory_stream_open(&page) : NULL;
+    made = file != NULL;
     if (made) {
-        write_page(page, title, data, data_size);
-        made = fclose(page) == 0;
+        write_page(file, title, data.text, data.size);
+        made = memory_stream_close(&page, file);
     }
-    free(data);
+    free(data.text);
+    *size = page.size;
     if (made)
-        return text;
-    free(text);
+        return page.text;
+    free(page.text);
     return NULL;
 }
 

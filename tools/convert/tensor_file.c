@@ -113,6 +113,17 @@ static bool read_header(weights_file *out, const json_t *header, const uint8_t *
     return true;
 }
 
+/* jansson can lose that memory was out, and go on without a byte of a text. */
+static bool memory_was_out;
+
+static void *take(size_t size)
+{
+    void *bytes = malloc(size);
+
+    memory_was_out |= !bytes;
+    return bytes;
+}
+
 bool read_safetensors(weights_file *out, const uint8_t *bytes, size_t size, dn_error *error)
 {
     uint64_t length;
@@ -121,8 +132,12 @@ bool read_safetensors(weights_file *out, const uint8_t *bytes, size_t size, dn_e
     memcpy(&length, bytes, sizeof length); /* there are 9 bytes at least */
     if (length > MAX_HEADER || length > size - sizeof length)
         return weights_refuse(error, DN_E_FORMAT, "the safetensors header is damaged, cut off or above 16 MiB");
+    memory_was_out = false;
+    json_set_alloc_funcs(take, free);
     json_t *header = json_loadb((const char *)bytes + sizeof length, (size_t)length, JSON_REJECT_DUPLICATES, NULL);
-    bool good = read_header(out, header, bytes + sizeof length + length, size - sizeof length - (size_t)length, error);
+    bool good = memory_was_out ? weights_refuse(error, DN_E_MEMORY, "out of memory")
+                               : read_header(out, header, bytes + sizeof length + length,
+                                             size - sizeof length - (size_t)length, error);
     json_decref(header);
     return good;
 }
