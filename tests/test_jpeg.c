@@ -14,6 +14,22 @@ typedef struct bytes {
     size_t size;
 } bytes;
 
+/* The file of pixels whose settings are made; `made` and `size` are its destination's. */
+static bytes compress(struct jpeg_compress_struct *c, uint8_t *pixels, unsigned char **made, unsigned long *size)
+{
+    jpeg_start_compress(c, TRUE);
+    for (JDIMENSION y = 0; y < c->image_height; y++) {
+        JSAMPROW row = pixels + y * c->image_width * (JDIMENSION)c->input_components;
+        jpeg_write_scanlines(c, &row, 1);
+    }
+    jpeg_finish_compress(c);
+    jpeg_destroy_compress(c);
+    bytes b = {malloc(*size), *size};
+    memcpy(b.data, *made, *size);
+    free(*made);
+    return b;
+}
+
 /* A picture of W x H; kind: 'g'ray, 'c'olour, 'p'rogressive, 'a'dobe's marker.  restart: MCUs, 0: none. */
 static bytes make(char kind, unsigned restart)
 {
@@ -37,17 +53,7 @@ static bytes make(char kind, unsigned restart)
     c.write_JFIF_header = kind != 'a';
     c.write_Adobe_marker = kind == 'a';
     c.restart_interval = restart;
-    jpeg_start_compress(&c, TRUE);
-    for (int y = 0; y < H; y++) {
-        JSAMPROW row = rgb + y * W * c.input_components;
-        jpeg_write_scanlines(&c, &row, 1);
-    }
-    jpeg_finish_compress(&c);
-    jpeg_destroy_compress(&c);
-    bytes b = {malloc(size), size};
-    memcpy(b.data, made, size);
-    free(made);
-    return b;
+    return compress(&c, rgb, &made, &size);
 }
 
 /* Where the marker 0xFF, `low` .. `high` stands for the n-th time (0, 1, ...). */
@@ -341,17 +347,7 @@ static bytes make_scans(int count)
     jpeg_set_defaults(&c);
     c.scan_info = script;
     c.num_scans = count;
-    jpeg_start_compress(&c, TRUE);
-    for (int y = 0; y < 16; y++) {
-        JSAMPROW row = gray + y * 16;
-        jpeg_write_scanlines(&c, &row, 1);
-    }
-    jpeg_finish_compress(&c);
-    jpeg_destroy_compress(&c);
-    bytes b = {malloc(size), size};
-    memcpy(b.data, made, size);
-    free(made);
-    return b;
+    return compress(&c, gray, &made, &size);
 }
 
 START_TEST(scans_are_bounded)
