@@ -76,7 +76,8 @@ void guarded_free(const uint8_t *copy, size_t size)
 #define __GLIBC_PREREQ(major, minor) 0
 #endif
 
-size_t live_bytes(void)
+/* What malloc has given and not got back. */
+static size_t live_bytes(void)
 {
 #if __GLIBC_PREREQ(2, 33)
     struct mallinfo2 now = mallinfo2();
@@ -85,6 +86,18 @@ size_t live_bytes(void)
 #else
     return 0;
 #endif
+}
+
+void ck_gives_back(void (*once)(void))
+{
+    size_t before = 0;
+
+    for (int i = 0; i <= 400; i++) {
+        if (i == 200) /* the C library keeps some of what it will give out again */
+            before = live_bytes();
+        once();
+    }
+    ck_assert_uint_lt(live_bytes(), before + 1000);
 }
 
 /* ---- files ---- */
