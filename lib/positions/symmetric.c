@@ -60,13 +60,6 @@ void invert_triangle(const double *u, int32_t n, double *inverse)
     }
 }
 
-/* y (n) -= factor x (n) */
-SIMD_CLONES static void subtract_row(double *restrict y, const double *restrict x, double factor, int32_t n)
-{
-    for (int32_t i = 0; i < n; i++)
-        y[i] -= factor * x[i];
-}
-
 double squared_distance(const double *u, int32_t n, double *d)
 {
     double sum = 0;
@@ -76,7 +69,7 @@ double squared_distance(const double *u, int32_t n, double *d)
         const double *row = u + (int64_t)i * n;
         double y = d[i] / row[i];
         sum += y * y;
-        subtract_row(d + i + 1, row + i + 1, y, n - i - 1);
+        subtract_rows(d + i + 1, n - i - 1, row + i + 1, n, &y, 1, 1);
     }
     return sum;
 }
