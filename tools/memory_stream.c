@@ -8,6 +8,7 @@
 
 #define FIRST_ROOM 4096
 
+/* False: out of memory, and the stream has failed. */
 static bool append(memory_stream *self, const char *bytes, size_t count)
 {
     if (count > self->room - self->size) {
@@ -15,8 +16,11 @@ static bool append(memory_stream *self, const char *bytes, size_t count)
         while (room - self->size < count && room <= SIZE_MAX / 2)
             room *= 2;
         char *text = room - self->size < count ? NULL : realloc(self->text, room);
-        if (!text)
+        if (!text) {
+            self->failed = true;
+            errno = ENOMEM;
             return false;
+        }
         self->text = text;
         self->room = room;
     }
@@ -29,13 +33,7 @@ static bool append(memory_stream *self, const char *bytes, size_t count)
 
 static int write_some(void *cookie, const char *bytes, int count)
 {
-    memory_stream *self = cookie;
-
-    if (append(self, bytes, (size_t)count))
-        return count;
-    self->failed = true;
-    errno = ENOMEM;
-    return -1;
+    return append(cookie, bytes, (size_t)count) ? count : -1;
 }
 
 FILE *memory_stream_open(memory_stream *self)
@@ -48,13 +46,7 @@ FILE *memory_stream_open(memory_stream *self)
 
 static ssize_t write_some(void *cookie, const char *bytes, size_t count)
 {
-    memory_stream *self = cookie;
-
-    if (append(self, bytes, count))
-        return (ssize_t)count;
-    self->failed = true;
-    errno = ENOMEM;
-    return 0; /* not -1: fopencookie(3) */
+    return append(cookie, bytes, count) ? (ssize_t)count : 0; /* not -1: fopencookie(3) */
 }
 
 FILE *memory_stream_open(memory_stream *self)
