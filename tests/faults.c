@@ -26,12 +26,14 @@ static atomic_int armed; /* 0, or kind + 1 */
 static atomic_long calls, live;
 static long failing;
 static _Bool from_then_on;
+static const char *_Atomic failed; /* the name of the first call on files that failed */
 
 void faults_arm(enum fault_kind kind, long number, _Bool forever)
 {
     failing = number;
     from_then_on = forever;
     atomic_store(&calls, 0);
+    atomic_store(&failed, NULL);
     atomic_store(&armed, (int)kind + 1);
 }
 
@@ -39,6 +41,11 @@ long faults_disarm(void)
 {
     atomic_store(&armed, 0);
     return atomic_load(&calls);
+}
+
+const char *faults_failed(void)
+{
+    return atomic_load(&failed);
 }
 
 long faults_live(void)
@@ -56,8 +63,10 @@ static _Bool fails(enum fault_kind kind)
 }
 
 /* errno and true if a call on files is to fail.  writes: it takes room on the disk; waits: a signal can interrupt it. */
-static _Bool file_fails(_Bool writes, _Bool waits)
+static _Bool file_fails(const char *name, _Bool writes, _Bool waits)
 {
+    const char *none = NULL;
+
     if (fails(FAULT_EIO))
         errno = EIO;
     else if (writes && fails(FAULT_ENOSPC))
@@ -66,6 +75,7 @@ static _Bool file_fails(_Bool writes, _Bool waits)
         errno = EINTR;
     else
         return 0;
+    atomic_compare_exchange_strong(&failed, &none, name);
     return 1;
 }
 
@@ -164,7 +174,7 @@ int open(const char *path, int flags, ...)
     va_start(more, flags);
     mode_t mode = mode_of(flags, more);
     va_end(more);
-    return file_fails((flags & O_CREAT) != 0, 1) ? -1 : real(path, flags, mode);
+    return file_fails("open", (flags & O_CREAT) != 0, 1) ? -1 : real(path, flags, mode);
 }
 
 int openat(int folder, const char *path, int flags, ...)
@@ -175,77 +185,77 @@ int openat(int folder, const char *path, int flags, ...)
     va_start(more, flags);
     mode_t mode = mode_of(flags, more);
     va_end(more);
-    return file_fails(0, 1) ? -1 : real(folder, path, flags, mode);
+    return file_fails("openat", 0, 1) ? -1 : real(folder, path, flags, mode);
 }
 
 ssize_t read(int fd, void *buffer, size_t size)
 {
     REAL(read)
-    return file_fails(0, 1) ? -1 : real(fd, buffer, size > 1 && fails(FAULT_SHORT) ? 1 : size);
+    return file_fails("read", 0, 1) ? -1 : real(fd, buffer, size > 1 && fails(FAULT_SHORT) ? 1 : size);
 }
 
 ssize_t write(int fd, const void *buffer, size_t size)
 {
     REAL(write)
-    return file_fails(1, 1) ? -1 : real(fd, buffer, size > 1 && fails(FAULT_SHORT) ? 1 : size);
+    return file_fails("write", 1, 1) ? -1 : real(fd, buffer, size > 1 && fails(FAULT_SHORT) ? 1 : size);
 }
 
 int fsync(int fd)
 {
     REAL(fsync)
-    return file_fails(1, 1) ? -1 : real(fd);
+    return file_fails("fsync", 1, 1) ? -1 : real(fd);
 }
 
 /* Closed it is all the same. */
 int close(int fd)
 {
     REAL(close)
-    _Bool failed = file_fails(1, 1);
+    _Bool fail = file_fails("close", 1, 1);
     int reason = errno, status = real(fd);
 
-    if (failed)
+    if (fail)
         errno = reason;
-    return failed ? -1 : status;
+    return fail ? -1 : status;
 }
 
 int rename(const char *from, const char *to)
 {
     REAL(rename)
-    return file_fails(1, 0) ? -1 : real(from, to);
+    return file_fails("rename", 1, 0) ? -1 : real(from, to);
 }
 
 int unlink(const char *path)
 {
     REAL(unlink)
-    return file_fails(0, 0) ? -1 : real(path);
+    return file_fails("unlink", 0, 0) ? -1 : real(path);
 }
 
 int fstat(int fd, struct stat *status)
 {
     REAL(fstat)
-    return file_fails(0, 0) ? -1 : real(fd, status);
+    return file_fails("fstat", 0, 0) ? -1 : real(fd, status);
 }
 
 int ftruncate(int fd, off_t size)
 {
     REAL(ftruncate)
-    return file_fails(1, 0) ? -1 : real(fd, size);
+    return file_fails("ftruncate", 1, 0) ? -1 : real(fd, size);
 }
 
 int fchmod(int fd, mode_t mode)
 {
     REAL(fchmod)
-    return file_fails(0, 0) ? -1 : real(fd, mode);
+    return file_fails("fchmod", 0, 0) ? -1 : real(fd, mode);
 }
 
 int flock(int fd, int operation)
 {
     REAL(flock)
-    return file_fails(0, 1) ? -1 : real(fd, operation);
+    return file_fails("flock", 0, 1) ? -1 : real(fd, operation);
 }
 
 void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
     REAL(mmap)
-    return fd >= 0 && file_fails(0, 0) ? MAP_FAILED : real(address, size, protection, flags, fd, offset);
+    return fd >= 0 && file_fails("mmap", 0, 0) ? MAP_FAILED : real(address, size, protection, flags, fd, offset);
 }

@@ -18,6 +18,8 @@ enum fault_kind {
 void faults_arm(enum fault_kind kind, long number, _Bool forever);
 /* No more faults; the calls that were counted. */
 long faults_disarm(void);
+/* The name of the first call on files that failed since faults_arm(); NULL: none did. */
+const char *faults_failed(void);
 /* Blocks of malloc and its relatives that are not freed. */
 long faults_live(void);
 

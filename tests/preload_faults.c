@@ -1,6 +1,7 @@
 /* Makes calls of the C library fail in a program that this is preloaded into (LD_PRELOAD): from before main() on.
  *
- * FAULT=KIND:NUMBER:FOREVER, numbers as of faults_arm(); FAULT_CALLS: a file that gets the number of calls at the end. */
+ * FAULT=KIND:NUMBER:FOREVER, numbers as of faults_arm(); FAULT_CALLS: a file that gets the number of calls and the
+ * name of the first call on files that failed at the end. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,11 +20,12 @@ __attribute__((constructor)) static void arm(void)
 __attribute__((destructor)) static void tell(void)
 {
     long calls = faults_disarm();
+    const char *failed = faults_failed();
     const char *path = getenv("FAULT_CALLS");
     FILE *file = path ? fopen(path, "w") : NULL;
 
     if (file) {
-        fprintf(file, "%ld\n", calls);
+        fprintf(file, "%ld %s\n", calls, failed ? failed : "none");
         fclose(file);
     }
 }

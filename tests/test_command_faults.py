@@ -50,7 +50,7 @@ def verbs():
 
 
 def run(arguments, old, fault):
-    """Exit status, printed text without times, complaints, files of `out`, number of calls."""
+    """Exit status, printed text without times, complaints, files of `out`, number of calls, which one failed."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     if old:
@@ -61,13 +61,13 @@ def run(arguments, old, fault):
     environment |= {"LD_PRELOAD": os.environ["PRELOAD"], "FAULT": "%d:%d:%d" % fault, "FAULT_CALLS": str(calls)}
     done = subprocess.run([COMMAND, *map(str, arguments)], env=environment, capture_output=True, timeout=120)
     files = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
-    count = int(calls.read_text()) if calls.exists() else None
-    return done.returncode, TIMES.sub(b"", done.stdout), done.stderr, files, count
+    count, name = calls.read_text().split() if calls.exists() else (None, None)
+    return done.returncode, TIMES.sub(b"", done.stdout), done.stderr, files, count and int(count), name
 
 
 def wrong(result, expected, old, stuck):
-    """What is not as it should be, or None.  stuck: no file can be removed any more."""
-    status, printed, complaints, files, _ = result
+    """What is not as it should be, or None.  stuck: a file could not be removed."""
+    status, printed, complaints, files, _, _ = result
     if status not in (0, 1, 2):
         return "exit status %d" % status
     if status < 2 and status != expected[0]:
@@ -77,7 +77,7 @@ def wrong(result, expected, old, stuck):
     if status == 2 and not complaints:
         return "fails without a reason"
     for name, data in files.items():
-        if name.endswith((".ckpt", ".ckpt.bank")) and status == 2:
+        if name.endswith((".ckpt", ".ckpt.bank")) and (stuck or status == 2):
             continue  # a training that can be gone on with
         if stuck and name.endswith((".tmp", ".lock")):
             continue
@@ -104,7 +104,7 @@ def main():
                     result = run(arguments, old, (kind, number, forever))
                     faults += 1
                     failed += result[0] == 2
-                    problem = wrong(result, expected, old, what == "EIO" and forever)
+                    problem = wrong(result, expected, old, result[5] == "unlink" or (what == "EIO" and forever))
                     if problem:
                         bad += 1
                         print("%s, %s, call %d of %d%s: %s\n    %s" % (

@@ -286,6 +286,8 @@ static int take_lock(const char *path)
             return -1;
         if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
             int reason = errno;
+            if (reason != EINTR && reason != EWOULDBLOCK)
+                unlink(path); /* what cannot be locked is nobody's lock */
             close(fd);
             errno = reason;
             if (reason != EINTR)
