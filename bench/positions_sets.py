@@ -6,6 +6,7 @@ usage: positions_sets.py generated LIBRARY SETS [--train N] [--good N] [--defect
        positions_sets.py small LIBRARY SETS [--train N] [--good N] [--defects N]
        positions_sets.py oblong LIBRARY SETS [--train N] [--good N] [--defects N]
        positions_sets.py damaged GOOD SET [--good N] [--defects N] [--group PATTERN]
+       positions_sets.py whole SET
 
 generated  objects and textures of the generator that backbones are trained with (-Dpretrain=true; LIBRARY is its
            libdiffernet-generator.so), of a seed no training uses, in a fixed pose (turned and moved a little) and a
@@ -16,6 +17,7 @@ oblong     the middle half of such pictures, 1008 x 504 pixels, with defects of 
 damaged    good pictures of the folder GOOD: some kept out, some kept out and damaged (tools/pretrain/damage_set.py, and
            patches of other pictures), with masks of what was changed; links to all others to learn from.  --group keeps
            out whole groups: names that agree in what PATTERN's first bracket matches
+whole      adds to any such set, without masks: each good test picture once more, spoilt as a whole or over a large part
 
 Needs numpy and PIL.
 """
@@ -154,6 +156,55 @@ def damaged(options):
         save(mask, options.set, "ground_truth", kind, stem + "_mask.png")
 
 
+def faded(image, contrast, rng):
+    return image.mean() + rng.uniform(0.7, 0.9) * (image - image.mean())
+
+
+def dark(image, contrast, rng):
+    return rng.uniform(0.75, 0.88) * image
+
+
+def out_of_focus(image, contrast, rng):
+    return damage_set.blurred(image, rng.uniform(0.002, 0.004) * min(image.shape))
+
+
+def field(shape, period, rng):
+    """Smooth noise of deviation 1."""
+    coarse = rng.normal(size=[max(2, int(np.ceil(side / period))) for side in shape]).astype(np.float32)
+    fine = np.asarray(Image.fromarray(coarse).resize(shape[::-1], Image.BICUBIC))
+    return (fine - fine.mean()) / fine.std()
+
+
+def uneven(image, contrast, rng):
+    return image + rng.uniform(0.2, 0.5) * contrast * field(image.shape, rng.uniform(0.2, 0.5) * min(image.shape), rng)
+
+
+def rough(image, contrast, rng):
+    return image + rng.uniform(0.05, 0.15) * contrast * field(image.shape, rng.uniform(0.005, 0.02) * min(image.shape), rng)
+
+
+def soiled(image, contrast, rng):
+    """A quarter to a half of it darker or lighter."""
+    large = field(image.shape, rng.uniform(0.3, 0.6) * min(image.shape), rng)
+    inside = np.clip(8 * (large - np.quantile(large, rng.uniform(0.5, 0.75))), 0, 1)
+    return image + rng.choice((-1, 1)) * rng.uniform(0.1, 0.3) * contrast * inside
+
+
+WHOLE = [faded, dark, out_of_focus, uneven, rough, soiled]
+
+
+def whole(options):
+    rng = np.random.default_rng(SEED)
+    good = os.path.join(options.set, "test", "good")
+    for i, name in enumerate(sorted(os.listdir(good))):
+        kind = WHOLE[i % len(WHOLE)]
+        rgb = np.asarray(Image.open(os.path.join(good, name)).convert("RGB"), float)
+        gray = rgb.mean(2)
+        new = rgb + (kind(gray, gray.std() + 8, rng) - gray)[..., None]
+        save(np.clip(np.round(new), 0, 255).astype(np.uint8), options.set, "test", kind.__name__,
+             os.path.splitext(name)[0] + ".png")
+
+
 def main():
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(dest="command", required=True)
@@ -173,9 +224,12 @@ def main():
     command.add_argument("set")
     command.add_argument("--group")
     command.set_defaults(run=damaged, good=60, defects=70)
-    for command in commands.choices.values():
+    for command in commands.choices.values():  # of those above
         command.add_argument("--good", type=int)
         command.add_argument("--defects", type=int)
+    command = commands.add_parser("whole")
+    command.add_argument("set")
+    command.set_defaults(run=whole)
     options = parser.parse_args()
     options.run(options)
 

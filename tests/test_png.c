@@ -5,7 +5,7 @@
 
 #include "decoding.h"
 
-enum { GRAY = 0, RGB = 2, PALETTE = 3, MAX_BYTES = 1 << 16 };
+enum { GRAY = 0, RGB = 2, PALETTE = 3, LARGE = 1 << 24, MAX_BYTES = LARGE + (1 << 16) };
 
 typedef struct png_file {
     uint8_t bytes[MAX_BYTES];
@@ -161,6 +161,26 @@ START_TEST(orientation_in_exif)
 }
 END_TEST
 
+/* A length that needs all its four bytes: pixels with much behind them in their chunk. */
+START_TEST(orientation_behind_a_large_chunk)
+{
+    static const uint8_t rows[] = {0, 0, 1, 2, 0, 10, 11, 12};
+    static uint8_t packed[LARGE + 1];
+    static png_file p;
+    uint8_t exif[64];
+    uLongf packed_size = sizeof packed;
+
+    ck_assert_int_eq(compress(packed, &packed_size, rows, sizeof rows), Z_OK);
+    begin(&p, 3, 2, 8, GRAY, 0);
+    add_chunk(&p, "IDAT", packed, sizeof packed);
+    add_chunk(&p, "eXIf", exif, make_exif(exif, 1, 3, 6));
+    add_chunk(&p, "IEND", NULL, 0);
+    dn_image *image = decoded(p.bytes, p.size);
+    ck_shape(image, 2, 3, DN_GRAY8);
+    image_free(image);
+}
+END_TEST
+
 START_TEST(exif_that_tells_nothing)
 {
     static png_file p;
@@ -245,6 +265,7 @@ static Suite *make_suite(void)
     tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, palettes, 0, 2);
     tcase_add_loop_test(cases, orientation_in_exif, 1, 9);
+    tcase_add_test(cases, orientation_behind_a_large_chunk);
     tcase_add_test(cases, exif_that_tells_nothing);
     tcase_add_test(cases, long_sides_are_refused);
     tcase_add_test(cases, memory_is_bounded);
