@@ -557,6 +557,12 @@ static void moments_by_parameter(const dn_flow *flow, float *moments)
     free(kept);
 }
 
+/* Format 4 is the first to say what the folds belong to. */
+static void without_cross(uint8_t *bytes, size_t size)
+{
+    replace_text(bytes, size, "\"belongs_to.cross\"", "\"unknown_to.cross\"");
+}
+
 /* The older formats' headers have no checksum. */
 static void without_header_sum(uint8_t *bytes, size_t size)
 {
@@ -583,6 +589,8 @@ START_TEST(formats_2_and_3_are_read)
                      i         ? "\"differnet.format\":\"1\""
                      : _i == 2 ? "\"differnet.format\":\"2\""
                                : "\"differnet.format\":\"3\"");
+        if (i == 0)
+            without_cross(bytes, size);
         if (_i == 3)
             replace_text(bytes, size, "\"differnet.header_crc00\"", "\"differnet.header_crc32\"");
         if (_i == 3)
@@ -615,6 +623,7 @@ START_TEST(format_1_is_read)
     uint8_t *bytes = read_file(o.checkpoint, &size);
     replace_text(bytes, size, "\"differnet.format\":\"4\"", "\"differnet.format\":\"1\"");
     without_header_sum(bytes, size);
+    without_cross(bytes, size);
     write_file(o.checkpoint, bytes, size);
     free(bytes);
     o.resume = 1;
