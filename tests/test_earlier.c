@@ -9,7 +9,7 @@
 
 /* ---- models (golden/make_models.py) ---- */
 
-#define MODELS 6
+#define MODELS 7
 
 typedef struct earlier_model {
     char name[32], picture[32];

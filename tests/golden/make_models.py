@@ -36,6 +36,8 @@ MODELS = {
     # Format 4 for the sake of details; both densities, put together without flow.weight.
     "format4_details": ("611aa6f", False, ["--backbone", str(FOLDER / "cnn_alexnet.safetensors"), "--input-size", "64",
                                               "--hidden", "4", "--epochs", "2", "--f16", "--details", "on"]),
+    # Format 5 for the sake of flow.weight.
+    "format5_flow_weight": ("ae15455", False, ["--hidden", "4", "--epochs", "2", "--f16"]),
     # Format 3 for the sake of tiles and letterbox.
     "format3_tiles": ("3f61dd6", False, ["--preset", "fast", "--f16", "--tiles", "2x1", "--fit", "letterbox"]),
 }
