@@ -323,7 +323,7 @@ START_TEST(colours_that_are_not_told)
 }
 END_TEST
 
-/* A palette whose numbers are all below 256 is one of 8 bits, as old programs wrote it. */
+/* A palette whose numbers are all below 256 is one of 8 bits, as old programs wrote it; one that is not tells it. */
 START_TEST(palette_of_8_bits)
 {
     enum { PALETTE = 32 };
@@ -331,19 +331,21 @@ START_TEST(palette_of_8_bits)
                            {TIFFTAG_COLORMAP, 3, 3 * 256, DATA + PALETTE}};
     const size_t size = PALETTE + 3 * 256 * 2;
 
-    for (int wide = 0; wide < 2; wide++) {
+    enum { OLD, WIDE, FIRST_WIDE };
+    for (int kind = OLD; kind <= FIRST_WIDE; kind++) {
         uint8_t *bytes = by_hand(changes, 2, size);
         for (uint16_t i = 0; i < 3 * 256; i++) {
             uint16_t colour = (uint16_t)(i < 256 ? 255 - i : i < 512 ? 7 : i % 100);
-            colour = (uint16_t)(wide ? colour * 256 : colour);
+            colour = (uint16_t)(kind == WIDE || (kind == FIRST_WIDE && i == 0) ? colour * 256 : colour);
             memcpy(bytes + DATA + PALETTE + 2 * i, &colour, 2);
         }
         dn_image *image = decoded(bytes, DATA + size);
         ck_shape(image, 4, 2, DN_RGB8);
         for (uint32_t i = 0; i < 8; i++) {
-            ck_assert_int_eq(sample(image, 3 * i), 255 - i);
-            ck_assert_int_eq(sample(image, 3 * i + 1), 7);
-            ck_assert_int_eq(sample(image, 3 * i + 2), 12 + i);
+            _Bool seen = kind != FIRST_WIDE;
+            ck_assert_int_eq(sample(image, 3 * i), seen || i == 0 ? 255 - i : 0);
+            ck_assert_int_eq(sample(image, 3 * i + 1), seen ? 7 : 0);
+            ck_assert_int_eq(sample(image, 3 * i + 2), seen ? 12 + i : 0);
         }
         image_free(image);
         free(bytes);

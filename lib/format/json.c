@@ -213,7 +213,6 @@ static _Bool scan_value(scanner *s)
                 return 0;
             objects = objects << 1 | object;
             s->at++;
-            skip_blanks(s);
         } else if (!scan_scalar(s)) {
             return 0;
         }
