@@ -220,6 +220,19 @@ static void repair_png(uint8_t *bytes, size_t size)
     }
 }
 
+/* 8 bytes for each pixel and 16 MiB, as far as numbers reach. */
+START_TEST(memory_by_pixels)
+{
+    const int64_t spare = 16 << 20, most = (INT64_MAX - spare) / 8;
+
+    ck_assert_int_eq(image_default_memory(0), spare);
+    ck_assert_int_eq(image_default_memory(1000), 8000 + spare);
+    ck_assert_int_eq(image_default_memory(most), 8 * most + spare);
+    ck_assert_int_eq(image_default_memory(most + 1), INT64_MAX);
+    ck_assert_int_eq(image_default_memory(INT64_MAX), INT64_MAX);
+}
+END_TEST
+
 START_TEST(giant_sizes_are_refused)
 {
     size_t size;
@@ -484,6 +497,7 @@ static Suite *make_suite(void)
     tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, decodes_as_pil_does, 0, ALL);
     tcase_add_test(cases, orientation_of_exif);
+    tcase_add_test(cases, memory_by_pixels);
     tcase_add_test(cases, garbage_after_the_end_is_ignored);
     tcase_add_loop_test(cases, truncation_is_an_error, 0, ALL);
     tcase_add_test(cases, unsupported_jpegs);
