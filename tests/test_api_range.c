@@ -257,6 +257,25 @@ static void check_file(uint8_t *bytes, size_t size, dn_status status, const char
     dn_model_unref(model);
 }
 
+/* The least range there is. */
+START_TEST(file_of_two_values)
+{
+    dn_train_options options = options_of(0, 1);
+    dn_model *model = model_of(&options, NARROW, 20000), *again;
+    dn_blob *blob = model_bytes(model);
+    dn_model_info info;
+
+    ck_ok(dn_model_open_memory(dn_blob_data(blob), dn_blob_size(blob), NULL, &again, NULL));
+    dn_model_info_init(&info);
+    ck_ok(dn_model_get_info(again, &info));
+    ck_assert_int_eq(info.range_low, 0);
+    ck_assert_int_eq(info.range_high, 1);
+    dn_model_unref(again);
+    dn_blob_free(blob);
+    dn_model_unref(model);
+}
+END_TEST
+
 START_TEST(file)
 {
     static const char *const others[] = {
@@ -306,6 +325,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, advice);
     tcase_add_test(tests, advice_of_a_thermal_range);
     tcase_add_test(tests, file);
+    tcase_add_test(tests, file_of_two_values);
     suite_add_tcase(suite, tests);
     return suite;
 }

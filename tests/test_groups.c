@@ -154,6 +154,25 @@ START_TEST(named_groups)
 }
 END_TEST
 
+/* An image that its name puts with one before the image that it is a copy of. */
+START_TEST(name_before_copy)
+{
+    static const int like[7] = {-1, -1, -1, -1, -1, -1, 5};
+    static const double noise[7] = {[6] = 0.01};
+    static float thumbs[7 * THUMB_SIZE];
+    group_image images[7];
+
+    make_thumbs(like, noise, 7, thumbs, images);
+    images[1].name = images[6].name = 0;
+    image_groups groups = find(images, 7, 1);
+    const int expected[7] = {0, 1, 2, 3, 4, 1, 1};
+    for (int i = 0; i < 7; i++)
+        ck_assert_int_eq(groups.group[i], expected[i]);
+    ck_assert_int_eq(groups.count, 5);
+    release(&groups);
+}
+END_TEST
+
 /* Nothing to compare with, and images that show nothing. */
 START_TEST(extremes)
 {
@@ -380,6 +399,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, equal_before_near);
     tcase_add_test(tests, near_ends_at_its_share);
     tcase_add_test(tests, named_groups);
+    tcase_add_test(tests, name_before_copy);
     tcase_add_test(tests, extremes);
     tcase_add_test(tests, thumbnail);
     tcase_add_test(tests, thumbnail_of_colours);

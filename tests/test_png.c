@@ -187,6 +187,14 @@ START_TEST(exif_that_tells_nothing)
     uint8_t exif[64];
     size_t size = make_exif(exif, 1, 3, 6);
 
+    begin(&p, 3, 2, 8, GRAY, 0);
+    add_pixels(&p, (const uint8_t[8]){0}, 8);
+    add_chunk(&p, "IEND", NULL, 0);
+    add_chunk(&p, "eXIf", exif, size); /* behind the end it is no part of the image */
+    dn_image *ended = decoded(p.bytes, p.size);
+    ck_shape(ended, 3, 2, DN_GRAY8);
+    image_free(ended);
+
     for (size_t cut = 0; cut < size; cut++) { /* whole but for its last bytes, which mean nothing */
         make_oriented(&p, exif, cut, cut % 2);
         dn_image *image = decoded(p.bytes, p.size);
