@@ -10,43 +10,26 @@ its median and spread come from five folds.
 
 Needs numpy and PIL.
 """
-import json
 import os
-import struct
 import sys
 
 import numpy as np
 from PIL import Image
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "bindings", "python"))
-import differnet  # noqa: E402
-from positions_sets import WHOLE  # noqa: E402
+from accuracy import auroc
+from bench_common import differnet, load_library
+from positions_sets import WHOLE
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "golden"))
+import safetensors_io  # noqa: E402
 
 FLOOR, FOLDS = 0.01, 5
-
-
-def tensors(path, names):
-    """F64 tensors of a safetensors file, flat."""
-    with open(path, "rb") as file:
-        data = file.read()
-    end = 8 + struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8:end])
-    return [np.frombuffer(data[end + header[name]["data_offsets"][0]:end + header[name]["data_offsets"][1]], "<f8")
-            for name in names]
-
-
-def auroc(scores, good, bad):
-    if not bad.any():
-        return np.nan
-    difference = scores[bad][:, None] - scores[good][None]
-    return (difference > 0).mean() + 0.5 * (difference == 0).mean()
 
 
 def mean_of_maps(extractor, path):
     """The mean over all cells of an image's feature maps (channels)."""
     info = extractor.info
-    size = info.input_size, info.input_height or info.input_size
+    size = info.input_size, info.input_height
     pixels = np.asarray(Image.open(path).convert("RGB").resize(size, Image.BILINEAR), np.float32) / 255
     view = (pixels - np.array(info.mean, np.float32)) / np.array(info.std, np.float32)
     return np.asarray(extractor.maps(view[None]))[0].mean((0, 1))
@@ -79,21 +62,23 @@ def main():
     if len(sys.argv) != 4:
         sys.exit(__doc__)
     build, model_path, data = sys.argv[1:]
-    differnet.load(os.path.join(build, "lib", "libdifferent.so"))
+    load_library(build)
     model = differnet.Model.open(model_path)
     scorer = differnet.Scorer(model)
     test = os.path.join(data, "test")
     paths = [(kind, os.path.join(test, kind, name)) for kind in sorted(os.listdir(test))
              for name in sorted(os.listdir(os.path.join(test, kind)))]
     scores = [scorer.score(path) for _, path in paths]
-    flow, positions, weight = tensors(model_path, ["flow.standard", "positions.standard", "flow.weight"])
+    tensors, _ = safetensors_io.load(model_path)
 
-    def standard(part, median, spread):
+    def standard(part, lies):
+        median, spread = lies
         return (np.log([getattr(score, part) for score in scores]) - median) / spread
 
-    w = float(weight[0])
-    F, L, W = standard("flow_score", *flow), standard("local_score", *positions[:2]), standard("whole_score",
-                                                                                              *positions[2:])
+    w = model.info.flow_weight
+    F = standard("flow_score", tensors["flow.standard"][0])
+    L = standard("local_score", tensors["positions.standard"][0])
+    W = standard("whole_score", tensors["positions.standard"][1])
     train = os.path.join(data, "train", "good")
     learned = np.array([mean_of_maps(model.extractor, os.path.join(train, name)) for name in sorted(os.listdir(train))])
     G = gaussian(learned, np.array([mean_of_maps(model.extractor, path) for _, path in paths]))
@@ -111,6 +96,7 @@ def main():
         "r(1): fast": places(1),
         "d(r(1/2)) + w d(flow): compact": damped(places(0.5)) + w * damped(F),
         "r(1/2) + w (flow+ + 0.05 flow)": places(0.5) + w * (positive(F) + 0.05 * F),
+        "the same with 1.4 w": places(0.5) + 1.4 * w * (positive(F) + 0.05 * F),
         "r(1) + w (flow+ + 0.05 flow)": places(1) + w * (positive(F) + 0.05 * F),
         "r(1 - w) + w (flow+ + 0.05 flow)": places(1 - w) + w * (positive(F) + 0.05 * F),
         "hypot with W / 2, w flow": places(0.5, 0, w),
@@ -118,11 +104,13 @@ def main():
         "hypot(L, W, G)": places(1, 1),
     }
     kinds = np.array([kind for kind, _ in paths])
-    good, spoilt = kinds == "good", np.isin(kinds, [kind.__name__ for kind in WHOLE])
-    if not os.path.isdir(os.path.join(test, "faded")):
+    spoilt = np.isin(kinds, [kind.__name__ for kind in WHOLE])
+    if "faded" not in kinds:
         spoilt[:] = False  # a real set may call a defect by one of these names
+    good = kinds == "good"
     for name, score in rules.items():
-        print(f"{name:34}{auroc(score, good, ~good & ~spoilt):.3f} {auroc(score, good, spoilt):.3f}")
+        figures = [auroc(score[good], score[bad]) for bad in (~good & ~spoilt, spoilt) if bad.any()]
+        print(f"{name:34}" + " ".join(f"{figure:.3f}" for figure in figures))
 
 
 if __name__ == "__main__":

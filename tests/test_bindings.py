@@ -1162,7 +1162,7 @@ class InterruptTest(unittest.TestCase):
         self.interrupted(lambda: scorer.score_batch(pictures))
         start = time.monotonic()
         self.assertEqual(scorer.score(pictures[1]).score, expected)
-        self.assertLess(time.monotonic() - start, self.CALL * 0.75)  # the rest of the batch was left alone
+        self.assertLess(time.monotonic() - start, self.CALL / 2)  # the rest of the batch was left alone
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "part.png")
             differnet.write_png(pictures[1], path)
