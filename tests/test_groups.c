@@ -173,6 +173,22 @@ START_TEST(name_before_copy)
 }
 END_TEST
 
+/* The first two images and the last two, each nearest to the other. */
+START_TEST(adjacent_ends)
+{
+    static const int like[4] = {-1, 0, -1, 2};
+    static const double noise[4] = {[1] = 0.5, [3] = 0.5};
+    static float thumbs[4 * THUMB_SIZE];
+    group_image images[4];
+
+    make_thumbs(like, noise, 4, thumbs, images);
+    image_groups groups = find(images, 4, 1);
+    ck_assert_int_eq(groups.adjacent, 4);
+    ck_assert_int_eq(groups.count, 4);
+    release(&groups);
+}
+END_TEST
+
 /* Nothing to compare with, and images that show nothing. */
 START_TEST(extremes)
 {
@@ -400,6 +416,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, near_ends_at_its_share);
     tcase_add_test(tests, named_groups);
     tcase_add_test(tests, name_before_copy);
+    tcase_add_test(tests, adjacent_ends);
     tcase_add_test(tests, extremes);
     tcase_add_test(tests, thumbnail);
     tcase_add_test(tests, thumbnail_of_colours);

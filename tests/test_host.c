@@ -229,7 +229,7 @@ END_TEST
 
 /* ---- the stack ---- */
 
-#define STACK ((size_t)512 * 1024)
+#define STACK ((size_t)(SANITIZED ? 4096 : 512) * 1024)
 #define PAINT 0xa5
 #define LIMIT ((size_t)48 * 1024) /* docs/threads.md */
 

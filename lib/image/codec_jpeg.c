@@ -246,7 +246,6 @@ static dn_status read_rows(jpeg_job *job)
     struct jpeg_decompress_struct *d = &job->decompress;
     int32_t format = 0;
 
-    TRY(image_check_size(job->input, d->image_width, d->image_height, job->error));
     TRY(choose_format(job, &format));
     TRY(image_allocate(job->input, d->image_width, d->image_height, format, decoder_bytes(d), &job->image, job->error));
     /* libjpeg itself holds to it, too, where it asks for much. */
