@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from PIL import Image
 from scipy.ndimage import label
 
-from positions_features import TAPS
+from positions_features import CHANNELS, TAPS
+from positions_others import Coreset, PlacedFlow
 
 SHRINKS = (5, 20, 80, 320, 1280)
 ROWS = 24000  # rows that standardisation and projection are found from
@@ -31,6 +32,9 @@ class Settings:
     folds: int = 5          # of the cross-fitting
     adaptive: bool = False  # shrink chosen from SHRINKS by the likelihood of held-out pictures
     power: float = 0.5      # of the picture's median that its map is divided by
+    density: str = "gaussian"  # coreset, flow, flow_z2: positions_others.py
+    rows: int = 2000        # of the coreset
+    scales: int = 1         # 2: the maps of every second pixel as well, interpolated to the grid
 
 
 def box(z, side):
@@ -56,7 +60,8 @@ def smooth(maps, sigma):
 class Projection:
     def __init__(self, maps, s, rng):
         self.s = s
-        self.channels = np.concatenate([np.arange(TAPS[t].start, TAPS[t].stop) for t in s.taps.split(",")])
+        self.channels = np.concatenate([np.arange(TAPS[t].start, TAPS[t].stop) + scale * CHANNELS
+                                        for scale in range(s.scales) for t in s.taps.split(",")])
         n, g = maps.shape[:2]
         some = np.sort(rng.permutation(n)[:max(8, -(-ROWS // (g * g)))])
         rows = box(torch.from_numpy(maps[some][..., self.channels].astype(np.float32)), s.pool)
@@ -188,6 +193,11 @@ class Model:
             self.modes = find_modes(z, s.modes)
             self.gaussian = Gaussian(Moments(without_modes(z, self.z_mean, self.modes), copies), s)
             return
+        if s.density != "gaussian":
+            self.gaussian = self.other(z, copies)
+            for f in range(fold.max() + 1):
+                self.cross[fold == f] = self.other(z[fold_of != f], copies).distances(z[first[fold == f]])
+            return
         whole = Moments(z, copies)
         shrink = s.shrink
         if s.adaptive:
@@ -205,6 +215,11 @@ class Model:
             gaussian = Gaussian(whole.without(Moments(z[fold_of == f], copies)), s, shrink)
             self.cross[fold == f] = gaussian.distances(out)
             self.cross_loss.append(gaussian.loss(out))
+
+    def other(self, z, copies):
+        if self.s.density == "coreset":
+            return Coreset(z, self.s.rows)
+        return PlacedFlow(Gaussian(Moments(z, copies), self.s), z, self.s.density == "flow_z2")
 
     def distances(self, maps):
         z = self.project(maps)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageFilter
 
 TAPS = {"pool2": slice(0, 192), "conv3": slice(192, 576), "conv4": slice(576, 832), "conv5": slice(832, 1088)}
+CHANNELS = 1088
 BATCH = 4
 
 
@@ -93,17 +94,24 @@ class Extractor:
         x = normalise(np.asarray(image, np.float32) / 255, mode, goal)
         return torch.from_numpy((x - self.net.mean) / self.net.std).permute(2, 0, 1)
 
-    def __call__(self, paths, light=(), mode="none", goal=None, fine=False, lights=None):
+    def scaled(self, x):
+        """Maps of x, and behind them those of every second pixel, brought to the same grid."""
+        y = self.net.maps(x)[0]
+        half = self.net.maps(x[:, :, ::2, ::2])[0].permute(0, 3, 1, 2)
+        return torch.cat([y, F.interpolate(half, y.shape[1:3], mode="bilinear").permute(0, 2, 3, 1)], 3)
+
+    def __call__(self, paths, light=(), mode="none", goal=None, fine=False, lights=None, scales=1):
         """float16 array on disk, (n, rows, columns, channels).  lights: one for each path, instead of light."""
         lights = lights or [light] * len(paths)
-        key = hashlib.sha1(json.dumps([paths, lights, mode, goal, fine, self.size]).encode()).hexdigest()[:20]
+        asked = [paths, lights, mode, goal, fine, self.size] + ([scales] if scales > 1 else [])
+        key = hashlib.sha1(json.dumps(asked).encode()).hexdigest()[:20]
         name = os.path.join(self.cache, key + ".npy")
         if not os.path.exists(name):
             out = None
             for i in range(0, len(paths), BATCH):
                 x = torch.stack([self.pixels(p, l, mode, goal)
                                  for p, l in zip(paths[i:i + BATCH], lights[i:i + BATCH])])
-                y = self.net.maps(x)[1 if fine else 0].half().numpy()
+                y = (self.scaled(x) if scales > 1 else self.net.maps(x)[1 if fine else 0]).half().numpy()
                 if out is None:
                     out = np.lib.format.open_memmap(name + ".part", "w+", np.float16, (len(paths),) + y.shape[1:])
                 out[i:i + len(y)] = y

@@ -2,7 +2,7 @@
 """Variants of the density at every position, one change at a time, on sets made by positions_sets.py.
 
 usage: positions_variants.py SETS CACHE [--sets NAME:IMAGES,...] [--variants FIELD=VALUE,FIELD=VALUE ...]
-                             [--copies KIND=AMOUNT,...] [--backbone FILE] [--results FILE]
+                             [--copies KIND=AMOUNT,...] [--size PIXELS] [--backbone FILE] [--results FILE]
 
 SETS      folder of data sets in MVTec layout; CACHE: folder for the maps (1.6 MB a picture)
 --sets    which, and from how many images is learned (:all for all)
@@ -52,30 +52,31 @@ def false_alarms(scores, labels, good, rate):
 class Bench:
     def __init__(self, options):
         self.options = options
-        self.extract = Extractor(options.backbone, options.cache)
+        self.extract = Extractor(options.backbone, options.cache, options.size)
         self.masks = {}
 
     def pick(self, train, images, seed):
         order = np.random.default_rng(seed).permutation(len(train))
         return np.sort(order[:images]) if images else np.arange(len(train))
 
-    def load(self, name, images, seed):
+    def load(self, name, images, seed, scales):
         train, test = listing(os.path.join(self.options.sets_folder, name))
         if name not in self.masks:
             self.masks[name] = Masks(test)
         paths = [f for f, _, _ in test]
         picked = self.pick(train, images, seed)
-        maps, owner = [self.extract(train)[picked]], [picked]
+        chosen = [train[i] for i in picked]
+        maps, owner = [self.extract(chosen, scales=scales)], [picked]
         for copy in filter(None, self.options.copies.split(",")):
             kind, amount = copy.split("=")
-            maps.append(self.extract([train[i] for i in picked], ((kind, float(amount)),)))
+            maps.append(self.extract(chosen, ((kind, float(amount)),), scales=scales))
             owner.append(picked)
         labels = np.array([bad for _, bad, _ in test])
-        return np.concatenate(maps), np.concatenate(owner), self.extract(paths), labels, self.masks[name]
+        return np.concatenate(maps), np.concatenate(owner), self.extract(paths, scales=scales), labels, self.masks[name]
 
     def run(self, name, images, settings, seed=0, label=""):
         begun = time.monotonic()
-        train, owner, test, labels, masks = self.load(name, images, seed)
+        train, owner, test, labels, masks = self.load(name, images, seed, settings.scales)
         model = Model(train, settings, seed, owner)
         distances = model.distances(test)
         maps, cross = model.smoothed(distances), model.smoothed(model.cross)
@@ -109,6 +110,7 @@ def main():
     parser.add_argument("--copies", default="")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--backbone", default=os.path.join(HERE, "..", "lib", "backbone", "default.safetensors"))
+    parser.add_argument("--size", type=int, default=448, help="side of the pictures before the network")
     parser.add_argument("--results")
     parser.add_argument("--dump", help="folder to keep each variant's distances in")
     options = parser.parse_args()
