@@ -51,7 +51,7 @@ void maps_default_taps(dn_extractor *extractor)
         if (stride_of(layer) > 1 && last && stride >= 4)
             last->map = 1;
         stride *= stride_of(layer);
-        if (layer->kind == LAYER_ACTIVATION && stride <= 16)
+        if (layer->kind == LAYER_ACTIVATION) /* its own stride is 1 */
             last = layer;
     }
     if (!last)

@@ -28,12 +28,12 @@ dn_status calibration_create(int32_t count, int32_t views, _Bool positions, cons
 
 dn_status calibration_copy(const calibration *from, const dn_allocator *allocator, calibration **out, dn_error *error)
 {
-    size_t count = (size_t)from->count;
+    size_t count = (size_t)from->count; /* 0 has memory, too */
 
     TRY(calibration_create(from->count, from->flow ? from->views : 0, from->levels != NULL, allocator, out, error));
-    if (from->flow && count > 0)
+    if (from->flow)
         memcpy((*out)->flow, from->flow, count * (size_t)from->views * sizeof *from->flow);
-    if (from->levels && count > 0)
+    if (from->levels)
         memcpy((*out)->levels, from->levels, count * sizeof *from->levels);
     return DN_OK;
 }

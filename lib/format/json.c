@@ -303,7 +303,7 @@ _Bool json_next(json_cursor *cursor, json_value *key, json_value *value)
         skip_blanks(&s);
     }
     const uint8_t *start = s.at;
-    if (s.at == s.end || !scan_value(&s))
+    if (!scan_value(&s))
         return 0;
     *value = (json_value){start, (size_t)(s.at - start)};
     cursor->at = s.at;
