@@ -14,6 +14,7 @@ enum runner_fault {
     RUNNER_IDLES,  /* calls no job at all */
     RUNNER_TWICE,  /* calls job 0 twice */
     RUNNER_BEYOND, /* calls a job that does not exist */
+    RUNNER_BELOW,  /* calls job -1 */
     RUNNER_LATE,   /* calls job 0 after it has returned: in host_settle() */
     RUNNER_FAULTS
 };
@@ -93,6 +94,8 @@ static inline void run_broken(dn_job_fn job, void *context, int32_t jobs, void *
         job(context, 0);
     if (self->fault == RUNNER_BEYOND)
         job(context, jobs);
+    if (self->fault == RUNNER_BELOW)
+        job(context, -1);
     if (self->fault == RUNNER_LATE) {
         self->late = job;
         self->late_context = context;

@@ -160,6 +160,11 @@ START_TEST(refuses_bad_rows)
     ck_status(dn_flow_gradient(flow, x, N, z, NULL, z, &error), DN_E_NUMERIC);
     x[13] = -INFINITY;
     ck_status(dn_flow_forward(flow, x, N, z, logdet, &error), DN_E_NUMERIC);
+    for (int i = 12; i < 18; i++)
+        x[i] = 3e38f; /* finite, but not what becomes of it */
+    ck_status(dn_flow_log_likelihood(flow, x, N, likelihood, &error), DN_E_NUMERIC);
+    ck_assert_msg(strstr(error.message, "the log-likelihood of row 2 is not finite") != NULL, "%s", error.message);
+    fill(x, N * 6, 1);
     x[13] = 0;
     logdet[1] = NAN;
     fill(z, N * 6, 2);

@@ -243,6 +243,29 @@ START_TEST(advice_of_a_thermal_range)
 }
 END_TEST
 
+/* The room beside the used range ends where the values do. */
+START_TEST(advice_at_the_ends)
+{
+    static const struct {
+        uint16_t dark, bright;
+        const char *expected;
+    } cases[] = {{0, 10, "range_low = 0 and range_high = 1"}, {55000, 65535, "and range_high = 65535"}};
+    dn_train_options options = options_of(0, 0);
+    uint16_t gray[PIXELS];
+
+    for (int n = 0; n < 2; n++) {
+        dn_trainer *trainer = tiny_trainer(&options, 0);
+        for (int i = 0; i < PIXELS; i++)
+            gray[i] = i / SIZE % 8 < 4 ? cases[n].dark : cases[n].bright;
+        dn_pixels view = {gray, SIZE, SIZE, 0, DN_GRAY16, 0};
+        trainer_ok(trainer, dn_trainer_add_pixels(trainer, &view));
+        const char *text = dn_trainer_advice(trainer, 0);
+        ck_assert_msg(text && strstr(text, cases[n].expected), "%s", text ? text : "no advice");
+        dn_trainer_free(trainer);
+    }
+}
+END_TEST
+
 /* ---- files ---- */
 
 static void check_file(uint8_t *bytes, size_t size, dn_status status, const char *part)
@@ -324,6 +347,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, checkpoint_of_another_range);
     tcase_add_test(tests, advice);
     tcase_add_test(tests, advice_of_a_thermal_range);
+    tcase_add_test(tests, advice_at_the_ends);
     tcase_add_test(tests, file);
     tcase_add_test(tests, file_of_two_values);
     suite_add_tcase(suite, tests);

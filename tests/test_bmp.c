@@ -172,6 +172,21 @@ START_TEST(damaged_files)
 END_TEST
 
 /* Gray is what all channels of all colours agree on. */
+/* A single pixel of 32 bits, so small that no bit masks fit behind the header of 40 bytes. */
+START_TEST(cut_before_its_masks)
+{
+    static uint8_t bytes[MAX_BYTES];
+
+    make(&kinds[11], bytes);
+    put(bytes + 10, 54, 4);
+    put(bytes + 18, 1, 4);
+    put(bytes + 22, 1, 4);
+    for (size_t size = 58; size < 66; size++)
+        ck_fails(bytes, size, DN_E_FORMAT, "truncated BMP file");
+    image_free(decoded(bytes, 66));
+}
+END_TEST
+
 START_TEST(nearly_gray_palettes)
 {
     static uint8_t bytes[MAX_BYTES];
@@ -244,6 +259,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(cases, every_kind, 0, KINDS);
     tcase_add_loop_test(cases, hostile_files, 0, KINDS);
     tcase_add_test(cases, damaged_files);
+    tcase_add_test(cases, cut_before_its_masks);
     tcase_add_test(cases, nearly_gray_palettes);
     tcase_add_test(cases, short_palettes);
     tcase_add_test(cases, limits_come_before_allocation);

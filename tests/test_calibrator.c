@@ -517,7 +517,7 @@ END_TEST
 /* Scores without what they come from, as files of earlier versions have them. */
 START_TEST(scores_alone_cannot_be_kept)
 {
-    dn_model *model = trained(1);
+    dn_model *model = trained(1), *made = NULL;
     dn_calibrator_options options;
     dn_calibrator *calibrator;
     dn_error error;
@@ -529,6 +529,13 @@ START_TEST(scores_alone_cannot_be_kept)
     ck_status(dn_calibrator_create(model, &options, &calibrator, &error), DN_E_STATE);
     check_error(&error, DN_E_STATE, "keep = 0");
     ck_ok(dn_calibrator_create(model, NULL, &calibrator, NULL));
+    calibrator_ok(calibrator, dn_calibrator_model(calibrator, &made)); /* of nothing new: a copy */
+    ck_assert_int_eq(made->holdout_count, model->holdout_count);
+    ck_assert_ptr_null(made->calibration);
+    dn_calibrator_free(calibrator);
+    dn_model_unref(made);
+    model->holdout_count = 0; /* there is nothing to be kept */
+    ck_ok(dn_calibrator_create(model, &options, &calibrator, &error));
     dn_calibrator_free(calibrator);
     dn_model_unref(model);
 }

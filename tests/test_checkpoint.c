@@ -773,6 +773,21 @@ START_TEST(a_folder_that_does_not_exist)
 }
 END_TEST
 
+/* A checkpoint that cannot even be looked for is not taken for one that is not there. */
+START_TEST(a_folder_that_is_a_file)
+{
+    const char *folder = test_folder(), *file = path_join(folder, "file");
+    dn_train_options o = options_at(path_join(file, "state"), 1);
+    dn_trainer *trainer = tiny_trainer(&o, IMAGES);
+    dn_model *model = NULL;
+
+    write_file(file, "", 0);
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_IO, "cannot open");
+    ck_assert_ptr_null(model);
+    dn_trainer_free(trainer);
+}
+END_TEST
+
 static dn_status save_state(void *object, const char *path, dn_error *error)
 {
     const dn_trainer *trainer = object;
@@ -854,6 +869,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(failing, every_system_call_can_fail, 0, 2);
     tcase_add_test(failing, disk_full_loses_nothing);
     tcase_add_test(failing, a_folder_that_does_not_exist);
+    tcase_add_test(failing, a_folder_that_is_a_file);
     tcase_add_loop_test(resume, saves_without_memory, 0, 2);
     suite_add_tcase(suite, resume);
     suite_add_tcase(suite, foreign);

@@ -297,7 +297,7 @@ START_TEST(orientation_behind_others)
                                "\0\1"
                                "\1\x12\0\3\0\0\0\1\0\6\0\0"
                                "\0\0\0\0";
-    static const char other[] = "\xFF\xE1\0\x08http:/";
+    static const char other[] = "\xFF\xE1\0\2\xFF\xE1\0\x08http:/"; /* the first is empty */
     char segment[2 + 0x134] = "\xFF\xE2\1\x34"; /* of 308 bytes: behind the first 52 something like a segment */
     const bytes clean = make('g', 0);
     bytes within, behind;

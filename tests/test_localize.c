@@ -224,6 +224,28 @@ START_TEST(map_of_many_views)
 }
 END_TEST
 
+/* The views' angles are the model's unless others are asked for. */
+START_TEST(angles_of_views)
+{
+    static float expected[PIXELS], map[PIXELS];
+    dn_model *model = golden_model();
+    const int32_t own = model->facts.angles, other = own == DN_ANGLES_GRID ? DN_ANGLES_STRATIFIED : DN_ANGLES_GRID;
+    dn_localizer_options options = plain;
+
+    raw_map_with(model, &options, expected);
+    options.angles = own;
+    raw_map_with(model, &options, map);
+    ck_assert_mem_eq(map, expected, sizeof map);
+    options.angles = other;
+    raw_map_with(model, &options, map);
+    ck_assert_mem_ne(map, expected, sizeof map);
+    model->facts.angles = other;
+    raw_map_with(model, &plain, expected);
+    ck_assert_mem_eq(map, expected, sizeof map);
+    model_unref(model);
+}
+END_TEST
+
 /* Mean of a map in the image's own pixels: scaled, and kept by the resize. */
 START_TEST(map_of_another_size)
 {
@@ -539,6 +561,7 @@ static Suite *make_suite(void)
     tcase_add_test(maps, map_matches_golden);
     tcase_add_test(maps, same_bits_for_any_threads);
     tcase_add_test(maps, map_of_many_views);
+    tcase_add_test(maps, angles_of_views);
     tcase_add_test(maps, map_of_another_size);
     tcase_add_test(maps, overflow_is_an_error);
     tcase_add_test(maps, infinite_features_are_an_error);

@@ -743,6 +743,8 @@ START_TEST(threshold_of_boxes)
         }
     ck_ok(threshold_at(model, DN_MAP_POSITIONS, 0.4, &threshold, NULL));
     ck_status(threshold_at(model, DN_MAP_GRADIENT, 0.4, &threshold, &kept), DN_E_STATE);
+    model->facts.positions_scale = 0; /* not known: the map's height is none of the peaks' */
+    ck_status(threshold_at(model, DN_MAP_POSITIONS, 0.4, &threshold, &kept), DN_E_STATE);
     model_unref(again);
     model_unref(model);
 }

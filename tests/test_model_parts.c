@@ -425,6 +425,78 @@ START_TEST(masks_that_cannot_be)
 }
 END_TEST
 
+/* Sizes beyond 2^31, in a header where a note gives them room. */
+START_TEST(masks_of_impossible_sizes)
+{
+    static const char from[] = "\\\"width\\\":40,\\\"height\\\":32}", note_text[] = "0123456789";
+    static const char *const texts[] = {"\\\"width\\\":4294967336,\\\"height\\\":32}",
+                                        "\\\"width\\\":40,\\\"height\\\":4294967328}"};
+    const dn_model_options options = {.struct_size = sizeof options, .verify = 1};
+    dn_model *model = whole_model(), *opened;
+    dn_error error;
+    dn_blob *blob;
+
+    ck_ok(model_notes_set(&model->notes, "part", note_text, &model->allocator, NULL));
+    for (int i = 0; i < 2; i++) {
+        ck_ok(model_save_memory(model, DN_STORAGE_F32, &blob, NULL));
+        uint8_t *at = find_text(blob->data, blob->size, from), *end = at + strlen(from);
+        uint8_t *start = find_text(blob->data, blob->size, note_text) + strlen(note_text);
+        const size_t more = strlen(texts[i]) - strlen(from);
+        ck_assert(start < at);
+        memmove(start - more, start, (size_t)(at - start));
+        memcpy(end - strlen(texts[i]), texts[i], strlen(texts[i]));
+        sign_file(blob->data, blob->size);
+        ck_status(model_open_memory(blob->data, blob->size, &options, &opened, &error), DN_E_FORMAT);
+        check_error(&error, DN_E_FORMAT, "differnet.mask is not");
+        blob_free(blob);
+    }
+    model_unref(model);
+}
+END_TEST
+
+/* Of maps with one channel, all numbers 1. */
+static positions *ones(int32_t side)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    positions *density;
+
+    ck_ok(positions_allocate(side, side, 1, 1, 1, &allocator, &density, NULL));
+    density->mean[0] = density->projection[0] = 1;
+    for (int32_t i = 0; i < side * side; i++)
+        density->centre[i] = density->owned[i] = 1;
+    return density;
+}
+
+/* Details of maps that the backbone, which is no AlexNet, does not have. */
+START_TEST(details_that_the_backbone_lacks)
+{
+    dn_extractor *extractor = wide_maps(64, 64);
+    dn_allocator allocator = mem_allocator(NULL);
+    model_facts facts = {.views = 1, .whole_share = 0.1, .positions_scale = 1, .standards = {{0, 1}, {0, 1}, {0, 1}}};
+    const dn_model_options options = {.struct_size = sizeof options, .verify = 1};
+    dn_model *model, *opened;
+    positions *density = ones(32);
+    dn_error error;
+    dn_blob *blob;
+
+    ck_ok(model_create(extractor, &facts, &allocator, &model, NULL));
+    ck_ok(model_set_positions(model, density, NULL));
+    for (int i = 0; i < 2; i++) {
+        ck_ok(model_save_memory(model, DN_STORAGE_F32, &blob, NULL));
+        dn_status status = model_open_memory(blob->data, blob->size, &options, &opened, &error);
+        ck_assert_msg(status == (i ? DN_E_FORMAT : DN_OK), "%s", error.message);
+        if (i)
+            check_error(&error, DN_E_FORMAT, "details, which the backbone does not have");
+        model_unref(opened);
+        blob_free(blob);
+        density->details = i ? density->details : ones(32);
+    }
+    positions_unref(density);
+    model_unref(model);
+    dn_extractor_unref(extractor);
+}
+END_TEST
+
 START_TEST(copied_and_opened_without_memory)
 {
     dn_model *model = whole_model(), *made;
@@ -540,6 +612,8 @@ static Suite *make_suite(void)
     tcase_add_test(tests, maps_of_too_many_cells);
     tcase_add_test(tests, maps_that_cannot_be_had);
     tcase_add_test(tests, masks_that_cannot_be);
+    tcase_add_test(tests, masks_of_impossible_sizes);
+    tcase_add_test(tests, details_that_the_backbone_lacks);
     tcase_add_test(tests, copied_and_opened_without_memory);
     tcase_add_test(tests, decided_and_mapped_without_memory);
     suite_add_tcase(suite, tests);

@@ -37,7 +37,7 @@ START_TEST(kept_in_order)
 
     trainer_ok(trainer, dn_trainer_note(trainer, "part", "flange"));
     trainer_ok(trainer, dn_trainer_note(trainer, "camera", ""));
-    trainer_ok(trainer, dn_trainer_note(trainer, "\xc3\x96rtlichkeit", "Halle 3 \"a\" \xe2\x82\xac"));
+    trainer_ok(trainer, dn_trainer_note(trainer, "\xc3\x96rtlichkeit", "Halle 3 \"a\" \xe2\x82\xac \xc2\xb5m"));
     trainer_ok(trainer, dn_trainer_note(trainer, "part", "flange 2")); /* replaced, where it was */
     model = model_of(trainer);
     dn_blob *bytes = model_bytes(model);
@@ -46,7 +46,7 @@ START_TEST(kept_in_order)
         const dn_model *of = i == 0 ? model : again;
         check_note(of, 0, "part", "flange 2");
         check_note(of, 1, "camera", "");
-        check_note(of, 2, "\xc3\x96rtlichkeit", "Halle 3 \"a\" \xe2\x82\xac");
+        check_note(of, 2, "\xc3\x96rtlichkeit", "Halle 3 \"a\" \xe2\x82\xac \xc2\xb5m");
         ck_assert_str_eq(dn_model_note(of, 1, NULL), "camera");
         ck_assert_ptr_null(dn_model_note(of, 3, &value));
         ck_assert_ptr_null(value);
@@ -99,7 +99,7 @@ START_TEST(limits)
     trainer_fails(trainer, dn_trainer_note(trainer, NULL, "x"), DN_E_ARGUMENT, "key is NULL");
     trainer_fails(trainer, dn_trainer_note(trainer, "x", NULL), DN_E_ARGUMENT, "value is NULL");
     ck_status(dn_trainer_note(NULL, "x", "y"), DN_E_ARGUMENT);
-    static const char *const unprintable[] = {"a\nb", "\x1b[31m", "\x7f", "\xc2\x9b", "\xff", "\xc3"};
+    static const char *const unprintable[] = {"a\nb", "\x1b[31m", "\x7f", "\xc2\x9b", "\xc2", "\xff", "\xc3"};
     for (size_t i = 0; i < sizeof unprintable / sizeof *unprintable; i++) {
         trainer_fails(trainer, dn_trainer_note(trainer, "x", unprintable[i]), DN_E_ARGUMENT, "printable UTF-8");
         trainer_fails(trainer, dn_trainer_note(trainer, unprintable[i], "x"), DN_E_ARGUMENT, "printable UTF-8");

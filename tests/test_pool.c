@@ -319,6 +319,7 @@ START_TEST(test_pool_on_broken_runners)
                                        "left a job out",
                                        "called a job twice",
                                        "called a job that does not exist",
+                                       "called a job that does not exist",
                                        "left a job out"};
     dn_allocator allocator = mem_allocator(NULL);
     host self = {.fault = RUNNER_GOOD};

@@ -148,7 +148,8 @@ START_TEST(details_of_networks)
 {
     dn_extractor *extractor = alexnet(96), *other = mobile();
     maps_geometry maps = maps_of(extractor), fine = maps_details_of(extractor);
-    float view[96 * 96 * 3], with[5 * 5 * 18], without[5 * 5 * 18], details[11 * 11 * 3];
+    float view[96 * 96 * 3], with[5 * 5 * 18], without[5 * 5 * 18], more[5 * 5 * 21];
+    float details[11 * 11 * 3], same[11 * 11 * 3];
 
     ck_assert_int_eq(maps_details_of(other).rows, 0);
     ck_assert_int_eq(maps.rows, 5); /* 96 -> 23 -> 11 -> 5 */
@@ -169,6 +170,13 @@ START_TEST(details_of_networks)
                     most = fmaxf(most, details[((2 * y + i / 3) * 11 + 2 * x + i % 3) * 3 + c]);
                 ck_assert_float_eq(with[(y * 5 + x) * 18 + c], most);
             }
+    free(scratch);
+    extractor->layers[3].map = 1; /* the convolution's own output is wanted: the activation is a step of its own */
+    ck_assert_int_eq(maps_of(extractor).channels, 21);
+    ck_assert_int_eq(maps_details_of(extractor).channels, 3);
+    scratch = malloc(maps_scratch(extractor, 1) * sizeof *scratch);
+    maps_forward(extractor, view, more, same, scratch, NULL);
+    ck_assert_mem_eq(same, details, sizeof same);
     free(scratch);
     extractor_unref(extractor);
     extractor_unref(other);

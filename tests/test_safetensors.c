@@ -692,7 +692,7 @@ START_TEST(test_writer_refusals)
     w = st_writer_create(&allocator);
     st_writer_tensor(w, "\xC3", ST_F32, ST_F32, 1, one, large);
     expect_refusal(w, DN_E_ARGUMENT, "not UTF-8");
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         w = st_writer_create(&allocator);
         st_writer_tensor(w, "a",
                          i == 3   ? ST_F64
@@ -703,6 +703,7 @@ START_TEST(test_writer_refusals)
                                   : ST_F32,
                          i == 0   ? 2
                          : i == 1 ? 9
+                         : i == 5 ? -1
                                   : 1,
                          i == 0   ? huge
                          : i == 2 ? negative
@@ -710,6 +711,28 @@ START_TEST(test_writer_refusals)
                          large);
         expect_refusal(w, DN_E_ARGUMENT, "impossible type or shape");
     }
+}
+END_TEST
+
+/* What no file could be read with is not written. */
+START_TEST(test_writer_limits)
+{
+    static const int64_t none[1] = {0};
+    dn_allocator allocator = mem_allocator(NULL);
+    st_writer *writer = st_writer_create(&allocator);
+    char name[16];
+
+    for (int i = 0; i <= ST_MAX_TENSORS; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        st_writer_tensor(writer, name, ST_U8, ST_U8, 1, none, bytes_of_text);
+    }
+    expect_refusal(writer, DN_E_LIMIT, "more than 65536 tensors");
+    writer = st_writer_create(&allocator);
+    for (int i = 0; i <= ST_MAX_METADATA - 2; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        st_writer_metadata(writer, name, "");
+    }
+    expect_refusal(writer, DN_E_LIMIT, "more than 65534 metadata");
 }
 END_TEST
 
@@ -992,6 +1015,7 @@ static Suite *make_suite(void)
     tcase_add_test(writing, test_require);
     tcase_add_test(writing, test_many_and_large);
     tcase_add_test(writing, test_writer_refusals);
+    tcase_add_test(writing, test_writer_limits);
     tcase_add_test(writing, test_header_limit);
     tcase_add_test(writing, test_utf8);
     tcase_add_test(writing, test_walk_finds_finite_tensors);
