@@ -304,6 +304,27 @@ START_TEST(test_numbers_that_overflow)
 }
 END_TEST
 
+/* Numbers that do not fit a float's range once they are squared; one dimension has an infinite variance of its own. */
+START_TEST(test_judged_numbers_that_overflow)
+{
+    dn_allocator allocator = mem_allocator(NULL);
+    positions_options options = positions_default_options();
+    const int32_t fold[4] = {0, 0, 1, 1};
+    float z[4] = {1e30f, -1e30f, 1, 2}, distances[4];
+    dn_error error;
+    positions_fit *sums;
+    positions *p;
+
+    ck_ok(positions_allocate(1, 1, 1, 1, 1, &allocator, &p, NULL));
+    ck_ok(positions_fit_create(p, &options, z, 4, NULL, &sums, NULL));
+    ck_status(positions_fit_judge(sums, fold, 1, distances, &error), DN_E_NUMERIC);
+    check_error(&error, DN_E_NUMERIC, "row 0, column 0 is not positive");
+    ck_status(positions_fit_all(sums, &error), DN_E_NUMERIC);
+    positions_fit_free(sums);
+    positions_unref(p);
+}
+END_TEST
+
 START_TEST(test_memory_faults)
 {
     struct data d = read_case("all");
@@ -594,6 +615,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, test_outlier_left_out);
     tcase_add_test(tests, test_constant_images);
     tcase_add_test(tests, test_numbers_that_overflow);
+    tcase_add_test(tests, test_judged_numbers_that_overflow);
     tcase_add_loop_test(tests, test_memory_faults, 0, 2); /* a fit, a judgement */
     tcase_add_test(tests, test_details_are_added);
     tcase_add_test(tests, test_file);

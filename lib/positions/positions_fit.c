@@ -232,9 +232,11 @@ static _Bool factorise(const positions_fit *fit, int32_t cell, double *a)
     covariance_of(fit, cell, a);
     for (int32_t i = 0; i < dims; i++)
         mean += a[(size_t)i * (size_t)dims + (size_t)i] / dims;
+    if (!isfinite(mean)) /* a single infinite number has a root, too */
+        return 0;
     if (cholesky(a, dims))
         return 1;
-    for (double share = FIRST_SHARE; isfinite(mean) && share <= LAST_SHARE; share *= 10) {
+    for (double share = FIRST_SHARE; share <= LAST_SHARE; share *= 10) {
         covariance_of(fit, cell, a);
         for (int32_t i = 0; i < dims; i++)
             a[(size_t)i * (size_t)dims + (size_t)i] += share * mean;
