@@ -87,7 +87,8 @@ START_TEST(tiles_that_suit_a_size)
                                        {448, 448, 1, 1},  {300, 200, 1, 1},   {640, 480, 2, 1},
                                        {1130, 460, 3, 1}, {460, 1130, 1, 3},  {2000, 1334, 3, 2},
                                        {900, 900, 2, 2},  {8000, 8000, 2, 2}, {8, 8, 1, 1}};
-    dn_extractor *extractor = alexnet(448);
+    dn_extractor *extractor = alexnet(448), *large = alexnet(2048);
+    int32_t most_columns, most_rows;
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int32_t columns, rows;
@@ -95,6 +96,10 @@ START_TEST(tiles_that_suit_a_size)
         ck_assert_msg(columns == cases[i][2] && rows == cases[i][3], "%d x %d: %d x %d tiles", cases[i][0], cases[i][1],
                       columns, rows);
     }
+    tiles_choose(large, 20000, 2000, 6, &most_columns, &most_rows); /* five would have too many cells */
+    ck_assert_int_eq(most_columns, 4);
+    ck_assert_int_eq(most_rows, 1);
+    extractor_unref(large);
     extractor_unref(extractor);
 }
 END_TEST

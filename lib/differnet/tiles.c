@@ -81,7 +81,7 @@ void tiles_choose(const dn_extractor *extractor, int32_t width, int32_t height, 
                 tile_plan_check(extractor, across, down, NULL) != DN_OK)
                 continue;
             double fine = x < y ? x : y;
-            if (fine > finest || (fine == finest && across * down < *columns * *rows)) {
+            if (fine > finest) { /* of equals the first, which has no more tiles than the others */
                 finest = fine;
                 *columns = across;
                 *rows = down;
