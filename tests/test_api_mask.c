@@ -258,6 +258,15 @@ START_TEST(wrong_masks)
     dn_model *model;
     trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_ARGUMENT, "image 1: ");
     dn_trainer_free(trainer);
+    /* Such a mask of a call alone: the map has nothing to be made of. */
+    static float map[PIXELS];
+    model = model_of(0, 0, 0);
+    dn_localizer *localizer = localizer_of(model);
+    ck_ok(dn_localizer_set_mask(localizer, &mask, DN_MASK_INCLUDE));
+    ck_status(dn_localizer_map(localizer, &view, map), DN_E_ARGUMENT);
+    check_error(dn_localizer_error(localizer), DN_E_ARGUMENT, "leaves no position to look at");
+    dn_localizer_free(localizer);
+    dn_model_unref(model);
     /* One that was taken back is none. */
     trainer = tiny_trainer(&options, 0);
     trainer_ok(trainer, dn_trainer_set_mask(trainer, &mask, DN_MASK_INCLUDE));
@@ -286,6 +295,30 @@ START_TEST(checkpoint_of_another_mask)
     trainer_ok(trainer, dn_trainer_run(trainer, NULL, NULL, &model));
     dn_trainer_free(trainer);
     dn_model_unref(model);
+}
+END_TEST
+
+/* Images that are read from their files again give the model of those that are kept. */
+START_TEST(images_of_files)
+{
+    static uint8_t rgb[PIXELS * 3], gray[PIXELS];
+    const dn_train_options options = options_of(1);
+    dn_trainer *trainer = tiny_trainer(&options, 0);
+    const dn_pixels mask = draw_mask(gray, 0, COUNTS);
+    const char *folder = test_folder();
+    char name[16];
+
+    trainer_ok(trainer, dn_trainer_set_mask(trainer, &mask, DN_MASK_INCLUDE));
+    for (uint32_t i = 1; i <= IMAGES; i++) {
+        dn_pixels view = draw(rgb, i, 0);
+        snprintf(name, sizeof name, "%d.png", (int)i);
+        ck_ok(dn_image_write_png(&view, path_join(folder, name), NULL));
+        trainer_ok(trainer, dn_trainer_add_path(trainer, path_join(folder, name)));
+    }
+    dn_blob *of_files = run_to_bytes(trainer), *kept = run_to_bytes(trainer_of(&options, 1, 0));
+    ck_assert(same_bytes(of_files, kept));
+    dn_blob_free(of_files);
+    dn_blob_free(kept);
 }
 END_TEST
 
@@ -422,6 +455,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, overlays_are_dark_outside);
     tcase_add_test(tests, wrong_masks);
     tcase_add_test(tests, checkpoint_of_another_mask);
+    tcase_add_test(tests, images_of_files);
     tcase_add_test(tests, duplicates_by_what_counts);
     tcase_add_test(tests, damaged_files);
     tcase_add_test(tests, every_allocation_can_fail);

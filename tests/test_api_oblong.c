@@ -462,6 +462,11 @@ START_TEST(resumed_from_a_checkpoint)
         trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_STATE, "other input_size");
         dn_trainer_free(trainer);
     }
+    options.fit = DN_FIT_LETTERBOX; /* the same pixels placed otherwise are other images */
+    trainer = trainer_of(&options, WIDTH, HEIGHT);
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_STATE, "images");
+    dn_trainer_free(trainer);
+    options.fit = DN_FIT_STRETCH;
     dn_blob *resumed = run_to_bytes(trainer_of(&options, WIDTH, HEIGHT));
     ck_assert(same_bytes(straight, resumed));
     dn_blob_free(straight);

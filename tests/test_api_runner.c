@@ -6,6 +6,7 @@
 #include "heatmap_golden.h"
 #include "runners.h"
 #include "serving.h"
+#include "training.h"
 
 static const struct {
     void (*run)(dn_job_fn job, void *context, int32_t jobs, void *user);
@@ -94,6 +95,121 @@ START_TEST(runner_trains)
     ck_assert_uint_eq(model_id(model), expected);
     dn_model_unref(model);
     dn_trainer_free(trainer);
+}
+END_TEST
+
+/* Breaks the runner when a phase begins. */
+typedef struct breaker {
+    host *self;
+    int32_t phase;
+} breaker;
+
+static int32_t break_in(const dn_progress *progress, void *user)
+{
+    const breaker *b = user;
+
+    if (progress->phase == b->phase)
+        b->self->fault = RUNNER_SKIPS;
+    return 0;
+}
+
+/* While views are made for each step, and in the density at every position. */
+START_TEST(runner_breaks_in_a_phase)
+{
+    host self = {.fault = RUNNER_GOOD};
+    dn_runner runner = {run_broken, &self};
+    dn_train_options o = tiny_options();
+    breaker b = {&self, _i ? DN_PHASE_MAPS : DN_PHASE_TRAIN};
+    dn_model *model;
+
+    o.bank = 0;
+    o.positions = _i;
+    dn_blob *expected = run_to_bytes(tiny_trainer(&o, 6));
+    o.threads = 3;
+    o.runner = &runner;
+    dn_trainer *trainer = tiny_trainer(&o, 6);
+    trainer_fails(trainer, dn_trainer_run(trainer, break_in, &b, &model), DN_E_THREAD, "left a job out");
+    ck_assert_ptr_null(model);
+    self.fault = RUNNER_GOOD;
+    dn_blob *bytes = run_to_bytes(trainer);
+    ck_assert(same_bytes(bytes, expected));
+    dn_blob_free(bytes);
+    dn_blob_free(expected);
+}
+END_TEST
+
+/* Maps of the density at every position. */
+START_TEST(runner_broken_in_maps)
+{
+    static float expected[SIDE * SIDE], map[SIDE * SIDE];
+    dn_pixels views[MANY];
+    host self = {.fault = RUNNER_GOOD};
+    dn_runner runner = {run_broken, &self};
+    dn_localizer_options options;
+    dn_localizer *localizer;
+    dn_model *model;
+
+    draw_pictures(views);
+    ck_ok(dn_model_open_path(golden_path("models/format4_details.dnm"), NULL, &model, NULL));
+    dn_localizer_options_init(&options);
+    options.threads = 3;
+    options.runner = &runner;
+    ck_ok(dn_localizer_create(model, &options, &localizer, NULL));
+    ck_ok(dn_localizer_map(localizer, &views[0], expected));
+    self.fault = RUNNER_SKIPS;
+    ck_status(dn_localizer_map(localizer, &views[0], map), DN_E_THREAD);
+    check_error(dn_localizer_error(localizer), DN_E_THREAD, "left a job out");
+    self.fault = RUNNER_GOOD;
+    ck_ok(dn_localizer_map(localizer, &views[0], map));
+    ck_assert_mem_eq(map, expected, sizeof map);
+    dn_localizer_free(localizer);
+    dn_model_unref(model);
+}
+END_TEST
+
+/* Leaves a job out from its run number `good` on. */
+typedef struct tiring {
+    host self;
+    long good;
+} tiring;
+
+static void run_until_tired(dn_job_fn job, void *context, int32_t jobs, void *user)
+{
+    tiring *t = user;
+
+    t->self.fault = t->self.runs < t->good ? RUNNER_GOOD : RUNNER_SKIPS;
+    run_broken(job, context, jobs, &t->self);
+}
+
+/* The batch's error is the first one: that of an image, not of the runner that broke behind it. */
+START_TEST(first_error_of_a_batch)
+{
+    tiring t = {.good = INT32_MAX};
+    dn_runner runner = {run_until_tired, &t};
+    dn_pixels views[MANY];
+    dn_score scores[MANY];
+    dn_error errors[MANY];
+    dn_scorer_options options;
+    dn_model *model = golden_model();
+
+    draw_pictures(views);
+    views[0].width = 0;
+    for (int i = 0; i < MANY; i++)
+        dn_score_init(&scores[i]);
+    dn_scorer_options_init(&options);
+    options.threads = 3;
+    options.runner = &runner;
+    dn_scorer *scorer = make_scorer(model, &options);
+    long before = t.self.runs;
+    ck_status(dn_scorer_score_batch(scorer, views, 16, scores, errors), DN_E_ARGUMENT);
+    t.good = t.self.runs + (t.self.runs - before); /* the first 16 again */
+    ck_status(dn_scorer_score_batch(scorer, views, MANY, scores, errors), DN_E_ARGUMENT);
+    check_error(dn_scorer_error(scorer), DN_E_ARGUMENT, "images[0]");
+    check_error(&errors[0], DN_E_ARGUMENT, "images[0]");
+    for (int i = 1; i < MANY; i++)
+        ck_status(errors[i].status, i < 16 ? DN_OK : DN_E_THREAD);
+    dn_scorer_free(scorer);
+    dn_model_unref(model);
 }
 END_TEST
 
@@ -189,7 +305,10 @@ static Suite *make_suite(void)
     tcase_set_timeout(tests, 240);
     tcase_add_loop_test(tests, runner_same_bits, 0, 3);
     tcase_add_test(tests, runner_trains);
+    tcase_add_loop_test(tests, runner_breaks_in_a_phase, 0, 2);
     tcase_add_test(tests, runner_broken);
+    tcase_add_test(tests, runner_broken_in_maps);
+    tcase_add_test(tests, first_error_of_a_batch);
     tcase_add_test(tests, runner_unknown_to_the_caller);
     suite_add_tcase(suite, tests);
     return suite;

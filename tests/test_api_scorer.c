@@ -537,6 +537,11 @@ START_TEST(failing_allocations)
         ck_assert_int_eq(status, failed ? DN_E_MEMORY : DN_OK);
         whole += failed == 3;
         single += failed == 1;
+        dn_score_init(&scores[0]);
+        memory.fail_at = failed == 3 ? memory.calls + 1 : 0; /* twice in a row */
+        status = dn_scorer_decide(scorer, &views[0], &scores[0]);
+        ck_assert_int_eq(status, failed == 3 ? DN_E_MEMORY : DN_OK);
+        memory.fail_at = 0;
         ck_ok(dn_scorer_score_batch(scorer, views, 3, scores, errors)); /* the one failure is over */
         ck_assert_mem_eq(scores, expected, sizeof scores);
         dn_scorer_free(scorer);

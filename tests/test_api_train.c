@@ -354,7 +354,8 @@ static int32_t remove_then(const dn_progress *progress, void *user)
 /* All phases that look at images again tell which one is gone; none is added where training has begun. */
 START_TEST(images_that_vanish_later)
 {
-    static const int32_t phases[] = {DN_PHASE_MAPS, DN_PHASE_COPIES, DN_PHASE_HOLDOUT, DN_PHASE_HEATMAP};
+    static const int32_t phases[] = {DN_PHASE_MAPS, DN_PHASE_COPIES, DN_PHASE_HOLDOUT, DN_PHASE_HEATMAP,
+                                     DN_PHASE_TRAIN};
     dn_train_options o = tiny_options();
     remover r = {test_folder(), phases[_i]};
     dn_trainer *trainer;
@@ -362,6 +363,7 @@ START_TEST(images_that_vanish_later)
 
     o.holdout = 0.4;
     o.epochs = 1;
+    o.bank = phases[_i] == DN_PHASE_TRAIN ? 0 : 6;
     o.positions = 1;
     o.light = 0;
     trainer = tiny_trainer(&o, 0);
@@ -701,7 +703,7 @@ static Suite *make_suite(void)
     tcase_add_test(images, an_image_that_vanishes_is_named);
     tcase_add_test(images, sixteen_bit_gray);
     tcase_set_timeout(run, 120);
-    tcase_add_loop_test(run, images_that_vanish_later, 0, 4);
+    tcase_add_loop_test(run, images_that_vanish_later, 0, 5);
     tcase_add_test(run, the_model_knows_its_training);
     tcase_add_test(run, holdout_scores_are_scores);
     tcase_add_test(run, few_images);

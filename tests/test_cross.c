@@ -325,6 +325,23 @@ START_TEST(folds_that_are_done)
 }
 END_TEST
 
+/* Without any epoch there is no loss to be kept; the file goes on all the same. */
+START_TEST(resumed_without_epochs)
+{
+    dn_train_options o = cross_options();
+
+    o.epochs = 0;
+    dn_blob *straight = run_to_bytes(trainer_with(&o, -1));
+    o.checkpoint = new_checkpoint();
+    ck_assert(stopped(&o, DN_PHASE_HOLDOUT, 4));
+    o.resume = 1;
+    dn_blob *bytes = run_to_bytes(trainer_with(&o, -1));
+    ck_assert(same_bytes(bytes, straight));
+    dn_blob_free(bytes);
+    dn_blob_free(straight);
+}
+END_TEST
+
 /* One trainer, cancelled again and again. */
 START_TEST(cancelled_again_and_again)
 {
@@ -505,6 +522,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, few_images);
     tcase_add_loop_test(tests, resume_gives_the_same_bytes, 0, 10);
     tcase_add_test(tests, folds_that_are_done);
+    tcase_add_test(tests, resumed_without_epochs);
     tcase_add_test(tests, cancelled_again_and_again);
     tcase_add_test(tests, model_before_the_end);
     tcase_add_test(tests, other_options_are_refused);

@@ -30,7 +30,8 @@ static bytes compress(struct jpeg_compress_struct *c, uint8_t *pixels, unsigned 
     return b;
 }
 
-/* A picture of W x H; kind: 'g'ray, 'c'olour, 'p'rogressive, 'a'dobe's marker.  restart: MCUs, 0: none. */
+/* A picture of W x H; kind: 'g'ray, 'c'olour, 'p'rogressive, 'a'dobe's marker,
+ * 't'wo components.  restart: MCUs, 0: none. */
 static bytes make(char kind, unsigned restart)
 {
     static uint8_t rgb[W * H * 3];
@@ -45,8 +46,8 @@ static bytes make(char kind, unsigned restart)
     jpeg_mem_dest(&c, &made, &size);
     c.image_width = W;
     c.image_height = H;
-    c.input_components = kind == 'g' ? 1 : 3;
-    c.in_color_space = kind == 'g' ? JCS_GRAYSCALE : JCS_RGB;
+    c.input_components = kind == 'g' ? 1 : kind == 't' ? 2 : 3;
+    c.in_color_space = kind == 'g' ? JCS_GRAYSCALE : kind == 't' ? JCS_UNKNOWN : JCS_RGB;
     jpeg_set_defaults(&c);
     if (kind == 'p')
         jpeg_simple_progression(&c);
@@ -243,7 +244,7 @@ START_TEST(unsupported_kinds)
     static const uint8_t jpeg_ls[] = {0xFF, 0xD8, 0xFF, 0xF7, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0, 0xFF, 0xDA, 0, 8};
     const bytes clean = make('c', 0);
     const size_t sof = find(clean, SOF0, SOF0, 0), eoi = find(clean, EOI, EOI, 0);
-    bytes dnl = with_insertion(clean, eoi, "\xFF\xDC\0\4\0\x40", 6);
+    bytes dnl = with_insertion(clean, eoi, "\xFF\xDC\0\4\0\x40", 6), two = make('t', 0);
 
     ck_same(clean, dnl); /* it only repeats the height */
     dnl.data[sof + 5] = dnl.data[sof + 6] = 0;
@@ -251,6 +252,8 @@ START_TEST(unsupported_kinds)
              "test: unsupported JPEG file: its height is told behind the picture");
     dnl.data[sof + 7] = dnl.data[sof + 8] = 0; /* no width either */
     ck_fails(dnl.data, dnl.size, DN_E_FORMAT, "damaged JPEG file");
+    ck_fails(two.data, two.size, DN_E_UNSUPPORTED, "JPEG with 2 unknown colour components");
+    free(two.data);
     ck_fails(jpeg_ls, sizeof jpeg_ls, DN_E_UNSUPPORTED, "test: unsupported JPEG file: JPEG-LS");
     clean.data[sof + 1] = 0xC3; /* lossless */
     ck_fails(clean.data, clean.size, DN_E_UNSUPPORTED, "unsupported JPEG file");

@@ -542,6 +542,7 @@ static dn_status decide_with(dn_model *model, const dn_allocator *allocator, con
     dn_scorer_options_init(&options);
     dn_score_init(&score);
     options.allocator = allocator;
+    options.views = 2; /* fewer than the model's: they have good scores of their own */
     dn_status status = dn_scorer_create(model, &options, &scorer, NULL);
     if (status == DN_OK)
         status = dn_scorer_decide(scorer, view, &score);

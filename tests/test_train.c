@@ -390,13 +390,21 @@ START_TEST(features_that_overflow_name_the_image)
     dn_train_options o = tiny_options();
     o.bank = _i ? 0 : 6;
     o.standardize = 0;
-    dn_trainer *t = tiny_trainer(&o, 3);
+    dn_trainer *t = tiny_trainer(&o, _i == 1 ? 0 : 3);
     dn_model *model = NULL;
 
+    if (_i == 1) { /* of files, by their names */
+        uint8_t rgb[PICTURE_WIDTH * PICTURE_HEIGHT * 3];
+        const char *path = path_join(test_folder(), "odd.png");
+        draw_texture(rgb, PICTURE_WIDTH, PICTURE_HEIGHT, 1);
+        dn_pixels view = rgb_view(rgb, PICTURE_WIDTH, PICTURE_HEIGHT);
+        ck_ok(dn_image_write_png(&view, path, NULL));
+        trainer_ok(t, dn_trainer_add_path(t, path));
+    }
     for (int32_t i = 0; i < t->extractor->layer_count; i++)
         if (t->extractor->layers[i].kind == LAYER_CONV)
             ((float *)(uintptr_t)t->extractor->layers[i].conv.bias)[0] = INFINITY;
-    trainer_fails(t, dn_trainer_run(t, NULL, NULL, &model), DN_E_NUMERIC, "image ");
+    trainer_fails(t, dn_trainer_run(t, NULL, NULL, &model), DN_E_NUMERIC, _i == 1 ? "odd.png: " : "image ");
     dn_trainer_free(t);
 }
 END_TEST
