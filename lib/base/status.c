@@ -7,6 +7,7 @@
 /* Bytes of a cut message that come from its end, where the reason stands: more than the longest one has. */
 #define MESSAGE_END 192
 static const char gap[] = "...";
+_Static_assert(sizeof((dn_error *)0)->message > MESSAGE_END + sizeof gap + 3, "a cut message has a beginning");
 
 /* Longer than any path that a file was opened by, with a reason. */
 #define WHOLE_MESSAGE (4096 + 512)
@@ -23,7 +24,7 @@ static void shorten(char *message, size_t capacity, const char *text, size_t len
     size_t head = capacity - 1 - (sizeof gap - 1) - MESSAGE_END;
     const char *end = text + length - MESSAGE_END;
 
-    for (int i = 0; i < 3 && head > 0 && inside_character(text + head); i++)
+    for (int i = 0; i < 3 && inside_character(text + head); i++)
         head--;
     for (int i = 0; i < 3 && inside_character(end); i++)
         end++;

@@ -106,7 +106,7 @@ void feature_bank_drop_rows(feature_bank *bank)
 void feature_bank_choose(feature_bank *bank, const uint32_t *members, int32_t count)
 {
     bank->members = members;
-    bank->member_count = members ? count : bank->images->train_count;
+    bank->member_count = count;
     mem_free(&bank->allocator, bank->mean);
     bank->mean = bank->deviation = NULL;
 }

@@ -44,8 +44,8 @@ void feature_bank_free(feature_bank *bank); /* NULL is allowed */
 /* Computes the rows of all training images; goes on where a cancelled call stopped. */
 dn_status feature_bank_fill(feature_bank *bank, const train_watch *watch, dn_error *error);
 void feature_bank_drop_rows(feature_bank *bank);
-/* Learns from these training images from now on (NULL: from all): what they are standardised with is not known yet.
- * members: must live as long. */
+/* Learns from these training images from now on: what they are standardised with is not known yet.  members: must live
+ * as long. */
 void feature_bank_choose(feature_bank *bank, const uint32_t *members, int32_t count);
 /* Finds mean and deviation of the members' rows (0 and 1 if they are not to be standardised). */
 dn_status feature_bank_standardise(feature_bank *bank, dn_error *error);
