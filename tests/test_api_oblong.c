@@ -442,6 +442,30 @@ START_TEST(calibrated_anew)
 }
 END_TEST
 
+/* How many tiles there are is known with the first image alone; a tile cannot be moved by itself. */
+START_TEST(copies_and_several_tiles)
+{
+    static uint8_t rgb[300 * HEIGHT * 3];
+    dn_train_options options = options_of(COMPACT);
+    dn_trainer *trainer = NULL;
+    dn_model *model;
+
+    options.tile_columns = options.tile_rows = 0;
+    options.copies = DN_COPIES_TURN;
+    dn_extractor *extractor = oblong_extractor(WIDTH, HEIGHT);
+    ck_ok(dn_trainer_create(extractor, &options, &trainer, NULL));
+    dn_extractor_unref(extractor);
+    for (uint32_t i = 1; i <= IMAGES; i++) {
+        draw_texture(rgb, 300, HEIGHT, i);
+        dn_pixels view = rgb_view(rgb, 300, HEIGHT);
+        trainer_ok(trainer, dn_trainer_add_pixels(trainer, &view));
+    }
+    trainer_fails(trainer, dn_trainer_run(trainer, NULL, NULL, &model), DN_E_ARGUMENT, "do not go together");
+    ck_assert_ptr_null(model);
+    dn_trainer_free(trainer);
+}
+END_TEST
+
 /* A checkpoint goes on with inputs of its own shape alone. */
 START_TEST(resumed_from_a_checkpoint)
 {
@@ -481,6 +505,7 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, sizes_that_cannot_be);
+    tcase_add_test(tests, copies_and_several_tiles);
     tcase_add_test(tests, what_an_extractor_tells);
     tcase_add_test(tests, views_of_an_image);
     tcase_add_loop_test(tests, same_bytes_for_any_threads, 0, KINDS);

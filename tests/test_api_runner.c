@@ -113,17 +113,19 @@ static int32_t break_in(const dn_progress *progress, void *user)
     return 0;
 }
 
-/* While views are made for each step, and in the density at every position. */
+/* While views are made for each step, in the density at every position, and where images are looked at again. */
 START_TEST(runner_breaks_in_a_phase)
 {
+    static const int32_t phases[] = {DN_PHASE_TRAIN, DN_PHASE_MAPS, DN_PHASE_HOLDOUT, DN_PHASE_HEATMAP};
     host self = {.fault = RUNNER_GOOD};
     dn_runner runner = {run_broken, &self};
     dn_train_options o = tiny_options();
-    breaker b = {&self, _i ? DN_PHASE_MAPS : DN_PHASE_TRAIN};
+    breaker b = {&self, phases[_i]};
     dn_model *model;
 
     o.bank = 0;
-    o.positions = _i;
+    o.views = 70; /* several blocks: one task alone needs no runner */
+    o.positions = phases[_i] == DN_PHASE_MAPS;
     dn_blob *expected = run_to_bytes(tiny_trainer(&o, 6));
     o.threads = 3;
     o.runner = &runner;
@@ -305,7 +307,7 @@ static Suite *make_suite(void)
     tcase_set_timeout(tests, 240);
     tcase_add_loop_test(tests, runner_same_bits, 0, 3);
     tcase_add_test(tests, runner_trains);
-    tcase_add_loop_test(tests, runner_breaks_in_a_phase, 0, 2);
+    tcase_add_loop_test(tests, runner_breaks_in_a_phase, 0, 4);
     tcase_add_test(tests, runner_broken);
     tcase_add_test(tests, runner_broken_in_maps);
     tcase_add_test(tests, first_error_of_a_batch);

@@ -595,6 +595,50 @@ START_TEST(model_after_cancel)
 }
 END_TEST
 
+/* Cancelled while features are made, or maps: there is nothing to be had yet. */
+START_TEST(no_model_after_cancel)
+{
+    dn_train_options o = tiny_options();
+    watcher w = {.cancel_phase = _i ? DN_PHASE_MAPS : DN_PHASE_FEATURES, .cancel_call = 1};
+    dn_model *model = NULL;
+
+    o.positions = _i;
+    dn_trainer *trainer = tiny_trainer(&o, 5);
+    trainer_fails(trainer, dn_trainer_run(trainer, watch, &w, &model), DN_E_CANCELLED, "cancelled");
+    trainer_fails(trainer, dn_trainer_model(trainer, &model), DN_E_STATE, "there is no model");
+    ck_assert_ptr_null(model);
+    dn_trainer_free(trainer);
+}
+END_TEST
+
+/* In the middle of an epoch the model takes a copy of the last good weights. */
+START_TEST(model_after_cancel_without_memory)
+{
+    failing_memory memory = {0};
+    dn_allocator allocator = failing_allocator(&memory);
+    dn_train_options o = tiny_options();
+    watcher w = {.cancel_phase = DN_PHASE_TRAIN, .cancel_call = 6};
+    dn_model *model = NULL;
+    dn_status status = DN_E_MEMORY;
+    int failures = 0;
+
+    o.allocator = &allocator;
+    dn_trainer *trainer = tiny_trainer(&o, 5);
+    trainer_fails(trainer, dn_trainer_run(trainer, watch, &w, &model), DN_E_CANCELLED, "cancelled");
+    for (; status != DN_OK; failures++) {
+        ck_assert_int_lt(failures, 200);
+        memory.fail_at = memory.calls + failures + 1;
+        status = dn_trainer_model(trainer, &model);
+        ck_assert(status == DN_OK || (status == DN_E_MEMORY && !model));
+    }
+    memory.fail_at = 0;
+    ck_assert_int_gt(failures, 5);
+    dn_model_unref(model);
+    dn_trainer_free(trainer);
+    ck_assert_int_eq(memory.live, 0);
+}
+END_TEST
+
 /* ---- determinism ---- */
 
 static dn_blob *train_with(int32_t threads, uint64_t seed, int32_t bank)
@@ -711,6 +755,8 @@ static Suite *make_suite(void)
     tcase_add_test(run, state_is_checked);
     tcase_add_test(run, cancel_and_go_on);
     tcase_add_test(run, model_after_cancel);
+    tcase_add_loop_test(run, no_model_after_cancel, 0, 2);
+    tcase_add_test(run, model_after_cancel_without_memory);
     tcase_add_loop_test(run, same_bits_for_any_threads, 0, 3);
     tcase_add_loop_test(run, every_allocation_can_fail, 0, 2);
     suite_add_tcase(suite, options);

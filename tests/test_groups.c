@@ -325,6 +325,28 @@ START_TEST(one_side_and_once)
 END_TEST
 
 /* Not looked for, a copy vouches for its like: as many calibrate as there are images. */
+/* More names than the first list of them holds; one that was said before is the same. */
+START_TEST(many_names)
+{
+    enum { NAMES = 150 };
+    dn_train_options o = tiny_options();
+    dn_trainer *t = tiny_trainer(&o, 0);
+    char name[16];
+
+    for (int i = 0; i <= NAMES; i++) {
+        snprintf(name, sizeof name, "part %d", i % NAMES);
+        trainer_ok(t, dn_trainer_set_group(t, name));
+        trainer_ok(t, add_picture(t, (uint32_t)i + 1));
+    }
+    ck_assert_int_eq(t->images.name_count, NAMES);
+    ck_ok(train_images_find_groups(&t->images, 0, NULL));
+    ck_assert_int_eq(t->images.groups.count, NAMES);
+    for (int32_t i = 0; i <= NAMES; i++)
+        ck_assert_int_eq(train_images_first(&t->images, i), i < NAMES);
+    dn_trainer_free(t);
+}
+END_TEST
+
 START_TEST(duplicates_let_be)
 {
     dn_train_options o = tiny_options();
@@ -422,6 +444,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, thumbnail_of_colours);
     tcase_add_test(tests, thumbnail_of_an_oblong);
     tcase_add_loop_test(tests, one_side_and_once, 0, 4);
+    tcase_add_test(tests, many_names);
     tcase_add_test(tests, duplicates_let_be);
     tcase_add_test(tests, checkpoint_of_other_parts);
     tcase_add_test(tests, failing_allocations);

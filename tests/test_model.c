@@ -989,6 +989,30 @@ START_TEST(spreads_next_to_nothing)
 }
 END_TEST
 
+/* A scale that is next to nothing: the score does without it, the map does not. */
+START_TEST(scale_next_to_nothing)
+{
+    static uint8_t gray[SIDE * SIDE];
+    static float map[SIDE * SIDE];
+    const dn_scorer_options options = {
+        .struct_size = sizeof options, .angles = -1, .threads = 1, .false_alarm_rate = 0.3};
+    const dn_pixels view = {.pixels = gray, .width = SIDE, .height = SIDE, .format = DN_GRAY8};
+    dn_model *model = make_positions();
+    dn_scorer *scorer;
+    dn_error error;
+    dn_score score = {0};
+
+    ck_ok(scorer_create(model, &options, &scorer, NULL));
+    ck_ok(scorer_inspect(scorer, &(scorer_input){.view = &view}, map, &score, NULL));
+    model->facts.positions_scale = 1e-300;
+    ck_ok(scorer_score(scorer, &(scorer_input){.view = &view}, &score, NULL));
+    ck_status(scorer_inspect(scorer, &(scorer_input){.view = &view}, map, &score, &error), DN_E_NUMERIC);
+    check_message(&error, DN_E_NUMERIC, NULL, "the image's map is not finite");
+    scorer_free(scorer);
+    model_unref(model);
+}
+END_TEST
+
 /* Without the check of the checksum a damaged weight passes, if it is still a number. */
 START_TEST(not_verified)
 {
@@ -1333,6 +1357,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, impossible_numbers_of_positions);
     tcase_add_test(tests, threshold_of_boxes);
     tcase_add_test(tests, spreads_next_to_nothing);
+    tcase_add_test(tests, scale_next_to_nothing);
     tcase_add_test(tests, not_verified);
     tcase_add_test(tests, foreign_files);
     tcase_add_test(tests, save_is_atomic);

@@ -119,10 +119,12 @@ START_TEST(panels_hold_the_columns_in_order)
                     memcpy(next, s.b + k * s.ldb + j, (size_t)width * sizeof *next);
             }
             product_factor a = {s.a, s.lda, 1};
-            product_of_kind(kind)(shape.m, n, shape.k, a, s.b, s.ldb, 0, s.c, s.ldc, NULL);
-            product_of_kind(kind)(shape.m, n, shape.k, a, panels, 0, 0, s.before, s.ldc, NULL);
-            for (int64_t i = 0; i < shape.m; i++)
-                ck_assert_mem_eq(s.c + i * s.ldc, s.before + i * s.ldc, (size_t)n * sizeof *s.c);
+            for (int add = 0; add < 2; add++) {
+                product_of_kind(kind)(shape.m, n, shape.k, a, s.b, s.ldb, add, s.c, s.ldc, NULL);
+                product_of_kind(kind)(shape.m, n, shape.k, a, panels, 0, add, s.before, s.ldc, NULL);
+                for (int64_t i = 0; i < shape.m; i++)
+                    ck_assert_mem_eq(s.c + i * s.ldc, s.before + i * s.ldc, (size_t)n * sizeof *s.c);
+            }
             free(panels);
             free_sample(&s);
         }

@@ -372,6 +372,43 @@ START_TEST(divergence_keeps_the_last_good_epoch)
 }
 END_TEST
 
+static int32_t sabotage_and_cancel(const dn_progress *progress, void *user)
+{
+    dn_trainer *t = user;
+
+    if (progress->phase != DN_PHASE_TRAIN || progress->done < 2)
+        return 0;
+    t->state->flow->owned[3] = NAN;
+    return 1;
+}
+
+/* What has gone wrong by the time of a cancel is not saved. */
+START_TEST(divergence_is_not_saved)
+{
+    dn_train_options o = tiny_options();
+    size_t sizes[2];
+    o.checkpoint = path_join(test_folder(), "state");
+    o.checkpoint_epochs = 1;
+    dn_trainer *t = tiny_trainer(&o, 6);
+    watcher w = {.cancel_phase = DN_PHASE_TRAIN, .cancel_call = 3};
+    dn_model *model = NULL;
+
+    trainer_fails(t, dn_trainer_run(t, watch, &w, &model), DN_E_CANCELLED, "cancelled");
+    dn_trainer_free(t);
+    o.resume = 1;
+    o.checkpoint_epochs = 6;
+    t = tiny_trainer(&o, 6);
+    uint8_t *before = read_file(o.checkpoint, &sizes[0]);
+    trainer_fails(t, dn_trainer_run(t, sabotage_and_cancel, t, &model), DN_E_NUMERIC, "diverged in epoch 3");
+    uint8_t *after = read_file(o.checkpoint, &sizes[1]);
+    ck_assert_uint_eq(sizes[0], sizes[1]);
+    ck_assert_mem_eq(before, after, sizes[0]);
+    free(before);
+    free(after);
+    dn_trainer_free(t);
+}
+END_TEST
+
 START_TEST(divergence_at_once_leaves_no_model)
 {
     dn_train_options o = tiny_options();
@@ -497,6 +534,7 @@ static Suite *make_suite(void)
     tcase_add_test(core, rows_are_standardised);
     tcase_add_test(core, loss_falls);
     tcase_add_loop_test(core, divergence_keeps_the_last_good_epoch, 0, 2);
+    tcase_add_test(core, divergence_is_not_saved);
     tcase_add_loop_test(core, divergence_at_once_leaves_no_model, 0, 2);
     tcase_add_loop_test(core, features_that_overflow_name_the_image, 0, 2);
     tcase_add_test(core, heatmap_scale_is_what_most_good_pixels_stay_below);
