@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SLOTS 64
+#define SLOTS 256
 #define SLOT_SIZE 1024
 
 static void *counted_alloc(size_t alignment, size_t size, void *user)

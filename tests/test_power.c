@@ -150,6 +150,7 @@ static void begin(void)
 static void end(void)
 {
     file_table = real;
+    rename_fails = 0;
 }
 
 /* A file that is there, safe, before the record begins: like one that was written and synced first. */
