@@ -84,7 +84,7 @@ START_TEST(same_images_same_bytes)
     if (_i != SPLIT)
         trainer_ok(trainer, dn_trainer_set_mask(trainer, &mask, DN_MASK_INCLUDE));
     dn_blob *first = run_on(trainer), *second;
-    ck_ok(dn_model_open_memory(dn_blob_data(first), dn_blob_size(first), NULL, &model, NULL));
+    model = model_of_bytes(first);
     ck_ok(dn_train_options_of_model(&options, model));
     options.epoch_steps = options_of(_i).epoch_steps; /* its preset has set it */
     ck_assert_msg(dn_trainer_create_like(model, &options, &like, &error) == DN_OK, "%s", error.message);
@@ -106,7 +106,7 @@ START_TEST(without_options)
         uint32_t size, rest[8];
     } small = {sizeof small, {0}};
 
-    ck_ok(dn_model_open_memory(dn_blob_data(blob), dn_blob_size(blob), NULL, &model, NULL));
+    model = model_of_bytes(blob);
     ck_ok(dn_trainer_create_like(model, NULL, &like, NULL));
     dn_blob *again = run_on(like);
     ck_assert(same_bytes(blob, again));
@@ -148,7 +148,7 @@ START_TEST(every_allocation_can_fail)
     trainer_ok(first, dn_trainer_set_mask(first, &mask, DN_MASK_INCLUDE));
     dn_blob *blob = run_on(first);
 
-    ck_ok(dn_model_open_memory(dn_blob_data(blob), dn_blob_size(blob), NULL, &model, NULL));
+    model = model_of_bytes(blob);
     for (n = 1; status != DN_OK; n++) {
         failing_memory memory = {.fail_at = n};
         dn_allocator allocator = failing_allocator(&memory);

@@ -76,16 +76,6 @@ static dn_blob *bytes_of(int kind, int32_t threads)
     return run_to_bytes(trainer_of(&options, WIDTH, HEIGHT));
 }
 
-static dn_model *open_bytes(const dn_blob *blob)
-{
-    dn_model *model = NULL;
-    dn_error error = {0};
-
-    ck_assert_msg(dn_model_open_memory(dn_blob_data(blob), dn_blob_size(blob), NULL, &model, &error) == DN_OK, "%s",
-                  error.message);
-    return model;
-}
-
 /* ---- options ---- */
 
 START_TEST(sizes_that_cannot_be)
@@ -221,7 +211,7 @@ START_TEST(file_of_a_model)
     uint8_t rgb[PART_WIDTH * PART_HEIGHT * 3];
     dn_blob *blob = bytes_of(_i, 1);
     const char *header = (const char *)dn_blob_data(blob) + 8;
-    dn_model *model = open_bytes(blob);
+    dn_model *model = model_of_bytes(blob);
     dn_blob *again = model_bytes(model), *half = NULL;
     dn_pixels view = part(rgb, 77);
     dn_score score = score_of(model, &view);
@@ -231,7 +221,7 @@ START_TEST(file_of_a_model)
     ck_assert(same_bytes(blob, again));
     check_info(model, _i);
     ck_ok(dn_model_save_memory(model, DN_STORAGE_F16, &half, NULL));
-    dn_model *smaller = open_bytes(half);
+    dn_model *smaller = model_of_bytes(half);
     check_info(smaller, _i);
     ck_assert_double_eq_tol(score_of(smaller, &view).score, score.score, 0.05 * score.score);
     dn_model_unref(smaller);
@@ -304,7 +294,7 @@ START_TEST(another_height_is_another_model)
     dn_blob *blob = bytes_of(PAPER, 1);
     size_t size = dn_blob_size(blob);
     uint8_t *bytes = malloc(size);
-    dn_model *model = open_bytes(blob), *other;
+    dn_model *model = model_of_bytes(blob), *other;
     dn_pixels view = part(rgb, 77);
     dn_model_info infos[2];
 
@@ -350,7 +340,7 @@ START_TEST(maps_of_a_model)
     static uint8_t rgb[PIXELS * 3];
     static float map[PIXELS], other[PIXELS];
     dn_blob *blob = bytes_of(_i, 1);
-    dn_model *model = open_bytes(blob);
+    dn_model *model = model_of_bytes(blob);
     dn_pixels view = part(rgb, 3);
 
     for (int y = AT_Y - 4; y < AT_Y + 4; y++)
@@ -390,7 +380,7 @@ END_TEST
 START_TEST(learned_like_a_model)
 {
     dn_blob *first = bytes_of(_i, 1);
-    dn_model *model = open_bytes(first);
+    dn_model *model = model_of_bytes(first);
     dn_train_options options = options_of(_i);
     dn_trainer *trainer = NULL;
 
@@ -414,7 +404,7 @@ START_TEST(calibrated_anew)
 {
     uint8_t rgb[PART_WIDTH * PART_HEIGHT * 3];
     dn_blob *blob = bytes_of(_i, 1);
-    dn_model *model = open_bytes(blob), *fresh = NULL;
+    dn_model *model = model_of_bytes(blob), *fresh = NULL;
     dn_calibrator_options options;
     dn_calibrator *calibrator = NULL;
     dn_score score;
@@ -431,7 +421,7 @@ START_TEST(calibrated_anew)
     ck_ok(dn_calibrator_model(calibrator, &fresh));
     check_info(fresh, _i);
     dn_blob *bytes = model_bytes(fresh);
-    dn_model *again = open_bytes(bytes);
+    dn_model *again = model_of_bytes(bytes);
     check_info(again, _i);
     dn_blob_free(bytes);
     dn_calibrator_free(calibrator);

@@ -67,6 +67,21 @@ static void score_and_map(dn_model *model, int step, int base, dn_score *score, 
     dn_scorer_free(scorer);
 }
 
+/* What its file holds, whose range is this. */
+static dn_model *reopened(dn_model *model, int32_t low, int32_t high)
+{
+    dn_blob *blob = model_bytes(model);
+    dn_model *again = model_of_bytes(blob);
+    dn_model_info info;
+
+    dn_blob_free(blob);
+    dn_model_info_init(&info);
+    ck_ok(dn_model_get_info(again, &info));
+    ck_assert_int_eq(info.range_low, low);
+    ck_assert_int_eq(info.range_high, high);
+    return again;
+}
+
 /* 12 bits in their range, and a thermal range, are what the same picture is in all 16 bits. */
 START_TEST(as_if_in_16_bits)
 {
@@ -76,24 +91,17 @@ START_TEST(as_if_in_16_bits)
     } cases[] = {{0, 0, WIDE, 0}, {0, 65535, WIDE, 0}, {0, 4095, NARROW, 0}, {20000, 24095, NARROW, 20000}};
     static float maps[4][PIXELS], others[4][PIXELS];
     dn_score scores[4];
-    dn_model_info info;
 
     for (int i = 0; i < 4; i++) {
         dn_train_options options = options_of(cases[i].low, cases[i].high);
-        dn_model *model = model_of(&options, cases[i].step, cases[i].base), *again;
+        dn_model *model = model_of(&options, cases[i].step, cases[i].base);
         score_and_map(model, cases[i].step, cases[i].base, &scores[i], maps[i], others[i]);
         ck_assert_mem_eq(&scores[i], &scores[0], sizeof scores[0]);
         ck_assert_mem_eq(maps[i], maps[0], sizeof maps[0]);
         ck_assert_mem_eq(others[i], maps[0], sizeof maps[0]);
-        dn_blob *blob = model_bytes(model);
-        ck_ok(dn_model_open_memory(dn_blob_data(blob), dn_blob_size(blob), NULL, &again, NULL));
-        dn_model_info_init(&info);
-        ck_ok(dn_model_get_info(again, &info));
-        ck_assert_int_eq(info.range_low, cases[i].low);
-        ck_assert_int_eq(info.range_high, cases[i].high);
+        dn_model *again = reopened(model, cases[i].low, cases[i].high);
         score_and_map(again, cases[i].step, cases[i].base, &scores[i], maps[i], others[i]);
         ck_assert_mem_eq(&scores[i], &scores[0], sizeof scores[0]);
-        dn_blob_free(blob);
         dn_model_unref(again);
         dn_model_unref(model);
     }
@@ -284,17 +292,9 @@ static void check_file(uint8_t *bytes, size_t size, dn_status status, const char
 START_TEST(file_of_two_values)
 {
     dn_train_options options = options_of(0, 1);
-    dn_model *model = model_of(&options, NARROW, 20000), *again;
-    dn_blob *blob = model_bytes(model);
-    dn_model_info info;
+    dn_model *model = model_of(&options, NARROW, 20000);
 
-    ck_ok(dn_model_open_memory(dn_blob_data(blob), dn_blob_size(blob), NULL, &again, NULL));
-    dn_model_info_init(&info);
-    ck_ok(dn_model_get_info(again, &info));
-    ck_assert_int_eq(info.range_low, 0);
-    ck_assert_int_eq(info.range_high, 1);
-    dn_model_unref(again);
-    dn_blob_free(blob);
+    dn_model_unref(reopened(model, 0, 1));
     dn_model_unref(model);
 }
 END_TEST

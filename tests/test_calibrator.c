@@ -138,7 +138,7 @@ static void check_new_scores(int32_t with_positions, int32_t keep)
     dn_blob *after = model_bytes(model);
     ck_assert(same_bytes(before, after)); /* the model that is shared is what it was */
     dn_blob *bytes = model_bytes(made);
-    ck_ok(dn_model_open_memory(dn_blob_data(bytes), dn_blob_size(bytes), NULL, &again, NULL));
+    again = model_of_bytes(bytes);
     for (int i = 0; i < 2; i++) {
         dn_model *of = i == 0 ? made : again;
         scores = dn_model_holdout_scores(of, &held);
@@ -291,7 +291,7 @@ START_TEST(operating_points)
     calibrator_ok(calibrator, dn_calibrator_note(calibrator, "part", "flange 2"));
     calibrator_ok(calibrator, dn_calibrator_model(calibrator, &made)); /* no images: the model's good scores stay */
     dn_blob *bytes = model_bytes(made);
-    ck_ok(dn_model_open_memory(dn_blob_data(bytes), dn_blob_size(bytes), NULL, &again, NULL));
+    again = model_of_bytes(bytes);
     ck_assert_str_eq(dn_model_operating_point(again, 0, &threshold), "best-f1");
     ck_assert(threshold == 0);
     ck_assert_str_eq(dn_model_operating_point(again, 1, &threshold), "Strict_2.0");

@@ -324,7 +324,6 @@ START_TEST(one_side_and_once)
 }
 END_TEST
 
-/* Not looked for, a copy vouches for its like: as many calibrate as there are images. */
 /* More names than the first list of them holds; one that was said before is the same. */
 START_TEST(many_names)
 {
@@ -347,6 +346,7 @@ START_TEST(many_names)
 }
 END_TEST
 
+/* Not looked for, a copy vouches for its like: as many calibrate as there are images. */
 START_TEST(duplicates_let_be)
 {
     dn_train_options o = tiny_options();

@@ -83,13 +83,23 @@ static inline dn_trainer *tiny_trainer(const dn_train_options *options, int imag
                       dn_trainer_error(trainer)->message);                                                \
     } while (0)
 
-/* A model's file, and the comparison of two: equal bits, equal bytes. */
+/* A model's file, the model of one, and the comparison of two: equal bits, equal bytes. */
 static inline dn_blob *model_bytes(dn_model *model)
 {
     dn_blob *blob = NULL;
 
     ck_ok(dn_model_save_memory(model, DN_STORAGE_F32, &blob, NULL));
     return blob;
+}
+
+static inline dn_model *model_of_bytes(const dn_blob *blob)
+{
+    dn_model *model = NULL;
+    dn_error error = {0};
+
+    ck_assert_msg(dn_model_open_memory(dn_blob_data(blob), dn_blob_size(blob), NULL, &model, &error) == DN_OK, "%s",
+                  error.message);
+    return model;
 }
 
 static inline _Bool same_bytes(const dn_blob *a, const dn_blob *b)
