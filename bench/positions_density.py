@@ -140,10 +140,14 @@ class Gaussian:
                 rows[y, x] += weight * n
         return total.reshape(positions, k, k), rows.reshape(-1)
 
+    def whitened(self, z):
+        """(n, positions, k)"""
+        d = (z - self.mean).permute(1, 2, 0)
+        return torch.linalg.solve_triangular(self.factor, d, upper=False).permute(2, 0, 1)
+
     def distances(self, z):
         """(n, positions) squared Mahalanobis distances"""
-        d = (z - self.mean).permute(1, 2, 0)
-        return torch.linalg.solve_triangular(self.factor, d, upper=False).pow(2).sum(1).T
+        return self.whitened(z).pow(2).sum(2)
 
     def loss(self, z):
         """mean negative log-density per dimension"""

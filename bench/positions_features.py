@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageFilter
 
 TAPS = {"pool2": slice(0, 192), "conv3": slice(192, 576), "conv4": slice(576, 832), "conv5": slice(832, 1088)}
-CHANNELS = 1088
+CHANNELS = TAPS["conv5"].stop
 BATCH = 4
 
 
@@ -103,8 +103,7 @@ class Extractor:
     def __call__(self, paths, light=(), mode="none", goal=None, fine=False, lights=None, scales=1):
         """float16 array on disk, (n, rows, columns, channels).  lights: one for each path, instead of light."""
         lights = lights or [light] * len(paths)
-        asked = [paths, lights, mode, goal, fine, self.size] + ([scales] if scales > 1 else [])
-        key = hashlib.sha1(json.dumps(asked).encode()).hexdigest()[:20]
+        key = hashlib.sha1(json.dumps([paths, lights, mode, goal, fine, self.size, scales]).encode()).hexdigest()[:20]
         name = os.path.join(self.cache, key + ".npy")
         if not os.path.exists(name):
             out = None

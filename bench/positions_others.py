@@ -68,7 +68,7 @@ class Block(nn.Module):
 
 class PlacedFlow:
     """Minus the log-likelihood of rows that the Gaussian of their position has whitened, by a flow that all positions
-    share and that is told which (as CFLOW-AD: Gudovskiy et al., 2022).  z2: the mean of z^2 instead."""
+    share and that is told which (as CFLOW-AD: Gudovskiy et al., 2022).  z2: |z|^2 alone."""
     def __init__(self, gaussian, z, z2, seed=0):
         """z: (n, positions, k)"""
         torch.manual_seed(seed)
@@ -76,7 +76,7 @@ class PlacedFlow:
         self.gaussian, self.z2 = gaussian, z2
         self.place = places(int(round(z.shape[1] ** 0.5)))
         self.blocks = nn.ModuleList(Block(z.shape[2], self.place.shape[1], generator) for _ in range(BLOCKS))
-        rows = self.whitened(z).reshape(-1, z.shape[2])
+        rows = gaussian.whitened(z).reshape(-1, z.shape[2])
         optimiser = torch.optim.Adam(self.blocks.parameters(), 1e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=STEPS)
         for _ in range(STEPS):
@@ -93,10 +93,6 @@ class PlacedFlow:
             some = torch.randperm(len(rows))[:BATCH * 8]
             self.typical = self.forward(rows[some], self.place[some % len(self.place)])[1].mean()
 
-    def whitened(self, z):
-        d = (z - self.gaussian.mean).permute(1, 2, 0)
-        return torch.linalg.solve_triangular(self.gaussian.factor, d, upper=False).permute(2, 0, 1)
-
     def forward(self, x, place):
         logdet = 0
         for block in self.blocks:
@@ -109,7 +105,7 @@ class PlacedFlow:
         """(n, positions): |z|^2 - 2 (logdet - its mean over the rows learned from), which only shifts the log-likelihood;
         never below a thousandth of k."""
         told = []
-        for picture in self.whitened(z):
+        for picture in self.gaussian.whitened(z):
             out, logdet = self.forward(picture, self.place)
             told.append(out.pow(2).sum(1) - (0 if self.z2 else 2 * (logdet - self.typical)))
         return torch.stack(told).clamp_min(1e-3 * z.shape[2])
