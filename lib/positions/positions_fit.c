@@ -36,16 +36,16 @@ struct positions_fit {
     int32_t n;
     pool *workers;
     float *centre;  /* (cells, dims): of all views */
-    float *scatter; /* (cells, dims, dims): sum over all views of (z - c)(z - c)' of each cell */
+    float *scatter; /* (cells, upper triangle): sum over all views of (z - c)(z - c)' of each cell */
     float *rest;    /* likewise, of the views that are not left out; NULL: none ever were */
 
     int32_t *views; /* (n): first those that are left out, then the others */
     int32_t left_count;
     double images;     /* that the others are of */
     const float *used; /* scatter or rest */
-    double *shared;    /* (dims, dims): S */
+    double *shared;    /* (dims, dims): S, upper triangle */
     float *distances;  /* (n / views, cells): of the images that are left out */
-    float *rows;       /* per worker: two of (n + 1, dims) */
+    float *rows;       /* per worker: (n + 1, dims) and (dims, dims) */
     double *squares;   /* per worker: two of (dims, dims) */
     size_t rows_stride, squares_stride;
     _Bool *failed; /* (cells) */
@@ -62,11 +62,18 @@ static const float *row_of(const positions_fit *fit, int32_t view, int32_t cell)
     return fit->z + ((size_t)view * positions_cells(fit->p) + (size_t)cell) * (size_t)fit->p->dims;
 }
 
-/* Mean c (dims) and scatter (dims, dims) of one cell over `count` views.  views: which; NULL: the first. */
+/* sum (dims, dims) = rows' rows.  rows: (count, dims) */
+static void sum_squares(const float *rows, int32_t count, int64_t dims, float *sum)
+{
+    product(dims, dims, count, (product_factor){rows, 1, dims}, rows, dims, 0, sum, dims);
+}
+
+/* Mean c (dims) and scatter (triangle) of one cell over `count` views.  views: which; NULL: the first. */
 static void measure(const positions_fit *fit, int32_t cell, const int32_t *views, int32_t count, float *rows,
                     float *centre, float *scatter)
 {
     size_t dims = (size_t)fit->p->dims;
+    float *square = rows + ((size_t)fit->n + 1) * dims;
     double mean[POSITIONS_MAX_DIMS] = {0};
 
     for (int32_t i = 0; i < count; i++) {
@@ -81,8 +88,9 @@ static void measure(const positions_fit *fit, int32_t cell, const int32_t *views
         for (size_t j = 0; j < dims; j++)
             rows[(size_t)i * dims + j] = z[j] - centre[j];
     }
-    product((int64_t)dims, (int64_t)dims, count, (product_factor){rows, 1, (int64_t)dims}, rows, (int64_t)dims, 0,
-            scatter, (int64_t)dims);
+    sum_squares(rows, count, (int64_t)dims, square);
+    for (size_t i = 0; i < dims; scatter += dims - i, i++)
+        memcpy(scatter, square + i * dims + i, (dims - i) * sizeof *scatter);
 }
 
 static void measure_cell(void *context, int32_t cell, int32_t worker)
@@ -91,15 +99,15 @@ static void measure_cell(void *context, int32_t cell, int32_t worker)
     size_t dims = (size_t)fit->p->dims;
 
     measure(fit, cell, NULL, fit->n, fit->rows + (size_t)worker * fit->rows_stride, fit->centre + (size_t)cell * dims,
-            fit->scatter + (size_t)cell * dims * dims);
+            fit->scatter + (size_t)cell * positions_triangle(fit->p->dims));
 }
 
-static double trace(const float *square, size_t dims)
+static double trace(const float *triangle, size_t dims)
 {
     double sum = 0;
 
-    for (size_t i = 0; i < dims; i++)
-        sum += square[i * dims + i];
+    for (size_t i = 0; i < dims; triangle += dims - i, i++)
+        sum += *triangle;
     return sum;
 }
 
@@ -110,11 +118,12 @@ static double trace(const float *square, size_t dims)
 static void leave_out(void *context, int32_t cell, int32_t worker)
 {
     const positions_fit *fit = context;
-    size_t dims = (size_t)fit->p->dims, square = (size_t)cell * dims * dims, last = (size_t)fit->left_count * dims;
+    size_t dims = (size_t)fit->p->dims, at = (size_t)cell * positions_triangle(fit->p->dims);
+    size_t last = (size_t)fit->left_count * dims;
     double others = fit->n - fit->left_count, sum[POSITIONS_MAX_DIMS] = {0}, taken = 0;
-    const float *centre = fit->centre + (size_t)cell * dims, *all = fit->scatter + square;
-    float *rest_centre = fit->p->centre + (size_t)cell * dims, *rest = fit->rest + square;
-    float *rows = fit->rows + (size_t)worker * fit->rows_stride, *negative = rows + last + dims; /* v + 1 rows each */
+    const float *centre = fit->centre + (size_t)cell * dims, *all = fit->scatter + at;
+    float *rest_centre = fit->p->centre + (size_t)cell * dims, *rest = fit->rest + at;
+    float *rows = fit->rows + (size_t)worker * fit->rows_stride, *square = rows + ((size_t)fit->n + 1) * dims;
 
     for (int32_t i = 0; i < fit->left_count; i++) {
         const float *z = row_of(fit, fit->views[i], cell);
@@ -129,18 +138,17 @@ static void leave_out(void *context, int32_t cell, int32_t worker)
         rest_centre[j] = (float)(centre[j] + shift);
         rows[last + j] = (float)(sqrt(others) * shift);
     }
-    for (size_t i = 0; i < last + dims; i++) {
-        negative[i] = -rows[i];
+    for (size_t i = 0; i < last + dims; i++)
         taken += (double)rows[i] * rows[i];
-    }
     double whole = trace(all, dims);
     if (!(whole - taken >= LEAST_LEFT * whole)) {
         measure(fit, cell, fit->views + fit->left_count, fit->n - fit->left_count, rows, rest_centre, rest);
         return;
     }
-    memcpy(rest, all, dims * dims * sizeof *rest);
-    product((int64_t)dims, (int64_t)dims, fit->left_count + 1, (product_factor){negative, 1, (int64_t)dims}, rows,
-            (int64_t)dims, 1, rest, (int64_t)dims);
+    sum_squares(rows, fit->left_count + 1, (int64_t)dims, square);
+    for (size_t i = 0; i < dims; all += dims - i, rest += dims - i, i++)
+        for (size_t j = i; j < dims; j++)
+            rest[j - i] = all[j - i] - square[i * dims + j];
 }
 
 /* sum (n) += x (n) */
@@ -150,23 +158,24 @@ SIMD_CLONES static void add_floats(double *restrict sum, const float *restrict x
         sum[j] += x[j];
 }
 
-/* One row of S: the sum over all cells, in their order. */
+/* One row of S, from its diagonal on: the sum over all cells, in their order. */
 static void share_row(void *context, int32_t row, int32_t worker)
 {
     const positions_fit *fit = context;
-    size_t dims = (size_t)fit->p->dims, cells = positions_cells(fit->p), counted = 0;
-    double *sum = fit->shared + (size_t)row * dims;
+    size_t dims = (size_t)fit->p->dims, length = dims - (size_t)row, cells = positions_cells(fit->p), counted = 0;
+    size_t triangle = positions_triangle(fit->p->dims), before = triangle - length * (length + 1) / 2;
+    double *sum = fit->shared + (size_t)row * dims + row;
 
     (void)worker;
-    memset(sum, 0, dims * sizeof *sum);
+    memset(sum, 0, length * sizeof *sum);
     for (size_t cell = 0; cell < cells; cell++) {
         if (!counts(fit, cell))
             continue;
-        add_floats(sum, fit->used + (cell * dims + (size_t)row) * dims, dims);
+        add_floats(sum, fit->used + cell * triangle + before, length);
         counted++;
     }
     double weight = 1.0 / (fit->options.views * (double)counted * (fit->images > 1 ? fit->images - 1 : 1));
-    for (size_t j = 0; j < dims; j++)
+    for (size_t j = 0; j < length; j++)
         sum[j] *= weight;
 }
 
@@ -174,10 +183,10 @@ static void share_row(void *context, int32_t row, int32_t worker)
 SIMD_CLONES static void add_square(double *restrict a, const float *restrict scatter, const double *restrict shift,
                                    size_t n, double share, double factor)
 {
-    for (size_t i = 0; i < n; i++) {
-        double own = factor * shift[i];
-        for (size_t j = i; j < n; j++)
-            a[i * n + j] += share * scatter[i * n + j] + own * shift[j];
+    for (size_t i = 0; i < n; a += n + 1, scatter += n - i, shift++, i++) {
+        double own = factor * *shift;
+        for (size_t j = 0; j < n - i; j++)
+            a[j] += share * scatter[j] + own * shift[j];
     }
 }
 
@@ -190,7 +199,8 @@ static void add_neighbour(const positions_fit *fit, size_t p, size_t q, double w
 
     for (size_t i = 0; i < dims; i++)
         shift[i] = (double)fit->p->centre[q * dims + i] - fit->p->centre[p * dims + i];
-    add_square(a, fit->used + q * dims * dims, shift, dims, weight / fit->options.views, weight * fit->images);
+    add_square(a, fit->used + q * positions_triangle(fit->p->dims), shift, dims, weight / fit->options.views,
+               weight * fit->images);
 }
 
 /* A_p, upper triangle. */
@@ -314,10 +324,10 @@ dn_status positions_fit_create(positions *p, const positions_options *options, c
     fit->z = z;
     fit->n = n;
     fit->workers = workers;
-    fit->rows_stride = mem_padded_floats(2 * ((size_t)n + 1) * dims);
+    fit->rows_stride = mem_padded_floats(((size_t)n + 1 + dims) * dims);
     fit->squares_stride = 2 * dims * dims;
     fit->centre = mem_alloc(allocator, cells, dims * sizeof *fit->centre);
-    fit->scatter = mem_alloc(allocator, cells, dims * dims * sizeof *fit->scatter);
+    fit->scatter = mem_alloc(allocator, cells, positions_triangle(p->dims) * sizeof *fit->scatter);
     fit->views = mem_alloc(allocator, (size_t)n, sizeof *fit->views);
     fit->shared = mem_alloc(allocator, dims, dims * sizeof *fit->shared);
     fit->rows = mem_alloc(allocator, threads, fit->rows_stride * sizeof *fit->rows);
@@ -343,10 +353,9 @@ dn_status positions_fit_all(positions_fit *fit, dn_error *error)
 dn_status positions_fit_judge(positions_fit *fit, const int32_t *fold, int32_t left_out, float *distances,
                               dn_error *error)
 {
-    size_t dims = (size_t)fit->p->dims;
-
     if (!fit->rest)
-        fit->rest = mem_alloc(&fit->p->allocator, positions_cells(fit->p), dims * dims * sizeof *fit->rest);
+        fit->rest = mem_alloc(&fit->p->allocator, positions_cells(fit->p),
+                              positions_triangle(fit->p->dims) * sizeof *fit->rest);
     if (!fit->rest)
         return fail_memory(error, "the density at every position");
     fit->left_count = 0;
