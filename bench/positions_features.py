@@ -3,37 +3,25 @@ import glob
 import hashlib
 import json
 import os
-import struct
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageFilter
 
+from bench_common import safetensors_io
+
 TAPS = {"pool2": slice(0, 192), "conv3": slice(192, 576), "conv4": slice(576, 832), "conv5": slice(832, 1088)}
 CHANNELS = TAPS["conv5"].stop
 BATCH = 4
-
-
-def safetensors(path):
-    with open(path, "rb") as file:
-        length = struct.unpack("<Q", file.read(8))[0]
-        header, data = json.loads(file.read(length)), file.read()
-    tensors = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            begin, end = entry["data_offsets"]
-            kind = {"F16": np.float16, "F32": np.float32}[entry["dtype"]]
-            tensors[name] = torch.from_numpy(np.frombuffer(data[begin:end], kind).reshape(entry["shape"])
-                                             .astype(np.float32))
-    return tensors
 
 
 class AlexNet:
     mean, std = np.float32((0.485, 0.456, 0.406)), np.float32((0.229, 0.224, 0.225))
 
     def __init__(self, path):
-        self.weights = safetensors(path)
+        self.weights = {name: torch.from_numpy(array.astype(np.float32))
+                        for name, array in safetensors_io.load(path)[0].items()}
 
     def conv(self, number, x, stride, padding):
         return F.relu(F.conv2d(x, self.weights[f"features.{number}.weight"], self.weights[f"features.{number}.bias"],
