@@ -280,7 +280,7 @@ static dn_status add_name(train_images *images, const char *name, dn_error *erro
 
 dn_status train_images_set_group(train_images *images, const char *name, dn_error *error)
 {
-    TRY(reserve(images, error)); /* so that there are no more names than images, but for one */
+    TRY(reserve(images, error)); /* there is no way to add to a training that has begun */
     if (!name) {
         images->name = -1;
         return DN_OK;
