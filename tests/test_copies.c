@@ -192,7 +192,7 @@ END_TEST
 
 START_TEST(in_another_light)
 {
-    copy_plan lit = plan_of(DN_COPIES_MIRROR, 40, 1), dark = plan_of(DN_COPIES_MIRROR, 40, 0);
+    copy_plan lit = plan_of(DN_COPIES_MIRROR, 20, 1), dark = plan_of(DN_COPIES_MIRROR, 20, 0);
     int changed = 0, same = 0;
 
     for (int32_t image = 0; image < 10; image++)

@@ -508,7 +508,7 @@ END_TEST
 
 START_TEST(copies)
 {
-    static const int32_t images[] = {1, 64, 65, 128, 129, 100000}, expected[] = {4, 4, 2, 2, 1, 1};
+    static const int32_t images[] = {1, 32, 33, 128, 129, 100000}, expected[] = {4, 4, 2, 2, 1, 1};
 
     for (int i = 0; i < 6; i++)
         ck_assert_int_eq(light_copies(images[i]), expected[i]);

@@ -11,7 +11,7 @@
 
 int32_t light_copies(int32_t images)
 {
-    return images <= 64 ? LIGHT_KINDS : images <= 128 ? 2 : 1;
+    return images <= 32 ? LIGHT_KINDS : images <= 128 ? 2 : 1;
 }
 
 int32_t light_kind(int32_t image, int32_t number, int32_t kinds)
