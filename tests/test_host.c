@@ -187,6 +187,7 @@ START_TEST(fork_right_after_creation)
             double score = score_of(own);
             dn_scorer_free(own);
             dn_scorer_free(scorer);
+            dn_model_unref(model);
             _exit(score < 0);
         }
         expect_success(child);
@@ -199,11 +200,19 @@ END_TEST
 
 /* ---- little memory ---- */
 
+/* Whose own memory and stacks would be measured. */
+static _Bool under_valgrind(void)
+{
+    const char *fork_mode = getenv("CK_FORK"); /* "no" there alone */
+
+    return fork_mode && !strcmp(fork_mode, "no");
+}
+
 /* With no room for a work buffer of OpenBLAS' (128 MiB), which waits for ever for one, a score comes all the same or
  * fails for want of memory. */
 START_TEST(little_address_space)
 {
-    if (SANITIZED || (getenv("CK_FORK") && !strcmp(getenv("CK_FORK"), "no"))) /* valgrind */
+    if (SANITIZED || under_valgrind())
         return;
     pid_t child = fork();
     if (child == 0) {
@@ -492,6 +501,8 @@ static size_t stack_of(int use)
 
 START_TEST(little_stack)
 {
+    if (under_valgrind())
+        return;
     shared.folder = test_folder();
     shared.png = path_join(shared.folder, "picture.png");
     shared.model_path = path_join(shared.folder, "model.dnm");
