@@ -12,7 +12,7 @@ WORK      folder for the test images' features (computed once) and the trained f
 
 Both sides train the same flow with the library's default settings and the same number of epochs on the same
 standardised bank; each has its own random numbers, so that the comparison is between distributions: mean and deviation
-over the seeds.  AUROC is of the last epoch, never of the best.  Needs numpy, torch, scikit-learn and Pillow.
+over the seeds.  AUROC is of the last epoch, never of the best.  Needs numpy, torch and Pillow.
 """
 import argparse
 import concurrent.futures
@@ -24,8 +24,8 @@ import time
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 
+from accuracy import auroc
 from bench_common import differnet, load_library, safetensors_io
 from torch_flow import Flow
 
@@ -68,13 +68,13 @@ def train_torch(bank, seed, epochs, hidden):
 
 
 def test_images(data):
-    """Paths and labels (1: defective) of DATA/test."""
+    """Paths of DATA/test, and which are defective."""
     paths, labels = [], []
     for kind in sorted(os.listdir(os.path.join(data, "test"))):
         folder = os.path.join(data, "test", kind)
         for name in sorted(os.listdir(folder)):
             paths.append(os.path.join(folder, name))
-            labels.append(int(kind not in ("good", "ok")))
+            labels.append(kind not in ("good", "ok"))
     return paths, np.array(labels)
 
 
@@ -120,8 +120,9 @@ def main():
     features = test_features(arguments, paths, dimension)
     test = ((features - mean) / deviation).astype(np.float32).reshape(-1, dimension)
 
-    def auroc(z):
-        return roc_auc_score(labels, (z.astype(np.float64) ** 2).mean(1).reshape(len(labels), -1).mean(1))
+    def test_auroc(z):
+        scores = (z.astype(np.float64) ** 2).mean(1).reshape(len(labels), -1).mean(1)
+        return auroc(scores[~labels], scores[labels])
 
     results = []
     for seed in range(arguments.seeds):
@@ -133,12 +134,12 @@ def main():
         lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
         epochs = [line for line in lines if line[0].isdigit()]
         c_seconds, c_loss = time.time() - begun, float(epochs[-1].split()[1])
-        c_auroc = auroc(differnet.Model.open(out).flow.forward(test)[0])
+        c_auroc = test_auroc(differnet.Model.open(out).flow.forward(test)[0])
         begun = time.time()
         flow, torch_loss = train_torch(standard, seed, arguments.epochs, arguments.hidden)
         torch_seconds = time.time() - begun
         with torch.no_grad():
-            torch_auroc = auroc(np.concatenate([flow(part)[0].numpy() for part in torch.tensor(test).split(1024)]))
+            torch_auroc = test_auroc(np.concatenate([flow(part)[0].numpy() for part in torch.tensor(test).split(1024)]))
         results.append({"seed": seed, "c_loss": c_loss, "torch_loss": torch_loss, "c_auroc": c_auroc,
                         "torch_auroc": torch_auroc, "c_seconds": c_seconds, "torch_seconds": torch_seconds})
         print(json.dumps(results[-1]), flush=True)

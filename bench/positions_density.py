@@ -188,6 +188,8 @@ class Model:
         self.z_mean, self.modes = z.mean(0), None
         self.cross = torch.zeros(len(pictures), z.shape[1])
         self.cross_loss = []
+        if s.modes and s.density != "gaussian":
+            raise ValueError(f"modes go with the Gaussian, not with density={s.density}")
         if s.modes:
             for f in range(fold.max() + 1):
                 rest = z[fold_of != f]
@@ -238,14 +240,6 @@ class Model:
 
 
 # ---- figures ----
-
-def auroc(scores, labels):
-    scores, labels = np.asarray(scores, np.float64), np.asarray(labels, bool)
-    order = np.sort(scores)
-    rank = (np.searchsorted(order, scores, "left") + np.searchsorted(order, scores, "right") - 1) / 2
-    p, n = labels.sum(), (~labels).sum()
-    return (rank[labels].sum() - p * (p - 1) / 2) / (p * n)
-
 
 class Masks:
     """Masks at side x side, with their regions."""

@@ -23,7 +23,8 @@ import time
 import numpy as np
 import torch
 
-from positions_density import Masks, Model, Settings, auroc, damped, either, highest, stand_out, standard
+from accuracy import auroc
+from positions_density import Masks, Model, Settings, damped, either, highest, stand_out, standard
 from positions_features import Extractor, listing
 
 torch.set_num_threads(1)
@@ -85,7 +86,7 @@ class Bench:
             np.savez(os.path.join(self.options.dump, f"{name}_{images}_{label or 'default'}.npz"), labels=labels,
                      test=distances.numpy(), cross=model.cross.numpy())
         result = {"set": name, "images": len(model.cross),
-                  "rules": {r: auroc(s, labels) for r, (s, _) in rules.items()},
+                  "rules": {r: auroc(s[~labels], s[labels]) for r, (s, _) in rules.items()},
                   "alarms": [[false_alarms(s, labels, g, rate) for rate in (0.05, 0.1)] for s, g in
                              (rules["max"], rules["either"])],
                   "loss": float(np.mean(model.cross_loss)) if model.cross_loss else None}
