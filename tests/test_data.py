@@ -652,6 +652,15 @@ class Streams(DataTest):
         self.call("localize", path("model.dnm"), "/dev/stdin", "-o", self.at("maps"), "--views", "1", input=read(name))
         self.assertIn("stdin_map.png", os.listdir(self.at("maps")))
 
+    def test_pipes_in_folders(self):
+        """Nobody may ever write to them; only what is named is waited for."""
+        write(self.at("d/1.png"), part(1))
+        os.symlink("1.png", self.at("d/2.png"))
+        os.mkfifo(self.at("d/3.png"))
+        os.symlink("3.png", self.at("d/4.png"))
+        told, _ = self.score(self.at("d"), "--json", stdin=subprocess.DEVNULL)
+        self.assertEqual([os.path.basename(score["path"]) for score in told], ["1.png", "2.png"])
+
     def test_numbers_and_quiet(self):
         told, err = self.score(path("set/test/good"), "--json", "--quiet", "--fpr", "0.5")
         self.assertEqual(err, "")

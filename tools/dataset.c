@@ -302,14 +302,16 @@ static bool read_entry(const folder *at, const char *name, const ancestor *here,
 {
     struct stat status;
     char *path = join(at->path, name);
-    bool inside = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    bool there = stat(path, &status) == 0, inside = there && S_ISDIR(status.st_mode);
+    bool file = !there ||
+                S_ISREG(status.st_mode); /* not a pipe, which would be waited for; what is gone is told later */
 
     *entry = (struct folder_entry){0};
-    if (!inside && has_image_name(name)) {
+    if (file && has_image_name(name)) {
         entry->image = path;
         return true;
     }
-    if (!inside && has_picture_name(name)) {
+    if (file && has_picture_name(name)) {
         image_list_add(&left->files, path);
     } else if (inside && !seen_above(here, &status) && here->depth < MAX_DEPTH) {
         folder *found = new_folder(path);

@@ -1,8 +1,8 @@
 /* Folders of images: what lies in them, in which order, and what is left out.
  *
  * Images end as dn_image_ending() tells, in any case.  Hidden files and folders and the folders that systems keep among
- * a user's own (a recycle bin, thumbnails, "lost+found") are left out, folders inside are searched, symbolic links
- * followed (a link to a folder that is being searched is not). */
+ * a user's own (a recycle bin, thumbnails, "lost+found") are left out, as is what is neither file nor folder; folders
+ * inside are searched, symbolic links followed (a link to a folder that is being searched is not). */
 #ifndef DN_TOOLS_DATASET_H
 #define DN_TOOLS_DATASET_H
 
