@@ -661,6 +661,21 @@ class Streams(DataTest):
         told, _ = self.score(self.at("d"), "--json", stdin=subprocess.DEVNULL)
         self.assertEqual([os.path.basename(score["path"]) for score in told], ["1.png", "2.png"])
 
+    def test_full_output(self):
+        """Nothing is scored that nobody will see, and the reason is the first failure's."""
+        for i in range(40):
+            os.makedirs(self.at("d"), exist_ok=True)
+            os.symlink(path("set/test/good/0.png"), self.at("d/%d.png" % i))
+        write(self.at("d/99.png"), b"no image")
+        names = "".join(self.at("d", name) + "\n" for name in sorted(os.listdir(self.at("d"))))
+        for more in ([self.at("d")], [self.at("d"), "--csv"], ["-"]):
+            with open("/dev/full", "wb") as full:
+                result = subprocess.run([cli.COMMAND, "score", path("model.dnm"), *more, "--fpr", "0.5"],
+                                        stdout=full, stderr=subprocess.PIPE, input=names.encode(), timeout=300)
+            self.assertEqual(result.returncode, 2)
+            self.assertEqual(result.stderr.decode().splitlines(),
+                             ["differnet: standard output: cannot write: No space left on device"])
+
     def test_numbers_and_quiet(self):
         told, err = self.score(path("set/test/good"), "--json", "--quiet", "--fpr", "0.5")
         self.assertEqual(err, "")

@@ -130,11 +130,11 @@ static bool localize_one(const localize_job *job, dn_localizer *localizer, const
            write_boxes_file(output, path, &picture, job->threshold, boxes, count);
     if (done && job->as_json) {
         write_boxes(stdout, path, &picture, job->threshold, boxes, count);
-        fflush(stdout);
+        flush_output();
     } else if (done && !job->quiet) {
         progress_clear();
         printf("%s: %d region%s -> %s/%s_overlay.png\n", path, count, count == 1 ? "" : "s", job->folder, stem);
-        fflush(stdout);
+        flush_output();
     }
     free(output);
     picture_close(&picture);

@@ -153,7 +153,7 @@ static void write_score(score_job *job, const scored_image *image)
         write_csv(image);
     else
         write_text(image, job->column);
-    fflush(stdout); /* whoever reads along wants each result at once */
+    flush_output(); /* whoever reads along wants each result at once */
     line_monitor_add(&job->line, image->path, image->score->p_value);
 }
 
@@ -226,9 +226,10 @@ static size_t group_size(const score_job *job)
     return most > 1 && timely < (double)most ? (timely < 1 ? 1 : (size_t)timely) : most;
 }
 
+/* Until nobody sees the results any more. */
 static void score_images(score_job *job, const image_list *images)
 {
-    for (size_t i = 0; i < images->count;) {
+    for (size_t i = 0; i < images->count && !ferror(stdout);) {
         size_t left = images->count - i, group = group_size(job), count = 0;
         double began = seconds_now();
         while (count < group && count < left && !is_pipe(images->paths[i + count]))
@@ -258,7 +259,7 @@ static void score_input(score_job *job, score_source *source)
     image_list paths = {0};
 
     path_stream_init(&stream, STDIN_FILENO, source->zeros ? '\0' : '\n');
-    while (path_stream_next(&stream, MAX_BATCH, &paths)) {
+    while (!ferror(stdout) && path_stream_next(&stream, MAX_BATCH, &paths)) {
         image_list images = {0};
         for (size_t i = 0; i < paths.count; i++)
             source->complete = list_operand(paths.paths[i], &images) && source->complete;
@@ -295,16 +296,16 @@ static int score_all(score_job *job, score_source *source)
     job->column = path_column(&source->images);
     if (job->format == SCORE_CSV)
         puts("path,score,p_value,threshold,anomalous,views,false_alarm_rate,lower_bound,index,log_score,warnings");
-    fflush(stdout);
+    flush_output();
     if (source->watched && !job->quiet)
         complain("watching %s; Ctrl-C ends", source->watched);
     score_images(job, &source->images);
     if (source->from_input)
         score_input(job, source);
-    if (source->watched)
+    if (source->watched && !ferror(stdout))
         score_new_files(job, source, &watch);
     watch_close(&watch);
-    if (job->total == 0 && source->complete && !source->watched) {
+    if (job->total == 0 && source->complete && !source->watched && !ferror(stdout)) {
         complain("no images given");
         return EXIT_FAILED;
     }

@@ -159,13 +159,23 @@ void complain_unlike(const char *path, uint32_t warnings)
     free(texts);
 }
 
+static int output_reason; /* errno of the first failure: a later one tells less, and success nothing */
+
+bool flush_output(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    if (output_reason == 0)
+        output_reason = errno;
+    return false;
+}
+
 int finish_output(int code)
 {
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        complain("standard output: cannot write: %s", strerror(errno));
-        return EXIT_FAILED;
-    }
-    return code;
+    if (flush_output())
+        return code;
+    complain("standard output: cannot write: %s", strerror(output_reason));
+    return EXIT_FAILED;
 }
 
 /* ---- models ---- */

@@ -36,6 +36,8 @@ double seconds_now(void); /* monotonic clock */
 #define SCORE_SIZE 16
 const char *score_text(char text[SCORE_SIZE], double score);
 
+/* Writes out what was printed.  False, and so from then on, if standard output cannot be written. */
+bool flush_output(void);
 /* EXIT_FAILED, with a message, if standard output could not be written; else `code`. */
 int finish_output(int code);
 
