@@ -586,6 +586,19 @@ class Results(DataTest):
             write(self.at("long", "n" * 245 + end + ".png"), part(1))
         self.localize(self.at("long"), stems=["n" * 230, "n" * 230 + "-2"])
 
+    def test_names_that_are_no_text(self):
+        """Cut like others, although between no two bytes of them is the end of a character."""
+        with open(os.fsencode(self.folder) + b"/" + b"\x80" * 251 + b".png", "wb") as file:
+            file.write(part(1))
+        for name in (b"\x80" * 251 + b".png", os.fsencode(self.folder) + b"/" + b"\x80" * 251 + b".png"):
+            self.call("localize", path("model.dnm"), name, "-o", self.at("maps"), "--views", "1", "--quiet",
+                      cwd=self.folder)
+            found = os.listdir(os.fsencode(self.at("maps")))
+            self.assertEqual(sorted({name[:227] for name in found}), [b"\x80" * 227])
+            shutil.rmtree(self.at("maps"))
+        self.call("eval", path("model.dnm"), path("set"), "--no-maps", "--report", b"\x80" * 240, cwd=self.folder)
+        self.assertIn(b"\x80" * 240, os.listdir(os.fsencode(self.folder)))
+
     def test_outputs_are_tried_first(self):
         self.make("d", 2)
         os.makedirs(self.at("maps/1_overlay.png"))

@@ -120,6 +120,15 @@ char *need_text(const char *format, ...)
     return text;
 }
 
+size_t whole_characters(const char *text, size_t length)
+{
+    size_t least = length > 3 ? length - 3 : 0, end = length;
+
+    while (end > least && ((unsigned char)text[end] & 0xC0) == 0x80)
+        end--;
+    return end;
+}
+
 double seconds_now(void)
 {
     struct timespec now;

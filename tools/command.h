@@ -29,6 +29,9 @@ void *need_memory(size_t count, size_t size);                 /* zeroed */
 void *need_more_memory(void *old, size_t count, size_t size); /* realloc */
 char *need_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* `length`, or up to 3 bytes less: where UTF-8 text may be cut.  What is no UTF-8 may be cut anywhere. */
+size_t whole_characters(const char *text, size_t length);
+
 double seconds_now(void); /* monotonic clock */
 
 /* A score as tables show it, in SCORE_COLUMN characters at most: "12.3456"; from 10000 on its logarithm, "e^9.21". */

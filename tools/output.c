@@ -48,9 +48,7 @@ static size_t temporary_length(const char *target)
 {
     size_t length = strlen(target), most = folder_length(target) + TEMPORARY_NAME;
 
-    for (length = length < most ? length : most; ((unsigned char)target[length] & 0xC0) == 0x80;)
-        length--; /* between UTF-8 characters */
-    return length;
+    return length < most ? length : whole_characters(target, most);
 }
 
 /* ---- writing ---- */

@@ -15,10 +15,8 @@ static char *stem_of(const char *path)
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
     size_t length = dot && dot > name ? (size_t)(dot - name) : strlen(name);
 
-    if (length > LONGEST_NAME) {
-        for (length = LONGEST_NAME; ((unsigned char)name[length] & 0xC0) == 0x80;)
-            length--; /* between UTF-8 characters */
-    }
+    if (length > LONGEST_NAME)
+        length = whole_characters(name, LONGEST_NAME);
     return need_text("%.*s", (int)((size_t)(name - path) + length), path);
 }
 
