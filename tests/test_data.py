@@ -599,6 +599,37 @@ class Results(DataTest):
         self.call("eval", path("model.dnm"), path("set"), "--no-maps", "--report", b"\x80" * 240, cwd=self.folder)
         self.assertIn(b"\x80" * 240, os.listdir(os.fsencode(self.folder)))
 
+    def test_images_are_not_overwritten(self):
+        """Results in a folder of images: theirs are spared, and who asks for it is warned."""
+        write(self.at("d/1.png"), part(1))
+        write(self.at("d/1_map.png"), part(2))
+        write(self.at("other.png"), part(3))
+        os.symlink(self.at("other.png"), self.at("d/1_overlay.png"))
+        before = {name: read(self.at("d", name)) for name in os.listdir(self.at("d"))}
+        for images, output, spared in (("d", "d", "1_overlay.png"), ("d", "link", "1_overlay.png"),
+                                       ("d/1.png d/1_map.png", "d", "1_map.png"),
+                                       ("d/1.png other.png", "d", "1_overlay.png")):
+            with self.subTest(images=images, output=output):
+                if output == "link" and not os.path.exists(self.at("link")):
+                    os.symlink("d", self.at("link"))
+                self.refused("localize", path("model.dnm"), *map(self.at, images.split()), "-o", self.at(output),
+                             "--views", "1", says=[self.at(output, spared), "is one of the images", "-o"])
+                self.assertEqual({name: read(self.at("d", name)) for name in os.listdir(self.at("d"))}, before)
+        self.refused("localize", path("model.dnm"), self.at("d/1.png"), "-o", self.at("d"), "--mask",
+                     self.at("d/1_map.png"), says=[self.at("d/1_map.png")])
+        # What no image that is asked for stands in the way of is done, with a warning where it is looked for again.
+        os.remove(self.at("d/1_map.png"))
+        os.remove(self.at("d/1_overlay.png"))
+        for images, output, warned in (("d/1.png", "d", False), ("d", "d/maps", True), ("d", "d-maps", False),
+                                       ("d", "d/.maps", False)):
+            result = self.call("localize", path("model.dnm"), *map(self.at, images.split()), "-o", self.at(output),
+                               "--views", "1", "--quiet")
+            self.assertEqual("would be taken for images" in result.err, warned, result.err)
+            for name in ("1_map.png", "1_boxes.json", "1_overlay.png"):
+                self.assertIn(name, os.listdir(self.at(output)))
+                if output == "d":
+                    os.remove(self.at("d", name))
+
     def test_outputs_are_tried_first(self):
         self.make("d", 2)
         os.makedirs(self.at("maps/1_overlay.png"))

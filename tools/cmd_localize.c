@@ -23,6 +23,7 @@ typedef struct localize_job {
     bool as_json, quiet, trusted;
     const dn_model *model;
     region region;
+    char **operands;  /* NULL behind the last */
     image_list stems; /* NAME of the files written for each image, with folders before it */
 } localize_job;
 
@@ -177,6 +178,31 @@ static bool set_box_threshold(localize_job *job, dn_localizer *localizer, const 
     return status == DN_OK;
 }
 
+static void warn_of_results(const localize_job *job)
+{
+    for (char **operand = job->operands; *operand; operand++) {
+        if (!is_searched(job->folder, *operand))
+            continue;
+        complain("WARNING: the results in %s lie in the folder of images %s, and would be taken for images the next "
+                 "time",
+                 job->folder, *operand);
+        return;
+    }
+}
+
+/* What can be told before the work begins.  False, with a message, if the results cannot be written. */
+static bool prepare_results(const localize_job *job, const image_list *images)
+{
+    static const char *const ends[] = {"_overlay.png", "_boxes.json", "_map.png", NULL};
+    const char *mask = job->region.mask ? job->region.mask : job->region.ignore;
+
+    if (!results_spare(job->folder, &job->stems, ends, images, mask) ||
+        !prepare_folders(job->folder, &job->stems, ends))
+        return false;
+    warn_of_results(job);
+    return true;
+}
+
 static int localize_with(const char *model_path, const dn_localizer_options *options, localize_job *job,
                          const image_list *images)
 {
@@ -198,10 +224,9 @@ static int localize_with(const char *model_path, const dn_localizer_options *opt
         complain("%s: the model holds no heat-map scale: map values are not comparable, and the threshold of %g means "
                  "nothing in particular",
                  model_path, job->threshold);
-    static const char *const ends[] = {"_overlay.png", "_boxes.json", "_map.png", NULL};
     int code = EXIT_FAILED;
     if (region_apply_localizer(&job->region, localizer) && set_box_threshold(job, localizer, model_path) &&
-        prepare_folders(job->folder, &job->stems, ends))
+        prepare_results(job, images))
         code = localize_images(job, localizer, images);
     dn_localizer_free(localizer);
     dn_model_unref(model);
@@ -257,6 +282,7 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
         return EXIT_FAILED;
     picture_set_limit(max_pixels);
     bool listed = true;
+    job.operands = argv + first + 1;
     for (int i = first + 1; i < argc; i++)
         listed = list_named_operand(argv[i], &images, &job.stems) && listed;
     settle_names(&images, &job.stems);

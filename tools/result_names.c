@@ -176,6 +176,82 @@ void settle_names(const image_list *images, image_list *names)
     number_names(names);
 }
 
+/* ---- what is to be looked at ---- */
+
+typedef struct file_id {
+    dev_t device;
+    ino_t inode;
+} file_id;
+
+/* False if there is no such file. */
+static bool identify(const char *path, file_id *id)
+{
+    struct stat status;
+    bool there = stat(path, &status) == 0;
+
+    if (there)
+        *id = (file_id){status.st_dev, status.st_ino};
+    return there;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const file_id *x = a, *y = b;
+
+    if (x->device != y->device)
+        return x->device < y->device ? -1 : 1;
+    return x->inode < y->inode ? -1 : x->inode > y->inode;
+}
+
+/* The first result that is one of these files, as new memory; NULL: none. */
+static char *find_result(const char *output, const image_list *names, const char *const *ends, const file_id *files,
+                         size_t count)
+{
+    for (size_t i = 0; i < names->count; i++)
+        for (size_t e = 0; ends[e]; e++) {
+            char *path = need_text("%s/%s%s", output, names->paths[i], ends[e]);
+            file_id id;
+            if (identify(path, &id) && bsearch(&id, files, count, sizeof *files, compare_ids))
+                return path;
+            free(path);
+        }
+    return NULL;
+}
+
+bool results_spare(const char *output, const image_list *names, const char *const *ends, const image_list *images,
+                   const char *mask)
+{
+    file_id *files = need_memory(images->count + 1, sizeof *files);
+    size_t count = 0;
+
+    for (size_t i = 0; i < images->count; i++)
+        count += identify(images->paths[i], &files[count]);
+    if (mask)
+        count += identify(mask, &files[count]);
+    qsort(files, count, sizeof *files, compare_ids);
+    char *found = find_result(output, names, ends, files, count);
+    if (found)
+        complain("%s: a result would be written there, but it is one of the images to look at (or the mask); name "
+                 "another folder with -o",
+                 found);
+    free(found);
+    free(files);
+    return !found;
+}
+
+bool is_searched(const char *path, const char *operand)
+{
+    char *inside = realpath(path, NULL), *above = realpath(operand, NULL);
+    size_t length = above ? strlen(above) : 0;
+
+    length -= length == 1; /* the root's slash is the next folder's, too */
+    bool found = inside && above && strncmp(inside, above, length) == 0 && (inside[length] == '/' || !inside[length]) &&
+                 !strstr(inside + length, "/.");
+    free(inside);
+    free(above);
+    return found;
+}
+
 /* ---- on the disk ---- */
 
 /* Makes the folders of `name` below `output`. */

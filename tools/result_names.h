@@ -14,6 +14,12 @@ bool list_named_operand(const char *path, image_list *images, image_list *names)
 /* Makes all names different.  Where images of several folders share a name, all keep their folders, from the one on
  * that they have in common; what shares a name still (a.png and a.jpg) is numbered: a, a-2, ... */
 void settle_names(const image_list *images, image_list *names);
+/* Whether no file below `output` that names with `ends` (up to NULL) stand for is one of the images, or the mask (NULL:
+ * none).  Complains if one is. */
+bool results_spare(const char *output, const image_list *names, const char *const *ends, const image_list *images,
+                   const char *mask);
+/* Whether a folder lies where list_operand looks for images. */
+bool is_searched(const char *path, const char *operand);
 /* Makes the folders that the names need below `output`, tries whether files of those names with the first of `ends` can
  * be written, and removes what killed runs left of such files.  ends: up to NULL, the longest first.  Complains and
  * returns false on failure. */
