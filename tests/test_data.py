@@ -190,6 +190,24 @@ class Testing(DataTest):
         told, _ = self.evaluate()
         self.assertEqual((told["images"], told["good"], list(told["per_defect"])), (7, 5, ["spot"]))
 
+    def test_masks_beside_images(self):
+        """As in KolektorSDD: they are no images, neither good nor defective ones."""
+        self.make("d/test/good", 3, 100)
+        self.make("d/test/spot", 2, 200, defect=True)
+        plain, _ = self.evaluate()
+        for folder, count in (("good", 3), ("spot", 2)):
+            for i in range(count):
+                write(self.at("d/test", folder, "%d_GT.png" % i), mask())
+        told, err = self.evaluate(says=["left out: 5 masks beside images", "good: 3 images", "defective: 2 images"])
+        self.assertEqual(told, plain)
+        self.assertEqual(err.count("left out"), 1)
+        result = self.call("compare", path("model.dnm"), path("model.dnm"), self.at("d"), "--json")
+        self.assertIn("left out: 5 masks", result.err)
+        self.assertEqual((json.loads(result.out)["images"], json.loads(result.out)["good"]), (5, 3))
+        result = self.call("calibrate", path("model.dnm"), "--data", self.at("d"), "-o", self.at("n.dnm"))
+        self.assertIn("left out: 5 masks", result.err)
+        self.assertRegex(result.out, r"of 3 good ones called anomalous, \d of 2 defects missed")
+
     def test_test_comes_before_validation(self):
         self.make_set()
         self.make("d/validation/good", 7)

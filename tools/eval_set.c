@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "command.h"
+#include "layout.h"
 
 /* ---- masks ---- */
 
@@ -100,11 +101,13 @@ static folder *find_masks_of(const folder *truth, const char *defect)
 /* ---- test sets ---- */
 
 /* Adds the images of a folder; defect: -1 for good ones. */
-static bool add_images(test_set *set, const folder *at, int32_t defect)
+static bool add_images(test_set *set, folder *at, int32_t defect)
 {
     image_list list = {0};
     bool good = folder_collect(at, false, &list);
 
+    set->masks_beside += leave_masks_out(&list);
+    at->total = list.count; /* as is told */
     if (good && list.count == 0) {
         complain("%s: no images (.png, .jpg, .bmp, .pgm, .tif, ...) in this folder", at->path);
         good = false;
@@ -139,7 +142,7 @@ static bool add_masks(test_set *set, size_t first, const folder *at, folder *mas
     return complete;
 }
 
-static bool add_defect(test_set *set, const folder *at, folder *truth)
+static bool add_defect(test_set *set, folder *at, folder *truth)
 {
     size_t first = set->count;
     bool complete = add_images(set, at, (int32_t)set->defect_count);
@@ -255,6 +258,7 @@ bool open_test_set(const char *data, bool with_masks, bool quiet, test_set *set)
         tell_test_set(set, test, truth);
     if (complete)
         tell_unused(test, truth);
+    tell_masks(set->masks_beside);
     if (!complete)
         free_test_set(set);
     folder_free(at);

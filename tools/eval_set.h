@@ -20,7 +20,8 @@ typedef struct test_set {
     char **defects; /* names, in order */
     size_t *defect_images;
     size_t defect_count;
-    bool masks; /* there is a folder of masks, and with it a mask for each defective image */
+    size_t masks_beside; /* masks that lay beside images, and are left out */
+    bool masks;          /* there is a folder of masks, and with it a mask for each defective image */
 } test_set;
 /* Reads the test images.  with_masks: false leaves masks alone.  Tells what it takes, unless `quiet`.  Complains and
  * returns false if good or defective images are missing, or a mask. */

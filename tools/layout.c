@@ -139,8 +139,7 @@ static bool is_mask_beside(const image_list *list, size_t i)
     return false;
 }
 
-/* Masks are no images to learn from, wherever they lie. */
-static void leave_masks_out(image_list *list)
+size_t leave_masks_out(image_list *list)
 {
     size_t kept = 0, count = list->count;
     bool *masks = need_memory(count, sizeof *masks);
@@ -154,10 +153,14 @@ static void leave_masks_out(image_list *list)
             list->paths[kept++] = list->paths[i];
     }
     list->count = kept;
-    if (kept < count)
-        complain("left out: %zu mask%s beside images (NAME_mask.png and the like)", count - kept,
-                 count - kept == 1 ? "" : "s");
     free(masks);
+    return count - kept;
+}
+
+void tell_masks(size_t count)
+{
+    if (count > 0)
+        complain("left out: %zu mask%s beside images (NAME_mask.png and the like)", count, count == 1 ? "" : "s");
 }
 
 static void explain_unclear(const folder *at)
@@ -189,7 +192,7 @@ bool list_training_images(const char *data, bool recursive, bool quiet, image_li
     else
         listed = folder_collect(at, !at->reason, list);
     if (listed && !recursive)
-        leave_masks_out(list);
+        tell_masks(leave_masks_out(list));
     if (listed && list->count == 0) {
         complain("%s: no images (.png, .jpg, .bmp, .pgm, .tif, ...) in its folder of good ones", data);
         listed = false;

@@ -10,6 +10,10 @@
  * if it is not clear which are good. */
 bool list_training_images(const char *data, bool recursive, bool quiet, image_list *list);
 
+/* Takes the masks that lie beside their images out of a list: they are none themselves.  Returns how many. */
+size_t leave_masks_out(image_list *list);
+void tell_masks(size_t count);
+
 /* Appends the names of the data sets in a folder that is none itself: of its folders that hold one of the purpose
  * (FOLDER_TRAIN, FOLDER_TEST), or a good one, with images.  Complains about nothing. */
 void list_categories(const char *root, enum folder_kind purpose, image_list *names);
