@@ -46,6 +46,29 @@ class Update(cli.CommandTest):
             self.update("--quiet")
             self.assertEqual(read(self.at("n.dnm")), expected, more)
 
+    def test_new_images_are_chosen_as_train_does(self):
+        """A data set's good images, without what lies beside them."""
+        self.learn(path("set"), "m.dnm", *FAST)
+        self.update("--quiet")
+        expected = read(self.at("n.dnm"))
+        for i in range(self.NEW):
+            write(self.at("day/train/good/%d.png" % i), part(50 + i))
+        write(self.at("day/train/good/0_mask.png"), part(300, defect=True))
+        for folder in ("train/bad", "test/good", "test/crack", "ground_truth/crack"):
+            write(self.at("day", folder, "0.png"), part(301, defect=True))
+        result = self.call("update", self.at("m.dnm"), self.at("day"), "--old", path("set"), "-o", self.at("n.dnm"))
+        self.assertEqual(read(self.at("n.dnm")), expected)
+        for text in ("left out: 1 mask beside images", "left out: 1 image in " + self.at("day/train/bad")):
+            self.assertIn(text, result.err)
+        for i in range(2):
+            write(self.at("days/%d/0.png" % i), part(70 + i))
+        days = ["update", self.at("m.dnm"), self.at("new"), self.at("days"), "--old", path("set"), "-o", self.at("n.dnm")]
+        self.refused(*days, says=[self.at("days") + ": it is not clear which images are good", "--recursive"])
+        os.makedirs(self.at("none/good"))
+        self.refused(*days[:2], self.at("none"), *days[2:], says=[self.at("none")])
+        self.assertIn("learned from  12 -> 20 images", self.call(*days[:4], "--old", path("set/train"), *days[6:],
+                                                                 "--recursive").out)
+
     def test_what_is_told(self):
         self.learn(path("set"), "m.dnm", *FAST)
         told = json.loads(self.update("--json", "--quiet").out)

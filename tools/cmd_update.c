@@ -29,6 +29,20 @@ typedef struct update_job {
 
 /* ---- images ---- */
 
+/* Appends the images of an operand: of a folder those that train would take.  Complains on failure. */
+static bool list_new(const update_job *job, const char *path, image_list *list)
+{
+    image_list found = {0};
+
+    if (!is_folder(path))
+        return list_operand(path, list);
+    bool listed = list_training_images(path, job->recursive, job->quiet, &found);
+    for (size_t i = 0; i < found.count; i++)
+        image_list_add(list, found.paths[i]);
+    free(found.paths); /* the paths themselves belong to `list` now */
+    return listed;
+}
+
 /* old: what the model learned from.  Complains on failure. */
 static bool list_all(update_job *job, char **operands, int count)
 {
@@ -37,7 +51,7 @@ static bool list_all(update_job *job, char **operands, int count)
 
     job->old_count = list.count;
     for (int i = 0; i < count && listed; i++)
-        listed = list_operand(operands[i], &list);
+        listed = list_new(job, operands[i], &list);
     if (listed)
         job->images = unlabelled_set(&list);
     image_list_free(&list);
@@ -300,7 +314,8 @@ static int run_update(const command_verb *verb, int argc, char **argv)
         {"output", 'o', OPTION_TEXT, &job.output, 0, 0, "NEW", "file to write the new model to (required)"},
         {"old", 0, OPTION_TEXT, &job.old_data, 0, 0, "DATA",
          "the images that MODEL learned from, as train takes\nthem (required): a model does not hold them"},
-        {"recursive", 0, OPTION_FLAG, &job.recursive, 0, 0, NULL, "all images below DATA, as in train"},
+        {"recursive", 0, OPTION_FLAG, &job.recursive, 0, 0, NULL,
+         "all images below DATA and folders of NEW_GOOD, as in\ntrain"},
         {"group-by", 0, OPTION_TEXT, &job.group_by, 0, 0, "RULE",
          "images that show one part, as in train: folder,\nprefix or none, the default"},
         {"accept-unlike", 0, OPTION_FLAG, &job.accept_unlike, 0, 0, NULL,
@@ -338,10 +353,10 @@ const command_verb verb_update = {
     .operands = "MODEL NEW_GOOD... --old DATA -o NEW",
     .summary = "learn further good images",
     .description =
-        "Makes a new model that has learned from new good images (files, or folders of them) as well as from\n"
-        "those that MODEL learned from, with MODEL's backbone, mask, notes and options: the same as training\n"
-        "on all of them. It is calibrated anew. Then it tells what has changed: how both models judge the\n"
-        "new images and the old ones, and old images that were normal and are not any more. New images\n"
+        "Makes a new model that has learned from new good images (files, or folders as train takes them) as well\n"
+        "as from those that MODEL learned from, with MODEL's backbone, mask, notes and options: the same as\n"
+        "training on all of them. It is calibrated anew. Then it tells what has changed: how both models judge\n"
+        "the new images and the old ones, and old images that were normal and are not any more. New images\n"
         "unlike those learned from are an error, unless --accept-unlike. MODEL stays as it is, unless NEW is\n"
         "MODEL.\n\n"
         "exit code: 0 done, 2 an error or interrupted.\n",
