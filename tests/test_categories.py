@@ -42,6 +42,30 @@ class Train(CategoriesTest):
                   path("backbone.safetensors"), *FAST, "--quiet")
         self.assertEqual(read(self.at("alone.dnm")), read(self.at("models/cable.dnm")))
 
+    def test_what_is_left_out_is_named(self):
+        """A category by its name, or not at all: what looks like none is named, unless --quiet."""
+        for name in ("a", "label", "scrap"):
+            self.make(name)
+        write(self.at("root/flat/1.png"), part(1))
+        write(self.at("root/flat/2.png"), part(2))
+        write(self.at("root/masks/train/1.png"), mask())
+        write(self.at("root/alone.png"), part(3))
+        os.makedirs(self.at("root/empty"))
+        left = ["differnet: left out: %s in %s" % (what, self.at("root" + where)) for what, where in
+                (("1 image", ""), ("2 images", "/flat"), ("1 image", "/masks"))]
+        result = self.train_all()
+        self.assertEqual(sorted(os.listdir(self.at("models"))), ["a.dnm", "label.dnm", "scrap.dnm"])
+        self.assertEqual([line for line in result.err.splitlines() if "left out" in line], left)
+        self.assertNotIn("left out", self.train_all("--quiet").err)
+        for name in ("a", "label"):
+            for i in range(2):
+                write(self.at("root", name, "test/good/%d.png" % i), part(500 + i))
+                write(self.at("root", name, "test/spot/%d.png" % i), part(700 + i, defect=True))
+        result = self.call("eval", self.at("models"), self.at("root"), "--csv", "--no-maps")
+        self.assertEqual([row.split(",")[0] for row in result.out.splitlines()], ["category", "a", "label", "mean"])
+        for line in left + ["differnet: left out: 6 images in " + self.at("root/scrap")]:
+            self.assertIn(line + "\n", result.err)
+
     def test_json_and_resume(self):
         self.make("a")
         self.make("b")

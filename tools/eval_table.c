@@ -213,8 +213,7 @@ int evaluate_categories(const eval_job *job, enum eval_format format, const char
     image_list names = {0};
     table_run run = {.job = job, .format = format, .json = {stdout, false}};
 
-    list_categories(job->data, FOLDER_TEST, &names);
-    if (names.count == 0) {
+    if (!list_categories(job->data, FOLDER_TEST, 1, job->quiet, &names)) {
         complain(
             "%s is a folder of models, so %s must hold several data sets, NAME/test/good and NAME/test/<defect> for "
             "each NAME.dnm; it holds none",

@@ -216,7 +216,28 @@ static bool is_data_set(const folder *at, enum folder_kind purpose)
     return below && folder_may_hold_images(below);
 }
 
-void list_categories(const char *root, enum folder_kind purpose, image_list *names)
+/* A folder whose name says that it is for masks or defects must be a whole data set: NAME/train/good. */
+static bool is_category(const folder *at, enum folder_kind purpose)
+{
+    if (at->kind == FOLDER_OTHER)
+        return is_data_set(at, purpose);
+    const folder *below = at->kind == FOLDER_MASKS || at->kind == FOLDER_BAD ? folder_of_kind(at, purpose) : NULL;
+    below = below ? folder_of_kind(below, FOLDER_GOOD) : NULL;
+    return below && folder_may_hold_images(below);
+}
+
+static void tell_other_folders(const folder *at, enum folder_kind purpose)
+{
+    if (at->images > 0)
+        folder_tell(at, at->images, "left out: ");
+    for (size_t i = 0; i < at->count; i++) {
+        const folder *inside = at->entries[i].inside;
+        if (inside && folder_may_hold_images(inside) && !is_category(inside, purpose))
+            folder_tell(inside, inside->total, "left out: ");
+    }
+}
+
+bool list_categories(const char *root, enum folder_kind purpose, size_t least, bool quiet, image_list *names)
 {
     left_out left = {0};
     folder *at = is_folder(root) ? folder_open(root, &left) : NULL;
@@ -224,9 +245,13 @@ void list_categories(const char *root, enum folder_kind purpose, image_list *nam
 
     for (size_t i = 0; several && i < at->count; i++) {
         const folder *inside = at->entries[i].inside;
-        if (inside && inside->kind == FOLDER_OTHER && is_data_set(inside, purpose))
+        if (inside && is_category(inside, purpose))
             image_list_add(names, need_text("%s", inside->name));
     }
+    several = names->count >= least;
+    if (several && !quiet)
+        tell_other_folders(at, purpose);
     folder_free(at);
     left_out_free(&left);
+    return several;
 }

@@ -15,7 +15,8 @@ size_t leave_masks_out(image_list *list);
 void tell_masks(size_t count);
 
 /* Appends the names of the data sets in a folder that is none itself: of its folders that hold one of the purpose
- * (FOLDER_TRAIN, FOLDER_TEST), or a good one, with images.  Complains about nothing. */
-void list_categories(const char *root, enum folder_kind purpose, image_list *names);
+ * (FOLDER_TRAIN, FOLDER_TEST), or a good one, with images.  Tells what else holds images, unless `quiet`.  False, without
+ * a word, if there are fewer than `least` (1 at least). */
+bool list_categories(const char *root, enum folder_kind purpose, size_t least, bool quiet, image_list *names);
 
 #endif

@@ -28,9 +28,8 @@ static bool names_folder(const char *path)
 
 bool find_categories(const train_job *job, image_list *names)
 {
-    if (!job->recursive)
-        list_categories(job->data, FOLDER_TRAIN, names);
-    return names->count > 1 || (names->count == 1 && names_folder(job->output));
+    return !job->recursive &&
+           list_categories(job->data, FOLDER_TRAIN, names_folder(job->output) ? 1 : 2, job->quiet, names);
 }
 
 /* ---- the run ---- */
