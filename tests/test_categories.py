@@ -89,6 +89,35 @@ class Train(CategoriesTest):
         told = json.loads(self.train_all("--json", "--quiet", "--resume").out)
         self.assertEqual([of["state"] for of in told["categories"]], ["trained", "there already"])
 
+    def test_resume_over_older_models(self):
+        """They are not what the interrupted run would have made."""
+        for first, name in enumerate(("a", "b", "c")):
+            self.make(name, first=20 * first)
+        self.train_all("--quiet", "--seed", "1", output=self.at("new"))
+        self.train_all("--quiet")
+        write(self.at("models/outdated-models.txt"), b"of another root\n")
+        old = read(self.at("models/c.dnm"))
+        write(self.at("root/b/train/good/broken.png"), b"text")
+        result = self.train_all("--seed", "1", code=2)
+        self.assertIn("the same command with --resume does these alone:\ndiffernet:   b: failed\n", result.err)
+        self.assertEqual(read(self.at("models/outdated-models.txt")), b"of another root\nb\n")
+        # As a run leaves it that was killed with two to go.
+        write(self.at("models/c.dnm"), old)
+        write(self.at("models/outdated-models.txt"), b"of another root\nb\nc\n")
+        os.remove(self.at("root/b/train/good/broken.png"))
+        told = json.loads(self.train_all("--quiet", "--seed", "1", "--resume", "--json").out)
+        self.assertEqual([of["state"] for of in told["categories"]], ["there already", "trained", "trained"])
+        for name in ("a.dnm", "b.dnm", "c.dnm"):
+            self.assertEqual(read(self.at("models", name)), read(self.at("new", name)))
+        self.assertEqual(read(self.at("models/outdated-models.txt")), b"of another root\n")
+        told = json.loads(self.train_all("--quiet", "--seed", "1", "--resume", "--json").out)
+        self.assertEqual(told["there"], 3)
+        os.remove(self.at("models/outdated-models.txt"))
+        self.train_all("--quiet")
+        self.assertEqual(sorted(os.listdir(self.at("models"))), ["a.dnm", "b.dnm", "c.dnm"])
+        os.mkdir(self.at("models/outdated-models.txt"))
+        self.refused("train", self.at("root"), "-o", self.at("models"), *FAST, says=["outdated-models.txt"])
+
     def test_one_that_fails_does_not_stop_the_others(self):
         for name in ("a", "b", "c"):
             self.make(name)

@@ -1,10 +1,12 @@
 #include "train_categories.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "layout.h"
 #include "output.h"
@@ -32,6 +34,96 @@ bool find_categories(const train_job *job, image_list *names)
            list_categories(job->data, FOLDER_TRAIN, names_folder(job->output) ? 1 : 2, job->quiet, names);
 }
 
+/* ---- models that the run is to replace ---- */
+
+/* A run writes down which models are older than itself, for --resume not to take them for its own. */
+#define OUTDATED_NAME "outdated-models.txt"
+
+/* Complains and returns false if the list is there and cannot be read. */
+static bool read_outdated(const char *path, image_list *names)
+{
+    FILE *file = fopen(path, "r");
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t length;
+
+    if (!file && errno == ENOENT)
+        return true;
+    while (file && (length = getline(&line, &capacity, file)) > 0)
+        image_list_add(names, need_text("%.*s", (int)(length - (line[length - 1] == '\n')), line));
+    bool read = file && !ferror(file);
+    if (!read)
+        complain("%s: cannot read: %s", path, strerror(errno));
+    free(line);
+    if (file)
+        fclose(file);
+    return read;
+}
+
+static bool write_outdated(const char *path, const image_list *names)
+{
+    char *text = need_text("%s", "");
+
+    for (size_t i = 0; i < names->count; i++) {
+        char *longer = need_text("%s%s\n", text, names->paths[i]);
+        free(text);
+        text = longer;
+    }
+    bool written = names->count > 0 ? write_whole_file(path, text, strlen(text)) : unlink(path) == 0;
+    free(text);
+    return written;
+}
+
+static bool is_listed(const image_list *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (strcmp(names->paths[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Puts a name on the list, or takes it off.  The list is read anew each time: a run of other data sets may have the same
+ * folder.  Complains and returns false on failure. */
+static bool set_outdated(const char *path, const char *name, bool outdated)
+{
+    image_list old = {0}, new = {0};
+    bool good = read_outdated(path, &old);
+
+    if (good && is_listed(&old, name) != outdated) {
+        for (size_t i = 0; i < old.count; i++) {
+            if (strcmp(old.paths[i], name) != 0)
+                image_list_add(&new, need_text("%s", old.paths[i]));
+        }
+        if (outdated)
+            image_list_add(&new, need_text("%s", name));
+        good = write_outdated(path, &new);
+    }
+    image_list_free(&old);
+    image_list_free(&new);
+    return good;
+}
+
+static bool is_outdated(const char *path, const char *name)
+{
+    image_list names = {0};
+    bool outdated = read_outdated(path, &names) && is_listed(&names, name);
+
+    image_list_free(&names);
+    return outdated;
+}
+
+static bool list_outdated(const char *path, const category *all, size_t count)
+{
+    struct stat status;
+    bool good = true;
+
+    remove_stale_output(path);
+    for (size_t i = 0; i < count && good; i++)
+        good = stat(all[i].output, &status) != 0 || set_outdated(path, all[i].name, true);
+    return good;
+}
+
 /* ---- the run ---- */
 
 /* Whether the category's model was made by an earlier run, which is not to be gone on with. */
@@ -51,14 +143,14 @@ static bool is_there(category *of)
 }
 
 /* False: nothing would come of the others either. */
-static bool train_category(const train_job *job, category *of)
+static bool train_category(const train_job *job, const char *outdated, category *of)
 {
     train_job one = *job;
     enum train_outcome outcome;
 
     one.data = of->data;
     one.output = of->output;
-    if (job->training.resume && is_there(of)) {
+    if (job->training.resume && !is_outdated(outdated, of->name) && is_there(of)) {
         of->state = THERE;
         if (!job->quiet)
             complain("%s: there already, left alone (without --resume it would be made anew)", of->output);
@@ -66,8 +158,10 @@ static bool train_category(const train_job *job, category *of)
     }
     outcome = train_run(&one, &of->trained);
     of->state = outcome == TRAIN_DONE ? TRAINED : FAILED;
-    if (outcome == TRAIN_DONE)
+    if (outcome == TRAIN_DONE) {
+        set_outdated(outdated, of->name, false);
         report_trained(&one, &of->trained);
+    }
     return outcome != TRAIN_REFUSED && !was_interrupted();
 }
 
@@ -184,7 +278,7 @@ static bool check_outputs(const category *all, size_t count)
     return good;
 }
 
-static int run_all(const train_job *job, category *all, size_t count)
+static int run_all(const train_job *job, const char *outdated, category *all, size_t count)
 {
     double began = seconds_now();
     bool go_on = true;
@@ -192,7 +286,7 @@ static int run_all(const train_job *job, category *all, size_t count)
     for (size_t i = 0; i < count && go_on; i++) {
         if (!job->quiet)
             complain("category %zu of %zu: %s", i + 1, count, all[i].name);
-        go_on = train_category(job, &all[i]);
+        go_on = train_category(job, outdated, &all[i]);
     }
     if (job->as_json)
         write_json(job, all, count, seconds_now() - began);
@@ -208,8 +302,10 @@ int train_categories(const train_job *job, const image_list *names)
     if (!check_folder(job, names))
         return EXIT_FAILED;
     category *all = prepare(job, names);
-    if (check_outputs(all, names->count))
-        code = run_all(job, all, names->count);
+    char *outdated = need_text("%s/" OUTDATED_NAME, job->output);
+    if (check_outputs(all, names->count) && (job->training.resume || list_outdated(outdated, all, names->count)))
+        code = run_all(job, outdated, all, names->count);
+    free(outdated);
     for (size_t i = 0; i < names->count; i++) {
         free(all[i].data);
         free(all[i].output);
