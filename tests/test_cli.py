@@ -1481,6 +1481,13 @@ class Images(CommandTest):
         self.refused("score", model, image, *less, says=[image, *says])
         self.refused("score", model, image, *less, "--decide", says=[image, *says])
         self.call("score", model, image, *enough, code=(0, 1))
+        self.refused("score", model, "/dev/stdin", *less, input=read(image), says=["/dev/stdin", *says])
+        self.call("score", model, "/dev/stdin", *enough, input=read(image), code=(0, 1))
+        write(self.at("mask.pgm"), b"P5\n60 60\n255\n" + bytes([255]) * 3600)
+        for option in ("--mask", "--ignore"):
+            self.refused("score", model, image, *enough, option, self.at("mask.pgm"),
+                         says=[self.at("mask.pgm"), "60 x 60 pixels", "raise --max-pixels"])
+        self.call("score", model, image, "--max-pixels", "3600", "--mask", self.at("mask.pgm"), code=(0, 1))
         self.refused("localize", model, image, "-o", self.at("maps"), *less, says=[image, *says])
         self.call("localize", model, image, "-o", self.at("maps"), "--views", "1", *enough)
         self.refused("eval", model, path("set"), *less, says=says)

@@ -415,6 +415,7 @@ static int run_score(const command_verb *verb, int argc, char **argv)
         return wrong_operands(verb, "--json and --csv exclude each other");
     if (verdict_options_clash())
         return EXIT_FAILED;
+    picture_set_limit(scoring.max_pixels); /* of pipes and masks; the scorer's own limit is that of files */
     list_operands(&source, argv + first + 1, argc - first - 1);
     job.format = as_json ? SCORE_JSON : as_csv ? SCORE_CSV : SCORE_TEXT;
     bool some = source.images.count > 0 || source.from_input || source.watched;

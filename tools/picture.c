@@ -62,7 +62,7 @@ static dn_status open_pipe(const char *path, const dn_image_options *options, dn
     if (status != DN_OK) {
         static const char label[] = "image in memory: "; /* what the library calls such bytes */
         const char *message = error->message;
-        complain("%s: %s", path, strncmp(message, label, sizeof label - 1) ? message : message + sizeof label - 1);
+        complain_status(path, status, message + (strncmp(message, label, sizeof label - 1) ? 0 : sizeof label - 1));
     }
     free(bytes);
     return status;
