@@ -291,6 +291,24 @@ class Usage(CommandTest):
         self.refused("info", path("model.dnm"), path("model.dnm"), says=["more than one file", "usage: differnet info"])
         self.assertEqual(os.listdir(self.folder), [])
 
+    def test_options_without_effect(self):
+        """They are refused: whoever gives them expects something."""
+        model, image, data = path("model.dnm"), path("set/test/good/0.png"), path("set")
+        for arguments, says in (
+                (["calibrate", model, image, "-o", self.at("n"), "--max-misses", "0.1"], ("--max-misses", "--data")),
+                (["score", model, image, "--between-alarms", "100"], ("--between-alarms", "--monitor")),
+                (["score", model, image, "-0"], ("--null", "standard input")),
+                (["score", model, "--watch", self.folder, "--null"], ("--null", "standard input")),
+                (["eval", model, data, "--title", "x"], ("--title", "--report")),
+                (["eval", model, data, "--pictures", "5"], ("--pictures", "--report")),
+                (["train", data, "-o", self.at("m"), "--preset", "paper", "--calibration", "split", "--folds", "5"],
+                 ("--folds", "--calibration"))):
+            self.refused(*arguments, says=[*says, "differnet %s --help" % arguments[0]])
+        self.assertEqual(os.listdir(self.folder), [])
+        # With the positions, which are always cross-fitted, folds count.
+        self.train(data, self.at("m.dnm"), "--folds", "3", "--quiet")
+        self.assertNotEqual(read(self.at("m.dnm")), read(model))
+
     def test_output_that_cannot_be_written(self):
         with open("/dev/full", "wb") as full:
             result = subprocess.run([COMMAND, "info", path("model.dnm")], stdout=full, stderr=subprocess.PIPE)

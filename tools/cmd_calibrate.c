@@ -316,6 +316,8 @@ static int run_calibrate(const command_verb *verb, int argc, char **argv)
         return wrong_operands(verb, "-o NEW is missing");
     if (argc - first < 2 && !job.data && job.points.count == 0 && job.notes.count == 0)
         return wrong_operands(verb, "no good images given, and no --data, --point or --note");
+    if (option_given("max-misses") && !job.data)
+        return wrong_operands(verb, "--max-misses is of the defects in --data DATA, which is missing");
     job.model_path = argv[first];
     for (int i = first + 1; i < argc; i++)
         listed = list_operand(argv[i], &job.good) && listed;

@@ -178,6 +178,8 @@ static int run_eval(const command_verb *verb, int argc, char **argv)
         return wrong_operands(verb, argc - first < 2 ? "a model and a data set are needed" : "too many arguments");
     if (as_json && as_csv)
         return wrong_operands(verb, "--json and --csv exclude each other");
+    if ((option_given("title") || option_given("pictures")) && !job.report)
+        return wrong_operands(verb, "--title and --pictures are of --report FILE.html, which is missing");
     if (verdict_options_clash())
         return EXIT_FAILED;
     job.model_path = argv[first];

@@ -358,6 +358,13 @@ static int score_with(const char *model_path, bool trusted, const dn_scorer_opti
     return code;
 }
 
+static bool names_input(char **operands)
+{
+    while (*operands && strcmp(*operands, "-") != 0)
+        operands++;
+    return *operands != NULL;
+}
+
 /* Lists the operands behind the model; "-" stands for standard input. */
 static void list_operands(score_source *source, char **operands, int count)
 {
@@ -411,6 +418,10 @@ static int run_score(const command_verb *verb, int argc, char **argv)
         return wrong_operands(verb, argc == first ? "no model given" : "no images given");
     if (job.decide && job.line.wanted)
         return wrong_operands(verb, "--decide and --monitor exclude each other: an early verdict has no exact p-value");
+    if (option_given("between-alarms") && !job.line.wanted)
+        return wrong_operands(verb, "--between-alarms is of --monitor, which is missing");
+    if (source.zeros && !names_input(argv + first + 1))
+        return wrong_operands(verb, "--null is of the paths on standard input, but - is not given");
     if (as_json && as_csv)
         return wrong_operands(verb, "--json and --csv exclude each other");
     if (verdict_options_clash())

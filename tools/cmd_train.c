@@ -238,6 +238,10 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         return wrong_operands(verb, argc == first ? "no folder of images given" : "more than one folder given");
     if (!job.output)
         return wrong_operands(verb, "-o MODEL is missing");
+    /* The positions, which the other presets learn, have folds in any case. */
+    if (option_given("folds") && given.preset && strcmp(given.preset, "paper") == 0 && given.calibration &&
+        strcmp(given.calibration, "split") == 0)
+        return wrong_operands(verb, "--folds has no effect with --preset paper and --calibration split");
     if (!set_range(&job.training, range, bits))
         return EXIT_FAILED;
     job.data = argv[first];
