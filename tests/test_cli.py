@@ -2,8 +2,10 @@
 
 DIFFERNET and DEMO_PARTS name the executables.  Small backbones and views keep it fast.
 """
+import base64
 import csv
 import html.parser
+import io
 import json
 import math
 import os
@@ -18,6 +20,11 @@ import tempfile
 import time
 import unittest
 import zlib
+
+try:
+    import PIL.Image
+except ImportError:
+    PIL = None
 
 COMMAND = os.environ["DIFFERNET"]
 DEMO_PARTS = os.environ["DEMO_PARTS"]
@@ -984,6 +991,45 @@ class Fast(CommandTest):
         self.refused("train", path("parts"), "-o", self.at("no.dnm"), "--mask", self.at("left.pgm"), "--ignore",
                      self.at("left.pgm"), says=["exclude each other"])
         self.assertFalse(os.path.exists(self.at("no.dnm")))
+
+    @unittest.skipIf(PIL is None, "PIL is missing")
+    def test_masks_in_the_report(self):
+        """What was left out is dark in the overlay, once, and the original is as it is."""
+        half = bytes(255 if x < 28 else 0 for _ in range(56) for x in range(56))
+        write(self.at("left.pgm"), b"P5\n56 56\n255\n" + half)
+        self.again(self.at("m.dnm"), "--mask", self.at("left.pgm"))
+
+        def images(model, *more):
+            self.call("eval", model, path("parts"), "--quiet", "--report", self.at("r.html"), *more)
+            parser = ReportParser()
+            parser.feed(read(self.at("r.html")).decode())
+            return json.loads(parser.texts["data"])["images"]
+
+        def light(picture, left):
+            """The mean of a half, without its edge."""
+            opened = PIL.Image.open(io.BytesIO(base64.b64decode(picture.split(",")[1]))).convert("L")
+            self.assertEqual(opened.size, (112, 112))
+            pixels = opened.crop((0, 0, 48, 112) if left else (64, 0, 112, 112)).tobytes()
+            return sum(pixels) / len(pixels)
+        plain = images(path("fast.dnm"))
+        for masked in (images(path("fast.dnm"), "--mask", self.at("left.pgm")), images(self.at("m.dnm"))):
+            for image, other in zip(masked, plain):
+                self.assertEqual(image["original"], other["original"])
+                self.assertAlmostEqual(light(image["overlay"], False), light(other["original"], False) / 3, delta=2)
+                self.assertGreater(light(image["overlay"], True), 0.8 * light(other["original"], True))
+        # 16 bits are shown in the model's range.
+        for i in range(8):
+            write(self.at("deep/train/good/%d.png" % i), png(48, 48, lambda x, y: 16 * (x + y + i), 16, 0))
+            write(self.at("deep/test/good/%d.png" % i), png(48, 48, lambda x, y: 16 * (x + y + i), 16, 0))
+            write(self.at("deep/test/bad/%d.png" % i), png(48, 48, lambda x, y: 4095, 16, 0))
+        self.again(self.at("deep.dnm"), "--range", "500:1000", data=self.at("deep"))
+        self.call("eval", self.at("deep.dnm"), self.at("deep"), "--quiet", "--report", self.at("r.html"))
+        parser = ReportParser()
+        parser.feed(read(self.at("r.html")).decode())
+        shown = json.loads(parser.texts["data"])["images"][0]["original"]
+        opened = PIL.Image.open(io.BytesIO(base64.b64decode(shown.split(",")[1]))).convert("L")
+        for x, value in ((5, 0), (20, (640 - 500) / 500 * 255), (45, 255)):
+            self.assertAlmostEqual(opened.getpixel((x, 20)), value, delta=12)
 
     def test_tiles_and_letterbox(self):
         def shape(*more):

@@ -233,7 +233,7 @@ static bool make_tools(const eval_job *job, evaluation *result, eval_tools *tool
         return false;
     }
     if (job->report)
-        tools->report = html_report_create(result, (size_t)job->pictures);
+        tools->report = html_report_create(result, &job->region, (size_t)job->pictures);
     return true;
 }
 

@@ -34,7 +34,8 @@ typedef struct pictured {
 struct html_report {
     shown_image *images; /* (count) */
     size_t count;
-    pictured kinds[2]; /* good, defective */
+    pictured kinds[2];    /* good, defective */
+    const region *region; /* borrowed: what --mask or --ignore leave out is dark in overlays */
 };
 
 /* ---- which images have pictures ---- */
@@ -168,64 +169,90 @@ static bool encode_mask(shown_image *shown, const char *path, const uint8_t *mas
     return status == DN_OK;
 }
 
-/* The picture as the model sees it, small: what an overlay without a map is.  NULL, with a message, on failure. */
-static uint8_t *small_picture(const dn_model *model, const char *path, const dn_pixels *view, int32_t width,
+/* A picture of 16 bits as one of 8, in the model's range, as the library shows it; as new memory. */
+static uint8_t *narrow_gray(const dn_model_info *model, const dn_pixels *view)
+{
+    bool given = model->range_low < model->range_high;
+    int32_t low = given ? model->range_low : 0, width = given ? model->range_high - low : 65535;
+    uint8_t *gray = need_memory((size_t)view->width * (size_t)view->height, 1), *to = gray;
+
+    for (int32_t y = 0; y < view->height; y++) {
+        const uint8_t *row = (const uint8_t *)view->pixels + y * (view->stride ? view->stride : 2 * view->width);
+        for (int32_t x = 0; x < view->width; x++) {
+            uint16_t value;
+            memcpy(&value, row + 2 * (size_t)x, sizeof value);
+            int32_t above = value <= low ? 0 : value - low < width ? value - low : width;
+            *to++ = (uint8_t)((above * 255 + width / 2) / width);
+        }
+    }
+    return gray;
+}
+
+/* The picture itself, small.  NULL, with a message, on failure.  Not by dn_model_overlay, which makes dark what the
+ * model's mask leaves out. */
+static uint8_t *small_picture(const dn_model_info *model, const char *path, const dn_pixels *view, int32_t width,
                               int32_t height)
 {
     size_t pixels = (size_t)view->width * (size_t)view->height;
     float *nothing = need_memory(pixels, sizeof *nothing);
-    uint8_t *rgb = need_memory(pixels, 3), *small = NULL;
+    uint8_t *rgb = need_memory(pixels, 3), *gray = view->format == DN_GRAY16 ? narrow_gray(model, view) : NULL;
+    uint8_t *small = NULL;
+    dn_pixels shown = gray ? (dn_pixels){gray, view->width, view->height, 0, DN_GRAY8, 0} : *view;
     dn_error error;
-    dn_status status = dn_model_overlay(model, view, nothing, DN_OVERLAY_FULL, rgb, &error);
+    dn_status status = dn_image_overlay(&shown, nothing, DN_OVERLAY_FULL, rgb, &error);
 
     if (status == DN_OK)
         small = shrink_rgb(rgb, view, width, height);
     else
         complain_status(path, status, error.message);
+    free(gray);
     free(rgb);
     free(nothing);
     return small;
 }
 
 /* Drawn on the small picture, so that contours are as fine as its pixels. */
-static bool encode_overlay(shown_image *shown, const dn_model *model, const char *path, const mapped_image *picture,
-                           uint8_t *small, int32_t width, int32_t height)
+static bool encode_overlay(shown_image *shown, const html_report *report, const dn_model *model, const char *path,
+                           const mapped_image *picture, uint8_t *small, int32_t width, int32_t height)
 {
     mapped_image drawn = {.view = {small, width, height, 0, DN_RGB8, 0},
                           .map = shrink_map(picture->map, &picture->view, width, height)};
     uint8_t *rgb = picture_overlay(&drawn, model, path);
 
-    if (rgb)
+    if (rgb) {
+        region_darken(report->region, rgb, width, height);
         shown->overlay = jpeg_encode(rgb, width, height, &shown->overlay_size);
+    }
     free(rgb);
     free(drawn.map);
     return rgb != NULL;
 }
 
-/* path: as in messages */
-static bool add_pictures(shown_image *shown, const dn_model *model, const char *path, const mapped_image *picture,
+static bool add_pictures(html_report *report, const evaluation *result, size_t index, const mapped_image *picture,
                          const uint8_t *mask)
 {
+    shown_image *shown = &report->images[index];
+    const char *path = result->set->images[index].path; /* as in messages */
     int32_t width, height;
 
     small_size(&picture->view, &width, &height);
-    uint8_t *small = small_picture(model, path, &picture->view, width, height);
+    uint8_t *small = small_picture(&result->model, path, &picture->view, width, height);
     if (!small)
         return false;
     shown->original = jpeg_encode(small, width, height, &shown->original_size);
-    bool drawn = !picture->map || encode_overlay(shown, model, path, picture, small, width, height);
+    bool drawn = !picture->map || encode_overlay(shown, report, result->opened, path, picture, small, width, height);
     if (drawn && mask)
         drawn = encode_mask(shown, path, mask, &picture->view, width, height);
     free(small);
     return drawn;
 }
 
-html_report *html_report_create(const evaluation *result, size_t pictures)
+html_report *html_report_create(const evaluation *result, const region *looked_at, size_t pictures)
 {
     html_report *report = need_memory(1, sizeof *report);
     size_t count = result->set->count;
 
-    *report = (html_report){.images = need_memory(count, sizeof *report->images), .count = count};
+    *report = (html_report){.images = need_memory(count, sizeof *report->images), .count = count, .region = looked_at};
     divide_room(report, result->set, pictures);
     return report;
 }
@@ -242,8 +269,7 @@ bool html_report_add(html_report *report, const evaluation *result, size_t index
     shown->boxes = need_memory((size_t)count, sizeof *shown->boxes);
     if (count > 0)
         memcpy(shown->boxes, boxes, (size_t)count * sizeof *shown->boxes);
-    return !take_place(report, result, index) ||
-           add_pictures(shown, result->opened, result->set->images[index].path, picture, mask);
+    return !take_place(report, result, index) || add_pictures(report, result, index, picture, mask);
 }
 
 void html_report_free(html_report *report)
