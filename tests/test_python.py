@@ -238,6 +238,9 @@ class ParameterTest(unittest.TestCase):
         self.assertEqual((one.get_params()["epochs"], one.epochs, one.get_params()["seed"]), (3, 3, 7))
         self.assertIs(one.set_params(epochs=4, preset="fast"), one)
         self.assertEqual(repr(one), "Detector(preset='fast', epochs=4, seed=7)")
+        self.assertEqual(repr(differnet.Detector(mask=numpy.zeros((32, 40), "uint8"), threshold=0.0, letterbox=True)),
+                         "Detector(threshold=0.0, letterbox=True, mask=<ndarray of shape (32, 40)>)")
+        self.assertEqual(repr(differnet.Detector(false_alarm_rate=numpy.float64(0.05))), "Detector()")
         with self.assertRaisesRegex(TypeError, "unknown option 'epoch'; there are preset.*epochs"):
             differnet.Detector(epoch=3)
         with self.assertRaisesRegex(ValueError, "unknown option 'epoch'"):

@@ -120,8 +120,8 @@ class Detector:
 
     def __repr__(self) -> str:
         signature = inspect.signature(type(self).__init__).parameters
-        shown = [f"{name}={reprlib.repr(value)}" for name, value in self.get_params().items()
-                 if name not in _PARAMETERS or value != signature[name].default]
+        shown = [f"{name}={_shown(value)}" for name, value in self.get_params().items()
+                 if name not in _PARAMETERS or not _same(value, signature[name].default)]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def _checked(self) -> None:
@@ -351,6 +351,17 @@ def _numpy() -> Any:
     if _arrays.numpy is None:
         raise ImportError("numpy is needed for this; score() does without")
     return _arrays.numpy
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether a parameter is as it was; arrays are not asked, they compare value by value."""
+    return value is default or (isinstance(value, (str, int, float)) and value == default)
+
+
+def _shown(value: Any) -> str:
+    if hasattr(value, "shape"):
+        return f"<{type(value).__name__} of shape {tuple(value.shape)}>"
+    return reprlib.repr(value)
 
 
 def _about(name: Name, error: Error) -> Error:
