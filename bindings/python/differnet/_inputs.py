@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterator, List, Tuple, Union
+from typing import Any, Iterator, List, Set, Tuple, Union
 
 from ._arrays import _is_pil
 from ._call import _texts
@@ -13,23 +13,32 @@ from ._image import Image, Pixels
 Name = Union[str, int]  # an image's path, or its number among those given
 
 _CHANNELS = (1, 3, 4)
+_MASK_ENDS = ("_mask", "-mask", "_gt", "_label", "_ground_truth")
 _REVERSED = {RGB8: BGR8, RGBA8: BGRA8}
 
 
 def images_in(folder: Union[str, os.PathLike[str]]) -> List[str]:
     """Paths of the images right in a folder, by name; ValueError if there are none.
 
-    What is an image is told by its name's ending: those of the formats that the library reads.
+    What is an image is told by its name's ending: those of the formats that the library reads.  Left out are hidden
+    files, and masks beside images: part_mask.png beside part.png, likewise -mask, _gt, _label and _ground_truth.
     """
     endings, root = tuple(_texts("dn_image_ending")), os.fspath(folder)
     with os.scandir(root) as entries:
-        listed = sorted(entries, key=lambda entry: entry.name)
-    paths = [entry.path for entry in listed if entry.name.lower().endswith(endings) and entry.is_file()]
+        listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    images = [entry for entry in listed if entry.name.lower().endswith(endings) and entry.is_file()]
+    stems = {os.path.splitext(entry.name)[0] for entry in images}
+    paths = [entry.path for entry in images if not _is_mask_beside(os.path.splitext(entry.name)[0], stems)]
     if not paths:
         folders = [entry.name for entry in listed if entry.is_dir()]
         inside = f"; it has folders, give the one that is meant: {', '.join(folders[:5])}" if folders else ""
         raise ValueError(f"{root}: no image is right in this folder (endings: {', '.join(endings)}){inside}")
     return paths
+
+
+def _is_mask_beside(stem: str, stems: Set[str]) -> bool:
+    """Whether it is the mask of one of them, as tools/layout.c has it."""
+    return any(stem.lower().endswith(end) and stem[:-len(end)] in stems for end in _MASK_ENDS)
 
 
 def _named(images: Any, channels: str) -> Iterator[Tuple[Name, Any]]:
