@@ -897,6 +897,7 @@ class TrainingTest(unittest.TestCase):
         self.assertEqual(densities, {differnet.PRESET_COMPACT: (1, 1, "compact"),
                                      differnet.PRESET_PAPER: (1, 0, "paper"),
                                      differnet.PRESET_FAST: (0, 1, "fast")})
+        self.assertIsNone(tiny_trainer(preset=differnet.PRESET_FAST).run().flow)
 
     def test_cancel(self):
         trainer = tiny_trainer()

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Dict, List, Type
+from typing import Any, Dict, List, Optional, Type
 
 from ._abi import _double, _float, _i32, _text, dn_model_info, dn_model_options
 from ._arrays import _copy_numbers
@@ -88,9 +88,9 @@ class Model(_Handle):
         return self._part(Extractor, "extractor")
 
     @property
-    def flow(self) -> Flow:
-        """The model's Flow."""
-        return self._part(Flow, "flow")
+    def flow(self) -> Optional[Flow]:
+        """The model's Flow; None if it has none (PRESET_FAST)."""
+        return self._part(Flow, "flow") if self.info.flow else None
 
     def _part(self, kind: Type[_H], name: str) -> _H:
         held, owner = self._held(), _Owner(kind._release)
