@@ -313,6 +313,14 @@ class ParameterTest(unittest.TestCase):
             one.set_params(progress=lambda progress: 1 / 0).fit(GOOD)
         self.assertEqual(one.score(MIXED), before)
 
+    def test_set_after_fit(self):
+        """What fit() uses waits for the next one."""
+        mask = numpy.zeros((32, 40), "uint8")
+        mask[:, :20] = 255
+        one = fitted().set_params(mask=mask, letterbox=True, preset="paper", backbone="absent", seed=9)
+        self.assertEqual(one.score(MIXED), FITTED.score(MIXED))
+        self.assertLess(one.set_params(preset="fast", backbone=TINY["backbone"]).fit(GOOD).model_.info.mask_share, 1)
+
     def test_progress(self):
         seen = []
         one = detector(progress=lambda progress: seen.append(progress.phase)).fit(GOOD)
@@ -350,6 +358,20 @@ class FileTest(unittest.TestCase):
                 self.assertEqual(loaded.get_params()["false_alarm_rate"], 0.2)
             with self.assertRaisesRegex(differnet.Error, "absent"):
                 differnet.Detector.load(Path(folder) / "absent.dnm")
+
+    def test_load_takes_what_judges(self):
+        model = FITTED.model_.to_bytes()
+        loaded = differnet.Detector.load(model, threads=1, false_alarm_rate=0.2, threshold=3.0, channels="bgr",
+                                         progress=True)
+        self.assertEqual((loaded.threshold, loaded.channels, loaded.progress), (3.0, "bgr", True))
+        for name, value in (("mask", MIXED[0]), ("letterbox", True), ("preset", "fast"), ("backbone", b""),
+                            ("epochs", 3), ("input_size", 64), ("seed", None)):
+            with self.assertRaisesRegex(TypeError, f"load.*{name}.*fit.*threads, false_alarm_rate, threshold, channels"):
+                differnet.Detector.load(model, threads=1, **{name: value})
+        with self.assertRaisesRegex(TypeError, "mask, seed"):
+            differnet.Detector.load(model, mask=None, seed=3)
+        with self.assertRaisesRegex(TypeError, "unknown option 'maks'"):
+            differnet.Detector.load(model, maks=None)
 
     def test_pickle(self):
         for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):

@@ -27,6 +27,7 @@ from ._types import Array, Info, Path, Source
 Progress = Union[bool, Callable[[Info], Any]]
 
 _PRESETS = {"compact": PRESET_COMPACT, "fast": PRESET_FAST, "paper": PRESET_PAPER}
+_FOR_JUDGING = ("threads", "false_alarm_rate", "threshold", "channels", "progress")
 _EXTRACTOR_OPTIONS = _option_names(dn_extractor_options)
 # Those that Detector has a parameter of its own for are not among them.
 _TRAIN_OPTIONS = [name for name in _option_names(dn_train_options) if name not in ("preset", "threads", "fit")]
@@ -63,8 +64,10 @@ class Detector:
     mask: an image of the images' aspect, dark where they do not count, neither when learned nor when judged; None: all does.
     progress: True: bars of tqdm, or lines where it is missing; or a function, as Trainer.run takes it.
     options: the other fields of dn_train_options and dn_extractor_options, None for their defaults: epochs=, seed=,
-    views=, tile_columns=, input_size= (one number, or (width, height) for oblong parts) ...  After fit, those of them
-    have no effect before the next one.
+    views=, tile_columns=, input_size= (one number, or (width, height) for oblong parts) ...
+
+    preset, backbone, letterbox, mask and the options are for fit(): the model keeps what it learned with.  Set after fit,
+    they have no effect before the next one; load() refuses them.
     """
 
     _estimator_type = "outlier_detector"
@@ -270,10 +273,14 @@ class Detector:
     def load(cls, source: Source, **params: Any) -> Detector:
         """A fitted detector of a model file or its bytes, whichever program wrote it.
 
-        params: of the detector, for scoring: threads, false_alarm_rate, threshold, channels, progress.  How it was
-        trained is in model_.info.
+        params: threads, false_alarm_rate, threshold, channels, progress; TypeError for those that fit() alone uses.
+        How it was trained is in model_.info.
         """
         detector = cls(**params)
+        unused = [name for name in params if name in detector.get_params() and name not in _FOR_JUDGING]
+        if unused:
+            raise TypeError(f"load() does not take {', '.join(unused)}, which fit() alone uses; it takes "
+                            f"{', '.join(_FOR_JUDGING)}")
         detector._learned(Model.open(source), [])
         return detector
 
