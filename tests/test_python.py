@@ -558,7 +558,8 @@ class TypeTest(unittest.TestCase):
                 "reveal_type(one.predict('new'))\n"
                 "one.score(images='new', errors=5)\n")
             printed = self.run_mypy("--cache-dir", folder, "--follow-imports=silent", os.path.join(folder, "user.py"))
-            for text in ('"builtins.list[builtins.float]"', '"builtins.int"', "ndarray", 'has incompatible type "int"'):
+            printed = printed.replace("builtins.", "")  # older ones say so
+            for text in ('"list[float]"', '"int"', "ndarray", 'has incompatible type "int"'):
                 self.assertIn(text, printed)
 
 
