@@ -4,6 +4,7 @@ import base64
 import contextlib
 import copy
 import io
+import math
 import os
 import pickle
 import re
@@ -17,6 +18,7 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from test_bindings import ROOT, cv2, differnet, numpy, optional, tiny_extractor, torch  # noqa: E402
+from differnet import _processors  # noqa: E402
 
 pandas, sklearn, PIL = optional("pandas"), optional("sklearn"), optional("PIL")
 TINY = {"input_size": 64, "scales": 1, "preset": "fast", "threads": 1}
@@ -336,6 +338,40 @@ class ParameterTest(unittest.TestCase):
         with contextlib.redirect_stderr(io.StringIO()) as printed:
             detector().fit(GOOD).score(MIXED)
         self.assertEqual(printed.getvalue(), "")
+
+    def test_processors(self):
+        """threads=None: as tools/processors.h has it; of quotas likewise (tests/test_processors.c)."""
+        for usable, quota, threads in ((200, math.inf, 32), (8, math.inf, 8), (8, 2.5, 3), (8, 0.01, 1), (2, 16, 2)):
+            with mock.patch.object(os, "sched_getaffinity", lambda _: range(usable), create=True), \
+                    mock.patch.object(_processors, "quota", lambda: quota):
+                self.assertEqual((detector(threads=None)._threads(), detector(threads=5)._threads()), (threads, 5))
+
+    def test_quota(self):
+        own, v1 = "sys/fs/cgroup/a/b.service/c", "sys/fs/cgroup/cpu,cpuacct"
+        steps = (("proc/self/none", "", math.inf),
+                 ("proc/self/cgroup", "nonsense\n::\n4:cpu\n", math.inf),
+                 ("proc/self/cgroup", "0::/\n", math.inf),
+                 *(("sys/fs/cgroup/cpu.max", text, quota) for text, quota in (
+                     ("200000 100000\n", 2), ("150000 100000\n", 1.5), ("max 100000\n", math.inf), ("\n", math.inf),
+                     ("200000\n", math.inf), ("-5 0\n", math.inf))),
+                 ("proc/self/cgroup", "0::/a/b.service/c\n", math.inf),
+                 (f"{own}/cpu.max", "max 100000\n", math.inf),
+                 ("sys/fs/cgroup/a/cpu.max", "300000 100000\n", 3),
+                 (f"{own}/cpu.max", "800000 100000\n", 3),
+                 ("sys/fs/cgroup/unified/a/cpu.max", "250000 100000\n", 2.5),
+                 ("sys/fs/cgroup/a/b.service/cpu.max", "50000 100000\n", 0.5),
+                 ("proc/self/cgroup", "5:memory:/docker/d\n4:cpuacct,cpu:/docker/d\n3:cpuset:/other\n", math.inf),
+                 (f"{v1}/cpu.cfs_quota_us", "-1\n", math.inf),
+                 (f"{v1}/cpu.cfs_period_us", "100000\n", math.inf),
+                 (f"{v1}/cpu.cfs_quota_us", "250000\n", 2.5),
+                 ("sys/fs/cgroup/cpu/docker/d/cpu.cfs_quota_us", "200000\n", 2.5),
+                 ("sys/fs/cgroup/cpu/docker/d/cpu.cfs_period_us", "100000\n", 2),
+                 ("proc/self/cgroup", "4:cpuset:/docker/d\n", math.inf))
+        with tempfile.TemporaryDirectory() as root:
+            for number, (name, text, quota) in enumerate(steps):
+                Path(root, name).parent.mkdir(parents=True, exist_ok=True)
+                Path(root, name).write_text(text)
+                self.assertEqual(_processors.quota(root), quota, steps[number])
 
     def test_unfitted(self):
         one = detector()

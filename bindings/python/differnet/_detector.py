@@ -18,6 +18,7 @@ from ._image import Image
 from ._inputs import Name, _named
 from ._model import Model
 from ._network import Extractor
+from ._processors import usable
 from ._progress import _Bars
 from ._results import Box, Explanation, Score
 from ._scoring import Localizer, Scorer, overlay
@@ -56,7 +57,8 @@ class Detector:
 
     preset: "compact", "fast" or "paper".
     backbone: path or bytes of a network's file; None: the built-in one.
-    threads: None: all processors this process may use.  Results are the same for any number.
+    threads: None: all processors this process may use, within the CPU quota of its container, up to 32.  Results are the
+    same for any number.
     false_alarm_rate: the share of good images that may be called anomalous.
     threshold: call anomalous what scores above, instead of by false_alarm_rate.
     channels: "bgr": arrays have their colours in OpenCV's order; paths, PIL images, Image and Pixels know theirs.
@@ -134,6 +136,9 @@ class Detector:
         if not isinstance(self.progress, bool) and not callable(self.progress):
             raise TypeError(f"progress={self.progress!r}: it is True, False or a function")
 
+    def _threads(self) -> int:
+        return usable() if self.threads is None else self.threads
+
     # ---- learning ----
 
     def fit(self, images: Any, y: Any = None, groups: Optional[Iterable[str]] = None) -> Detector:
@@ -148,7 +153,7 @@ class Detector:
         extractor_options = self._given_options(_EXTRACTOR_OPTIONS)
         extractor = (Extractor.default(**extractor_options) if self.backbone is None else
                      Extractor.open(self.backbone, **extractor_options))
-        trainer = Trainer(extractor, preset=_PRESETS[self.preset], threads=_threads(self.threads),
+        trainer = Trainer(extractor, preset=_PRESETS[self.preset], threads=self._threads(),
                           fit=FIT_LETTERBOX if self.letterbox else FIT_STRETCH, **self._given_options(_TRAIN_OPTIONS))
         with trainer:
             if self.mask is not None:
@@ -257,7 +262,7 @@ class Detector:
             raise (NotFittedError if known is None else known.NotFittedError)(
                 f"this {type(self).__name__} has not learned yet: call fit(), or {type(self).__name__}.load()")
         self._checked()
-        return self._toolbox.get(_threads(self.threads), self.false_alarm_rate, self.threshold)
+        return self._toolbox.get(self._threads(), self.false_alarm_rate, self.threshold)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "model_" in vars(self)
@@ -344,14 +349,6 @@ class _Toolbox:
             if self._made is None or self._made[0] != options:
                 self._made = options, _Tools(self._model, *options)
             return self._made[1]
-
-
-def _threads(given: Optional[int]) -> int:
-    """None: one for each processor that this process may use."""
-    if given is not None:
-        return given
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, 256)  # the most that the library takes
 
 
 def _numpy() -> Any:
