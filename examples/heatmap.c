@@ -20,10 +20,12 @@ static dn_status localize(dn_localizer *localizer, const dn_pixels *image, const
     int32_t count = 0;
     dn_status status = map && rgb ? DN_OK : DN_E_MEMORY;
 
-    if (status == DN_OK && (status = dn_localizer_map(localizer, image, map)) != DN_OK)
-        *error = *dn_localizer_error(localizer);
+    if (status == DN_OK)
+        status = dn_localizer_map(localizer, image, map);
     if (status == DN_OK)
         status = dn_localizer_boxes(localizer, map, image->width, image->height, 1.0f, boxes, 16, &count);
+    if (status != DN_OK)
+        *error = *dn_localizer_error(localizer);
     for (int32_t i = 0; status == DN_OK && i < count; i++)
         printf("x %d, y %d, %d x %d pixels, peak %.1f times what good parts show\n", boxes[i].x, boxes[i].y,
                boxes[i].width, boxes[i].height, (double)boxes[i].peak);
