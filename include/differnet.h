@@ -10,8 +10,8 @@
  *   that are particular to a call; DN_E_ARGUMENT (NULL where it is not allowed, a number out of range) and
  *   DN_E_MEMORY can come from nearly all.
  * - Calls take a nullable `dn_error *error` of the caller, filled on failure only; on failure `*out` is NULL, and
- *   arrays of numbers may hold anything.  Calls on a mutable handle (scorer, localizer, trainer) keep the detail
- *   text in that handle: dn_scorer_error() and its siblings.  There is no global error state.
+ *   arrays of numbers may hold anything.  Calls on a mutable handle (scorer, localizer, trainer, monitor, calibrator)
+ *   keep the detail text in that handle: dn_scorer_error() and its siblings.  There is no global error state.
  * - Option structs start with `struct_size` and are filled with defaults by their init macro, for instance
  *   dn_train_options_init(&options).  A NULL option pointer means all defaults.  A struct longer than this
  *   library knows is accepted if the bytes it does not know are all zero (else DN_E_ARGUMENT).
@@ -435,12 +435,13 @@ typedef struct dn_model dn_model;
 #define DN_ANGLES_GRID       1 /* i * 360 / N, as the reference implementation's evaluation */
 
 /* How much of a model file is checked when it is opened.  Either way the header and its crc32, the tensors' names,
- * shapes and sizes, and all numbers that are read anyway are checked: those of the backbone, and the flow's where they
- * must be converted.  A damaged file never makes the library read or write where it should not. */
-#define DN_VERIFY_HEADER 0 /* The flow's float32 weights are not read: a file of any size opens in the time that its
-                              backbone takes.  If they are damaged, scores and maps are wrong without a word, or
-                              DN_E_NUMERIC: NaN always is, infinity need not be.  Saving such a model would give the
-                              damage a checksum that fits.  For files that were checked before. */
+ * shapes and sizes, and all numbers that are read anyway are checked: those of the backbone, and the densities' where
+ * they must be converted.  A damaged file never makes the library read or write where it should not. */
+#define DN_VERIFY_HEADER 0 /* Float32 weights of the flow and factors of the positions' covariances are not read: a
+                              file of any size opens in the time that its backbone takes.  If they are damaged, scores
+                              and maps are wrong without a word, or DN_E_NUMERIC: NaN always is, infinity need not be.
+                              Saving such a model would give the damage a checksum that fits.  For files that were
+                              checked before. */
 #define DN_VERIFY_FULL   1 /* The crc32 of all data is compared, and NaN or infinity anywhere is DN_E_NUMERIC: reads
                               the whole file */
 
@@ -452,12 +453,13 @@ typedef struct dn_model_options {
 DN_API void dn_model_options_init_size(dn_model_options *options, size_t size);
 #define dn_model_options_init(options) dn_model_options_init_size((options), sizeof *(options))
 
-/* Opens a model file (.dnm).  The file is mapped, and float32 weights of the flow are used where they lie: they take no
- * memory of their own, and processes that open the same file share them.  So it must not be changed in place while the
- * model, or its flow, lives: results would change, and a file that is cut short kills the process (SIGBUS).  Removing
- * it or replacing it by rename, as dn_model_save does, is fine.  Errors: DN_E_IO, DN_E_FORMAT (also a checksum that
- * differs), DN_E_KIND (a backbone, flow or checkpoint), DN_E_VERSION, DN_E_NUMERIC, DN_E_UNSUPPORTED and DN_E_LIMIT
- * (its backbone, see dn_extractor_open_path). */
+/* Opens a model file (.dnm).  The file is mapped, and float32 weights of the flow and factors of the positions are used
+ * where they lie: they take no memory of their own, and processes that open the same file share them.  So it must not
+ * be changed in place while the model, or its flow, lives: results would change, and a file that is cut short kills the
+ * process (SIGBUS).  Removing it or replacing it by rename, as dn_model_save does, is fine.  Errors: DN_E_IO,
+ * DN_E_FORMAT (also a checksum that differs), DN_E_KIND (a backbone, flow or checkpoint), DN_E_VERSION, DN_E_NUMERIC,
+ * DN_E_UNSUPPORTED and DN_E_LIMIT (its backbone, see dn_extractor_open_path; the first also for a density that this
+ * version does not know). */
 DN_API DN_CHECK_RESULT dn_status dn_model_open_path(const char *path, const dn_model_options *options,
                                                     dn_model **out, dn_error *error);
 /* Like dn_model_open_path, but from `size` bytes in memory, which are copied. */
@@ -507,7 +509,7 @@ typedef struct dn_model_info {
     double clamp;
     double final_loss;      /* mean training loss of the last epoch; NaN if not known */
     double heatmap_scale;   /* gradient-map value that good images hardly exceed (docs/numerics.md); 0: not known */
-    int64_t parameters;     /* backbone and densities */
+    int64_t parameters;     /* backbone and densities, without the details */
     char backbone[64];
     char library[16];       /* version of the library that trained it */
     char preset[16];        /* that it was trained with: "compact", "fast", "paper"; "" if not known */
@@ -700,7 +702,7 @@ DN_API DN_CHECK_RESULT dn_status dn_scorer_score_batch_paths(dn_scorer *scorer, 
 DN_API int32_t dn_scorer_batch_images(const dn_scorer *scorer);
 
 /* Mean of z^2 of each view of the last image, as far as it was looked at; `*count` gets their number.  Valid until the
- * next call; NULL and 0 before the first one, after one that failed and after a batch. */
+ * next call; NULL and 0 before the first one, after one that failed, after a batch and for a model without a flow. */
 DN_API const double *dn_scorer_view_scores(const dn_scorer *scorer, int32_t *count);
 DN_API const dn_error *dn_scorer_error(const dn_scorer *scorer);
 DN_API void dn_scorer_free(dn_scorer *scorer); /* NULL is allowed */
@@ -984,11 +986,12 @@ typedef struct dn_train_options {
     const dn_runner *runner; /* what the `threads` jobs run on; default NULL: the library's own threads */
     int32_t preset;          /* DN_PRESET_... that the options come from, for the model to tell */
     int32_t flow;            /* 1 (default): the flow on pooled features is learned; 0: it is not */
-    int32_t positions;       /* 1 (default): the density at every position is learned; 0: it is not.  One of both is */
+    int32_t positions;       /* 1 (default): the density at every position is learned; 0: it is not.  At least one of
+                                both has to be */
     int32_t position_dims;   /* dimensions that the feature maps are projected to: 1 .. 512, default 100 */
     int32_t light;           /* 1 (default): the density at every position also learns copies of the images, darker,
-                                lighter, a little out of focus, noisy (four of each up to 64 images, two up to 128, then
-                                one), so that light and sensor raise no alarm; 0: the images alone */
+                                lighter, a little out of focus, noisy (one of each up to 32 images; two in all up to
+                                128, then one), so that light and sensor raise no alarm; 0: the images alone */
     int32_t copies;          /* DN_COPIES_...: moved copies of the images that the density at every position learns, too;
                                 default DN_COPIES_AUTO */
     int64_t max_pixels;      /* of files, as in dn_image_options: >= 1, default 64 x 2^20 */
@@ -1001,15 +1004,18 @@ typedef struct dn_train_options {
     int32_t tile_columns, tile_rows; /* how many tiles the density at every position cuts an image into, each as large
                                 as the network's input, overlapping by a fifth: for images much larger than that, whose
                                 defects would vanish when they are shrunk to it, and for images that are far from square.
-                                1 .. 32, 32 in all; default 1, 1: the whole image is one; 0, 0: as many as the size of
-                                the first image added asks for, 6 at most.  With several tiles `copies` can only be
-                                DN_COPIES_NONE, which is then what DN_COPIES_AUTO means */
+                                1 .. 32, 32 in all, with at most 512 cells a side and 65536 in all (DN_E_LIMIT); default
+                                1, 1: the whole image is one; 0, 0: as many as the size of the first image added asks
+                                for, 6 at most.  With several tiles `copies` can only be DN_COPIES_NONE, which is
+                                then what DN_COPIES_AUTO means */
     int32_t fit;             /* DN_FIT_..., default DN_FIT_STRETCH */
     int32_t duplicates;      /* 1 (default): images of equal pixels, or nearly so, count as one part
                                 (dn_trainer_duplicate_of); 0: they are not looked for */
     int32_t range_low, range_high; /* values of 16-bit pixels that are black and white, 0 .. 65535, low below high: for
-                                cameras of 12 bits in 16 (0, 4095) and thermal ones.  The model keeps them for all that
-                                it does; what is outside is black or white.  0, 0 (default): the whole range */
+                                cameras of 12 bits in 16 (0, 4095) and thermal ones.  Of a file whose own white is less
+                                (a PGM that says 4095, a TIFF of 12 bits) the values have become 0 .. 65535 before.  The
+                                model keeps them for all that it does; what is outside is black or white.  0, 0
+                                (default): the whole range */
     int32_t details;         /* DN_DETAILS_..., default DN_DETAILS_AUTO */
     int32_t reserved;        /* 0 */
 } dn_train_options;
@@ -1047,7 +1053,7 @@ typedef struct dn_progress {
 typedef int32_t (*dn_progress_fn)(const dn_progress *progress, void *user);
 
 /* Starts the threads asked for.  DN_E_ARGUMENT also if neither density is to be learned, or the flow from an extractor
- * whose feature_dim is odd: it couples halves. */
+ * whose feature_dim is odd: it couples halves.  DN_E_LIMIT: too many tiles (tile_columns). */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_create(dn_extractor *extractor, const dn_train_options *options,
                                                    dn_trainer **out, dn_error *error);
 /* A trainer with a model's backbone, mask and notes.  options NULL: those of dn_train_options_of_model.  It has learned
