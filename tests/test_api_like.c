@@ -3,7 +3,7 @@
 
 #include "training.h"
 
-enum { FAST, SPLIT, CROSS, FLOW, SHAPED, BARE, KINDS, IMAGES = 10 };
+enum { FAST, SPLIT, CROSS, USUAL_FOLDS, FLOW, SHAPED, BARE, KINDS, IMAGES = 10 };
 
 static dn_train_options options_of(int kind)
 {
@@ -24,7 +24,7 @@ static dn_train_options options_of(int kind)
     options.position_dims = kind == SHAPED ? 6 : 100;
     options.copies = kind == FAST ? DN_COPIES_SMALL : kind == SHAPED ? DN_COPIES_NONE : DN_COPIES_MIRROR;
     options.details = kind == FAST ? DN_DETAILS_ON : DN_DETAILS_OFF; /* auto in other_options */
-    options.calibration = kind == CROSS ? DN_CALIBRATION_CROSS : DN_CALIBRATION_SPLIT;
+    options.calibration = kind == CROSS || kind == USUAL_FOLDS ? DN_CALIBRATION_CROSS : DN_CALIBRATION_SPLIT;
     options.folds = kind == CROSS || kind == FAST ? 4 : 0;
     if (kind == SHAPED) {
         options.tile_columns = 2;

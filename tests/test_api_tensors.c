@@ -52,12 +52,17 @@ static void free_file(void)
     free(file);
 }
 
+static dn_status reopen(dn_model **model, dn_error *error)
+{
+    sign_file(file, size);
+    return dn_model_open_memory(file, size, NULL, model, error);
+}
+
 static dn_status open_changed(dn_error *error)
 {
     dn_model *model;
+    dn_status status = reopen(&model, error);
 
-    sign_file(file, size);
-    dn_status status = dn_model_open_memory(file, size, NULL, &model, error);
     dn_model_unref(model);
     return status;
 }
@@ -227,6 +232,27 @@ START_TEST(words_that_cannot_be)
 }
 END_TEST
 
+/* Nothing depends on it, the weight of the flow no more than the rest. */
+START_TEST(densities_in_another_order)
+{
+    dn_model_info infos[2];
+
+    for (int i = 0; i < 2; i++) {
+        dn_model *model;
+        dn_error error;
+        if (i > 0)
+            replace_text(file, size, "\"flow,positions\"", "\"positions,flow\"");
+        ck_assert_msg(reopen(&model, &error) == DN_OK, "%s", error.message);
+        dn_model_info_init(&infos[i]);
+        ck_ok(dn_model_get_info(model, &infos[i]));
+        dn_model_unref(model);
+    }
+    ck_assert(infos[0].flow_weight > 0);
+    ck_assert_double_eq(infos[1].flow_weight, infos[0].flow_weight);
+    ck_assert_uint_eq(infos[1].id, infos[0].id);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("api_tensors");
@@ -238,6 +264,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, of_another_type);
     tcase_add_test(tests, numbers_that_cannot_be);
     tcase_add_test(tests, words_that_cannot_be);
+    tcase_add_test(tests, densities_in_another_order);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -159,20 +159,6 @@ static dn_status read_details(const struct reading *r, positions *density, dn_er
     return read_density(r, "positions.details.", channels, &density->details, error);
 }
 
-/* Not in files up to format 4. */
-static dn_status read_flow_weight(const struct reading *r, dn_error *error)
-{
-    double *weight = &r->model->facts.flow_weight;
-
-    if (!r->model->flow || !st_find(r->file, "flow.weight"))
-        return DN_OK;
-    TRY(read_doubles(r->file, "flow.weight", 1, weight, error));
-    if (!(*weight > 0 && *weight <= 1))
-        return fail(error, DN_E_FORMAT, "%s: tensor flow.weight: %g, not above 0 and at most 1", st_label(r->file),
-                    *weight);
-    return DN_OK;
-}
-
 static dn_status read_positions(const struct reading *r, dn_error *error)
 {
     positions *density;
@@ -187,10 +173,23 @@ static dn_status read_positions(const struct reading *r, dn_error *error)
         return fail_part(r->file, &problem, error);
     TRY(read_standards(r->file, "positions.standard", 2, &r->model->facts.standards[PART_LOCAL], error));
     TRY(read_doubles(r->file, "positions.whole_share", 1, &r->model->facts.whole_share, error));
-    TRY(read_flow_weight(r, error));
     TRY(read_doubles(r->file, "positions.scale", 1, &r->model->facts.positions_scale, error));
     if (r->model->facts.positions_scale < 0)
         return fail(error, DN_E_FORMAT, "%s: tensor positions.scale: a scale below 0", st_label(r->file));
+    return DN_OK;
+}
+
+/* How far the sum of both trusts the flow: not in files up to format 4. */
+static dn_status read_flow_weight(const struct reading *r, dn_error *error)
+{
+    double *weight = &r->model->facts.flow_weight;
+
+    if (!st_find(r->file, "flow.weight"))
+        return DN_OK;
+    TRY(read_doubles(r->file, "flow.weight", 1, weight, error));
+    if (!(*weight > 0 && *weight <= 1))
+        return fail(error, DN_E_FORMAT, "%s: tensor flow.weight: %g, not above 0 and at most 1", st_label(r->file),
+                    *weight);
     return DN_OK;
 }
 
@@ -222,7 +221,7 @@ static dn_status read_densities(const struct reading *r, dn_error *error)
     }
     if (!r->model->flow && !r->model->positions)
         return fail(error, DN_E_FORMAT, "%s: the model has no density", st_label(r->file));
-    return DN_OK;
+    return r->model->flow && r->model->positions ? read_flow_weight(r, error) : DN_OK;
 }
 
 /* Numbers >= 0 in ascending order, as new memory (NULL if there are none, or it fails). */

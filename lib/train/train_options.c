@@ -8,6 +8,8 @@
 #include "differnet/tiles.h"
 #include "image/codec.h"
 #include "positions/positions.h"
+#include "train/cross.h"
+#include "train/train_positions.h"
 
 dn_train_options train_default_options(void)
 {
@@ -114,6 +116,15 @@ static void set_flow(dn_train_options *options, const dn_model *model)
     set_holdout(options, model);
 }
 
+/* Folds that were asked for.  What few images forced is none to keep, nor is what no number means: the flow's would be
+ * the positions', too. */
+static int32_t asked_folds(const dn_model *model)
+{
+    int32_t folds = model->facts.folds, usual = model->flow ? CROSS_FOLDS : POSITIONS_FOLDS;
+
+    return folds == usual || 2 * folds > model->facts.train_images ? 0 : folds;
+}
+
 void train_options_of_model(dn_train_options *options, const dn_model *model)
 {
     const model_facts *facts = &model->facts;
@@ -126,8 +137,7 @@ void train_options_of_model(dn_train_options *options, const dn_model *model)
     options->seed = facts->seed;
     options->angles = facts->angles;
     options->calibration = facts->calibration;
-    /* A number of folds that few images forced is none to keep. */
-    options->folds = 2 * facts->folds <= facts->train_images ? facts->folds : 0;
+    options->folds = asked_folds(model);
     if (model->flow)
         set_flow(options, model);
     if (model->positions) {

@@ -25,9 +25,7 @@
 #define DETAIL_DIMS 40  /* dimensions of the details, at most */
 #define DETAIL_WEIGHT 1 /* of their distances beside the others: docs/accuracy.md, "A finer grid" */
 
-/* Unless another number is asked for: with few images what a fold lacks is felt, so that each is a fold. */
-#define FOLDS 20
-#define FEW_IMAGES 40 /* at most */
+#define FEW_IMAGES 40 /* at most: what a fold lacks is felt, so that each is a fold */
 
 #define MAP_SHARE 0.95 /* of good images whose map stays below the scale */
 
@@ -451,7 +449,7 @@ dn_status train_positions(const dn_extractor *extractor, const dn_train_options 
                           pool *workers, const train_watch *watch, const dn_allocator *allocator,
                           trained_positions *out, dn_error *error)
 {
-    int32_t folds = images->groups.count > FEW_IMAGES ? FOLDS : FEW_IMAGES;
+    int32_t folds = images->groups.count > FEW_IMAGES ? POSITIONS_FOLDS : FEW_IMAGES;
     struct fit fit = {
         .options = options, .allocator = *allocator, .folds = options->folds > 0 ? options->folds : folds};
     const maps_geometry grid = images->plan.grid;

@@ -7,6 +7,8 @@
 #include "train/train_images.h"
 #include "train/watch.h"
 
+#define POSITIONS_FOLDS 20 /* unless another number is asked for, or there are few images */
+
 /* All good images are learned from.  They are also judged by a density that has not seen them: they are divided into
  * folds, and for each fold the Gaussians are fitted to the others (cross-fitting).  Of many images those that the
  * projection was found from are not judged. */
