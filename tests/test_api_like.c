@@ -1,4 +1,5 @@
 /* A trainer like a model, through the shared library: the same images give the same bytes. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "training.h"
@@ -96,6 +97,81 @@ START_TEST(same_images_same_bytes)
 }
 END_TEST
 
+/* The model of a file, from before files told what was asked for. */
+static dn_model *of_old(const dn_blob *file)
+{
+    size_t size = dn_blob_size(file);
+    uint8_t *bytes = malloc(size);
+    dn_model *model;
+    dn_error error;
+
+    memcpy(bytes, dn_blob_data(file), size);
+    replace_text(bytes, size, "differnet.asked", "differnet.later");
+    sign_file(bytes, size);
+    ck_assert_msg(dn_model_open_memory(bytes, size, NULL, &model, &error) == DN_OK, "%s", error.message);
+    free(bytes);
+    return model;
+}
+
+/* It is guessed by what came of it. */
+START_TEST(like_a_model_of_old)
+{
+    dn_blob *first = run_on(first_trainer(_i));
+    dn_model *model = of_old(first);
+    dn_train_options options = other_options(), own = options_of(_i), others = options;
+
+    ck_ok(dn_train_options_of_model(&options, model));
+    ck_assert_int_eq(options.calibration, _i == FAST ? DN_CALIBRATION_CROSS : own.calibration);
+    ck_assert_int_eq(options.folds, own.folds);
+    ck_assert_double_eq_tol(options.holdout, own.holdout, 1e-12);
+    ck_assert_int_eq(options.copies, _i == FLOW ? DN_COPIES_AUTO : own.copies);
+    ck_assert_int_eq(options.details, _i == FLOW ? others.details : own.details);
+    dn_blob_free(first);
+    dn_model_unref(model);
+}
+END_TEST
+
+/* What calibrated a model later says nothing of how to train one like it. */
+START_TEST(like_a_calibrated_model)
+{
+    dn_train_options options = other_options();
+    dn_calibrator_options calibrating;
+    dn_calibrator *calibrator;
+    dn_model *model, *calibrated;
+    dn_trainer *like;
+    uint8_t rgb[PICTURE_WIDTH * PICTURE_HEIGHT * 3];
+
+    dn_blob *first = run_on(first_trainer(CROSS)), *second;
+    model = model_of_bytes(first);
+    dn_calibrator_options_init(&calibrating);
+    calibrating.accept_suspects = 1;
+    ck_ok(dn_calibrator_create(model, &calibrating, &calibrator, NULL));
+    for (uint32_t i = 0; i <= IMAGES; i++) { /* more than were learned from */
+        draw_texture(rgb, PICTURE_WIDTH, PICTURE_HEIGHT, 100 + i);
+        dn_pixels view = rgb_view(rgb, PICTURE_WIDTH, PICTURE_HEIGHT);
+        ck_ok(dn_calibrator_add_pixels(calibrator, &view, NULL));
+    }
+    ck_ok(dn_calibrator_model(calibrator, &calibrated));
+    dn_calibrator_free(calibrator);
+    dn_model_unref(model);
+    ck_ok(dn_train_options_of_model(&options, calibrated));
+    options.epoch_steps = options_of(CROSS).epoch_steps; /* its preset has set it */
+    ck_ok(dn_trainer_create_like(calibrated, &options, &like, NULL));
+    second = run_on(like);
+    ck_assert(same_bytes(first, second));
+    dn_blob_free(first);
+    dn_blob_free(second);
+
+    first = model_bytes(calibrated);
+    model = of_old(first);
+    ck_ok(dn_train_options_of_model(&options, model));
+    ck_assert_int_eq(options.calibration, DN_CALIBRATION_AUTO);
+    dn_blob_free(first);
+    dn_model_unref(model);
+    dn_model_unref(calibrated);
+}
+END_TEST
+
 START_TEST(without_options)
 {
     dn_blob *blob = run_on(first_trainer(FAST));
@@ -175,6 +251,8 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, same_images_same_bytes, 0, KINDS);
+    tcase_add_loop_test(tests, like_a_model_of_old, 0, KINDS);
+    tcase_add_test(tests, like_a_calibrated_model);
     tcase_add_test(tests, without_options);
     tcase_add_test(tests, every_allocation_can_fail);
     suite_add_tcase(suite, tests);

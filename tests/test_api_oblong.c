@@ -400,6 +400,32 @@ START_TEST(learned_like_a_model)
 }
 END_TEST
 
+/* What images are like is measured on all of them: here the left half is black and the right one white. */
+START_TEST(traits_of_an_image)
+{
+    static uint8_t rgb[PART_WIDTH * PART_HEIGHT * 3];
+    const dn_train_options options = options_of(FAST);
+    dn_extractor *extractor = oblong_extractor(128, 64);
+    dn_trainer *trainer;
+    dn_model_info info;
+    dn_model *model;
+
+    for (size_t i = 0; i < sizeof rgb; i++)
+        rgb[i] = i / 3 % PART_WIDTH > PART_WIDTH / 2 ? 255 : 0;
+    const dn_pixels view = rgb_view(rgb, PART_WIDTH, PART_HEIGHT);
+    ck_ok(dn_trainer_create(extractor, &options, &trainer, NULL));
+    trainer_ok(trainer, dn_trainer_add_pixels(trainer, &view));
+    add_parts(trainer);
+    trainer_ok(trainer, dn_trainer_run(trainer, NULL, NULL, &model));
+    dn_model_info_init(&info);
+    ck_ok(dn_model_get_info(model, &info));
+    ck_assert_double_gt(info.seen_low[DN_TRAIT_CONTRAST], 0.1); /* either half has none */
+    dn_trainer_free(trainer);
+    dn_model_unref(model);
+    dn_extractor_unref(extractor);
+}
+END_TEST
+
 START_TEST(calibrated_anew)
 {
     uint8_t rgb[PART_WIDTH * PART_HEIGHT * 3];
@@ -505,6 +531,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, another_height_is_another_model);
     tcase_add_loop_test(tests, maps_of_a_model, 0, KINDS);
     tcase_add_loop_test(tests, learned_like_a_model, 0, KINDS);
+    tcase_add_test(tests, traits_of_an_image);
     tcase_add_loop_test(tests, calibrated_anew, 0, KINDS);
     tcase_add_test(tests, resumed_from_a_checkpoint);
     suite_add_tcase(suite, tests);

@@ -219,6 +219,10 @@ START_TEST(words_that_cannot_be)
         {"height\\\":32", "height\\\":{}", DN_E_FORMAT},
         {"height\\\":32", "heighd\\\":32", DN_E_FORMAT},
         {"height\\\":32}", "height\\\":32 ", DN_E_FORMAT},
+        {"holdout\\\":0.", "holdout\\\":1.", DN_E_FORMAT},
+        {"holdout\\\":0.", "holdouT\\\":0.", DN_E_FORMAT},
+        {"holdout\\\":0.", "holdout\\\"=0.", DN_E_FORMAT},
+        {"details\\\":2", "details\\\":3", DN_E_FORMAT},
     };
     dn_error error = {0};
 

@@ -197,6 +197,43 @@ START_TEST(without_a_flow)
 }
 END_TEST
 
+/* The map's value from which on there is a box goes by the same images. */
+START_TEST(heights_of_maps)
+{
+    for (int32_t keep = 0; keep <= 1; keep++) {
+        dn_model *model = trained(2), *made;
+        dn_calibrator *calibrator = calibrator_of(model, keep, NULL);
+        dn_localizer *localizer;
+        float threshold, highest = 0, map[PICTURE_WIDTH * PICTURE_HEIGHT];
+        double kept;
+
+        for (uint32_t i = 0; i < IMAGES; i++)
+            calibrator_ok(calibrator, add_texture(calibrator, 100 + i, NULL));
+        calibrator_ok(calibrator, add_second_shot(calibrator, 100));
+        calibrator_ok(calibrator, dn_calibrator_model(calibrator, &made));
+        ck_ok(dn_localizer_create(made, NULL, &localizer, NULL));
+        double heights = IMAGES + (keep ? model->peak_count : 0);
+        ck_ok(dn_localizer_threshold(localizer, 1 / (heights + 1), &threshold, &kept));
+        ck_assert_double_eq_tol(kept, 1 / (heights + 1), 1e-12);
+        for (uint32_t i = 0; i < IMAGES; i++) {
+            uint8_t rgb[PICTURE_WIDTH * PICTURE_HEIGHT * 3];
+            draw_texture(rgb, PICTURE_WIDTH, PICTURE_HEIGHT, 100 + i);
+            dn_pixels view = rgb_view(rgb, PICTURE_WIDTH, PICTURE_HEIGHT);
+            ck_ok(dn_localizer_map(localizer, &view, map));
+            for (size_t p = 0; p < sizeof map / sizeof *map; p++)
+                highest = map[p] > highest ? map[p] : highest;
+        }
+        ck_assert_float_lt(highest, threshold);
+        if (!keep) /* between the cells' centres a map is nowhere above its highest cell, and hardly below it */
+            ck_assert_float_gt(highest, 0.9f * threshold);
+        dn_localizer_free(localizer);
+        dn_model_unref(made);
+        dn_calibrator_free(calibrator);
+        dn_model_unref(model);
+    }
+}
+END_TEST
+
 START_TEST(repetitions_count_once)
 {
     dn_model *model = trained(1), *made;
@@ -610,6 +647,7 @@ static Suite *make_suite(void)
     tcase_add_test(cases, other_images);
     tcase_add_test(cases, more_images);
     tcase_add_test(cases, without_a_flow);
+    tcase_add_test(cases, heights_of_maps);
     tcase_add_test(cases, repetitions_count_once);
     tcase_add_test(cases, near_copies_count_once);
     tcase_add_test(cases, many_images);

@@ -21,6 +21,7 @@ struct dn_calibrator {
     double *scores;         /* (count) */
     double *flow;           /* (count, views); NULL without a flow */
     position_level *levels; /* (count) */
+    double *peaks;          /* (count): of the positions' maps, 0 without them */
     float *thumbs;          /* (count, THUMB_SIZE) */
     uint32_t *crc;          /* (count): of the images on their canvas */
     image_groups groups;    /* of the first `grouped` images: copies of one image count once, as the first of them */
@@ -105,6 +106,7 @@ void calibrator_free(dn_calibrator *c)
     mem_free(&allocator, c->scores);
     mem_free(&allocator, c->flow);
     mem_free(&allocator, c->levels);
+    mem_free(&allocator, c->peaks);
     mem_free(&allocator, c->thumbs);
     mem_free(&allocator, c->crc);
     groups_release(&c->groups, &allocator);
@@ -163,7 +165,8 @@ static dn_status make_room(dn_calibrator *c, dn_error *error)
     if (c->count == MODEL_MAX_HOLDOUT)
         return fail(error, DN_E_LIMIT, "more than %d good images", MODEL_MAX_HOLDOUT);
     if (!grow(c, &c->scores, sizeof *c->scores, room) || !grow(c, &c->levels, sizeof *c->levels, room) ||
-        !grow(c, &c->thumbs, THUMB_SIZE * sizeof *c->thumbs, room) || !grow(c, &c->crc, sizeof *c->crc, room) ||
+        !grow(c, &c->peaks, sizeof *c->peaks, room) || !grow(c, &c->thumbs, THUMB_SIZE * sizeof *c->thumbs, room) ||
+        !grow(c, &c->crc, sizeof *c->crc, room) ||
         (flow_row(c) > 0 && !grow(c, &c->flow, flow_row(c) * sizeof *c->flow, room)))
         return fail_memory(error, "the scores of good images");
     c->room = room;
@@ -187,7 +190,10 @@ dn_status calibrator_add(dn_calibrator *c, const scorer_input *image, dn_score *
     TRY(make_room(c, error));
     TRY(scorer_score(c->scorer, image, score, error));
     c->scores[c->count] = score->score;
-    c->levels[c->count] = c->model->positions ? c->scorer->levels[0] : (position_level){0, 0};
+    if (c->model->positions) {
+        c->levels[c->count] = c->scorer->levels[0];
+        c->peaks[c->count] = position_peak(c->scorer->maps, positions_cells(c->model->positions));
+    }
     if (views > 0)
         memcpy(c->flow + (size_t)c->count * views, c->scorer->view_scores, views * sizeof *c->flow);
     keep_thumb(c);
@@ -277,6 +283,26 @@ static dn_status make_rows(const dn_calibrator *c, calibration **out, dn_error *
     return DN_OK;
 }
 
+/* How high the maps of good images are.  Where the model's own images count and it does not tell it of them, that stays
+ * unknown. */
+static dn_status set_peaks(const dn_calibrator *c, dn_model *model, dn_error *error)
+{
+    int32_t before = c->keep ? model->peak_count : 0, counted = c->groups.count;
+
+    if (!model->positions || (c->keep && before == 0 && model->holdout_count > 0))
+        return DN_OK;
+    double *peaks = mem_alloc(&c->allocator, (size_t)before + (size_t)counted, sizeof *peaks);
+    if (!peaks)
+        return fail_memory(error, "the scores of good images");
+    if (before > 0)
+        memcpy(peaks, model->peaks, (size_t)before * sizeof *peaks);
+    for (int32_t i = 0; i < counted; i++)
+        peaks[before + i] = c->peaks[c->groups.first[i]];
+    dn_status status = model_set_peaks(model, peaks, before + counted, error);
+    mem_free(&c->allocator, peaks);
+    return status;
+}
+
 static dn_status calibrate_anew(dn_calibrator *c, dn_model *model, dn_error *error)
 {
     calibration *rows;
@@ -285,7 +311,9 @@ static dn_status calibrate_anew(dn_calibrator *c, dn_model *model, dn_error *err
         return DN_OK;
     TRY(find_groups(c, error));
     TRY(make_rows(c, &rows, error));
-    dn_status status = model_set_calibration(model, rows, error);
+    dn_status status = set_peaks(c, model, error);
+    if (status == DN_OK)
+        status = model_set_calibration(model, rows, error);
     if (status != DN_OK) {
         calibration_free(rows);
         return status;

@@ -42,6 +42,6 @@ part_standard part_measure(double *scores, int32_t count);
 double parts_combine(const part_standard standards[PARTS], double flow_weight, const double scores[PARTS]);
 
 /* What a flow's word is worth beside the positions', 0 .. 1: it needs many images, and they do not. */
-double part_flow_weight(int32_t images);
+double part_flow_weight(int32_t parts);
 
 #endif

@@ -6,8 +6,8 @@
 
 #define THUMB_SIDE 32 /* divides every canvas */
 #define THUMB_SIZE (THUMB_SIDE * THUMB_SIDE)
-/* Images are near copies where their thumbnails' distance is below this share of the mean over all pairs.  Noise, light
- * and JPEG leave 0.0005 to 0.0044; the most alike of different parts, solar cells of one module, have 0.010
+/* Images are near copies where their thumbnails' distance is below this share of the mean over all pairs, or of twice the
+ * lower quartile if that is less.  Noise, light and JPEG leave 0.0005 to 0.0044; the most alike of different parts, solar cells of one module, have 0.010
  * (docs/accuracy.md). */
 #define NEAR_SHARE 0.006
 
@@ -30,7 +30,8 @@ typedef struct group_image {
 /* thumb: means of the gray values of equal parts of the canvas (height, width, 3), to mean 0 and deviation 1 (0 where all are
  * the same), so that the light does not count. */
 void group_thumb(const uint16_t *canvas, int32_t width, int32_t height, float *thumb);
-/* images: (count); names: there are no more of them, nor images.  copies: whether copies are looked for.  A name that is used for several images makes one group of
+/* images: (count); names: there are no more of them, nor images.  copies: whether those are one
+ * group.  A name that is used for several images makes one group of
  * them. */
 dn_status groups_find(const group_image *images, int32_t count, int32_t names, _Bool copies,
                       const dn_allocator *allocator, image_groups *out, dn_error *error);

@@ -22,6 +22,16 @@
 #define MODEL_FORMAT_PLAIN 2   /* that is written where model_is_plain */
 #define MODEL_MAX_HOLDOUT (1 << 24) /* scores of held-out images */
 #define MODEL_MAX_VIEWS 1024
+#define MODEL_MAX_FOLDS 100 /* that can be asked for */
+#define MODEL_MAX_SHARE 0.5 /* of the images, kept out */
+
+/* What the training was asked for, where it decides by the images or what came of it may change: so that a model like
+ * it decides by its own. */
+typedef struct asked_options {
+    _Bool known; /* not in files of old */
+    int32_t calibration, folds, copies, details;
+    double holdout;
+} asked_options;
 
 /* What the trainer knows besides the weights; stored as metadata. */
 typedef struct model_facts {
@@ -36,7 +46,8 @@ typedef struct model_facts {
     double flow_weight;         /* of the flow's part beside the positions' (parts_combine) */
     double whole_share;         /* of the map's level that its highest values rise with (position_scores) */
     int32_t calibration, folds; /* DN_CALIBRATION_...: where the scores of good images come from; 0: not known */
-    canvas_range range;         /* of 16-bit pixels */
+    asked_options asked;
+    canvas_range range;                   /* of 16-bit pixels */
     int32_t tile_columns, tile_rows, fit; /* how images are laid before the network; 0, 0: one tile */
     char preset[16];                      /* "" in files of format 1 */
     int32_t copies;                       /* DN_COPIES_... that the positions learned, too; DN_COPIES_AUTO: not known */

@@ -183,6 +183,32 @@ static dn_status load_range(const st_file *file, canvas_range *range, dn_error *
     return DN_OK;
 }
 
+static dn_status load_asked(const st_file *file, asked_options *asked, dn_error *error)
+{
+    enum { INTEGERS = 4 };
+    static const char *const names[INTEGERS] = {"calibration", "folds", "copies", "details"}, *const holdout[1] = {
+                                                                                                  "holdout"};
+    const integer_fact integers[INTEGERS] = {{&asked->calibration, DN_CALIBRATION_AUTO, DN_CALIBRATION_CROSS},
+                                             {&asked->folds, 0, MODEL_MAX_FOLDS},
+                                             {&asked->copies, DN_COPIES_AUTO, DN_COPIES_TURN},
+                                             {&asked->details, DN_DETAILS_AUTO, DN_DETAILS_ON}};
+    const char *text = st_metadata(file, "differnet.asked");
+    json_value object, values[INTEGERS], share;
+    size_t position;
+
+    if (!text)
+        return DN_OK;
+    if (!json_parse(text, strlen(text), &object, &position) || !json_pick(object, names, INTEGERS, values) ||
+        !json_pick(object, holdout, 1, &share))
+        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.asked is no JSON object", st_label(file));
+    for (size_t i = 0; i < INTEGERS; i++)
+        TRY(read_integer(file, names[i], values[i], &integers[i], error));
+    if (!json_read_real(share, &asked->holdout) || !(asked->holdout >= 0 && asked->holdout <= MODEL_MAX_SHARE))
+        return fail_fact(file, holdout[0], error);
+    asked->known = 1;
+    return DN_OK;
+}
+
 /* Which copies were learned, for display. */
 static dn_status read_copies(const st_file *file, model_facts *facts, dn_error *error)
 {
@@ -216,5 +242,6 @@ dn_status model_facts_read(const st_file *file, loaded_facts *facts, dn_error *e
     TRY(read_preset(file, &facts->model, error));
     TRY(read_copies(file, &facts->model, error));
     TRY(load_shape(file, &facts->model, error));
+    TRY(load_asked(file, &facts->model.asked, error));
     return load_range(file, &facts->model.range, error);
 }

@@ -65,6 +65,20 @@ static void add_range(canvas_range range, st_writer *writer)
     st_writer_json_end(writer, "differnet.range");
 }
 
+static void add_asked(const asked_options *asked, st_writer *writer)
+{
+    json_writer *json = st_writer_json(writer);
+
+    json_open(json, NULL, "{");
+    json_put_integer(json, "calibration", asked->calibration);
+    json_put_integer(json, "folds", asked->folds);
+    json_put_double(json, "holdout", asked->holdout);
+    json_put_integer(json, "copies", asked->copies);
+    json_put_integer(json, "details", asked->details);
+    json_close(json, "}");
+    st_writer_json_end(writer, "differnet.asked");
+}
+
 /* What counts in images; rows of bits tell their width only roughly. */
 static void add_mask(const image_mask *mask, st_writer *writer)
 {
@@ -154,6 +168,8 @@ dn_status model_to_writer(const dn_model *model, int32_t storage, st_writer *wri
     if (!model_is_plain(model))
         add_shape(model, writer);
     add_facts(model, storage, writer);
+    if (model->facts.asked.known)
+        add_asked(&model->facts.asked, writer);
     if (model->facts.range.high > 0)
         add_range(model->facts.range, writer);
     add_densities(model, writer);

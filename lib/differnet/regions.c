@@ -112,7 +112,7 @@ static component measure_run(const float *row, int32_t x, int32_t y, int32_t wid
     }
     own.x1 = x - 1;
     own.area = x - own.x0;
-    own.sum_x = (double)(own.x0 + x) * own.area;
+    own.sum_x = ((double)own.x0 + x) * own.area;
     own.sum_y = (2.0 * y + 1) * own.area;
     return own;
 }

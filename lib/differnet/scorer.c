@@ -319,7 +319,7 @@ static dn_status fill_image(const dn_scorer *scorer, const dn_pixels *view, stru
         TRY(canvas_refill(view, &model->plan.canvas, image->tiles, &image->resampling, error));
     image->warnings = 0;
     if (model->seen.images > 0) {
-        image_traits(view, image->canvas, whole->width, whole->height, traits);
+        image_traits(view, image->canvas, whole->height, whole->width, traits);
         image->warnings = seen_warnings(&model->seen, traits);
     }
     if (!image->inside)

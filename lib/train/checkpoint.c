@@ -423,6 +423,7 @@ static dn_status read_cross(const feature_bank *bank, const st_file *file, cross
     dn_flow *flow = NULL;
     float *mean = NULL;
 
+    cross->done = 0; /* until all is there */
     TRY(read_numbers(file, "folds.scores", 2, shape, cross->scores, error));
     TRY(read_numbers(file, "folds.peaks", 1, &count, cross->peaks, error));
     TRY(train_new_flow(bank->options, bank->extractor->feature_dim, &bank->allocator, &flow, error));

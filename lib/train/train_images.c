@@ -187,7 +187,7 @@ static dn_status measure(const train_images *images, const dn_pixels *pixels, tr
         mem_free(&images->allocator, image->thumb);
         return status;
     }
-    image_traits(pixels, image->canvas, whole->width, whole->height, traits);
+    image_traits(pixels, image->canvas, whole->height, whole->width, traits);
     return DN_OK;
 }
 

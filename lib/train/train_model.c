@@ -11,6 +11,16 @@
 #include "train/train_options.h"
 #include "train/trainer.h"
 
+/* How many parts the flow learned from: further images of a part say little that is new. */
+static int32_t learned_parts(const dn_trainer *t)
+{
+    int32_t parts = 0;
+
+    for (int32_t i = 0; i < t->images.train_count; i++)
+        parts += train_images_first(&t->images, t->images.split[i]);
+    return parts;
+}
+
 static model_facts facts_of(const dn_trainer *t)
 {
     model_facts facts = {.views = t->options.flow ? t->options.views : 1,
@@ -23,10 +33,11 @@ static model_facts facts_of(const dn_trainer *t)
                          .tile_rows = t->images.plan.rows,
                          .fit = t->images.plan.whole.fit,
                          .range = t->images.range,
+                         .asked = t->asked,
                          .final_loss = (double)NAN};
 
     if (t->options.flow && t->options.positions)
-        facts.flow_weight = part_flow_weight(facts.train_images);
+        facts.flow_weight = part_flow_weight(learned_parts(t));
 
     snprintf(facts.library, sizeof facts.library, "%d.%d.%d", DN_VERSION_MAJOR, DN_VERSION_MINOR, DN_VERSION_PATCH);
     snprintf(facts.preset, sizeof facts.preset, "%s", train_preset_names[t->options.preset]);
@@ -256,7 +267,7 @@ static dn_status add_densities(dn_trainer *t, dn_model *model, const train_watch
     model->facts.positions_scale = t->positions.scale;
     model->facts.copies = t->positions.copies;
     if (t->positions.peaks)
-        TRY(model_set_peaks(model, t->positions.peaks, t->positions.judged, error));
+        TRY(model_set_peaks(model, t->positions.peaks, t->positions.peak_count, error));
     return model_set_positions(model, t->positions.density, error);
 }
 

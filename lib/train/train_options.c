@@ -88,18 +88,54 @@ dn_status train_options_preset(dn_train_options *options, int32_t preset)
 
 /* ---- like a model ---- */
 
-/* What was kept out is known but for rounding: the usual share is likelier than one near it. */
-static void set_holdout(dn_train_options *options, const dn_model *model)
+/* Folds that were asked for.  What few images forced is none to keep, nor is what no number means: the flow's would be
+ * the positions', too. */
+static int32_t guess_folds(const dn_model *model)
+{
+    int32_t folds = model->facts.folds, usual = model->flow ? CROSS_FOLDS : POSITIONS_FOLDS;
+
+    return folds == usual || 2 * folds > model->facts.train_images ? 0 : folds;
+}
+
+/* What was kept out is known but for rounding: the usual share is likelier than one near it.  With more than half, other
+ * images have calibrated since. */
+static void guess_holdout(dn_train_options *options, const dn_model *model)
 {
     int32_t held = model->holdout_count, all = model->facts.train_images + held;
 
-    if (model->facts.calibration == DN_CALIBRATION_CROSS)
+    if (!model->flow || model->facts.calibration == DN_CALIBRATION_CROSS)
         return;
+    if (held > MODEL_MAX_SHARE * all) {
+        options->calibration = DN_CALIBRATION_AUTO;
+        return;
+    }
     options->calibration = DN_CALIBRATION_SPLIT; /* of none, too */
     if (held == 0)
         options->holdout = 0;
     else if (held != (int32_t)floor(options->holdout * all + 0.5))
         options->holdout = (double)held / all;
+}
+
+/* From what came of them, in files that do not tell them. */
+static void guess_asked(dn_train_options *options, const dn_model *model)
+{
+    const model_facts *facts = &model->facts;
+
+    options->calibration = facts->calibration;
+    guess_holdout(options, model);
+    options->folds = guess_folds(model);
+    options->copies = facts->copies;
+    if (model->positions)
+        options->details = model->positions->details ? DN_DETAILS_ON : DN_DETAILS_OFF;
+}
+
+static void set_asked(dn_train_options *options, const asked_options *asked)
+{
+    options->calibration = asked->calibration;
+    options->folds = asked->folds;
+    options->holdout = asked->holdout;
+    options->copies = asked->copies;
+    options->details = asked->details;
 }
 
 static void set_flow(dn_train_options *options, const dn_model *model)
@@ -113,16 +149,6 @@ static void set_flow(dn_train_options *options, const dn_model *model)
     options->bank = facts->bank;
     options->standardize = facts->standardized;
     options->views = facts->views;
-    set_holdout(options, model);
-}
-
-/* Folds that were asked for.  What few images forced is none to keep, nor is what no number means: the flow's would be
- * the positions', too. */
-static int32_t asked_folds(const dn_model *model)
-{
-    int32_t folds = model->facts.folds, usual = model->flow ? CROSS_FOLDS : POSITIONS_FOLDS;
-
-    return folds == usual || 2 * folds > model->facts.train_images ? 0 : folds;
 }
 
 void train_options_of_model(dn_train_options *options, const dn_model *model)
@@ -136,15 +162,14 @@ void train_options_of_model(dn_train_options *options, const dn_model *model)
     options->positions = model->positions != NULL;
     options->seed = facts->seed;
     options->angles = facts->angles;
-    options->calibration = facts->calibration;
-    options->folds = asked_folds(model);
     if (model->flow)
         set_flow(options, model);
-    if (model->positions) {
+    if (model->positions)
         options->position_dims = model->positions->dims;
-        options->details = model->positions->details ? DN_DETAILS_ON : DN_DETAILS_OFF;
-    }
-    options->copies = facts->copies;
+    if (facts->asked.known)
+        set_asked(options, &facts->asked);
+    else
+        guess_asked(options, model);
     options->tile_columns = model->plan.columns;
     options->tile_rows = model->plan.rows;
     options->fit = model->plan.whole.fit;
@@ -162,7 +187,7 @@ static const option_range ranges[] = {
 #define INTEGER(field, low, high, role) ENTRY(field, OPTION_INT32, low, high, OPTION_CLOSED, role)
 #define REAL(field, low, high, ends, role) ENTRY(field, OPTION_DOUBLE, low, high, OPTION_##ends, role)
     ENTRY(seed, OPTION_UINT64, 0, 0, OPTION_CLOSED, BANK),
-    REAL(holdout, 0, 0.5, CLOSED, BANK),
+    REAL(holdout, 0, MODEL_MAX_SHARE, CLOSED, BANK),
     INTEGER(bank, 0, 4096, BANK),
     REAL(brightness, 0, 1, CLOSED, BANK),
     REAL(contrast, 0, 1, CLOSED, BANK),
@@ -194,7 +219,7 @@ static const option_range ranges[] = {
     INTEGER(position_dims, 1, POSITIONS_MAX_DIMS, NOTHING),
     INTEGER(light, 0, 1, NOTHING),
     INTEGER(calibration, DN_CALIBRATION_AUTO, DN_CALIBRATION_CROSS, NOTHING),
-    INTEGER(folds, 0, 100, NOTHING),
+    INTEGER(folds, 0, MODEL_MAX_FOLDS, NOTHING),
     INTEGER(copies, DN_COPIES_AUTO, DN_COPIES_TURN, NOTHING),
     INTEGER(tile_columns, 0, TILES_MAX, NOTHING),
     INTEGER(tile_rows, 0, TILES_MAX, NOTHING),

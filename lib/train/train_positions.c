@@ -412,11 +412,12 @@ static void take_judged(struct fit *fit, trained_positions *out)
     for (int32_t i = 0; i < fit->maps.images->count; i++) {
         int32_t row = out->judged;
         fit->levels[row] = fit->levels[i];
-        fit->peaks[row] = fit->peaks[i];
+        if (fit->judged[i] > 0 && train_images_first(fit->maps.images, i))
+            fit->peaks[out->peak_count++] = fit->peaks[i];
         out->judged += fit->judged[i] > 0;
         fit->judged[i] = fit->judged[i] > 0 ? row : -1;
     }
-    out->scale = quantile(fit->peaks, out->judged, MAP_SHARE);
+    out->scale = quantile(fit->peaks, out->peak_count, MAP_SHARE);
     out->levels = fit->levels;
     out->peaks = fit->peaks;
     out->row = fit->judged;

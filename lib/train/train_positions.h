@@ -18,7 +18,8 @@ typedef struct trained_positions {
     int32_t judged; /* images that were; 0 with fewer than two images, and the next three NULL */
     int32_t *row;   /* (images.count), in order of addition: where in `levels` an image is; -1: it was not judged */
     position_level *levels; /* (judged), in order of addition: of the density that has not seen the image */
-    double *peaks;          /* (judged), sorted: highest values of the maps by these densities */
+    int32_t peak_count;     /* images that were judged, of each group the first */
+    double *peaks;          /* (peak_count), sorted: highest values of the maps by these densities */
     double scale;           /* of the map; 0: not known */
     int32_t folds;
     int32_t copies; /* DN_COPIES_... that were learned, too */

@@ -15,6 +15,7 @@ struct dn_trainer {
     dn_allocator allocator;
     dn_extractor *extractor;  /* reference */
     dn_train_options options; /* `checkpoint` and `runner` are the trainer's own copies */
+    asked_options asked;      /* of the options, before what the images decide is set in them */
     dn_runner runner;
     char *bank_path; /* checkpoint + ".bank"; NULL without a checkpoint */
     pool *workers;   /* own; NULL: the caller alone */
