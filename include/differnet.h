@@ -762,8 +762,8 @@ DN_API void dn_monitor_free(dn_monitor *monitor); /* NULL is allowed */
 /* ------------------------------------------------------------------------------------------------
  * Calibrator: other verdicts without training
  *
- * Takes good images that the model has not learned from, and makes a new model whose p-values and thresholds go by
- * them.  What the densities learned stays, and so do all scores, bit for bit (the standards of the parts are those of
+ * Takes good images that the model has not learned from, and makes a new model whose p-values and thresholds, those of
+ * boxes too (dn_localizer_threshold), go by them.  What the densities learned stays, and so do all scores, bit for bit (the standards of the parts are those of
  * training).  The model it was made from stays as it is.  Copies of one image (equal pixels, or nearly so, as in
  * training: docs/training.md) count once, as the first of them.
  */
