@@ -17,10 +17,10 @@
  *   library knows is accepted if the bytes it does not know are all zero (else DN_E_ARGUMENT).
  * - Output structs start with `struct_size` too and are set up by their init macro before the call.
  * - Immutable handles (extractor, flow, model) are reference counted and may be used by any number of
- *   threads at once.  Mutable handles (scorer, localizer, trainer, monitor, calibrator) serve one call at a time: one that finds another in
- *   progress, of another thread or the one whose callback makes it, returns DN_E_STATE, writes nothing of the handle's
- *   (so that dn_scorer_error() and its siblings say so only while the other call lasts) and nothing of the caller's but
- *   a batch's errors.  Freeing a handle must not meet a call on it.
+ *   threads at once.  Mutable handles (scorer, localizer, trainer, monitor, calibrator) serve one call at a time: one that
+ *   finds another in progress, of another thread or the one whose callback makes it, returns DN_E_STATE, writes nothing
+ *   of the handle's (so that dn_scorer_error() and its siblings say so only while the other call lasts) and nothing of
+ *   the caller's but a batch's errors.  Freeing a handle must not meet a call on it.
  * - Handles keep a reference to what they were made from: it is fine to unref a model while a scorer uses it.
  * - Pointers passed in are read during the call only, unless a comment says otherwise.
  * - Paths are byte strings passed to the operating system as they are (UTF-8 on any usual system).
@@ -763,9 +763,9 @@ DN_API void dn_monitor_free(dn_monitor *monitor); /* NULL is allowed */
  * Calibrator: other verdicts without training
  *
  * Takes good images that the model has not learned from, and makes a new model whose p-values and thresholds, those of
- * boxes too (dn_localizer_threshold), go by them.  What the densities learned stays, and so do all scores, bit for bit (the standards of the parts are those of
- * training).  The model it was made from stays as it is.  Copies of one image (equal pixels, or nearly so, as in
- * training: docs/training.md) count once, as the first of them.
+ * boxes too (dn_localizer_threshold), go by them.  What the densities learned stays, and so do all scores, bit for bit
+ * (the standards of the parts are those of training).  The model it was made from stays as it is.  Copies of one image
+ * (equal pixels, or nearly so, as in training: docs/training.md) count once, as the first of them.
  */
 
 typedef struct dn_calibrator dn_calibrator;
