@@ -1090,7 +1090,7 @@ typedef struct dn_trainer_info {
     int32_t duplicates; /* images that are duplicates of earlier ones */
     int32_t adjacent; /* images whose nearest one, by their thumbnails, was added right before or after them; by chance that is
                          about 2.  Many more: neighbours show the same part (dn_trainer_set_group), or they were taken in an
-                         order that says what is alike */
+                         order that says what is alike.  0 where `duplicates` of the options is 0 */
     int32_t reserved;
 } dn_trainer_info;
 DN_API void dn_trainer_info_init_size(dn_trainer_info *info, size_t size);

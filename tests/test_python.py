@@ -169,7 +169,7 @@ class InputTest(unittest.TestCase):
                 self.same(pandas.Series(paths))
 
     def test_left_out(self):
-        """What is in folders beside the images: hidden files, and masks of them."""
+        """What is in folders beside the images: hidden files, and masks of them, which are not learned."""
         images = "10.png", "11.jpg", "12_mask.png", "13_gt.png", "_mask.png", "unmask.png", "x.y.png"
         hidden = "._10.png", ".x.png", ".png"
         masks = "10_mask.png", "10-MASK.bmp", "10_GT.png", "11_label.png", "11_ground_truth.png", "x.y_gt.png"
@@ -177,8 +177,9 @@ class InputTest(unittest.TestCase):
             for name in (*images, *hidden, *masks, "12.txt", "13"):
                 differnet.write_png(MIXED[0], os.path.join(folder, name))
             paths = [os.path.join(folder, name) for name in images]
-            self.assertEqual(differnet.images_in(folder), paths)
-            self.assertEqual([result.image for result in self.one.score(folder)], paths)
+            both = sorted([*paths, *(os.path.join(folder, name) for name in masks)])
+            self.assertEqual(differnet.images_in(folder), both)
+            self.assertEqual([result.image for result in self.one.score(folder)], both)
             self.assertEqual(detector(duplicates=0).fit(folder).model_.info.train_images, len(paths))
             self.assertEqual(len(self.one.score(os.path.join(folder, masks[0]))), 1)
 

@@ -107,10 +107,9 @@ static void join(int32_t *group, int32_t a, int32_t b)
         group[first] = second;
 }
 
-/* Of each image, whether its nearest one was added next to it; and copies of earlier images, closer than `near`, if they
- * are wanted. */
-static void find_copies(const group_image *images, int32_t count, _Bool wanted, double near, double *nearest,
-                        int32_t *neighbour, image_groups *out)
+/* Copies of earlier images, closer than `near`; and, of each image, whether its nearest one was added next to it. */
+static void find_copies(const group_image *images, int32_t count, double near, double *nearest, int32_t *neighbour,
+                        image_groups *out)
 {
     for (int32_t i = 0; i < count; i++)
         nearest[i] = (double)INFINITY;
@@ -123,7 +122,7 @@ static void find_copies(const group_image *images, int32_t count, _Bool wanted, 
             if (apart < nearest[j])
                 nearest[j] = apart, neighbour[j] = i;
             _Bool equal = apart == 0 && images[i].crc == images[j].crc;
-            if (!wanted || (!equal && !(apart < near)))
+            if (!equal && !(apart < near))
                 continue;
             join(out->group, i, j);
             if (out->copy_of[i] < 0 || (equal && out->kind[i] == DN_DUPLICATE_NEAR)) {
@@ -183,8 +182,8 @@ dn_status groups_find(const group_image *images, int32_t count, int32_t names, _
     }
     if (made) {
         join_names(images, count, names, numbers, out);
-        double near = NEAR_SHARE * usual_distance(images, count, pairs);
-        find_copies(images, count, copies, near, nearest, numbers, out);
+        if (copies)
+            find_copies(images, count, NEAR_SHARE * usual_distance(images, count, pairs), nearest, numbers, out);
         number_groups(count, out);
     } else {
         groups_release(out, allocator);

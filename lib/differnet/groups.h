@@ -30,9 +30,8 @@ typedef struct group_image {
 /* thumb: means of the gray values of equal parts of the canvas (height, width, 3), to mean 0 and deviation 1 (0 where all are
  * the same), so that the light does not count. */
 void group_thumb(const uint16_t *canvas, int32_t width, int32_t height, float *thumb);
-/* images: (count); names: there are no more of them, nor images.  copies: whether those are one
- * group.  A name that is used for several images makes one group of
- * them. */
+/* images: (count); names: there are no more of them, nor images.  copies: whether copies are looked for, for which alone
+ * thumbnails are read.  A name that is used for several images makes one group of them. */
 dn_status groups_find(const group_image *images, int32_t count, int32_t names, _Bool copies,
                       const dn_allocator *allocator, image_groups *out, dn_error *error);
 void groups_release(image_groups *groups, const dn_allocator *allocator);

@@ -165,7 +165,7 @@ class Detector:
 
     def _add(self, trainer: Trainer, images: Any, groups: Optional[Iterable[str]]) -> None:
         given = None if groups is None else iter(groups)
-        for count, (name, image) in enumerate(_named(images, self.channels), 1):
+        for count, (name, image) in enumerate(_named(images, self.channels, learned=True), 1):
             if given is not None:
                 group = next(given, None)
                 if group is None:

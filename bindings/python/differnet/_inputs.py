@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterator, List, Set, Tuple, Union
+from typing import Any, Iterator, List, Tuple, Union
 
 from ._arrays import _is_pil
 from ._call import _texts
@@ -20,15 +20,12 @@ _REVERSED = {RGB8: BGR8, RGBA8: BGRA8}
 def images_in(folder: Union[str, os.PathLike[str]]) -> List[str]:
     """Paths of the images right in a folder, by name; ValueError if there are none.
 
-    What is an image is told by its name's ending: those of the formats that the library reads.  Left out are hidden
-    files, and masks beside images: part_mask.png beside part.png, likewise -mask, _gt, _label and _ground_truth.
+    What is an image is told by its name's ending: those of the formats that the library reads.  Hidden files are none.
     """
     endings, root = tuple(_texts("dn_image_ending")), os.fspath(folder)
     with os.scandir(root) as entries:
         listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    images = [entry for entry in listed if entry.name.lower().endswith(endings) and entry.is_file()]
-    stems = {os.path.splitext(entry.name)[0] for entry in images}
-    paths = [entry.path for entry in images if not _is_mask_beside(os.path.splitext(entry.name)[0], stems)]
+    paths = [entry.path for entry in listed if entry.name.lower().endswith(endings) and entry.is_file()]
     if not paths:
         folders = [entry.name for entry in listed if entry.is_dir()]
         inside = f"; it has folders, give the one that is meant: {', '.join(folders[:5])}" if folders else ""
@@ -36,14 +33,18 @@ def images_in(folder: Union[str, os.PathLike[str]]) -> List[str]:
     return paths
 
 
-def _is_mask_beside(stem: str, stems: Set[str]) -> bool:
-    """Whether it is the mask of one of them, as tools/layout.c has it."""
-    return any(stem.lower().endswith(end) and stem[:-len(end)] in stems for end in _MASK_ENDS)
+def _but_masks(paths: List[str]) -> List[str]:
+    """Without those that are masks beside images, as tools/layout.c has it: part_mask.png beside part.png."""
+    stems = [os.path.splitext(path)[0] for path in paths]
+    known = set(stems)
+    return [path for path, stem in zip(paths, stems)
+            if not any(stem.lower().endswith(end) and stem[:-len(end)] in known for end in _MASK_ENDS)]
 
 
-def _named(images: Any, channels: str) -> Iterator[Tuple[Name, Any]]:
-    """(name, path or image) of each image given; channels: "rgb" or "bgr", how arrays have their colours."""
-    for number, image in enumerate(_each(images)):
+def _named(images: Any, channels: str, learned: bool = False) -> Iterator[Tuple[Name, Any]]:
+    """(name, path or image) of each image given; channels: "rgb" or "bgr", how arrays have their colours; learned: of
+    folders no masks beside images are taken."""
+    for number, image in enumerate(_each(images, learned)):
         if _is_path(image):
             yield os.fspath(image), image
             continue
@@ -56,9 +57,15 @@ def _named(images: Any, channels: str) -> Iterator[Tuple[Name, Any]]:
         yield number, given
 
 
-def _each(images: Any) -> Iterator[Any]:
+def _in_path(path: Any, learned: bool) -> List[Any]:
+    if not os.path.isdir(path):
+        return [path]
+    return _but_masks(images_in(path)) if learned else images_in(path)
+
+
+def _each(images: Any, learned: bool) -> Iterator[Any]:
     if _is_path(images):
-        yield from images_in(images) if os.path.isdir(images) else [images]
+        yield from _in_path(images, learned)
     elif isinstance(images, (Image, Pixels)) or _is_pil(images):
         yield images
     elif len(getattr(images, "shape", ())) >= 2:
@@ -68,7 +75,7 @@ def _each(images: Any) -> Iterator[Any]:
                         "these")
     else:
         for image in images:
-            yield from images_in(image) if _is_path(image) and os.path.isdir(image) else [image]
+            yield from _in_path(image, learned) if _is_path(image) else [image]
 
 
 def _of_array(images: Any, shape: Tuple[int, ...]) -> Iterator[Any]:
