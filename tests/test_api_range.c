@@ -194,9 +194,9 @@ END_TEST
 
 /* ---- advice ---- */
 
-static void check_advice(int step, int base, int32_t high, const char *expected)
+static void check_advice(int step, int base, int32_t low, int32_t high, const char *expected)
 {
-    dn_train_options options = options_of(0, high);
+    dn_train_options options = options_of(low, high);
     dn_trainer *trainer = trainer_of(&options, step, base);
     const char *advice = dn_trainer_advice(trainer, 0);
 
@@ -214,14 +214,18 @@ START_TEST(advice)
     dn_train_options options = options_of(0, 0);
     dn_trainer *empty = tiny_trainer(&options, 0), *bytes = tiny_trainer(&options, 2);
 
-    check_advice(NARROW, 0, 0, "range_low = 0 and range_high = 4095");
-    check_advice(17, 0, 0, "range_low = 0 and range_high = 255");
-    check_advice(NARROW, 0, 4095, NULL);
-    check_advice(NARROW / 2, 1000, 0, "range_low = 0 and range_high = 4095"); /* never black */
-    check_advice(WIDE, 0, 0, NULL);
-    check_advice(2000, 0, 0, NULL); /* more than a quarter */
+    check_advice(NARROW, 0, 0, 0, "range_low = 0 and range_high = 4095");
+    check_advice(17, 0, 0, 0, "range_low = 0 and range_high = 255");
+    check_advice(NARROW, 0, 0, 4095, NULL);
+    check_advice(NARROW / 2, 1000, 0, 0, "range_low = 0 and range_high = 4095"); /* never black */
+    check_advice(WIDE, 0, 0, 0, NULL);
+    check_advice(WIDE / 2, 20000, 0, 4095,
+                 "nearly all of the 16-bit images is white with range_low = 0 and range_high = 4095");
+    check_advice(NARROW, 0, 5000, 65535, "is black with range_low = 5000");
+    check_advice(NARROW, 0, 1000, 3000, NULL); /* at both ends */
+    check_advice(2000, 0, 0, 0, NULL);         /* more than a quarter */
     /* Thermal: a quarter of the used range is kept free at both ends. */
-    check_advice(100, 20000, 0, "set range_low = ");
+    check_advice(100, 20000, 0, 0, "set range_low = ");
     ck_assert_ptr_null(dn_trainer_advice(empty, 0));
     ck_assert_ptr_null(dn_trainer_advice(bytes, 0));
     ck_assert_ptr_null(dn_trainer_advice(NULL, 0));

@@ -7,6 +7,7 @@
 #define LEAST_USED 0.25   /* of the 16-bit range; below it features see little of the image */
 #define LEAST_BITS 8      /* of a camera's values */
 #define THERMAL_ROOM 0.25 /* of the used range, kept free at both ends for what is hotter or colder */
+#define LITTLE 0.05       /* of brightness, and of contrast: there is nothing to be seen */
 
 /* The range that would do: 0 .. 2^bits - 1 for cameras of fewer bits, else the used one with room at both ends. */
 static canvas_range better_range(double darkest, double brightest)
@@ -22,14 +23,34 @@ static canvas_range better_range(double darkest, double brightest)
     return (canvas_range){low > 0 ? (int32_t)low : 0, high < 65535 ? (int32_t)high : 65535};
 }
 
+/* Of a range beside which nearly all of the values lie. */
+static const char *advice_of_range(dn_trainer *t)
+{
+    const train_images *images = &t->images;
+    const char *all = images->seen.low[DN_TRAIT_BRIGHTNESS] > 1 - LITTLE ? "white"
+                      : images->seen.high[DN_TRAIT_BRIGHTNESS] < LITTLE  ? "black"
+                                                                         : NULL;
+
+    if (!all || images->seen.high[DN_TRAIT_CONTRAST] > LITTLE)
+        return NULL;
+    snprintf(t->advice, sizeof t->advice,
+             "nearly all of the 16-bit images is %s with range_low = %d and range_high = %d: the range is of values "
+             "from 0 to 65535, to which those of files of fewer bits are scaled when they are read",
+             all, images->range.low, images->range.high);
+    return t->advice;
+}
+
 const char *trainer_advice(dn_trainer *t, int32_t index)
 {
     const train_images *images = &t->images;
     double darkest = 65535 * images->seen.low[DN_TRAIT_DARKEST];
     double brightest = 65535 * images->seen.high[DN_TRAIT_BRIGHTEST];
 
-    if (index != 0 || images->count == 0 || images->range.high > 0 || images->seen.low[DN_TRAIT_BITS] < 16 ||
-        brightest - darkest >= LEAST_USED * 65535)
+    if (index != 0 || images->count == 0 || images->seen.low[DN_TRAIT_BITS] < 16)
+        return NULL;
+    if (images->range.high > 0)
+        return advice_of_range(t);
+    if (brightest - darkest >= LEAST_USED * 65535)
         return NULL;
     canvas_range better = better_range(darkest, brightest);
     snprintf(t->advice, sizeof t->advice,
