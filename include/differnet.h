@@ -1112,8 +1112,9 @@ DN_API DN_CHECK_RESULT dn_status dn_trainer_run(dn_trainer *trainer, dn_progress
  * none).  Held-out images are scored as usual. */
 DN_API DN_CHECK_RESULT dn_status dn_trainer_model(dn_trainer *trainer, dn_model **out);
 /* Text `index` (0, 1, ...) of what should be looked at in the images added so far: 16-bit ones that use less than a
- * quarter of their range, with the range_low and range_high that would do, or that lie beside the range that was given.  NULL: there are no more.  Lives until the
- * next call on the trainer; NULL, too, while another call is in progress. */
+ * quarter of their range, with the range_low and range_high that would do; or whose values all lie beside the range that
+ * was asked for.  NULL: there are no more.  Lives until the next call on the trainer; NULL, too, while another call is in
+ * progress. */
 DN_API const char *dn_trainer_advice(dn_trainer *trainer, int32_t index);
 DN_API const dn_error *dn_trainer_error(const dn_trainer *trainer);
 DN_API void dn_trainer_free(dn_trainer *trainer); /* NULL is allowed */

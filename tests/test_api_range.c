@@ -220,10 +220,11 @@ START_TEST(advice)
     check_advice(NARROW / 2, 1000, 0, 0, "range_low = 0 and range_high = 4095"); /* never black */
     check_advice(WIDE, 0, 0, 0, NULL);
     check_advice(WIDE / 2, 20000, 0, 4095,
-                 "nearly all of the 16-bit images is white with range_low = 0 and range_high = 4095");
+                 "all of the 16-bit images is white with range_low = 0 and range_high = 4095");
     check_advice(NARROW, 0, 5000, 65535, "is black with range_low = 5000");
     check_advice(NARROW, 0, 1000, 3000, NULL); /* at both ends */
-    check_advice(2000, 0, 0, 0, NULL);         /* more than a quarter */
+    check_advice(NARROW, 0, 0, 65535, "range_low = 0 and range_high = 4095");
+    check_advice(2000, 0, 0, 0, NULL); /* more than a quarter */
     /* Thermal: a quarter of the used range is kept free at both ends. */
     check_advice(100, 20000, 0, 0, "set range_low = ");
     ck_assert_ptr_null(dn_trainer_advice(empty, 0));

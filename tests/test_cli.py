@@ -394,6 +394,19 @@ class Train(CommandTest):
         self.assertEqual(count, 5)  # the copy makes one of the first and the last folder
         self.refused("train", self.at("a"), "-o", self.at("x"), "--group-by", "name", says=["name", "prefix"])
 
+    def test_parts_that_hardly_differ(self):
+        """Ten of each of two kinds, alike to a hair: told with --quiet, too; and taken for what they are if asked to."""
+        for kind in range(2):
+            for i in range(10):
+                def pixel(x, y):
+                    return 90 + 60 * ((x + 4 * kind) // 4 % 2) + (x == 4 * i and y < 9)
+                write(self.at("a/%d_%d.png" % (kind, i)), png(40, 40, pixel, colour=0))
+        for more, counted in (((), 2), (("--keep-duplicates",), 20)):
+            result = self.train(self.at("a"), self.at("m.dnm"), "--calibration", "cross", "--quiet", *more)
+            told = json.loads(self.call("info", "--json", self.at("m.dnm")).out)
+            self.assertEqual(told["holdout_images"], counted)
+            self.assertEqual("20 images show 2 parts only" in result.err, counted == 2)
+
     def test_half_precision(self):
         self.train(path("set"), self.at("half.dnm"), "--f16", "--quiet")
         self.assertLess(os.path.getsize(self.at("half.dnm")), 0.7 * os.path.getsize(path("model.dnm")))

@@ -74,33 +74,6 @@ START_TEST(near_and_equal)
 }
 END_TEST
 
-/* Parts of a kind that are alike to the last hair: those of another kind, or a picture of something else, do not make copies of
- * them, and copies of them are found all the same. */
-START_TEST(parts_of_two_kinds)
-{
-    enum { DIFFERENT = 20, COPIES = 2, ALL = DIFFERENT + COPIES };
-    static float thumbs[ALL * THUMB_SIZE];
-    int like[ALL], kinds = _i == 0 ? DIFFERENT / 2 : DIFFERENT - 1; /* images of the first kind */
-    double noise[ALL];
-    group_image images[ALL];
-
-    for (int i = 0; i < DIFFERENT; i++) {
-        like[i] = i == 0 || i == kinds ? -1 : i < kinds ? 0 : kinds;
-        noise[i] = _i == 0 ? 0.05 : 0.02;
-    }
-    for (int i = DIFFERENT; i < ALL; i++) {
-        like[i] = i - DIFFERENT + 1;
-        noise[i] = 0.002;
-    }
-    make_thumbs(like, noise, ALL, thumbs, images);
-    image_groups groups = find(images, ALL, 1);
-    ck_assert_int_eq(groups.count, DIFFERENT);
-    for (int i = 0; i < ALL; i++)
-        ck_assert_int_eq(groups.copy_of[i], i < DIFFERENT ? -1 : like[i]);
-    release(&groups);
-}
-END_TEST
-
 /* An equal image counts more than an earlier one that is near, of several equal ones the first. */
 START_TEST(equal_before_near)
 {
@@ -463,7 +436,6 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(tests, 240);
     tcase_add_test(tests, near_and_equal);
-    tcase_add_loop_test(tests, parts_of_two_kinds, 0, 2);
     tcase_add_test(tests, equal_before_near);
     tcase_add_test(tests, near_ends_at_its_share);
     tcase_add_test(tests, named_groups);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "json_writer.h"
+#include "layout.h"
 #include "operating_points.h"
 #include "output.h"
 #include "processors.h"
@@ -321,6 +322,7 @@ static int run_calibrate(const command_verb *verb, int argc, char **argv)
     job.model_path = argv[first];
     for (int i = first + 1; i < argc; i++)
         listed = list_operand(argv[i], &job.good) && listed;
+    tell_masks(leave_masks_out(&job.good));
     code = listed ? prepare_and_calibrate(&job) : EXIT_FAILED;
     image_list_free(&job.good);
     free(job.points.texts);

@@ -264,7 +264,7 @@ static int run_localize(const command_verb *verb, int argc, char **argv)
          "trust the model: skip its checksum, which takes as\nlong as reading the file"},
         MAX_PIXELS_OPTION(&max_pixels, 1, (double)INT64_MAX),
         {"threads", 0, OPTION_INTEGER, &localizing.threads, 0, 0, "N", "default: usable processors: {}"},
-        {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors only"},
+        {"quiet", 0, OPTION_FLAG, &job.quiet, 0, 0, NULL, "errors and warnings only"},
         {NULL, 0, OPTION_FLAG, NULL, 0, 0, NULL, NULL},
     };
     image_list images = {0};

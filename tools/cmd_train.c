@@ -17,7 +17,7 @@
 typedef struct train_given {
     const char *preset, *calibration, *copies, *details, *input_size, *tiles, *fit, *group_by;
     int32_t epochs, hidden, views;
-    bool resume;
+    bool resume, keep_duplicates;
 } train_given;
 
 /* For the help. */
@@ -104,6 +104,7 @@ static bool apply_options(train_job *job, const train_given *given)
     if (!read_tiles(given->tiles, &job->training) || !read_input_size(given->input_size, &job->extracting))
         return false;
     job->training.resume = given->resume;
+    job->training.duplicates = !given->keep_duplicates;
     return true;
 }
 
@@ -207,6 +208,8 @@ static int run_train(const command_verb *verb, int argc, char **argv)
         {"group-by", 0, OPTION_TEXT, &given.group_by, 0, 0, "RULE",
          "images that show one part: those of a folder, those\nwhose names have the same prefix before a number, or\n"
          "none, the default; duplicates are found in any case"},
+        {"keep-duplicates", 0, OPTION_FLAG, &given.keep_duplicates, 0, 0, NULL,
+         "images that hardly differ show different parts:\nnone is taken for a shot of another one"},
         {"input-size", 0, OPTION_TEXT, &given.input_size, 0, 0, "PIXELS", sizes},
         {"tiles", 0, OPTION_TEXT, &given.tiles, 0, 0, "TILES",
          "what the density at every position cuts an image\ninto, each as large as the input: COLUMNSxROWS, for\n"

@@ -169,7 +169,8 @@ static void explain_unclear(const folder *at)
              "or right in the folder; but there are",
              at->path);
     tell_all_folders(at, false, "  ");
-    complain("name the folder of good images itself, or learn from all of these with --recursive");
+    complain(
+        "name the folder of good images itself (update takes several), or learn from all of these with --recursive");
 }
 
 bool list_training_images(const char *data, bool recursive, bool quiet, image_list *list)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "layout.h"
 #include "progress.h"
 
 /* Scores images first .. first + count - 1, at most MAX_BATCH. */
@@ -85,6 +86,7 @@ bool open_any_set(const char *data, bool quiet, test_set *set, bool *labelled)
         image_list_free(&images);
         return false;
     }
+    tell_masks(leave_masks_out(&images));
     *set = unlabelled_set(&images);
     return true;
 }

@@ -70,6 +70,8 @@ static bool write_outdated(const char *path, const image_list *names)
         text = longer;
     }
     bool written = names->count > 0 ? write_whole_file(path, text, strlen(text)) : unlink(path) == 0;
+    if (!written && names->count == 0)
+        complain("%s: cannot remove: %s", path, strerror(errno));
     free(text);
     return written;
 }
@@ -150,7 +152,10 @@ static bool train_category(const train_job *job, const char *outdated, category 
 
     one.data = of->data;
     one.output = of->output;
-    if (job->training.resume && !is_outdated(outdated, of->name) && is_there(of)) {
+    bool is_old = job->training.resume && is_outdated(outdated, of->name);
+    if (is_old && !job->quiet)
+        complain("%s: older than the run that was interrupted (" OUTDATED_NAME "): made anew", of->output);
+    if (job->training.resume && !is_old && is_there(of)) {
         of->state = THERE;
         if (!job->quiet)
             complain("%s: there already, left alone (without --resume it would be made anew)", of->output);

@@ -196,11 +196,13 @@ static void tell_advice(dn_trainer *trainer)
     const char *text;
 
     for (int32_t i = 0; (text = dn_trainer_advice(trainer, i)); i++) {
-        const char *remedy = strstr(text, "set range_low = ");
-        int low, high;
+        const char *remedy = strstr(text, "set range_low = "), *given = strstr(text, "range_low = ");
+        int low, high, end = 0;
         if (remedy && sscanf(remedy, "set range_low = %d and range_high = %d", &low, &high) == 2)
             complain("%.*s--range %d:%d%s", (int)(remedy - text), text, low, high,
                      low == 0 && high == 4095 ? ", which is --bits 12, shows them whole" : " shows them whole");
+        else if (given && sscanf(given, "range_low = %d and range_high = %d%n", &low, &high, &end) == 2)
+            complain("WARNING: %.*s--range %d:%d%s", (int)(given - text), text, low, high, given + end);
         else
             complain("%s", text);
     }
@@ -212,11 +214,13 @@ static void tell_advice(dn_trainer *trainer)
 static void report_parts(const dn_trainer *trainer, const train_job *job, const image_list *images)
 {
     dn_trainer_info info;
-    int32_t named = 0, kind, first;
+    int32_t named = 0, near = 0, kind, first;
 
     dn_trainer_info_init(&info);
     if (dn_trainer_get_info(trainer, &info) != DN_OK)
         return;
+    for (int32_t i = 0; i < info.images; i++)
+        near += dn_trainer_duplicate_of(trainer, i, &kind) >= 0 && kind == DN_DUPLICATE_NEAR;
     if (info.duplicates > 0 && !job->quiet)
         complain("%d of %d images are duplicates of others and count once:", info.duplicates, info.images);
     for (int32_t i = 0; !job->quiet && i < info.images && named < MOST_NAMED; i++)
@@ -229,6 +233,10 @@ static void report_parts(const dn_trainer *trainer, const train_job *job, const 
         complain("  and %d more", info.duplicates - named);
     if (job->parts != PARTS_NONE && !job->quiet)
         complain("%d parts in %d images", info.parts, info.images);
+    if (job->parts == PARTS_NONE && near >= 8 && near > info.images / 2)
+        complain("WARNING: by their looks %d images show %d parts only: if they are different parts, of several kinds "
+                 "that hardly differ within a kind, say so (--keep-duplicates), or few of them count",
+                 info.images, info.parts);
     if (job->parts == PARTS_NONE && info.adjacent >= 8 && info.adjacent >= info.images / 5)
         complain("WARNING: %d of %d images look most like the one right before or after them (by chance 2): where a "
                  "camera took "

@@ -1,15 +1,12 @@
 #include "differnet/groups.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/status.h"
 
-#define PIECE 64           /* of a thumbnail, between two looks at the distance so far */
-#define SAMPLE 100         /* images whose distances from each other are looked at, at most */
-#define LEAST_FOR_KINDS 16 /* images; a few of them are rather copies of two or three parts than of so many kinds */
+#define PIECE 64 /* of a thumbnail, between two looks at the distance so far */
 
 /* ---- thumbnails ---- */
 
@@ -45,7 +42,7 @@ static double distance(const float *a, const float *b, double most)
 }
 
 /* Mean squared distance over all pairs: from the spread about the mean thumbnail, without looking at the pairs. */
-static double mean_distance(const group_image *images, int32_t count)
+static double usual_distance(const group_image *images, int32_t count)
 {
     double sum = 0;
 
@@ -58,33 +55,6 @@ static double mean_distance(const group_image *images, int32_t count)
         sum += squares;
     }
     return count > 1 ? 2 * sum / (count - 1) : 0;
-}
-
-static int compare_distances(const void *a, const void *b)
-{
-    double first, second;
-
-    memcpy(&first, a, sizeof first);
-    memcpy(&second, b, sizeof second);
-    return (first > second) - (first < second);
-}
-
-/* How far apart images of two parts usually are.  The mean says it but where there are parts of two or three kinds, or an
- * image of something else: between those lie distances beside which all parts of one kind are copies.  Distances within a
- * kind are a quarter of all then, at least.  pairs: room for SAMPLE (SAMPLE - 1) / 2. */
-static double usual_distance(const group_image *images, int32_t count, double *pairs)
-{
-    double mean = mean_distance(images, count);
-    int32_t sample = count < SAMPLE ? count : SAMPLE, n = 0;
-
-    if (count < LEAST_FOR_KINDS)
-        return mean;
-    for (int32_t i = 0; i < sample; i++)
-        for (int32_t j = 0; j < i; j++) /* evenly spread in the order of addition, in which bursts come */
-            pairs[n++] = distance(images[(int64_t)i * count / sample].thumb, images[(int64_t)j * count / sample].thumb,
-                                  (double)INFINITY);
-    qsort(pairs, (size_t)n, sizeof *pairs, compare_distances);
-    return fmin(mean, 2 * pairs[n / 4]);
 }
 
 /* ---- groups ---- */
@@ -107,10 +77,12 @@ static void join(int32_t *group, int32_t a, int32_t b)
         group[first] = second;
 }
 
-/* Copies of earlier images, closer than `near`; and, of each image, whether its nearest one was added next to it. */
-static void find_copies(const group_image *images, int32_t count, double near, double *nearest, int32_t *neighbour,
+/* Copies of earlier images; and, of each image, whether its nearest one was added next to it. */
+static void find_copies(const group_image *images, int32_t count, double *nearest, int32_t *neighbour,
                         image_groups *out)
 {
+    double near = NEAR_SHARE * usual_distance(images, count);
+
     for (int32_t i = 0; i < count; i++)
         nearest[i] = (double)INFINITY;
     for (int32_t i = 0; i < count; i++)
@@ -174,8 +146,7 @@ dn_status groups_find(const group_image *images, int32_t count, int32_t names, _
     out->kind = mem_zalloc(allocator, n, sizeof *out->kind);
     double *nearest = mem_alloc(allocator, n, sizeof *nearest);
     int32_t *numbers = mem_alloc(allocator, (size_t)names, sizeof *numbers);
-    double *pairs = mem_alloc(allocator, (size_t)SAMPLE * (SAMPLE - 1) / 2, sizeof *pairs);
-    _Bool made = out->group && out->first && out->copy_of && out->kind && nearest && numbers && pairs;
+    _Bool made = out->group && out->first && out->copy_of && out->kind && nearest && numbers;
     for (int32_t i = 0; made && i < count; i++) {
         out->group[i] = i;
         out->copy_of[i] = -1;
@@ -183,14 +154,13 @@ dn_status groups_find(const group_image *images, int32_t count, int32_t names, _
     if (made) {
         join_names(images, count, names, numbers, out);
         if (copies)
-            find_copies(images, count, NEAR_SHARE * usual_distance(images, count, pairs), nearest, numbers, out);
+            find_copies(images, count, nearest, numbers, out);
         number_groups(count, out);
     } else {
         groups_release(out, allocator);
     }
     mem_free(allocator, nearest);
     mem_free(allocator, numbers);
-    mem_free(allocator, pairs);
     return made ? DN_OK : fail_memory(error, "the groups of images");
 }
 

@@ -6,8 +6,8 @@
 
 #define THUMB_SIDE 32 /* divides every canvas */
 #define THUMB_SIZE (THUMB_SIDE * THUMB_SIDE)
-/* Images are near copies where their thumbnails' distance is below this share of the mean over all pairs, or of twice the
- * lower quartile if that is less.  Noise, light and JPEG leave 0.0005 to 0.0044; the most alike of different parts, solar cells of one module, have 0.010
+/* Images are near copies where their thumbnails' distance is below this share of the mean over all pairs.  Noise, light
+ * and JPEG leave 0.0005 to 0.0044; the most alike of different parts, solar cells of one module, have 0.010
  * (docs/accuracy.md). */
 #define NEAR_SHARE 0.006
 

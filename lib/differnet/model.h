@@ -29,7 +29,7 @@
  * it decides by its own. */
 typedef struct asked_options {
     _Bool known; /* not in files of old */
-    int32_t calibration, folds, copies, details;
+    int32_t calibration, folds, copies, details, duplicates;
     double holdout;
 } asked_options;
 

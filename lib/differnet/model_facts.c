@@ -185,28 +185,30 @@ static dn_status load_range(const st_file *file, canvas_range *range, dn_error *
 
 static dn_status load_asked(const st_file *file, asked_options *asked, dn_error *error)
 {
-    enum { INTEGERS = 4 };
-    static const char *const names[INTEGERS] = {"calibration", "folds", "copies", "details"}, *const holdout[1] = {
-                                                                                                  "holdout"};
+    enum { INTEGERS = 5, NAMES = INTEGERS + 1 };
+    static const char *const names[NAMES] = {"calibration", "folds", "copies", "details", "duplicates", "holdout"};
     const integer_fact integers[INTEGERS] = {{&asked->calibration, DN_CALIBRATION_AUTO, DN_CALIBRATION_CROSS},
                                              {&asked->folds, 0, MODEL_MAX_FOLDS},
                                              {&asked->copies, DN_COPIES_AUTO, DN_COPIES_TURN},
-                                             {&asked->details, DN_DETAILS_AUTO, DN_DETAILS_ON}};
+                                             {&asked->details, DN_DETAILS_AUTO, DN_DETAILS_ON},
+                                             {&asked->duplicates, 0, 1}};
     const char *text = st_metadata(file, "differnet.asked");
-    json_value object, values[INTEGERS], share;
+    json_value object, values[NAMES];
     size_t position;
 
     if (!text)
         return DN_OK;
-    if (!json_parse(text, strlen(text), &object, &position) || !json_pick(object, names, INTEGERS, values) ||
-        !json_pick(object, holdout, 1, &share))
-        return fail(error, DN_E_FORMAT, "%s: the metadata differnet.asked is no JSON object", st_label(file));
-    for (size_t i = 0; i < INTEGERS; i++)
-        TRY(read_integer(file, names[i], values[i], &integers[i], error));
-    if (!json_read_real(share, &asked->holdout) || !(asked->holdout >= 0 && asked->holdout <= MODEL_MAX_SHARE))
-        return fail_fact(file, holdout[0], error);
-    asked->known = 1;
-    return DN_OK;
+    asked->known = json_parse(text, strlen(text), &object, &position) && json_pick(object, names, NAMES, values) &&
+                   json_read_real(values[INTEGERS], &asked->holdout) && asked->holdout >= 0 &&
+                   asked->holdout <= MODEL_MAX_SHARE;
+    for (size_t i = 0; i < INTEGERS && asked->known; i++)
+        asked->known = read_integer(file, names[i], values[i], &integers[i], NULL) == DN_OK;
+    return asked->known
+               ? DN_OK
+               : fail(error, DN_E_FORMAT,
+                      "%s: the metadata differnet.asked is no JSON object, or an option in it is missing or out "
+                      "of range",
+                      st_label(file));
 }
 
 /* Which copies were learned, for display. */

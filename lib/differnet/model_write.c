@@ -75,6 +75,7 @@ static void add_asked(const asked_options *asked, st_writer *writer)
     json_put_double(json, "holdout", asked->holdout);
     json_put_integer(json, "copies", asked->copies);
     json_put_integer(json, "details", asked->details);
+    json_put_integer(json, "duplicates", asked->duplicates);
     json_close(json, "}");
     st_writer_json_end(writer, "differnet.asked");
 }

@@ -101,19 +101,19 @@ static int32_t guess_folds(const dn_model *model)
  * images have calibrated since. */
 static void guess_holdout(dn_train_options *options, const dn_model *model)
 {
-    int32_t held = model->holdout_count, all = model->facts.train_images + held;
+    int64_t held = model->holdout_count, all = (int64_t)model->facts.train_images + held;
 
     if (!model->flow || model->facts.calibration == DN_CALIBRATION_CROSS)
         return;
-    if (held > MODEL_MAX_SHARE * all) {
+    if ((double)held > MODEL_MAX_SHARE * (double)all) {
         options->calibration = DN_CALIBRATION_AUTO;
         return;
     }
     options->calibration = DN_CALIBRATION_SPLIT; /* of none, too */
     if (held == 0)
         options->holdout = 0;
-    else if (held != (int32_t)floor(options->holdout * all + 0.5))
-        options->holdout = (double)held / all;
+    else if (held != (int64_t)floor(options->holdout * (double)all + 0.5))
+        options->holdout = (double)held / (double)all;
 }
 
 /* From what came of them, in files that do not tell them. */
@@ -136,6 +136,7 @@ static void set_asked(dn_train_options *options, const asked_options *asked)
     options->holdout = asked->holdout;
     options->copies = asked->copies;
     options->details = asked->details;
+    options->duplicates = asked->duplicates;
 }
 
 static void set_flow(dn_train_options *options, const dn_model *model)

@@ -15,7 +15,7 @@
 typedef struct trained_positions {
     dn_allocator allocator;
     positions *density;
-    int32_t judged; /* images that were; 0 with fewer than two images, and the next three NULL */
+    int32_t judged; /* images that were; 0 with fewer than two images, and what follows NULL or 0 */
     int32_t *row;   /* (images.count), in order of addition: where in `levels` an image is; -1: it was not judged */
     position_level *levels; /* (judged), in order of addition: of the density that has not seen the image */
     int32_t peak_count;     /* images that were judged, of each group the first */

@@ -190,7 +190,7 @@ class Detector:
         self.model_, self.advice_, self._toolbox = model, advice, _Toolbox(model)
 
     def fit_predict(self, images: Any, y: Any = None) -> Array:
-        """fit(images), then predict of the same images."""
+        """fit(images), then predict of the same images; of a folder masks beside images are only predicted."""
         images = list(images) if hasattr(images, "__next__") else images
         return self.fit(images).predict(images)
 
@@ -363,7 +363,7 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    if hasattr(value, "shape"):
+    if getattr(value, "shape", ()):
         return f"<{type(value).__name__} of shape {tuple(value.shape)}>"
     return reprlib.repr(value)
 

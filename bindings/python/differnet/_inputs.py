@@ -17,10 +17,12 @@ _MASK_ENDS = ("_mask", "-mask", "_gt", "_label", "_ground_truth")
 _REVERSED = {RGB8: BGR8, RGBA8: BGRA8}
 
 
-def images_in(folder: Union[str, os.PathLike[str]]) -> List[str]:
+def images_in(folder: Union[str, os.PathLike[str]], *, masks: bool = True) -> List[str]:
     """Paths of the images right in a folder, by name; ValueError if there are none.
 
     What is an image is told by its name's ending: those of the formats that the library reads.  Hidden files are none.
+    masks: False: without masks beside images, as fit() takes them (part_mask.png beside part.png; -mask, _gt, _label,
+    _ground_truth).
     """
     endings, root = tuple(_texts("dn_image_ending")), os.fspath(folder)
     with os.scandir(root) as entries:
@@ -30,7 +32,7 @@ def images_in(folder: Union[str, os.PathLike[str]]) -> List[str]:
         folders = [entry.name for entry in listed if entry.is_dir()]
         inside = f"; it has folders, give the one that is meant: {', '.join(folders[:5])}" if folders else ""
         raise ValueError(f"{root}: no image is right in this folder (endings: {', '.join(endings)}){inside}")
-    return paths
+    return paths if masks else _but_masks(paths)
 
 
 def _but_masks(paths: List[str]) -> List[str]:
@@ -60,7 +62,7 @@ def _named(images: Any, channels: str, learned: bool = False) -> Iterator[Tuple[
 def _in_path(path: Any, learned: bool) -> List[Any]:
     if not os.path.isdir(path):
         return [path]
-    return _but_masks(images_in(path)) if learned else images_in(path)
+    return images_in(path, masks=not learned)
 
 
 def _each(images: Any, learned: bool) -> Iterator[Any]:
