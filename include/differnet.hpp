@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <exception>
 #include <limits>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -216,7 +217,7 @@ inline void finish(dn_status status, const dn_error *cause)
 // An array's size as the C functions take it.
 inline std::int32_t count(std::size_t size)
 {
-    if (size > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
+    if (size > static_cast<std::size_t>((std::numeric_limits<std::int32_t>::max)())) // not windows.h's
         throw error(DN_E_ARGUMENT, "an array of more than 2147483647 elements");
     return static_cast<std::int32_t>(size);
 }
@@ -335,7 +336,7 @@ template <class F> dn_runner make_runner(F &callable) noexcept
     runner.run = [](dn_job_fn function, void *context, std::int32_t jobs, void *user) {
         detail::guarded([&] { (*static_cast<F *>(user))(job(function, context), jobs); });
     };
-    runner.user = &callable;
+    runner.user = const_cast<void *>(static_cast<const void *>(std::addressof(callable)));
     return runner;
 }
 
@@ -899,7 +900,7 @@ private:
 class calibrator : public detail::owner<dn_calibrator, dn_calibrator_free> {
 public:
     using owner::owner;
-    explicit calibrator(const model &of, const calibrator_options &options = {})
+    explicit calibrator(const differnet::model &of, const calibrator_options &options = {})
     {
         dn_calibrator *out = nullptr;
         dn_error cause;
@@ -1035,14 +1036,14 @@ public:
         reset(out);
     }
     // With a model's backbone, mask and notes.
-    static trainer like(const model &of, const train_options &options)
+    static trainer like(const differnet::model &of, const train_options &options)
     {
         dn_trainer *out = nullptr;
         dn_error cause;
         detail::finish(dn_trainer_create_like(of.get(), &options, &out, &cause), &cause);
         return trainer(out);
     }
-    static trainer like(const model &of)
+    static trainer like(const differnet::model &of)
     {
         return like(of, train_options(of));
     }

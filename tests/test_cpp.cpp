@@ -1,18 +1,24 @@
 // Everything that differnet.hpp wraps, from C++.
-#include "differnet.hpp"
-
 #include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <new>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <type_traits>
 #include <vector>
+
+// As windows.h has them: the header does without either name.
+#define max(a, b) ((a) > (b) ? (a) : (b))
+#define min(a, b) ((a) < (b) ? (a) : (b))
+#include "differnet.hpp"
+#undef max
+#undef min
 
 #define REQUIRE(condition)                                                       \
     do {                                                                         \
@@ -499,7 +505,7 @@ static void check_runner(const differnet::model &model)
     const picture good = draw(100);
     int runs = 0;
     bool broken = false;
-    auto on_threads = [&](differnet::job job, std::int32_t jobs) {
+    const auto on_threads = [&](differnet::job job, std::int32_t jobs) {
         runs++;
         if (broken)
             throw std::runtime_error("no threads left");
