@@ -206,7 +206,7 @@ inline void check(dn_status status, const dn_error *cause)
     throw error(status, dn_status_string(status));
 }
 
-// Like check, for calls that may have run a callable.
+// Like check, for calls that may have run a callable.  It may throw after DN_OK, too: own what the call made before.
 inline void finish(dn_status status, const dn_error *cause)
 {
     if (thrown())
@@ -748,8 +748,9 @@ public:
     {
         dn_scorer *out = nullptr;
         dn_error cause;
-        detail::finish(dn_scorer_create(of.get(), &options, &out, &cause), &cause);
+        dn_status status = dn_scorer_create(of.get(), &options, &out, &cause);
         reset(out);
+        detail::finish(status, &cause);
     }
     // From the next score on.
     void set_false_alarm_rate(double rate)
@@ -904,8 +905,9 @@ public:
     {
         dn_calibrator *out = nullptr;
         dn_error cause;
-        detail::finish(dn_calibrator_create(of.get(), &options, &out, &cause), &cause);
+        dn_status status = dn_calibrator_create(of.get(), &options, &out, &cause);
         reset(out);
+        detail::finish(status, &cause);
     }
     differnet::score add(const pixel_view &view)
     {
@@ -936,8 +938,10 @@ public:
     differnet::model model()
     {
         dn_model *out = nullptr;
-        finish(dn_calibrator_model(get(), &out));
-        return differnet::model(out);
+        dn_status status = dn_calibrator_model(get(), &out);
+        differnet::model made(out);
+        finish(status);
+        return made;
     }
 
 private:
@@ -955,8 +959,9 @@ public:
     {
         dn_localizer *out = nullptr;
         dn_error cause;
-        detail::finish(dn_localizer_create(of.get(), &options, &out, &cause), &cause);
+        dn_status status = dn_localizer_create(of.get(), &options, &out, &cause);
         reset(out);
+        detail::finish(status, &cause);
     }
     // Like scorer::set_mask, for the maps to come.
     void set_mask(const pixel_view &mask, std::int32_t kind = DN_MASK_INCLUDE)
@@ -1032,16 +1037,19 @@ public:
     {
         dn_trainer *out = nullptr;
         dn_error cause;
-        detail::finish(dn_trainer_create(network.get(), &options, &out, &cause), &cause);
+        dn_status status = dn_trainer_create(network.get(), &options, &out, &cause);
         reset(out);
+        detail::finish(status, &cause);
     }
     // With a model's backbone, mask and notes.
     static trainer like(const differnet::model &of, const train_options &options)
     {
         dn_trainer *out = nullptr;
         dn_error cause;
-        detail::finish(dn_trainer_create_like(of.get(), &options, &out, &cause), &cause);
-        return trainer(out);
+        dn_status status = dn_trainer_create_like(of.get(), &options, &out, &cause);
+        trainer made(out);
+        detail::finish(status, &cause);
+        return made;
     }
     static trainer like(const differnet::model &of)
     {
@@ -1121,8 +1129,10 @@ public:
     differnet::model model()
     {
         dn_model *out = nullptr;
-        finish(dn_trainer_model(get(), &out));
-        return differnet::model(out);
+        dn_status status = dn_trainer_model(get(), &out);
+        differnet::model made(out);
+        finish(status);
+        return made;
     }
 
 private:

@@ -1,10 +1,12 @@
 // Everything that differnet.hpp wraps, from C++.
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <new>
 #include <stdexcept>
@@ -67,14 +69,17 @@ static std::size_t news;
 }
 
 // What the library allocates, by an allocator of the host's.
-static std::size_t allocations;
+static std::atomic<std::size_t> allocations, frees;
 
 static const dn_allocator counting = {
     [](std::size_t alignment, std::size_t size, void *) -> void * {
         allocations++;
         return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
     },
-    [](void *pointer, void *) { std::free(pointer); },
+    [](void *pointer, void *) {
+        frees += pointer != nullptr;
+        std::free(pointer);
+    },
     nullptr,
 };
 
@@ -544,6 +549,53 @@ static void check_runner(const differnet::model &model)
     }
 }
 
+// What a call made goes again where the runner throws when all jobs are done, so that the call itself went well.
+static void check_late_runner(const differnet::model &model)
+{
+    bool late = true;
+    auto in_order = [&](differnet::job job, std::int32_t jobs) {
+        for (std::int32_t i = 0; i < jobs; i++)
+            job(i);
+        if (late)
+            throw std::runtime_error("too late");
+    };
+    const dn_runner runner = differnet::make_runner(in_order);
+    auto on_runner = [&](auto options) {
+        options.threads = 2;
+        options.runner = &runner;
+        options.allocator = &counting;
+        return options;
+    };
+    const auto training = on_runner(small_training());
+    const std::function<void()> calls[] = {
+        [&] { differnet::scorer(model, on_runner(differnet::scorer_options())); },
+        [&] { differnet::calibrator(model, on_runner(differnet::calibrator_options())); },
+        [&] { differnet::localizer(model, on_runner(differnet::localizer_options())); },
+        [&] { differnet::trainer(small_network(), training); },
+        [&] { differnet::trainer::like(model, training); },
+        [&] {
+            late = false;
+            differnet::trainer trainer(small_network(), training);
+            add_good(trainer);
+            REQUIRE_ERROR(DN_E_CANCELLED, trainer.run([](const differnet::progress &now) {
+                return now.phase == DN_PHASE_TRAIN && now.done == 1;
+            }));
+            late = true;
+            trainer.model();
+        },
+    };
+    for (const auto &call : calls) {
+        std::size_t held = allocations - frees;
+        bool caught = false;
+        try {
+            call();
+        } catch (const std::runtime_error &failure) {
+            caught = std::strcmp(failure.what(), "too late") == 0;
+        }
+        REQUIRE(caught && allocations - frees == held);
+    }
+}
+
 static void check_errors()
 {
     const std::string text(400, 'x');
@@ -570,6 +622,7 @@ int main()
     check_scorer(model);
     check_localizer(model);
     check_runner(model);
+    check_late_runner(model);
     std::filesystem::remove_all(scratch);
     return 0;
 }
