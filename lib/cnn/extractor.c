@@ -129,20 +129,23 @@ static dn_status resolve_layers(dn_extractor *extractor, const struct source *so
 static dn_status allocate_weights(dn_extractor *extractor, size_t *largest, dn_error *error)
 {
     size_t total = 0;
+    _Bool fits = 1; /* where sizes have 32 bits */
 
     *largest = 0;
-    for (int32_t i = 0; i < extractor->layer_count; i++) {
+    for (int32_t i = 0; i < extractor->layer_count && fits; i++) {
         const cnn_layer *layer = &extractor->layers[i];
         if (layer->kind != LAYER_CONV)
             continue;
         size_t weight = (size_t)weight_floats(&layer->conv);
-        total += mem_padded_floats(weight) + mem_padded_floats((size_t)layer->conv.out_c) +
-                 mem_padded_floats(conv_packed_floats(&layer->conv));
+        fits = size_add(total,
+                        mem_padded_floats(weight) + mem_padded_floats((size_t)layer->conv.out_c) +
+                            mem_padded_floats(conv_packed_floats(&layer->conv)),
+                        &total);
         extractor->parameters += (int64_t)weight + (layer->bias_name[0] ? layer->conv.out_c : 0);
         if (weight > *largest)
             *largest = weight;
     }
-    extractor->weights = mem_alloc(&extractor->allocator, total, sizeof(float));
+    extractor->weights = fits ? mem_alloc(&extractor->allocator, total, sizeof(float)) : NULL;
     return extractor->weights ? DN_OK : fail_memory(error, "the backbone's weights");
 }
 

@@ -7,6 +7,7 @@
 #include "base/blob.h"
 #include "base/memory.h"
 #include "base/status.h"
+#include "cnn/features.h"
 #include "format/decimal.h"
 #include "format/json.h"
 
@@ -451,11 +452,26 @@ static int64_t work_of(const cnn_layer *layer)
     return layer->kind == LAYER_ACTIVATION ? 1 : (int64_t)pool->kernel_h * pool->kernel_w * EXTRACTOR_POOL_WORK;
 }
 
+/* Where sizes have 32 bits, sums of them must not wrap: what a network needs is far below the most that there can be. */
+#define MOST_FLOATS ((double)(SIZE_MAX / 16))
+
+/* Floats that a convolution needs beside its maps, at most: strips of windows, the weights transposed, or the products
+ * of Winograd's tiles (nn/conv.c, nn/winograd.c). */
+static double conv_floats(const conv_spec *conv)
+{
+    double row = (double)conv->kernel_h * conv->kernel_w * conv->in_c;
+
+    if (conv->groups > 1)
+        return 0;
+    return 8 * row * conv->out_c + 4096 * (row + conv->out_c) + (1 << 20);
+}
+
 /* A file of a few hundred bytes can ask for more memory than there is, and for pools that take hours. */
 static dn_status check_cost(const dn_extractor *extractor, const char *label, dn_error *error)
 {
     int32_t h = extractor->input_height, w = extractor->input_width;
     int64_t work = 0;
+    double kept = 3.0 * h * w, largest = kept, beside = 0; /* floats */
 
     for (int32_t i = 0; i < extractor->layer_count; i++) {
         const cnn_layer *layer = &extractor->layers[i];
@@ -474,7 +490,20 @@ static dn_status check_cost(const dn_extractor *extractor, const char *label, dn
                 "numbers count %d each); the limit is %.4g: use a smaller input size or network",
                 label, layer->name, (double)work, extractor->input_width, extractor->input_height, EXTRACTOR_POOL_WORK,
                 (double)EXTRACTOR_MAX_WORK);
+        double floats = (double)h * w * layer->out_channels;
+        kept += floats;
+        largest = fmax(largest, floats);
+        if (layer->kind == LAYER_CONV)
+            beside = fmax(beside, conv_floats(&layer->conv));
     }
+    /* A gradient keeps the maps of a block of views at all scales, which are below 3/2 of the first one's, and has room
+     * for four of the largest beside them (cnn/features.c); Winograd's blocks are copies of a map. */
+    if (FEATURES_BLOCK * (1.5 * kept + 6 * largest) + beside > MOST_FLOATS)
+        return fail(
+            error, DN_E_LIMIT,
+            "%s: the network takes more memory for views of %d x %d pixels than this machine has addresses for: "
+            "use a smaller input size or network",
+            label, extractor->input_width, extractor->input_height);
     return DN_OK;
 }
 
