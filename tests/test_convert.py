@@ -308,6 +308,12 @@ class Formats(ConvertTest):
             for data in (zip_file(pickled(company)), legacy_file(pickled(company))):
                 self.convert(data)
                 self.check_plain(key)
+        listed = [{key: "module." + value if key in ("weight", "bias") else value for key, value in layer.items()}
+                  for layer in LAYERS]
+        own = safetensors({"module." + label: tensor for label, tensor in PLAIN.items()},
+                          {"differnet.layers": json.dumps(listed)})
+        self.convert(own, layers=False)  # whose layer list names them so
+        self.assertEqual(contents(self.target)[0], {"module." + label: tensor for label, tensor in PLAIN.items()})
         mixed = mapping(**{"module.w": weight(), "b": bias()})
         self.refused(zip_file(pickled(mixed)), "w")  # a prefix that not all have is none
 

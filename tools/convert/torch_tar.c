@@ -177,14 +177,20 @@ static bool read_count(tar *self, unpickler *reader, int64_t *count)
     return true;
 }
 
-/* The next little-endian number of 8 bytes, >= 0. */
-static bool read_binary(tar *self, unpickler *reader, int64_t *number)
+/* The next little-endian number of 8 bytes. */
+static bool read_eight(tar *self, unpickler *reader, int64_t *number)
 {
     if (reader->size - reader->at < sizeof *number)
         return damaged(self, "numbers are cut off");
     memcpy(number, reader->bytes + reader->at, sizeof *number);
     reader->at += sizeof *number;
-    return *number >= 0 || damaged(self, "a size is negative");
+    return true;
+}
+
+/* Likewise, >= 0. */
+static bool read_binary(tar *self, unpickler *reader, int64_t *number)
+{
+    return read_eight(self, reader, number) && (*number >= 0 || damaged(self, "a size is negative"));
 }
 
 static bool check_machine(tar *self)
@@ -270,7 +276,7 @@ static bool read_shape(tar *self, unpickler *reader, torch_tensor *tensor)
 {
     int64_t head = 0;
 
-    if (!read_binary(self, reader, &head))
+    if (!read_eight(self, reader, &head))
         return false;
     tensor->rank = (int32_t)(head & 0xFFFFFFFF);
     if (tensor->rank < 0 || tensor->rank > TENSOR_MAX_RANK)

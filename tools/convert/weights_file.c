@@ -190,7 +190,7 @@ bool weights_read(weights_file *out, const uint8_t *bytes, size_t size, dn_error
         return weights_refuse(error, DN_E_FORMAT,
                               "is neither a PyTorch checkpoint (torch.save) nor a safetensors "
                               "file");
-    if (good)
+    if (good && !out->metadata[KEY_LAYERS]) /* a layer list names tensors as they are */
         strip_prefix(out, "module.");
     return good;
 }
