@@ -9,13 +9,12 @@
 
 static int32_t show_progress(const dn_progress *progress, void *user)
 {
-    static const char *const phases[] = {
-        "", "features", "training", "held-out images", "heat-map scale", "feature maps", "positions", "folds"};
+    static const char *const phases[] = {"further work", "features",  "training", "held-out images", "heat-map scale",
+                                         "feature maps", "positions", "folds",    "copies"};
+    int32_t known = progress->phase >= 1 && progress->phase <= DN_PHASE_COPIES ? progress->phase : 0;
 
     (void)user;
-    if (progress->phase >= 1 && progress->phase <= DN_PHASE_FOLDS)
-        fprintf(stderr, "\r%-16s %lld of %lld ", phases[progress->phase], (long long)progress->done,
-                (long long)progress->total);
+    fprintf(stderr, "\r%-16s %lld of %lld ", phases[known], (long long)progress->done, (long long)progress->total);
     return 0; /* non-zero would cancel */
 }
 

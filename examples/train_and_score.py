@@ -14,7 +14,7 @@ import differnet
 PHASES = {differnet.PHASE_FEATURES: "features", differnet.PHASE_TRAIN: "training",
           differnet.PHASE_HOLDOUT: "held-out pictures", differnet.PHASE_HEATMAP: "heat maps",
           differnet.PHASE_MAPS: "feature maps", differnet.PHASE_POSITIONS: "positions",
-          differnet.PHASE_FOLDS: "folds"}
+          differnet.PHASE_FOLDS: "folds", differnet.PHASE_COPIES: "copies"}
 
 
 def train(folder, backbone, epochs):
@@ -25,7 +25,8 @@ def train(folder, backbone, epochs):
             trainer.add(os.path.join(folder, name))
 
     def report(progress):
-        print(f"\r{PHASES[progress.phase]}: {progress.done} of {progress.total}    ", end="", file=sys.stderr)
+        phase = PHASES.get(progress.phase, "further work")
+        print(f"\r{phase}: {progress.done} of {progress.total}    ", end="", file=sys.stderr)
 
     model = trainer.run(report)
     print(file=sys.stderr)

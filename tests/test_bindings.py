@@ -407,7 +407,7 @@ class DocumentationTest(unittest.TestCase):
     def test_example(self):
         with tempfile.TemporaryDirectory() as folder:
             os.mkdir(os.path.join(folder, "good"))
-            for seed in range(5):
+            for seed in range(6):
                 differnet.write_png(picture(seed), os.path.join(folder, "good", f"{seed}.png"))
             differnet.write_png(picture(9, spot=True), os.path.join(folder, "part.png"))
             environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"),
@@ -418,6 +418,8 @@ class DocumentationTest(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertRegex(done.stdout, r"part.png: score \d+\.\d+, (normal|anomalous)")
             self.assertIn("absent.png: ", done.stdout)
+            for phase in ("features", "training", "copies"):
+                self.assertIn(f"{phase}: ", done.stderr)
             self.assertLessEqual({"part.dnm", "part.state"}, set(os.listdir(folder)))
 
     def test_everything_public_is_documented(self):
