@@ -72,7 +72,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s MODEL\n", argv[0]);
         return 2;
     }
-    if (dn_blas_set_threads(1) != DN_OK) /* each scorer runs on its own thread */
+    if (dn_blas_threads() > 1 && dn_blas_set_threads(1) != DN_OK) /* each scorer runs on its own thread */
         return 2;
     if (dn_model_open_path(argv[1], NULL, &model, &error) != DN_OK) {
         fprintf(stderr, "%s\n", error.message);

@@ -55,7 +55,7 @@ int main(int argc, char **argv)
     }
     dn_localizer_options_init(&options);
     options.threads = 2;
-    dn_status status = dn_blas_set_threads(1);
+    dn_status status = dn_blas_threads() > 1 ? dn_blas_set_threads(1) : DN_OK;
     if (status == DN_OK)
         status = dn_model_open_path(argv[1], NULL, &model, &error);
     if (status == DN_OK)

@@ -65,7 +65,7 @@ static int score_files(const char *model_path, const char *const *paths, int32_t
     options.runner = runner;
     for (int32_t i = 0; i < count; i++)
         dn_score_init(&scores[i]);
-    if (dn_blas_set_threads(1) != DN_OK) /* OpenBLAS' own threads would be in the way of ours */
+    if (dn_blas_threads() > 1 && dn_blas_set_threads(1) != DN_OK) /* its own would be in the way of ours */
         return 2;
     dn_status status = dn_model_open_path(model_path, NULL, &model, &error);
     if (status == DN_OK)

@@ -87,7 +87,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s GOOD... -- IMAGE...\n", argv[0]);
         return 2;
     }
-    if (dn_blas_set_threads(1) != DN_OK) /* the trainer brings its own threads */
+    if (dn_blas_threads() > 1 && dn_blas_set_threads(1) != DN_OK) /* the trainer brings its own threads */
         return 2;
     if (train(argv + 1, split - 1, &model) != DN_OK)
         return 2;
