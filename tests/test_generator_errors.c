@@ -2,10 +2,12 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "../tools/pretrain/defect.h"
 #include "generator_batch.h"
 
-/* ---- calloc and pthread_create that fail when told to; the linker puts them before the real ones ---- */
+/* ---- calloc, pthread_create and draw_defect that fail when told to; the linker puts them before the real ones ---- */
 
 static long fail_calloc_at, callocs, fail_thread_at, threads_started; /* n-th call; 0: never */
 
@@ -22,6 +24,17 @@ void *__wrap_calloc(size_t n, size_t size)
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
 {
     return ++threads_started == fail_thread_at ? 11 : __real_pthread_create(thread, attributes, start, argument);
+}
+
+static bool defects_fail; /* to show */
+
+void __real_draw_defect(struct scene *s, int32_t kind, struct dice d, int32_t attempt);
+void __wrap_draw_defect(struct scene *s, int32_t kind, struct dice d, int32_t attempt);
+
+void __wrap_draw_defect(struct scene *s, int32_t kind, struct dice d, int32_t attempt)
+{
+    if (!defects_fail)
+        __real_draw_defect(s, kind, d, attempt);
 }
 
 /* ---- errors ---- */
@@ -152,6 +165,31 @@ START_TEST(threads_run_out)
 }
 END_TEST
 
+/* Where no defect can be drawn, the picture is a good one and says so. */
+START_TEST(defect_that_does_not_show)
+{
+    struct generator_options options = plain_options(32);
+    struct batch good, failed;
+    size_t pixels = 20 * 32 * 32;
+
+    options.degrade = 1;
+    good = make_batch(20, 3, options);
+    failed = make_batch(20, 3, options);
+    for (int64_t i = 0; i < failed.count; i++)
+        failed.defects[i] = -1;
+    memset(failed.masks, 7, pixels);
+    run_batch(&good);
+    defects_fail = true;
+    run_batch(&failed);
+    defects_fail = false;
+    ck_assert_mem_eq(failed.kinds, good.kinds, 20 * sizeof *good.kinds);
+    ck_assert_mem_eq(failed.masks, good.masks, pixels);
+    ck_assert_mem_eq(failed.images, good.images, 3 * pixels);
+    free_batch(&good);
+    free_batch(&failed);
+}
+END_TEST
+
 static Suite *generator_errors_suite(void)
 {
     Suite *suite = suite_create("generator_errors");
@@ -162,6 +200,7 @@ static Suite *generator_errors_suite(void)
     tcase_add_test(errors, arrays_out_of_range);
     tcase_add_test(errors, memory_runs_out);
     tcase_add_test(errors, threads_run_out);
+    tcase_add_test(errors, defect_that_does_not_show);
     suite_add_tcase(suite, errors);
     return suite;
 }

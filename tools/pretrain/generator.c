@@ -143,7 +143,7 @@ static bool try_defect(struct worker *w, int32_t kind, struct dice d, int32_t at
     return find_change(s, s->image, w->clean, step, mask) >= enough;
 }
 
-/* Returns the kind that could be drawn. */
+/* Returns the kind that could be drawn; where none could, the picture is the good one. */
 static int32_t damage(struct worker *w, int64_t i, int32_t kind, const struct degradation *g, uint8_t *mask)
 {
     struct scene *s = &w->scene;
@@ -159,6 +159,10 @@ static int32_t damage(struct worker *w, int64_t i, int32_t kind, const struct de
     for (int32_t attempt = 1; attempt < ATTEMPTS; attempt++)
         if (try_defect(w, DEFECT_STAIN, d, attempt + 3, g, mask))
             return DEFECT_STAIN;
+    for (int32_t c = 0; c < 3; c++)
+        memcpy(s->image[c], w->clean[c], bytes);
+    if (mask)
+        memset(mask, 0, (size_t)s->size * (size_t)s->size);
     return DEFECT_NONE;
 }
 
