@@ -38,3 +38,15 @@ if setup "$stage/required" -Dtests=enabled; then
     exit 1
 fi
 grep -q 'Dependency "check" not found' "$stage/log"
+
+# Folders outside of the prefix are named as they are.
+setup "$stage/outside" --prefix "$stage/prefix" --libdir "$stage/out/lib" --includedir "$stage/out/include" \
+    --datadir "$stage/out/share" --bindir "$stage/out/bin" || { cat "$stage/log"; exit 1; }
+grep -qx "abi=$stage/out/share/differnet/differnet.json" "$stage/outside/meson-private/differnet.pc"
+grep -q "\"$stage/out/include\"" "$stage/outside/packaging/differnetConfig.cmake"
+
+if setup "$stage/bench" -Dbench=true -Ddefault_library=static; then
+    echo "-Dbench=true did not miss the shared library" >&2
+    exit 1
+fi
+grep -q 'needs the shared library' "$stage/log"
