@@ -3,9 +3,12 @@
 
 # install_packages NAME...: nothing happens, and no privilege is needed, when all are there.
 install_packages() {
-    local missing=() package
+    local missing=() package native
+    native=$(dpkg --print-architecture)
     for package in "$@"; do
-        if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
+        # Other architectures' may be there as well.
+        if ! dpkg-query -W -f '${Architecture} ${db:Status-Status}\n' "$package" 2>/dev/null |
+            grep -Ex "($native|all) installed" >/dev/null; then
             missing+=("$package")
         fi
     done
