@@ -34,6 +34,15 @@ COMMAND, LIBRARY = sys.argv[1], sys.argv[2]
 CONVOLUTIONS = {0: (8, 3, 11), 3: (12, 8, 5), 6: (16, 12, 3), 8: (16, 16, 3), 10: (12, 16, 3)}
 
 
+def describe():
+    """The function that docs/backbones.md shows."""
+    with open(os.path.join(HERE, "..", "docs", "backbones.md"), encoding="utf-8") as file:
+        code = file.read().split("```python\n")[1].split("```")[0]
+    names = {}
+    exec(code, names)
+    return names["describe"]
+
+
 def alexnet():
     """torchvision's names, few channels, a small classifier."""
     torch.manual_seed(7)
@@ -235,11 +244,7 @@ class ConvertTest(unittest.TestCase):
             inputs = outputs
         modules[9:9] = [torch.nn.MaxPool2d(3, 2, 1), torch.nn.AvgPool2d(2, 1)]
         network = torch.nn.Sequential(*modules).eval()
-        with open(os.path.join(HERE, "..", "docs", "backbones.md"), encoding="utf-8") as file:
-            code = file.read().split("```python\n")[1].split("```")[0]
-        names = {}
-        exec(code, names)
-        folded, layers = names["describe"](network, taps=(8, 16))
+        folded, layers = describe()(network, taps=(8, 16))
         save_zip(folded, self.source)
         with open(self.at("layers.json"), "w") as file:
             json.dump(layers, file, indent=1)
@@ -255,6 +260,16 @@ class ConvertTest(unittest.TestCase):
         expected = torch.cat([network[:9](view).mean((2, 3)), network(view).mean((2, 3))], 1).detach()
         got = np.array(extractor.features_image(image, [0]))
         np.testing.assert_allclose(got, expected.numpy(), rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+    def test_what_layer_lists_lack(self):
+        nn = torch.nn
+        for module in (nn.Conv2d(3, 4, 3, dilation=2), nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+                       nn.Conv2d(3, 4, 3, stride=(1, 2)), nn.MaxPool2d(3, 2, ceil_mode=True),
+                       nn.MaxPool2d(3, 2, dilation=2), nn.AvgPool2d(3, 2, ceil_mode=True),
+                       nn.AvgPool2d(3, 2, 1, count_include_pad=False), nn.AvgPool2d(3, 2, divisor_override=1),
+                       nn.Sigmoid()):
+            with self.subTest(module=module), self.assertRaisesRegex(ValueError, "cannot be described"):
+                describe()([module])
 
     def test_whole_module_is_refused(self):
         network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 11))
