@@ -250,7 +250,7 @@ static bool add_view(tar *self, const value *view, size_t whole_count)
 static bool read_storages(tar *self)
 {
     unpickler reader = open_file(self, STORAGES);
-    int64_t count;
+    int64_t count = 0;
 
     if (!read_count(self, &reader, &count))
         return false;
@@ -313,7 +313,7 @@ static bool read_tensor(tar *self, unpickler *reader)
 static bool read_tensors(tar *self)
 {
     unpickler reader = open_file(self, TENSORS);
-    int64_t count;
+    int64_t count = 0;
 
     if (!read_count(self, &reader, &count))
         return false;
