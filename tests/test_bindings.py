@@ -1081,7 +1081,8 @@ class InterruptTest(unittest.TestCase):
     def setUpClass(cls):
         if PLAIN:
             raise unittest.SkipTest("what is interrupted does not depend on what is installed")
-        extractor = differnet.Extractor.random([32, 64, 64, 64, 64], seed=1, input_size=256, scales=1)
+        # So large that the most views there can be, 1024, take as long on a fast machine, too.
+        extractor = differnet.Extractor.random([32, 64, 64, 64, 64], seed=1, input_size=512, scales=1)
         trainer = differnet.Trainer(extractor, epochs=0, hidden=8, blocks=2, bank=1, views=1, heatmap_images=0,
                                     holdout=0)
         trainer.add(picture(1))
