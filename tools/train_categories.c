@@ -85,24 +85,23 @@ static bool is_listed(const image_list *names, const char *name)
     return false;
 }
 
-/* Puts a name on the list, or takes it off.  The list is read anew each time: a run of other data sets may have the same
- * folder.  Complains and returns false on failure. */
-static bool set_outdated(const char *path, const char *name, bool outdated)
+/* Takes a name off the list, which is read anew: a run of other data sets may have the same folder.  Complains and returns
+ * false on failure. */
+static bool forget_outdated(const char *path, const char *name)
 {
-    image_list old = {0}, new = {0};
-    bool good = read_outdated(path, &old);
+    image_list names = {0};
+    bool good = read_outdated(path, &names);
+    size_t kept = 0, count = names.count;
 
-    if (good && is_listed(&old, name) != outdated) {
-        for (size_t i = 0; i < old.count; i++) {
-            if (strcmp(old.paths[i], name) != 0)
-                image_list_add(&new, need_text("%s", old.paths[i]));
-        }
-        if (outdated)
-            image_list_add(&new, need_text("%s", name));
-        good = write_outdated(path, &new);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(names.paths[i], name) == 0)
+            free(names.paths[i]);
+        else
+            names.paths[kept++] = names.paths[i];
     }
-    image_list_free(&old);
-    image_list_free(&new);
+    names.count = kept;
+    good = good && (kept == count || write_outdated(path, &names));
+    image_list_free(&names);
     return good;
 }
 
@@ -115,14 +114,21 @@ static bool is_outdated(const char *path, const char *name)
     return outdated;
 }
 
+/* Adds the data sets that have a model already.  Complains and returns false on failure. */
 static bool list_outdated(const char *path, const category *all, size_t count)
 {
+    image_list names = {0};
     struct stat status;
-    bool good = true;
 
     remove_stale_output(path);
-    for (size_t i = 0; i < count && good; i++)
-        good = stat(all[i].output, &status) != 0 || set_outdated(path, all[i].name, true);
+    bool good = read_outdated(path, &names);
+    size_t before = names.count;
+    for (size_t i = 0; i < count; i++) {
+        if (stat(all[i].output, &status) == 0 && !is_listed(&names, all[i].name))
+            image_list_add(&names, need_text("%s", all[i].name));
+    }
+    good = good && (names.count == before || write_outdated(path, &names));
+    image_list_free(&names);
     return good;
 }
 
@@ -164,7 +170,7 @@ static bool train_category(const train_job *job, const char *outdated, category 
     outcome = train_run(&one, &of->trained);
     of->state = outcome == TRAIN_DONE ? TRAINED : FAILED;
     if (outcome == TRAIN_DONE) {
-        set_outdated(outdated, of->name, false);
+        forget_outdated(outdated, of->name);
         report_trained(&one, &of->trained);
     }
     return outcome != TRAIN_REFUSED && !was_interrupted();

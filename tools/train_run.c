@@ -214,21 +214,22 @@ static void tell_advice(dn_trainer *trainer)
 static void report_parts(const dn_trainer *trainer, const train_job *job, const image_list *images)
 {
     dn_trainer_info info;
-    int32_t named = 0, near = 0, kind, first;
+    int32_t named = 0, near = 0;
 
     dn_trainer_info_init(&info);
     if (dn_trainer_get_info(trainer, &info) != DN_OK)
         return;
-    for (int32_t i = 0; i < info.images; i++)
-        near += dn_trainer_duplicate_of(trainer, i, &kind) >= 0 && kind == DN_DUPLICATE_NEAR;
     if (info.duplicates > 0 && !job->quiet)
         complain("%d of %d images are duplicates of others and count once:", info.duplicates, info.images);
-    for (int32_t i = 0; !job->quiet && i < info.images && named < MOST_NAMED; i++)
-        if ((first = dn_trainer_duplicate_of(trainer, i, &kind)) >= 0) {
-            complain("  %s: %s %s", images->paths[i],
-                     kind == DN_DUPLICATE_EQUAL ? "the pixels of" : "hardly differs from", images->paths[first]);
-            named++;
-        }
+    for (int32_t i = 0; i < info.images; i++) {
+        int32_t kind, first = dn_trainer_duplicate_of(trainer, i, &kind);
+        near += kind == DN_DUPLICATE_NEAR;
+        if (first < 0 || job->quiet || named == MOST_NAMED)
+            continue;
+        complain("  %s: %s %s", images->paths[i], kind == DN_DUPLICATE_EQUAL ? "the pixels of" : "hardly differs from",
+                 images->paths[first]);
+        named++;
+    }
     if (!job->quiet && info.duplicates > named)
         complain("  and %d more", info.duplicates - named);
     if (job->parts != PARTS_NONE && !job->quiet)

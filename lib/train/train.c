@@ -8,6 +8,7 @@
 #include "base/product.h"
 #include "base/status.h"
 #include "train/checkpoint.h"
+#include "train/train_options.h"
 #include "train/trainer.h"
 
 /* ---- life ---- */
@@ -46,13 +47,7 @@ dn_status trainer_create(dn_extractor *extractor, const dn_train_options *option
     train_images_init(&t->images, extractor, options, &allocator);
     t->options = *options;
     t->options.allocator = NULL; /* the caller's; t->allocator is the copy */
-    t->asked = (asked_options){1,
-                               options->calibration,
-                               options->folds,
-                               options->copies,
-                               options->details,
-                               options->duplicates,
-                               options->holdout};
+    t->asked = train_options_asked(options);
     if (options->runner)
         t->runner = *options->runner;
     t->options.runner = options->runner ? &t->runner : NULL;

@@ -11,16 +11,6 @@
 #include "train/train_options.h"
 #include "train/trainer.h"
 
-/* How many parts the flow learned from: further images of a part say little that is new. */
-static int32_t learned_parts(const dn_trainer *t)
-{
-    int32_t parts = 0;
-
-    for (int32_t i = 0; i < t->images.train_count; i++)
-        parts += train_images_first(&t->images, t->images.split[i]);
-    return parts;
-}
-
 static model_facts facts_of(const dn_trainer *t)
 {
     model_facts facts = {.views = t->options.flow ? t->options.views : 1,
@@ -36,8 +26,9 @@ static model_facts facts_of(const dn_trainer *t)
                          .asked = t->asked,
                          .final_loss = (double)NAN};
 
-    if (t->options.flow && t->options.positions)
-        facts.flow_weight = part_flow_weight(learned_parts(t));
+    if (t->options.flow && t->options.positions) /* further images of a part say little that is new */
+        facts.flow_weight = part_flow_weight(t->images.groups.count -
+                                             train_images_held(&t->images, t->options.holdout));
 
     snprintf(facts.library, sizeof facts.library, "%d.%d.%d", DN_VERSION_MAJOR, DN_VERSION_MINOR, DN_VERSION_PATCH);
     snprintf(facts.preset, sizeof facts.preset, "%s", train_preset_names[t->options.preset]);

@@ -129,6 +129,17 @@ static void guess_asked(dn_train_options *options, const dn_model *model)
         options->details = model->positions->details ? DN_DETAILS_ON : DN_DETAILS_OFF;
 }
 
+asked_options train_options_asked(const dn_train_options *options)
+{
+    return (asked_options){.known = 1,
+                           .calibration = options->calibration,
+                           .folds = options->folds,
+                           .holdout = options->holdout,
+                           .copies = options->copies,
+                           .details = options->details,
+                           .duplicates = options->duplicates};
+}
+
 static void set_asked(dn_train_options *options, const asked_options *asked)
 {
     options->calibration = asked->calibration;

@@ -23,6 +23,8 @@ extern const char *const train_preset_names[DN_PRESET_FAST + 1];
 dn_status train_options_preset(dn_train_options *options, int32_t preset);
 /* Sets what a model tells of its training, and what its preset fixes; the rest stays. */
 void train_options_of_model(dn_train_options *options, const dn_model *model);
+/* What a model keeps of the options as they are given. */
+asked_options train_options_asked(const dn_train_options *options);
 /* Ranges of its numbers. */
 dn_status train_options_check(const dn_train_options *options, dn_error *error);
 /* All options but paths, allocator, runner and the limits of image files.  Their order is that of a checkpoint's

@@ -137,7 +137,7 @@ class Detector:
             raise TypeError(f"progress={self.progress!r}: it is True, False or a function")
 
     def _threads(self) -> int:
-        return usable() if self.threads is None else self.threads
+        return usable(self.threads)
 
     # ---- learning ----
 
@@ -262,7 +262,7 @@ class Detector:
             raise (NotFittedError if known is None else known.NotFittedError)(
                 f"this {type(self).__name__} has not learned yet: call fit(), or {type(self).__name__}.load()")
         self._checked()
-        return self._toolbox.get(self._threads(), self.false_alarm_rate, self.threshold)
+        return self._toolbox.get(self.threads, self.false_alarm_rate, self.threshold)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "model_" in vars(self)
@@ -321,7 +321,8 @@ _PARAMETERS = [name for name, parameter in inspect.signature(Detector).parameter
 class _Tools:
     """A scorer and a localizer with the same options."""
 
-    def __init__(self, model: Model, threads: int, false_alarm_rate: float, threshold: Optional[float]) -> None:
+    def __init__(self, model: Model, given: Optional[int], false_alarm_rate: float, threshold: Optional[float]) -> None:
+        threads = usable(given)
         self.scorer = Scorer(model, threads=threads, false_alarm_rate=false_alarm_rate)
         if threshold is not None:
             self.scorer.set_threshold(threshold)

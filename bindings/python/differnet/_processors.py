@@ -4,13 +4,16 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Tuple
+from typing import Optional, Tuple
 
 _MOST_THREADS = 32  # each takes memory, and parts of a millisecond's work are not shared out well among more
 
 
-def usable() -> int:
-    """Processors that this process may run on, but not more than its control group's quota pays for: 1 .. 32."""
+def usable(given: Optional[int] = None) -> int:
+    """What was given, else processors that this process may run on, but not more than its control group's quota pays for:
+    1 .. 32."""
+    if given is not None:
+        return given
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return math.ceil(min(count, quota(), _MOST_THREADS))
 
